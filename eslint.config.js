@@ -1,0 +1,95 @@
+import importX, { createNodeResolver } from "eslint-plugin-import-x";
+import tseslint from "typescript-eslint";
+
+/** Rooms of src/ in the order in which imports may go: a room may import itself and every room named for it. */
+const allowedImports = {
+  "log.ts": ["errors.ts", "config"],
+  config: ["errors.ts"],
+  llama: ["errors.ts", "config"],
+  fusion: ["errors.ts"],
+  sampling: ["errors.ts", "config"],
+  trace: ["errors.ts", "config"],
+  engine: ["errors.ts", "log.ts", "config", "llama", "fusion", "sampling", "trace"],
+  api: ["errors.ts", "log.ts", "config", "engine", "trace", "fusion"],
+  evaluation: ["errors.ts", "log.ts", "config", "engine", "trace"],
+};
+
+const zones = Object.entries(allowedImports).map(([room, allowed]) => ({
+  target: `./src/${room}`,
+  from: "./src",
+  except: [`./${room}`, ...allowed.map((name) => `./${name}`)],
+  message: `src/${room} may import only: ${allowed.join(", ") || "nothing"} (see DESIGN.md, Rooms).`,
+}));
+
+export default tseslint.config(
+  {
+    ignores: [
+      "dist/",
+      "node_modules/",
+      "coverage/",
+      "src/fusion/kernel/assembly/",
+      "src/playground/",
+      "bench/out/",
+      "*.config.js",
+    ],
+  },
+  ...tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    plugins: { "import-x": importX },
+    settings: {
+      "import-x/resolver-next": [createNodeResolver({ extensionAlias: { ".js": [".ts", ".js"] } })],
+      "import-x/extensions": [".ts"],
+    },
+    rules: {
+      "import-x/no-restricted-paths": ["error", { zones }],
+      "import-x/no-cycle": "error",
+      "no-restricted-imports": [
+        "error",
+        {
+          paths: ["koffi", "node-llama-cpp"].map((name) => ({
+            name,
+            message: "Only src/llama touches native code.",
+          })),
+        },
+      ],
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "ThrowStatement > NewExpression[callee.name='Error']",
+          message:
+            "Throw a ShouldersError from src/errors.ts (or invariant()), so that every error says what to do.",
+        },
+        { selector: "TSEnumDeclaration", message: "Use a string union." },
+      ],
+      "max-lines": ["warn", { max: 300, skipBlankLines: true, skipComments: true }],
+      "max-lines-per-function": ["warn", { max: 60, skipBlankLines: true, skipComments: true }],
+      "@typescript-eslint/restrict-template-expressions": [
+        "error",
+        { allowNumber: true, allowBoolean: true },
+      ],
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "@typescript-eslint/switch-exhaustiveness-check": "error",
+      "@typescript-eslint/consistent-type-definitions": "off",
+    },
+  },
+  {
+    files: ["src/llama/**", "test/model/**", "bench/**"],
+    rules: { "no-restricted-imports": "off" },
+  },
+  {
+    files: ["src/llama/**"],
+    rules: {
+      "@typescript-eslint/no-explicit-any": "off",
+    },
+  },
+  {
+    files: ["test/**", "bench/**", "scripts/**"],
+    rules: {
+      "max-lines": "off",
+      "max-lines-per-function": "off",
+      "no-restricted-syntax": "off",
+      "@typescript-eslint/no-non-null-assertion": "off",
+    },
+  },
+);

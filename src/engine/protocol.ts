@@ -1,0 +1,173 @@
+import type { FusionConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
+import type { ErrorData } from "../errors.js";
+import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
+
+/** What crosses the pipe between the server and the engine child: plain data, never rows of logits. */
+
+/** A fusion config with every model resolved to a local file. */
+export interface ResolvedFusionConfig {
+  config: FusionConfig & { strategy: StrategyConfig };
+  basePath: string;
+  referencePath: string | null;
+  /** In the order of `config.experts`. */
+  expertPaths: string[];
+}
+
+export interface EngineSettings {
+  /** auto: the fastest that node-llama-cpp finds. */
+  backend: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
+  /** Threads of each model's decode; null: the engine chooses. */
+  threads: number | null;
+  /** Most tokens in one model's batch of a step: bounds how long a prompt can hold a step up. */
+  batchTokens: number;
+  kernel: "simd" | "reference";
+  /** Most requests that wait for a sequence. */
+  maxWaiting: number;
+}
+
+export interface ChatMessage {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+export type Prompt =
+  | { type: "chat"; messages: ChatMessage[] }
+  | { type: "text"; text: string }
+  | { type: "tokens"; tokens: number[] };
+
+export interface GenerationRequest {
+  /** Unique among live requests. */
+  requestId: string;
+  configId: string;
+  prompt: Prompt;
+  /** null: until the end of sequence or a full context. */
+  maxTokens: number | null;
+  stop: string[];
+  sampling: SamplingSettings;
+  /** 32-bit; null: drawn at random. */
+  seed: number | null;
+  /** Added to the fused logits before the other samplers. */
+  logitBias: { token: number; bias: number }[];
+  /** How many alternatives to report per token; null: none and no logprobs. */
+  topLogprobs: number | null;
+  /** `processed`: after penalties, temperature and truncation. */
+  logprobs: "fused" | "processed";
+  /** Replaces the config's strategy for this request. Ids are checked against the config by the server. */
+  strategy: StrategyConfig | null;
+  /** Replaces the bounds of every expert. */
+  bounds: [number, number] | null;
+  trace: TraceLevel;
+}
+
+export type FinishReason = "stop" | "length";
+
+export interface Usage {
+  promptTokens: number;
+  /** Tokens sampled, an end-of-sequence token included. */
+  completionTokens: number;
+  cachedTokens: number;
+}
+
+/** One sampled token: its trace record, its exact bytes, and the alternatives that were asked for. */
+export interface GeneratedToken {
+  record: TokenRecord;
+  bytes: Uint8Array;
+  topLogprobs: (TokenCandidate & { bytes: Uint8Array })[];
+}
+
+export type GenerationEvent =
+  /** The prompt is tokenized and fits; it waits for, or has, a sequence. */
+  | { type: "accepted"; promptTokens: number }
+  /** Text that is safe to show (whole characters, no part of a stop string) and the tokens it came from. */
+  | { type: "delta"; text: string; tokens: GeneratedToken[] }
+  /** The last event. `tokens`: sampled but never shown (the end-of-sequence token, tokens of a stop string). */
+  | {
+      type: "done";
+      finishReason: FinishReason;
+      stopString: string | null;
+      tokens: GeneratedToken[];
+      usage: Usage;
+    };
+
+export interface ModelDescription {
+  path: string;
+  name: string;
+  architecture: string;
+  quantization: string;
+  numParameters: number;
+  sizeBytes: number;
+  vocabularySize: number;
+  contextTrain: number;
+  gpuLayers: number;
+  /** Bytes of the sequence memory (KV cells) and of compute buffers of its context. */
+  memoryBytes: number;
+}
+
+export interface ConfigDescription {
+  id: string;
+  description: string;
+  base: ModelDescription;
+  reference: ModelDescription | null;
+  experts: (ModelDescription & { id: string; bounds: readonly [number, number] })[];
+  strategy: StrategyConfig;
+  /** Length of the common vocabulary; rows are fused over it. */
+  vocabularySize: number;
+  contextTokens: number;
+  sequences: number;
+  sampling: SamplingSettings;
+}
+
+export interface EngineDescription {
+  pid: number;
+  library: { llama: string; nodeLlamaCpp: string; backend: string; devices: string[] };
+  kernel: "simd" | "reference";
+  threads: number;
+  configs: ConfigDescription[];
+}
+
+/** Gauges and totals since start; sent after steps, at most every 100 ms, and whenever the engine falls idle. */
+export interface EngineStats {
+  steps: number;
+  running: number;
+  waiting: number;
+  /** Model path to cells in use and cells in all. */
+  cells: Record<string, { used: number; total: number }>;
+}
+
+/** Timings of one step for the metrics, ms. */
+export interface StepSample {
+  decodeMs: Record<string, number>;
+  fuseMs: number;
+  sampleMs: number;
+  rows: number;
+}
+
+export type ToEngine =
+  | { type: "load"; configs: ResolvedFusionConfig[]; settings: EngineSettings }
+  | { type: "submit"; request: GenerationRequest }
+  | { type: "cancel"; requestId: string }
+  | { type: "shutdown" };
+
+export type FromEngine =
+  | { type: "progress"; modelPath: string; fraction: number }
+  | { type: "ready"; description: EngineDescription }
+  | { type: "loadFailed"; error: ErrorData }
+  /** Everything that one step brought, for all requests. */
+  | { type: "events"; events: { requestId: string; event: GenerationEvent }[]; step: StepSample | null }
+  | { type: "failed"; requestId: string; error: ErrorData }
+  | { type: "stats"; stats: EngineStats };
+
+/** The server's view of an engine. The real one lives in a child process; tests have a scripted one. */
+export interface Engine {
+  /** Present once every model is loaded; null before, and while the child is down. */
+  readonly description: EngineDescription | null;
+  readonly stats: EngineStats;
+  /**
+   * Submits and yields the request's events; returns after `done`. Leaving the loop early, or aborting the
+   * signal, cancels the request within one step.
+   * @throws ShouldersError what the engine refused or what ended it.
+   */
+  generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
+  onStep(listener: (sample: StepSample) => void): void;
+  close(): Promise<void>;
+}

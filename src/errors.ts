@@ -1,0 +1,94 @@
+/** OpenAI's `error.type` for each family of failures. */
+type ErrorType =
+  "invalid_request_error" | "authentication_error" | "not_found_error" | "rate_limit_error" | "server_error";
+
+interface ErrorDefinition {
+  /** HTTP status when the error reaches an HTTP client before the first byte of the answer. */
+  status: number;
+  type: ErrorType;
+}
+
+const badRequest = { status: 400, type: "invalid_request_error" } as const;
+const notFound = { status: 404, type: "not_found_error" } as const;
+const serverFault = { status: 500, type: "server_error" } as const;
+const notReady = { status: 503, type: "server_error" } as const;
+
+/** Every error of the program, once. The message is given where it is thrown and says what to do. */
+const errorDefinitions = {
+  // Requests
+  invalid_json: badRequest,
+  invalid_request: badRequest,
+  unsupported_field: badRequest,
+  context_length_exceeded: badRequest,
+  model_not_found: { status: 404, type: "invalid_request_error" },
+  trace_not_found: notFound,
+  route_not_found: notFound,
+  method_not_allowed: { status: 405, type: "invalid_request_error" },
+  unsupported_media_type: { status: 415, type: "invalid_request_error" },
+  payload_too_large: { status: 413, type: "invalid_request_error" },
+  queue_full: { status: 429, type: "rate_limit_error" },
+  // Set-up
+  settings_invalid: badRequest,
+  fusion_config_invalid: badRequest,
+  library_mismatch: serverFault,
+  model_file_invalid: badRequest,
+  vocabulary_mismatch: badRequest,
+  out_of_memory: { status: 507, type: "server_error" },
+  // Generation
+  rows_invalid: badRequest,
+  non_finite_logits: serverFault,
+  decode_failed: serverFault,
+  engine_not_ready: notReady,
+  engine_died: notReady,
+  internal: serverFault,
+} as const satisfies Record<string, ErrorDefinition>;
+
+export type ErrorCode = keyof typeof errorDefinitions;
+
+/** Plain data of an error: what crosses the pipe between engine and server. */
+export interface ErrorData {
+  code: ErrorCode;
+  message: string;
+  /** Path of the field at fault in the request, dotted (`messages.0.content`), or null. */
+  param: string | null;
+}
+
+/** The only error that is thrown on purpose: a code from the table, a message that says what to do. */
+export class ShouldersError extends Error {
+  readonly code: ErrorCode;
+  readonly param: string | null;
+
+  constructor(code: ErrorCode, message: string, options: { param?: string | null; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "ShouldersError";
+    this.code = code;
+    this.param = options.param ?? null;
+  }
+
+  get status(): number {
+    return errorDefinitions[this.code].status;
+  }
+
+  get type(): ErrorType {
+    return errorDefinitions[this.code].type;
+  }
+
+  toData(): ErrorData {
+    return { code: this.code, message: this.message, param: this.param };
+  }
+
+  static fromData(data: ErrorData): ShouldersError {
+    return new ShouldersError(data.code, data.message, { param: data.param });
+  }
+
+  /** Wraps whatever was thrown; what is not ours becomes `internal` and keeps its cause. */
+  static from(thrown: unknown): ShouldersError {
+    if (thrown instanceof ShouldersError) return thrown;
+    return new ShouldersError("internal", "Internal error: see the server's log.", { cause: thrown });
+  }
+}
+
+/** A condition that only a fault in this program can break. */
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new ShouldersError("internal", `Broken invariant: ${message}`);
+}

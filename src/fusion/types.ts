@@ -1,0 +1,107 @@
+/**
+ * The words of the fusion (FUSION in DESIGN.md): P is the base's distribution, Q the reference's, Q_t the
+ * expert's, d_t = e_t − r the shift of expert t, α_t its weight, P̃(α) = softmax(b + Σ_t α_t d_t).
+ * Divergences are in nats.
+ */
+
+/** One row of logits of each model for the same next token. Rows may have different (padded) lengths. */
+export interface LogitsRows {
+  base: Float32Array;
+  /** Empty when there are no experts. */
+  reference: Float32Array | null;
+  experts: readonly Float32Array[];
+}
+
+/** Forward KL(new‖old) and reverse KL(old‖new), nats. */
+export interface Divergence {
+  forward: number;
+  reverse: number;
+}
+
+/** Smallest and largest weight that a solver may choose for an expert. */
+export type WeightBounds = readonly [low: number, high: number];
+
+/**
+ * Which tokens take part (others get probability 0 and do not enter the solve): those to which the base or the
+ * expert (`joint`), or the expert alone (`expert`), gives at least `ratio` times the probability of its own
+ * best token. With several experts a token takes part in a solve on expert t's axis by expert t's row.
+ */
+export interface Plausibility {
+  ratio: number;
+  of: "joint" | "expert";
+}
+
+export type SolverName = "exact" | "grid";
+
+export type Strategy =
+  | { type: "base" }
+  | { type: "static"; weights: readonly number[]; plausibility: Plausibility | null }
+  | {
+      type: "dynamic";
+      solver: SolverName;
+      bounds: readonly WeightBounds[];
+      plausibility: Plausibility | null;
+    };
+
+/** A token of a row with its log-probability (nats). */
+export interface TokenLogprob {
+  token: number;
+  logprob: number;
+}
+
+/**
+ * The fused row: unnormalised logits over the common vocabulary (−Infinity where a token is excluded), and the
+ * log of their normaliser, so that logprob(i) = logits[i] − logNormalizer. A view into the kernel's memory:
+ * valid until the kernel's next `load`.
+ */
+export interface FusedRow {
+  logits: Float32Array;
+  logNormalizer: number;
+}
+
+/** What a strategy found for one row. */
+export interface Fusion {
+  row: FusedRow;
+  /** Weight of each expert, in the order of `LogitsRows.experts`. */
+  weights: number[];
+  /** Index of the expert that moved the row most (the one axis solved for, or the largest weight); null if none did. */
+  chosen: number | null;
+  /** Achieved: F = KL(P̃‖P), R = KL(P‖P̃). */
+  divergence: Divergence;
+  /** Per expert: F_t = KL(Q_t‖Q), R_t = KL(Q‖Q_t). */
+  targets: Divergence[];
+  /** J at the solution; 0 for the base alone. */
+  objective: number;
+  /** Passes over the row that the solver made. */
+  evaluations: number;
+}
+
+/** A point on the axis of one expert: everything the objective and its slope need. */
+export interface AxisPoint extends Divergence {
+  /** dF/dα = α·Var, dR/dα = mean (both under P̃, d centred under P). */
+  forwardSlope: number;
+  reverseSlope: number;
+}
+
+/**
+ * Numbers over rows of length V, made once for a largest V and number of experts; holds one set of rows at a
+ * time. Two implementations (reference: scalar float64; simd: WebAssembly float32 rows, float64 sums) share one
+ * contract suite.
+ */
+export interface FusionKernel {
+  readonly name: "reference" | "simd";
+  /**
+   * Takes copies of the rows; everything after refers to them.
+   * @throws ShouldersError `non_finite_logits` (NaN, +Infinity, or no finite token; names the model by role) or
+   * `rows_invalid` (no rows, too long, expert rows without a reference).
+   */
+  load(rows: LogitsRows, plausibility: Plausibility | null): void;
+  /** F_t and R_t of every expert over the tokens that take part. */
+  targets(): Divergence[];
+  /** The divergences at weight `alpha` on the axis of one expert (all other weights 0). */
+  evaluate(expert: number, alpha: number): AxisPoint;
+  /** Writes the fused row for these weights; also gives the achieved divergences. */
+  fuse(weights: readonly number[]): { row: FusedRow; divergence: Divergence };
+  /** The k most probable tokens of a loaded row (by role) or of the row fused last, best first. */
+  top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[];
+}

@@ -1,0 +1,143 @@
+import type { ModelSource } from "../config/fusion-config.js";
+
+/** What the engine may ask of native code. Implemented over libllama in this room; scripted in the engine's tests. */
+
+/** Token of a vocabulary: an index from 0. */
+export type Token = number;
+
+/** A model file that has been loaded: weights, vocabulary, tokenizer, chat template. */
+export interface LoadedModel extends AsyncDisposable {
+  readonly path: string;
+  readonly name: string;
+  readonly architecture: string;
+  readonly quantization: string;
+  readonly numParameters: number;
+  /** Bytes of all tensors. */
+  readonly sizeBytes: number;
+  /** Tokens that the model was trained to hold. */
+  readonly contextTrain: number;
+  readonly gpuLayers: number;
+  readonly vocabulary: Vocabulary;
+  /** Tokens of plain text; `special`: control tokens written out (`<|im_end|>`) become their ids. No BOS is added. */
+  tokenize(text: string, special: boolean): Token[];
+  /** The prompt of a chat as this file's own template renders it, tokenized, with exactly one BOS where the vocabulary asks for it. */
+  renderChat(turns: readonly ChatTurn[]): RenderedPrompt;
+  createContext(options: ContextOptions): ModelContext;
+}
+
+export interface ChatTurn {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+export interface RenderedPrompt {
+  tokens: Token[];
+  /** Strings that end an answer under this template, besides the end-of-sequence tokens. */
+  stopStrings: string[];
+}
+
+export interface Vocabulary {
+  /** Number of ids, padding included. */
+  readonly size: number;
+  readonly bos: Token | null;
+  readonly addsBos: boolean;
+  isEndOfGeneration(token: Token): boolean;
+  isControl(token: Token): boolean;
+  /** The token's own bytes as they appear in a text; empty for control tokens. Cached: do not write into it. */
+  bytes(token: Token): Uint8Array;
+  /** The token as the file names it (its raw vocabulary entry), for comparison and messages. */
+  rawText(token: Token): string;
+}
+
+export interface ContextOptions {
+  /** Cells of sequence memory, shared by all sequences. */
+  numCells: number;
+  numSequences: number;
+  /** Most tokens in one batch. */
+  batchTokens: number;
+  /** Most rows of logits in one batch. */
+  maxRows: number;
+  threads: number;
+}
+
+/** A batch being filled. Buffers are made once with the context; `clear` starts the next one. */
+export interface Batch {
+  readonly numTokens: number;
+  readonly capacity: number;
+  clear(): void;
+  /** @returns the row index to ask `logits` for, or −1 when `wantsRow` is false. */
+  add(token: Token, position: number, sequenceId: number, wantsRow: boolean): number;
+}
+
+/** Sequence memory and compute buffers of one model. One decode at a time. */
+export interface ModelContext extends AsyncDisposable {
+  readonly batch: Batch;
+  readonly numCells: number;
+  /** Bytes of cells and of compute buffers. */
+  readonly memoryBytes: number;
+  /**
+   * Decodes the batch off the event loop.
+   * @throws ShouldersError `decode_failed`, naming the model.
+   */
+  decode(): Promise<void>;
+  /** A view of one row (length: vocabulary size), valid until the next decode. */
+  logits(row: number): Float32Array;
+  /** Forgets positions [from, to) of a sequence; `to` null: to its end. */
+  removePositions(sequenceId: number, from: number, to: number | null): void;
+  /** Lets `to` share the cells of positions [0, length) of `from`. */
+  copyPrefix(from: number, to: number, length: number): void;
+}
+
+/** Parameters of one request's sampler chain, in the order in which they are applied. */
+export interface SamplerOptions {
+  logitBias: readonly { token: Token; bias: number }[];
+  repeatPenalty: number;
+  frequencyPenalty: number;
+  presencePenalty: number;
+  /** How many of the last tokens the penalties look at; −1: all. */
+  penaltyLastTokens: number;
+  topK: number;
+  typicalP: number;
+  topP: number;
+  minP: number;
+  /** 0: greedy. */
+  temperature: number;
+  /** 32-bit unsigned. */
+  seed: number;
+}
+
+/** What a chain made of a row: the token it drew and, on request, the surviving candidates, best first. */
+export interface SampledToken {
+  token: Token;
+  /** Log-probability under the processed distribution, nats. */
+  processedLogprob: number;
+  candidates: { token: Token; logprob: number }[];
+}
+
+export interface SamplerChain extends Disposable {
+  /**
+   * Draws from a row of logits (not changed). `numCandidates`: how many processed candidates to report.
+   * The drawn token is not yet accepted.
+   */
+  sample(logits: Float32Array, numCandidates: number): SampledToken;
+  /** Tells the penalties which token was taken. */
+  accept(token: Token): void;
+}
+
+export interface LoadModelOptions {
+  source: Pick<ModelSource, "gpuLayers">;
+  /** Tokens of context to plan GPU memory for. */
+  contextTokens: number;
+  onProgress: (fraction: number) => void;
+}
+
+/** The one native door: opened once a process, after it has checked itself. */
+export interface NativeLibrary extends AsyncDisposable {
+  readonly llamaVersion: string;
+  readonly nodeLlamaCppVersion: string;
+  readonly backend: string;
+  readonly devices: string[];
+  /** @throws ShouldersError `model_file_invalid` (missing, truncated, foreign: names the path) or `out_of_memory`. */
+  loadModel(path: string, options: LoadModelOptions): Promise<LoadedModel>;
+  createSamplerChain(options: SamplerOptions, vocabularySize: number): SamplerChain;
+}

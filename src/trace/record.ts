@@ -1,0 +1,58 @@
+/** What a step leaves behind for one token: the shape of API answers, traces and WebSocket events alike. */
+
+export interface TokenText {
+  id: number;
+  /** The token's own bytes as UTF-8; a part of a character shows as U+FFFD (exact bytes are beside it where needed). */
+  text: string;
+}
+
+export interface TokenCandidate extends TokenText {
+  /** Nats. */
+  logprob: number;
+}
+
+export interface DivergenceRecord {
+  /** KL(P̃‖P) and KL(P‖P̃), nats. */
+  forward: number;
+  reverse: number;
+  /** Per expert id: KL(Q_t‖Q) and KL(Q‖Q_t), nats. */
+  targets: Record<string, { forward: number; reverse: number }>;
+}
+
+export interface StepTiming {
+  /** Milliseconds that each model's decode took in the step that produced this token; keys: `base`, `reference`, expert ids. */
+  decodeMs: Record<string, number>;
+  fuseMs: number;
+  sampleMs: number;
+}
+
+/** The top ten of every model at one token (`trace: "full"`). */
+export interface TopRecord {
+  base: TokenCandidate[];
+  reference: TokenCandidate[];
+  experts: Record<string, TokenCandidate[]>;
+  fused: TokenCandidate[];
+}
+
+export interface TokenRecord {
+  /** Index of the token in the sequence as the base model sees it, its prompt included. */
+  position: number;
+  token: TokenText;
+  /** Of the fused distribution before temperature and truncation, nats. */
+  logprob: number;
+  /** Expert id to weight; empty for the base alone. */
+  weights: Record<string, number>;
+  /** Expert id, or null when no expert moved the row. */
+  chosen: string | null;
+  divergence: DivergenceRecord;
+  objective: number;
+  evaluations: number;
+  baseToken: TokenCandidate;
+  /** The fused argmax differs from the base's. */
+  flipped: boolean;
+  timing: StepTiming;
+  top?: TopRecord;
+}
+
+export const traceLevels = ["off", "weights", "full"] as const;
+export type TraceLevel = (typeof traceLevels)[number];
