@@ -83,15 +83,25 @@ export const samplingSchema = z.strictObject({
     .max(10)
     .default(1)
     .describe("Divides the logits of repeated tokens; 1: off."),
-  presencePenalty: z.number().min(-2).max(2).default(0),
-  frequencyPenalty: z.number().min(-2).max(2).default(0),
+  presencePenalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .default(0)
+    .describe("Taken once from the logit of every token that occurred; 0: off."),
+  frequencyPenalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .default(0)
+    .describe("Taken from a token's logit for each time it occurred; 0: off."),
 });
 
 export const fusionConfigSchema = z
   .strictObject({
-    $schema: z.string().optional(),
+    $schema: z.string().optional().describe("Lets an editor complete and check this file."),
     id: id.describe("The model name that API clients ask for."),
-    description: z.string().max(500).default(""),
+    description: z.string().max(500).default("").describe("Shown to people who choose among the configs."),
     base: modelSchema.describe("The large model that is never tuned."),
     reference: modelSchema.nullable().default(null).describe("The small untuned model; needed with experts."),
     experts: z
@@ -105,7 +115,8 @@ export const fusionConfigSchema = z
         }),
       )
       .max(16)
-      .default([]),
+      .default([])
+      .describe("What each tuning changed is added to the base, by a weight."),
     strategy: strategySchema.optional().describe("Default: dynamic with experts, base without."),
     context: z
       .strictObject({

@@ -1,0 +1,119 @@
+import { z } from "zod";
+import { describeUnknownKey } from "./nearest-key.js";
+
+/** One thing wrong with what a person or a client wrote: where, and what to write instead. */
+export interface Problem {
+  path: PropertyKey[];
+  message: string;
+}
+
+type Issue = z.core.$ZodIssue;
+type JsonSchema = z.core.JSONSchema.BaseSchema;
+
+/** `experts.0.model`; empty for the whole. */
+export function dottedPath(path: readonly PropertyKey[]): string {
+  return path.map(String).join(".");
+}
+
+/**
+ * Zod's issues as problems a person can act on: unknown keys name the nearest known one, a union tells what is
+ * wrong with the alternative that was meant, a missing key is called missing. Values are not repeated (they
+ * may be private), except numbers.
+ */
+export function explainIssues(schema: z.ZodType, value: unknown, issues: readonly Issue[]): Problem[] {
+  const explain = (issue: Issue, prefix: PropertyKey[]): Problem[] => {
+    const path = [...prefix, ...issue.path];
+    if (issue.code === "unrecognized_keys") {
+      const known = knownKeys(schema, value, path);
+      return issue.keys.map((key) => ({ path: [...path, key], message: describeUnknownKey(key, known) }));
+    }
+    if (issue.code === "invalid_union") {
+      const meant = issue.errors.find((branch) => !branch.some(missesWhole));
+      if (meant !== undefined) return meant.flatMap((inner) => explain(inner, path));
+      return [{ path, message: unionMessage(issue, valueAt(value, path)) }];
+    }
+    if (issue.code === "invalid_key")
+      return [{ path, message: `bad key: ${issue.issues.map(plainMessage).join("; ")}` }];
+    return [{ path, message: messageFor(issue, valueAt(value, path)) }];
+  };
+  return issues.flatMap((issue) => explain(issue, []));
+}
+
+function plainMessage(issue: { message: string }): string {
+  const message = issue.message.replace(/^Invalid (?:input|option|string|discriminator value)[:.] /, "");
+  return message.charAt(0).toLowerCase() + message.slice(1);
+}
+
+function messageFor(issue: Issue, given: unknown): string {
+  if (given === undefined && issue.code !== "custom")
+    return `missing: ${plainMessage(issue)}`.replace(/, received undefined$/, "");
+  const shown = typeof given === "number" && issue.code !== "custom" ? `, got ${given}` : "";
+  return plainMessage(issue) + shown;
+}
+
+/** Whether a branch of a union refused the value itself, and not something inside it. */
+function missesWhole(issue: Issue): boolean {
+  if (issue.path.length > 0) return false;
+  if (issue.code === "invalid_union") return issue.errors.every((branch) => branch.some(missesWhole));
+  return issue.code === "invalid_type" || issue.code === "invalid_value";
+}
+
+function expectations(issue: Issue): string[] {
+  if (issue.code === "invalid_type") return [issue.expected];
+  if (issue.code === "invalid_value") return issue.values.map((value) => JSON.stringify(value));
+  if (issue.code === "invalid_union") return issue.errors.flat().flatMap(expectations);
+  return [];
+}
+
+function unionMessage(issue: z.core.$ZodIssueInvalidUnion, given: unknown): string {
+  const expected = [...new Set(issue.errors.flat().flatMap(expectations))];
+  if ("options" in issue && Array.isArray(issue.options))
+    expected.push(...issue.options.map((option) => JSON.stringify(option)));
+  const start = given === undefined ? "missing: expected" : "expected";
+  const shown = typeof given === "number" ? `, got ${given}` : "";
+  return expected.length > 0 ? `${start} ${expected.join(" or ")}${shown}` : plainMessage(issue);
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (inner, key) =>
+      typeof inner === "object" && inner !== null && Object.hasOwn(inner, key)
+        ? (inner as Record<PropertyKey, unknown>)[key]
+        : undefined,
+    value,
+  );
+}
+
+/** The keys that a schema knows at a place in a value, read from its JSON Schema. */
+export function knownKeys(schema: z.ZodType, value: unknown, path: readonly PropertyKey[]): string[] {
+  const root = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  let nodes: JsonSchema[] = alternatives(root, value);
+  path.forEach((key, depth) => {
+    const inner = valueAt(value, path.slice(0, depth + 1));
+    nodes = nodes.flatMap((node) => childOf(node, key)).flatMap((node) => alternatives(node, inner));
+  });
+  return [...new Set(nodes.flatMap((node) => Object.keys(node.properties ?? {})))];
+}
+
+const isSchema = (node: unknown): node is JsonSchema => typeof node === "object" && node !== null;
+
+function childOf(node: JsonSchema, key: PropertyKey): JsonSchema[] {
+  const items = Array.isArray(node.items) ? node.items : [node.items];
+  const children =
+    typeof key === "number"
+      ? [node.prefixItems?.[key], ...items]
+      : [node.properties?.[String(key)] ?? node.additionalProperties];
+  return children.filter(isSchema);
+}
+
+/** The branches of a union that the value may have meant: a constant (`type`) that differs rules a branch out. */
+function alternatives(node: JsonSchema, value: unknown): JsonSchema[] {
+  const branches = node.anyOf ?? node.oneOf;
+  if (branches === undefined) return [node];
+  const isMeant = (branch: JsonSchema): boolean =>
+    Object.entries(branch.properties ?? {}).every(([key, property]) => {
+      const constant = isSchema(property) ? property.const : undefined;
+      return constant === undefined || valueAt(value, [key]) === constant;
+    });
+  return branches.filter(isMeant).flatMap((branch) => alternatives(branch, value));
+}

@@ -1,0 +1,115 @@
+import { z } from "zod";
+import { logLevels } from "./log-level.js";
+
+/** What a person may set about the server. The README's table is generated from this file (`npm run docs`). */
+
+/** Marks a setting that is a path: relative ones are resolved against where they were written. */
+const path = z.string().min(1).meta({ format: "path" });
+
+export const settingsSchema = z.strictObject({
+  host: z
+    .string()
+    .min(1)
+    .default("127.0.0.1")
+    .describe(
+      "Address to listen on; 0.0.0.0 opens the server to the network, and nothing asks for a key yet.",
+    ),
+  port: z.int().min(0).max(65_535).default(8080).describe("Port to listen on; 0: any free one, printed."),
+  fusionConfigs: path
+    .default("fusion-configs")
+    .describe("Directory of fusion configs, or one file. Default: those shipped with the program."),
+  load: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Ids of the fusion configs to load, separated by commas; empty: all."),
+  modelsDir: path.default(".cache/models").describe("Directory where models named by hf: URIs are kept."),
+  backend: z
+    .enum(["auto", "cpu", "cuda", "vulkan", "metal"])
+    .default("auto")
+    .describe("Where models compute; auto: the fastest that works here."),
+  threads: z
+    .union([z.literal("auto"), z.int().min(1).max(512)])
+    .default("auto")
+    .describe("Threads of each model's decode; auto: measured at start."),
+  batchTokens: z
+    .int()
+    .min(16)
+    .max(65_536)
+    .default(512)
+    .describe("Most tokens in one model's batch of a step: bounds how long a prompt can hold others up."),
+  kernel: z
+    .enum(["simd", "reference"])
+    .default("simd")
+    .describe("Arithmetic of the fusion; reference: slow and plain, to compare with."),
+  maxWaiting: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(512)
+    .describe("Most requests that wait for a free sequence; more get 429."),
+  maxTraces: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(256)
+    .describe("How many finished requests keep their trace in memory; the oldest goes first."),
+  logLevel: z
+    .enum(logLevels)
+    .default("info")
+    .describe("Least severe log line on standard error; debug adds stacks."),
+});
+
+export type Settings = z.output<typeof settingsSchema>;
+export type SettingName = keyof Settings;
+
+export const settingNames = Object.keys(settingsSchema.shape) as SettingName[];
+
+/** `batchTokens` → `batch-tokens` */
+const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** `batchTokens` → `--batch-tokens` */
+export const flagOf = (name: SettingName): string => `--${kebab(name)}`;
+
+/** `batchTokens` → `SHOULDERS_BATCH_TOKENS` */
+export const variableOf = (name: SettingName): string =>
+  `SHOULDERS_${kebab(name).replaceAll("-", "_").toUpperCase()}`;
+
+export interface SettingDescription {
+  name: SettingName;
+  flag: string;
+  variable: string;
+  /** What may be written: `an integer from 0 to 65535`. */
+  allowed: string;
+  /** The default as a person would write it. */
+  default: string;
+  description: string;
+  isPath: boolean;
+}
+
+type JsonSchema = z.core.JSONSchema.BaseSchema;
+
+function describeAllowed(schema: JsonSchema): string {
+  if (schema.anyOf) return schema.anyOf.map(describeAllowed).join(" or ");
+  if (schema.const !== undefined) return String(schema.const);
+  if (schema.enum) return `one of ${schema.enum.join(", ")}`;
+  if (schema.type === "integer") return `an integer from ${schema.minimum} to ${schema.maximum}`;
+  if (schema.type === "array") return "a list separated by commas";
+  return schema.format === "path" ? "a path" : "a text";
+}
+
+/** Every setting with its names, range and default: for flags, messages and the README. */
+export function describeSettings(): SettingDescription[] {
+  const properties = z.toJSONSchema(settingsSchema, { io: "input" }).properties ?? {};
+  return settingNames.map((name) => {
+    const schema = properties[name] as JsonSchema;
+    return {
+      name,
+      flag: flagOf(name),
+      variable: variableOf(name),
+      allowed: describeAllowed(schema),
+      default: Array.isArray(schema.default) ? schema.default.join(",") : String(schema.default),
+      description: schema.description ?? "",
+      isPath: schema.format === "path",
+    };
+  });
+}
