@@ -102,6 +102,12 @@ export const fusionConfigSchema = z
     $schema: z.string().optional().describe("Lets an editor complete and check this file."),
     id: id.describe("The model name that API clients ask for."),
     description: z.string().max(500).default("").describe("Shown to people who choose among the configs."),
+    example: z
+      .string()
+      .min(1)
+      .max(500)
+      .optional()
+      .describe("A question to try, shown when the server starts."),
     base: modelSchema.describe("The large model that is never tuned."),
     reference: modelSchema.nullable().default(null).describe("The small untuned model; needed with experts."),
     experts: z

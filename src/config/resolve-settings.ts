@@ -154,7 +154,7 @@ function readSettingsFile(
   const checked = shape.partial().safeParse(parsed.value);
   if (!checked.success) {
     for (const problem of explainIssues(shape, parsed.value, checked.error.issues))
-      problems.push(`${at(problem.path)} ${dottedPath(problem.path)}: ${problem.message}`);
+      problems.push(`${[at(problem.path), dottedPath(problem.path)].join(" ").trim()}: ${problem.message}`);
     return { candidates: [] };
   }
   const directory = path.dirname(file);

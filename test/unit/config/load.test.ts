@@ -1,0 +1,160 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { loadFusionConfigs, parseFusionConfig, selectFusionConfigs } from "../../../src/config/load.js";
+import { ShouldersError } from "../../../src/errors.js";
+
+const shipped = path.join(import.meta.dirname, "../../../fusion-configs");
+
+const minimal = { id: "tutor", base: "base.gguf" };
+const withExpert = { ...minimal, reference: "small.gguf", experts: [{ id: "maths", model: "maths.gguf" }] };
+
+/** The message of the error that a config gives, without the file's name. */
+function refusal(config: unknown): string {
+  try {
+    parseFusionConfig(JSON.stringify(config), "F");
+  } catch (error) {
+    expect(error).toBeInstanceOf(ShouldersError);
+    expect((error as ShouldersError).code).toBe("fusion_config_invalid");
+    return (error as ShouldersError).message.replaceAll(/^F:\d+:\d+:? ?/gm, "");
+  }
+  return "accepted";
+}
+
+describe("shipped fusion configs", () => {
+  it("parse, and their names are what the README promises", () => {
+    const ids = loadFusionConfigs(shipped).map(({ config }) => config.id);
+    expect(ids).toEqual(["both", "giant", "sums", "trivia-static", "trivia"]);
+  });
+
+  it("answer the same to the same question: temperature 0", () => {
+    for (const { config } of loadFusionConfigs(shipped)) expect(config.sampling.temperature).toBe(0);
+  });
+});
+
+describe("parseFusionConfig", () => {
+  it("fills in defaults: the base alone without experts, dynamic with them", () => {
+    const alone = parseFusionConfig(JSON.stringify(minimal), "F").config;
+    expect(alone.strategy).toEqual({ type: "base" });
+    expect(alone.context).toEqual({ tokens: 4096, sequences: 8 });
+    expect(alone.base).toEqual({ model: "base.gguf", gpuLayers: "auto" });
+    const fused = parseFusionConfig(JSON.stringify(withExpert), "F").config;
+    expect(fused.strategy).toEqual({ type: "dynamic", solver: "exact", plausibility: null });
+    expect(fused.experts[0]?.bounds).toEqual([0, 2]);
+  });
+
+  it("says file, line and column of what is wrong", () => {
+    const text = '{\n  "id": "tutor",\n  "base": "b.gguf",\n  "context": { "tokens": 3 }\n}';
+    expect(() => parseFusionConfig(text, "a/b.json")).toThrow(
+      "a/b.json:4:26 context.tokens: too small: expected number to be >=16, got 3",
+    );
+    expect(() => parseFusionConfig("{", "a/b.json")).toThrow("a/b.json:1:2: not JSON: expected a key");
+  });
+
+  it.each<[unknown, string]>([
+    [[], "expected object, received array"],
+    [null, "expected object, received null"],
+    [{ base: "b" }, "id: missing: expected string"],
+    [{ id: "a" }, "base: missing: expected string or object"],
+    [{ ...minimal, id: "A b" }, "id: use 1 to 64 of a-z"],
+    [{ ...minimal, base: 3 }, "base: expected string or object, got 3"],
+    [{ ...minimal, base: "" }, "base: too small"],
+    [{ ...minimal, base: { model: "b", gpuLayers: 1.5 } }, 'base.gpuLayers: expected "auto" or int, got 1.5'],
+    [{ ...minimal, base: { modle: "b" } }, 'base.modle: unknown key "modle"; did you mean "model"?'],
+    [{ ...minimal, refrence: "b" }, 'refrence: unknown key "refrence"; did you mean "reference"?'],
+    [{ ...minimal, colour: 1 }, 'colour: unknown key "colour"; known: $schema, id, description'],
+    [{ ...withExpert, reference: null }, "reference: a config with experts needs the reference"],
+    [
+      { ...minimal, strategy: { type: "dynamic" } },
+      'strategy.type: strategy "dynamic" needs at least one expert',
+    ],
+    [
+      { ...withExpert, strategy: { type: "dynamik" } },
+      'strategy.type: expected "base" or "static" or "dynamic"',
+    ],
+    [
+      { ...withExpert, strategy: { type: "static", weights: { mathz: 1 } } },
+      "no expert has this id; known: maths",
+    ],
+    [
+      { ...withExpert, strategy: { type: "static", weights: { maths: 9 } } },
+      "strategy.weights.maths: too big",
+    ],
+    [{ ...withExpert, strategy: { type: "dynamic", solvr: "grid" } }, 'did you mean "solver"?'],
+    [
+      { ...withExpert, strategy: { type: "dynamic", plausibility: { ratio: 0, of: "joint" } } },
+      "strategy.plausibility.ratio: too small",
+    ],
+    [
+      { ...withExpert, experts: [...withExpert.experts, ...withExpert.experts] },
+      'expert id "maths" is used twice',
+    ],
+    [
+      { ...withExpert, experts: [{ id: "maths", model: "m", bounds: [2, 1] }] },
+      "experts.0.bounds: the first bound must not be above the second",
+    ],
+    [{ ...withExpert, experts: [{ id: "maths", model: "m", bounds: [0] }] }, "experts.0.bounds"],
+    [{ ...minimal, sampling: { temperature: 3 } }, "sampling.temperature: too big"],
+    [{ ...minimal, sampling: { top_p: 1 } }, 'did you mean "topP"?'],
+    [{ ...minimal, fewShot: [{ user: "q" }] }, "fewShot.0.assistant: missing: expected string"],
+  ])("refuses %j: %s", (config, message) => {
+    expect(refusal(config)).toContain(message);
+  });
+
+  it("reports all problems of a file at once", () => {
+    expect(refusal({ ...minimal, id: "A", context: { tokens: 1, sequences: 0 } }).split("\n")).toHaveLength(
+      3,
+    );
+  });
+});
+
+describe("loadFusionConfigs", () => {
+  let directory: string;
+  beforeEach(() => {
+    directory = mkdtempSync(path.join(tmpdir(), "shoulders-load-"));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  const write = (name: string, config: unknown): void =>
+    writeFileSync(path.join(directory, name), typeof config === "string" ? config : JSON.stringify(config));
+
+  it("reads one file, or every .json of a directory but the schema", () => {
+    write("b.json", minimal);
+    write("a.json", { ...minimal, id: "other" });
+    write("notes.txt", "not a config");
+    write("fusion-config.schema.json", {});
+    expect(loadFusionConfigs(directory).map(({ config }) => config.id)).toEqual(["other", "tutor"]);
+    expect(loadFusionConfigs(path.join(directory, "b.json"))).toHaveLength(1);
+  });
+
+  it("reports every faulty file, and an id used twice with both files", () => {
+    write("a.json", minimal);
+    write("b.json", minimal);
+    write("c.json", "nonsense");
+    write("d.json", { ...minimal, id: "D" });
+    mkdirSync(path.join(directory, "e.json"));
+    const load = (): unknown => loadFusionConfigs(directory);
+    expect(load).toThrow(/c\.json:1:1: not JSON/);
+    expect(load).toThrow(/d\.json:1:7 id: use 1 to 64/);
+    expect(load).toThrow(/e\.json: cannot be read/);
+    expect(load).toThrow(/b\.json id: "tutor" is already the id of .*a\.json/);
+  });
+
+  it("says what to do about a directory that is missing or empty", () => {
+    expect(() => loadFusionConfigs(directory)).toThrow("no fusion config (*.json) in this directory");
+    expect(() => loadFusionConfigs(path.join(directory, "none"))).toThrow(
+      "--fusion-configs names a directory",
+    );
+  });
+
+  it("selects by id, in the order asked for", () => {
+    const loaded = loadFusionConfigs(shipped);
+    const ids = (wanted: string[]): string[] =>
+      selectFusionConfigs(loaded, wanted).map(({ config }) => config.id);
+    expect(ids([])).toHaveLength(loaded.length);
+    expect(ids(["trivia", "giant", "trivia"])).toEqual(["trivia", "giant"]);
+    expect(() => ids(["trivai"])).toThrow('no fusion config has the id "trivai"; did you mean "trivia"?');
+    expect(() => ids(["nothing"])).toThrow("known: both, giant, sums, trivia-static, trivia");
+  });
+});
