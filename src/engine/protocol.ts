@@ -89,7 +89,14 @@ export type GenerationEvent =
       usage: Usage;
     };
 
+export interface RequestEvent {
+  requestId: string;
+  event: GenerationEvent;
+}
+
 export interface ModelDescription {
+  /** The file's name without directory and ending, made unique: the model's label in metrics and answers. */
+  id: string;
   path: string;
   name: string;
   architecture: string;
@@ -125,17 +132,18 @@ export interface EngineDescription {
   configs: ConfigDescription[];
 }
 
-/** Gauges and totals since start; sent after steps, at most every 100 ms, and whenever the engine falls idle. */
+/** Gauges, and totals since start; sent with every batch of events. */
 export interface EngineStats {
   steps: number;
   running: number;
   waiting: number;
-  /** Model path to cells in use and cells in all. */
+  /** Model id to cells claimed and cells in all. */
   cells: Record<string, { used: number; total: number }>;
 }
 
 /** Timings of one step for the metrics, ms. */
 export interface StepSample {
+  /** By model id. */
   decodeMs: Record<string, number>;
   fuseMs: number;
   sampleMs: number;
@@ -152,10 +160,9 @@ export type FromEngine =
   | { type: "progress"; modelPath: string; fraction: number }
   | { type: "ready"; description: EngineDescription }
   | { type: "loadFailed"; error: ErrorData }
-  /** Everything that one step brought, for all requests. */
-  | { type: "events"; events: { requestId: string; event: GenerationEvent }[]; step: StepSample | null }
-  | { type: "failed"; requestId: string; error: ErrorData }
-  | { type: "stats"; stats: EngineStats };
+  /** What one step brought, for all requests; `step` is null for what happened between steps. */
+  | { type: "events"; events: RequestEvent[]; step: StepSample | null; stats: EngineStats }
+  | { type: "failed"; requestId: string; error: ErrorData };
 
 /** The server's view of an engine. The real one lives in a child process; tests have a scripted one. */
 export interface Engine {

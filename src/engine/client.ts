@@ -1,0 +1,208 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import type { Logger } from "pino";
+import { ShouldersError } from "../errors.js";
+import { Mailbox } from "./mailbox.js";
+import type {
+  Engine,
+  EngineDescription,
+  EngineSettings,
+  EngineStats,
+  FromEngine,
+  GenerationEvent,
+  GenerationRequest,
+  ResolvedFusionConfig,
+  StepSample,
+  ToEngine,
+} from "./protocol.js";
+
+export interface StartEngineOptions {
+  configs: ResolvedFusionConfig[];
+  settings: EngineSettings;
+  log: Logger;
+  /** Fraction of a model file that is loaded, 0 to 1. */
+  onProgress: (modelPath: string, fraction: number) => void;
+  /** The child's entry; the compiled one beside this file unless told otherwise. */
+  entry?: URL;
+}
+
+/** How long a child may take to end by itself before it is killed. */
+const closeTimeoutMs = 10_000;
+/** Deaths within this time count towards the back-off. */
+const deathWindowMs = 60_000;
+const freeRestarts = 3;
+const maxBackoffMs = 30_000;
+
+const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cells: {} };
+
+/**
+ * Starts the engine in a child process and waits until every model is loaded.
+ *
+ * @throws ShouldersError what made loading fail; the child is gone then.
+ */
+export async function startEngine(options: StartEngineOptions): Promise<Engine> {
+  const client = new EngineClient(options);
+  try {
+    await client.start();
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+  return client;
+}
+
+/** The server's handle on the engine child: fails what was running when it dies, and starts another one. */
+class EngineClient implements Engine {
+  readonly #options: StartEngineOptions;
+  readonly #mailboxes = new Map<string, Mailbox<GenerationEvent>>();
+  readonly #stepListeners: ((sample: StepSample) => void)[] = [];
+  #child: ChildProcess | null = null;
+  #description: EngineDescription | null = null;
+  #stats = noStats;
+  #deathTimes: number[] = [];
+  #restartTimer: NodeJS.Timeout | null = null;
+  #isClosed = false;
+
+  constructor(options: StartEngineOptions) {
+    this.#options = options;
+  }
+
+  get description(): EngineDescription | null {
+    return this.#description;
+  }
+
+  get stats(): EngineStats {
+    return this.#stats;
+  }
+
+  onStep(listener: (sample: StepSample) => void): void {
+    this.#stepListeners.push(listener);
+  }
+
+  /** Forks a child and resolves when it is ready. */
+  async start(): Promise<void> {
+    const { configs, settings, entry } = this.#options;
+    const paths = configs.flatMap((config) => [config.basePath, config.referencePath, ...config.expertPaths]);
+    const child = fork(entry ?? new URL("./process.js", import.meta.url), {
+      serialization: "advanced",
+      execArgv: [],
+      // Every model's decode occupies a thread of libuv's pool while it runs; file and DNS work needs some too.
+      env: { ...process.env, UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)) },
+      // What native code prints must not mix with an answer on standard output.
+      stdio: ["ignore", 2, 2, "ipc"],
+    });
+    this.#child = child;
+    await new Promise<void>((resolve, reject) => {
+      child.on("message", (message: FromEngine) => {
+        if (message.type === "ready") {
+          this.#description = message.description;
+          resolve();
+        } else if (message.type === "loadFailed") reject(ShouldersError.fromData(message.error));
+        else this.#receive(message);
+      });
+      child.once("error", (error) => {
+        reject(
+          new ShouldersError("engine_died", "The engine process could not be started.", { cause: error }),
+        );
+      });
+      child.once("exit", (code, signal) => {
+        reject(diedError(code, signal));
+        this.#onExit(child, code, signal);
+      });
+      this.#send({ type: "load", configs, settings });
+    });
+  }
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent, void> {
+    if (this.#description === null)
+      throw new ShouldersError("engine_not_ready", "The models are not loaded yet: try again in a moment.");
+    if (signal.aborted) return;
+    const mailbox = new Mailbox<GenerationEvent>();
+    this.#mailboxes.set(request.requestId, mailbox);
+    const stop = () => mailbox.close();
+    signal.addEventListener("abort", stop, { once: true });
+    this.#send({ type: "submit", request });
+    try {
+      for await (const event of mailbox) {
+        yield event;
+        if (event.type === "done") return;
+      }
+    } finally {
+      signal.removeEventListener("abort", stop);
+      // Still there unless `done` or a failure came: the reader has left early.
+      if (this.#mailboxes.delete(request.requestId))
+        this.#send({ type: "cancel", requestId: request.requestId });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#restartTimer) clearTimeout(this.#restartTimer);
+    const child = this.#child;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    this.#send({ type: "shutdown" });
+    const killer = setTimeout(() => child.kill("SIGKILL"), closeTimeoutMs);
+    await exited;
+    clearTimeout(killer);
+  }
+
+  #receive(message: Extract<FromEngine, { type: "progress" | "events" | "failed" }>): void {
+    switch (message.type) {
+      case "progress":
+        this.#options.onProgress(message.modelPath, message.fraction);
+        break;
+      case "events":
+        this.#stats = message.stats;
+        for (const { requestId, event } of message.events) {
+          this.#mailboxes.get(requestId)?.push(event);
+          if (event.type === "done") this.#mailboxes.delete(requestId);
+        }
+        if (message.step) for (const listener of this.#stepListeners) listener(message.step);
+        break;
+      case "failed":
+        this.#mailboxes.get(message.requestId)?.fail(ShouldersError.fromData(message.error));
+        this.#mailboxes.delete(message.requestId);
+        break;
+    }
+  }
+
+  #onExit(child: ChildProcess, code: number | null, signal: string | null): void {
+    if (this.#child !== child) return;
+    this.#child = null;
+    const wasReady = this.#description !== null;
+    this.#description = null;
+    this.#stats = noStats;
+    for (const mailbox of this.#mailboxes.values()) mailbox.fail(diedError(code, signal));
+    this.#mailboxes.clear();
+    if (this.#isClosed || !wasReady) return;
+    this.#options.log.error({ code, signal }, "the engine process ended unexpectedly");
+    this.#scheduleRestart();
+  }
+
+  #scheduleRestart(): void {
+    const now = Date.now();
+    this.#deathTimes = [...this.#deathTimes.filter((time) => now - time < deathWindowMs), now];
+    const excess = this.#deathTimes.length - freeRestarts;
+    const delayMs = excess > 0 ? Math.min(maxBackoffMs, 1000 * 2 ** excess) : 0;
+    this.#restartTimer = setTimeout(() => {
+      this.#options.log.warn("starting a new engine process");
+      this.start().catch((error: unknown) => {
+        this.#options.log.error({ err: error }, "the engine could not be restarted");
+        if (!this.#isClosed) this.#scheduleRestart();
+      });
+    }, delayMs);
+  }
+
+  #send(message: ToEngine): void {
+    // Between a death and its exit event there is nobody to tell; the exit event settles every request.
+    if (this.#child?.connected) this.#child.send(message, () => undefined);
+  }
+}
+
+function diedError(code: number | null, signal: string | null): ShouldersError {
+  return new ShouldersError(
+    "engine_died",
+    `The engine process ended (${signal ?? `exit code ${code}`}) and is being restarted: try again in a moment.`,
+  );
+}

@@ -1,0 +1,51 @@
+import type { Vocabulary } from "../llama/types.js";
+import type { FinishReason, GeneratedToken, GenerationEvent } from "./protocol.js";
+import type { Sequence } from "./sequence.js";
+import type { Released } from "./text-stream.js";
+
+/**
+ * Appends a drawn token to its sequence, in every model, and says what the client may see of it. The sequence
+ * is over when the last event is `done`.
+ *
+ * @param vocabularies of the sequence's models: a token that ends the answer for any of them ends it.
+ */
+export function commit(
+  sequence: Sequence,
+  generated: GeneratedToken,
+  vocabularies: readonly Vocabulary[],
+): GenerationEvent[] {
+  const token = generated.record.token.id;
+  sequence.append(token);
+  sequence.sampler.accept(token);
+  if (vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token)))
+    return [...delta(sequence.text.finish()), done(sequence, "stop", [generated])];
+  const released = sequence.text.push(generated, generated.bytes);
+  if (sequence.text.stopFound !== null) return [...delta(released), done(sequence, "stop", [])];
+  if (sequence.numGenerated < sequence.maxTokens) return delta(released);
+  const rest = sequence.text.finish();
+  const all = { text: released.text + rest.text, tokens: [...released.tokens, ...rest.tokens] };
+  return [...delta(all), done(sequence, "length", [])];
+}
+
+function delta(released: Released<GeneratedToken>): GenerationEvent[] {
+  return released.tokens.length > 0 || released.text.length > 0 ? [{ type: "delta", ...released }] : [];
+}
+
+/** The last event of a sequence. `endTokens`: drawn but not text, such as the end of sequence. */
+export function done(
+  sequence: Sequence,
+  finishReason: FinishReason,
+  endTokens: readonly GeneratedToken[],
+): GenerationEvent {
+  return {
+    type: "done",
+    finishReason,
+    stopString: sequence.text.stopFound,
+    tokens: [...sequence.text.takeHidden(), ...endTokens],
+    usage: {
+      promptTokens: sequence.promptTokens,
+      completionTokens: sequence.numGenerated,
+      cachedTokens: 0,
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import type { Fusion, FusionKernel, TokenLogprob } from "../fusion/types.js";
+import type { Vocabulary } from "../llama/types.js";
+import type { GeneratedToken } from "./protocol.js";
+import type { Sequence } from "./sequence.js";
+import { buildRecord, candidate } from "./token-record.js";
+
+export interface SampleParts {
+  sequence: Sequence;
+  fusion: Fusion;
+  /** Still holds the rows of `fusion`. */
+  kernel: FusionKernel;
+  vocabulary: Vocabulary;
+  /** Model index to ms of its decode in this step. */
+  msOf: ReadonlyMap<number, number>;
+  fuseMs: number;
+}
+
+/** Draws the sequence's next token from its fused row and writes down how it came about. */
+export function sample({ sequence, fusion, kernel, vocabulary, msOf, fuseMs }: SampleParts): GeneratedToken {
+  const { request } = sequence;
+  const numTop = request.topLogprobs ?? 0;
+  const isProcessed = request.logprobs === "processed";
+  const startMs = performance.now();
+  const fusedTop = kernel.top("fused", Math.max(1, numTop));
+  const [fused] = fusedTop as [TokenLogprob];
+  const drawn = sequence.sampler.sample(fusion.row, fused.token, isProcessed ? numTop : 0);
+  const sampleMs = performance.now() - startMs;
+  const [base] = kernel.top("base", 1) as [TokenLogprob];
+  const fusedLogprob = (fusion.row.logits[drawn.token] ?? -Infinity) - fusion.row.logNormalizer;
+  const record = buildRecord(
+    {
+      sequence,
+      token: drawn.token,
+      logprob: isProcessed ? drawn.processedLogprob : fusedLogprob,
+      fusion,
+      best: { base, fused },
+      vocabulary,
+      timing: { decodeMs: decodeMsByRole(sequence, msOf), fuseMs, sampleMs },
+    },
+    kernel,
+  );
+  const alternatives = isProcessed ? drawn.candidates : fusedTop.slice(0, numTop);
+  const topLogprobs = alternatives.map((entry) => ({
+    ...candidate(entry, vocabulary),
+    bytes: vocabulary.bytes(entry.token),
+  }));
+  return { record, bytes: vocabulary.bytes(drawn.token), topLogprobs };
+}
+
+function decodeMsByRole(
+  { config, cursors }: Sequence,
+  msOf: ReadonlyMap<number, number>,
+): Record<string, number> {
+  const byRole: Record<string, number> = {};
+  const note = (role: string, model: number | null | undefined) => {
+    if (cursors.some((cursor) => cursor.model === model)) byRole[role] = msOf.get(model as number) ?? 0;
+  };
+  note("base", config.base);
+  note("reference", config.reference);
+  config.resolved.config.experts.forEach(({ id }, index) => note(id, config.experts[index]));
+  return byRole;
+}

@@ -1,0 +1,60 @@
+/**
+ * Which tokens of which sequence go into which model's batch. Pure: it sees numbers of tokens, no native state.
+ */
+
+/** One model's view of a sequence: how much of its own prompt and answer it has yet to decode. */
+export interface CursorView {
+  /** Index of the model (its batch and budget). */
+  model: number;
+  /** Tokens known but not yet decoded; at least `SequenceView.numRows`. */
+  numRemaining: number;
+}
+
+export interface SequenceView {
+  cursors: readonly CursorView[];
+  /**
+   * Rows of logits wanted from the last tokens, in every model in the same step: 1 for plain generation, more
+   * where several positions are looked at together.
+   */
+  numRows: number;
+}
+
+/** What one sequence puts into the batches of a step. */
+export interface PlannedSequence<S extends SequenceView> {
+  sequence: S;
+  /** Tokens to decode, per cursor, in the order of `sequence.cursors`. */
+  numTokens: number[];
+  /** All rows of the sequence come out of this step; otherwise it decodes a part of its prompt, without rows. */
+  completes: boolean;
+}
+
+/**
+ * Decoding sequences go first, in full; then prompts, in the order given, in chunks that fit what is left of
+ * each model's budget. The last `numRows` tokens of a prompt wait until every model of the sequence can take
+ * them in the same step, because fusion needs the rows of all models at once, whatever their prompts' lengths.
+ *
+ * @param budgets most tokens in a step, per model.
+ */
+export function schedule<S extends SequenceView>(
+  sequences: readonly S[],
+  budgets: readonly number[],
+): PlannedSequence<S>[] {
+  const left = [...budgets];
+  const isDecoding = (sequence: S) =>
+    sequence.cursors.every((cursor) => cursor.numRemaining === sequence.numRows);
+  const ordered = [...sequences.filter(isDecoding), ...sequences.filter((sequence) => !isDecoding(sequence))];
+  const plan: PlannedSequence<S>[] = [];
+  for (const sequence of ordered) {
+    const room = (cursor: CursorView) => left[cursor.model] ?? 0;
+    const completes = sequence.cursors.every((cursor) => cursor.numRemaining <= room(cursor));
+    const numTokens = sequence.cursors.map((cursor) =>
+      completes ? cursor.numRemaining : Math.min(cursor.numRemaining - sequence.numRows, room(cursor)),
+    );
+    if (numTokens.every((count) => count === 0)) continue;
+    sequence.cursors.forEach(
+      (cursor, index) => (left[cursor.model] = room(cursor) - (numTokens[index] ?? 0)),
+    );
+    plan.push({ sequence, numTokens, completes });
+  }
+  return plan;
+}

@@ -1,0 +1,91 @@
+import type { Strategy } from "../fusion/types.js";
+import type { TokenSampler } from "../sampling/token-sampler.js";
+import type { LoadedConfig } from "./loaded-models.js";
+import type { ModelPrompts } from "./prompts.js";
+import type { GeneratedToken, GenerationRequest } from "./protocol.js";
+import type { CursorView, SequenceView } from "./scheduler.js";
+import type { SequenceLease } from "./sequence-pool.js";
+import { TextStream } from "./text-stream.js";
+
+/** One model's view of a sequence. Each model has tokens and positions of its own: prompts may differ. */
+export class Cursor implements CursorView {
+  readonly model: number;
+  /** The model's prompt and, after it, the answer so far. */
+  readonly tokens: number[];
+  /** How many of them are in the model's memory. */
+  numDecoded = 0;
+
+  constructor(model: number, promptTokens: readonly number[]) {
+    this.model = model;
+    this.tokens = [...promptTokens];
+  }
+
+  get numRemaining(): number {
+    return this.tokens.length - this.numDecoded;
+  }
+}
+
+export interface SequenceParts {
+  request: GenerationRequest;
+  config: LoadedConfig;
+  strategy: Strategy;
+  prompts: ModelPrompts;
+  sampler: TokenSampler;
+}
+
+/** One request's choice: its place in every model, its strategy and sampler, and the text it has made. */
+export class Sequence implements SequenceView {
+  readonly request: GenerationRequest;
+  readonly config: LoadedConfig;
+  readonly strategy: Strategy;
+  readonly sampler: TokenSampler;
+  readonly text: TextStream<GeneratedToken>;
+  /** One per distinct model; models that the strategy does not use are left out. */
+  readonly cursors: readonly Cursor[];
+  readonly numRows = 1;
+  readonly promptTokens: number;
+  readonly maxTokens: number;
+  lease: SequenceLease | null = null;
+  numGenerated = 0;
+  isCancelled = false;
+
+  constructor({ request, config, strategy, prompts, sampler }: SequenceParts) {
+    this.request = request;
+    this.config = config;
+    this.strategy = strategy;
+    this.sampler = sampler;
+    this.text = new TextStream(prompts.stopStrings);
+    this.cursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));
+    this.promptTokens = this.base.tokens.length;
+    const longestPrompt = Math.max(...this.cursors.map((cursor) => cursor.tokens.length));
+    const room = config.resolved.config.context.tokens - longestPrompt;
+    this.maxTokens = Math.min(request.maxTokens ?? room, room);
+  }
+
+  get base(): Cursor {
+    return this.cursor(this.config.base);
+  }
+
+  cursor(model: number): Cursor {
+    return this.cursors.find((cursor) => cursor.model === model) as Cursor;
+  }
+
+  /** The most cells that the sequence can come to hold; its last token is never decoded. */
+  get claims(): { model: number; numCells: number }[] {
+    return this.cursors.map(({ model, tokens }) => ({
+      model,
+      numCells: tokens.length - this.numGenerated + this.maxTokens,
+    }));
+  }
+
+  append(token: number): void {
+    for (const cursor of this.cursors) cursor.tokens.push(token);
+    this.numGenerated++;
+  }
+}
+
+/** The distinct models that a strategy needs of a config. */
+export function modelsOf(config: LoadedConfig, strategy: Strategy): number[] {
+  if (strategy.type === "base" || config.reference === null) return [config.base];
+  return [...new Set([config.base, config.reference, ...config.experts])];
+}

@@ -1,0 +1,95 @@
+import { findStop, heldLength } from "./stop.js";
+
+/** What one push, or the end, makes safe to show. */
+export interface Released<T> {
+  text: string;
+  /** Tokens whose text is now shown, in order. */
+  tokens: T[];
+}
+
+interface PendingToken<T> {
+  token: T;
+  /** Where its text begins and ends, in UTF-16 units of the whole text; an unfinished character counts as one. */
+  start: number;
+  end: number;
+}
+
+/** Length of a character cut off at the end of `bytes`: 0 to 3 bytes that more bytes may complete. */
+export function unfinishedBytes(bytes: Uint8Array): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
+    const byte = bytes[bytes.length - back] ?? 0;
+    if ((byte & 0b1100_0000) === 0b1000_0000) continue;
+    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
+/**
+ * Turns the bytes of tokens into text that may be shown: a character split over tokens waits for its last byte,
+ * and text that may be the beginning of a stop string waits until it is known not to be.
+ */
+export class TextStream<T> {
+  readonly #stops: readonly string[];
+  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  #unfinished = new Uint8Array(0);
+  #held = "";
+  #shownLength = 0;
+  #pending: PendingToken<T>[] = [];
+  #stopFound: string | null = null;
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops;
+  }
+
+  /** The stop string that ended the text, if one did. */
+  get stopFound(): string | null {
+    return this.#stopFound;
+  }
+
+  push(token: T, bytes: Uint8Array): Released<T> {
+    const start = this.#shownLength + this.#held.length;
+    const joined = Buffer.concat([this.#unfinished, bytes]);
+    const numUnfinished = unfinishedBytes(joined);
+    this.#held += this.#decoder.decode(joined.subarray(0, joined.length - numUnfinished));
+    this.#unfinished = joined.subarray(joined.length - numUnfinished);
+    const end = this.#shownLength + this.#held.length + (numUnfinished > 0 ? 1 : 0);
+    this.#pending.push({ token, start, end });
+
+    const found = findStop(this.#held, this.#stops);
+    if (found === null) return this.#release(this.#held.length - heldLength(this.#held, this.#stops));
+    this.#stopFound = found.stop;
+    const released = this.#release(found.index);
+    // A token that is shown in part is shown; the rest of the held text is the stop string and is dropped.
+    while (this.#pending[0] && this.#pending[0].start < this.#shownLength)
+      released.tokens.push(this.#takeFirst());
+    this.#held = "";
+    return released;
+  }
+
+  /** No more tokens: what was held back is shown. A character that was never finished shows as U+FFFD. */
+  finish(): Released<T> {
+    if (this.#stopFound === null && this.#unfinished.length > 0) this.#held += "\uFFFD";
+    this.#unfinished = new Uint8Array(0);
+    return this.#release(this.#held.length);
+  }
+
+  /** Tokens that were never shown. */
+  takeHidden(): T[] {
+    return this.#pending.splice(0).map((pending) => pending.token);
+  }
+
+  #release(length: number): Released<T> {
+    const text = this.#held.slice(0, length);
+    this.#held = this.#held.slice(length);
+    this.#shownLength += length;
+    const tokens: T[] = [];
+    while (this.#pending[0] && this.#pending[0].end <= this.#shownLength) tokens.push(this.#takeFirst());
+    return { text, tokens };
+  }
+
+  #takeFirst(): T {
+    const [first] = this.#pending.splice(0, 1) as [PendingToken<T>];
+    return first.token;
+  }
+}

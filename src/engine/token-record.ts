@@ -1,0 +1,63 @@
+import type { Fusion, FusionKernel, TokenLogprob } from "../fusion/types.js";
+import type { Vocabulary } from "../llama/types.js";
+import type { TokenCandidate, TokenRecord, TokenText, TopRecord } from "../trace/record.js";
+import type { Sequence } from "./sequence.js";
+
+/** How many tokens of each model a `full` trace keeps. */
+const numTraced = 10;
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+export function tokenText(token: number, vocabulary: Vocabulary): TokenText {
+  return { id: token, text: decoder.decode(vocabulary.bytes(token)) };
+}
+
+export function candidate({ token, logprob }: TokenLogprob, vocabulary: Vocabulary): TokenCandidate {
+  return { ...tokenText(token, vocabulary), logprob };
+}
+
+export interface RecordParts {
+  sequence: Sequence;
+  token: number;
+  logprob: number;
+  fusion: Fusion;
+  /** The most probable tokens of the base and of the fused row. */
+  best: { base: TokenLogprob; fused: TokenLogprob };
+  vocabulary: Vocabulary;
+  timing: TokenRecord["timing"];
+}
+
+/** The trace record of a token that has just been drawn; the kernel still holds its rows. */
+export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenRecord {
+  const { sequence, fusion, vocabulary, best } = parts;
+  // A strategy that leaves the experts out (the base alone) reports no weights.
+  const ids = sequence.config.resolved.config.experts.map(({ id }) => id).slice(0, fusion.weights.length);
+  const byId = <T>(values: readonly T[]) =>
+    Object.fromEntries(ids.map((id, index) => [id, values[index] as T]));
+  const record: TokenRecord = {
+    position: sequence.base.tokens.length,
+    token: tokenText(parts.token, vocabulary),
+    logprob: parts.logprob,
+    weights: byId(fusion.weights),
+    chosen: fusion.chosen === null ? null : (ids[fusion.chosen] ?? null),
+    divergence: { ...fusion.divergence, targets: byId(fusion.targets) },
+    objective: fusion.objective,
+    evaluations: fusion.evaluations,
+    baseToken: candidate(best.base, vocabulary),
+    flipped: best.base.token !== best.fused.token,
+    timing: parts.timing,
+  };
+  if (sequence.request.trace === "full") record.top = topRecord(ids, kernel, vocabulary);
+  return record;
+}
+
+function topRecord(ids: readonly string[], kernel: FusionKernel, vocabulary: Vocabulary): TopRecord {
+  const top = (of: Parameters<FusionKernel["top"]>[0]) =>
+    kernel.top(of, numTraced).map((entry) => candidate(entry, vocabulary));
+  return {
+    base: top("base"),
+    reference: ids.length > 0 ? top("reference") : [],
+    experts: Object.fromEntries(ids.map((id, expert) => [id, top({ expert })])),
+    fused: top("fused"),
+  };
+}

@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { Mailbox } from "../../../src/engine/mailbox.js";
+import { ShouldersError } from "../../../src/errors.js";
+
+async function read(mailbox: Mailbox<number>): Promise<number[]> {
+  const events = [];
+  for await (const event of mailbox) events.push(event);
+  return events;
+}
+
+describe("Mailbox", () => {
+  it("keeps the order, before and after the reader waits", async () => {
+    const mailbox = new Mailbox<number>();
+    mailbox.push(1);
+    const reading = read(mailbox);
+    await Promise.resolve();
+    mailbox.push(2);
+    mailbox.push(3);
+    mailbox.close();
+    expect(await reading).toEqual([1, 2, 3]);
+  });
+
+  it("gives what came before a failure, then throws it", async () => {
+    const mailbox = new Mailbox<number>();
+    mailbox.push(1);
+    mailbox.fail(new ShouldersError("engine_died", "gone"));
+    const seen: number[] = [];
+    await expect(async () => {
+      for await (const event of mailbox) seen.push(event);
+    }).rejects.toMatchObject({ code: "engine_died" });
+    expect(seen).toEqual([1]);
+  });
+
+  it("ends once: a failure after the end changes nothing", async () => {
+    const mailbox = new Mailbox<number>();
+    mailbox.close();
+    mailbox.fail(new ShouldersError("engine_died", "gone"));
+    expect(await read(mailbox)).toEqual([]);
+  });
+});

@@ -1,0 +1,95 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { schedule, type SequenceView } from "../../../src/engine/scheduler.js";
+
+const view = (...remaining: number[]): SequenceView => ({
+  cursors: remaining.map((numRemaining, model) => ({ model, numRemaining })),
+  numRows: 1,
+});
+
+describe("schedule", () => {
+  it("lets decoding sequences go first, whatever the order of arrival", () => {
+    const prompt = view(100, 100);
+    const decoding = view(1, 1);
+    const plan = schedule([prompt, decoding], [10, 10]);
+    expect(plan.map(({ sequence }) => sequence)).toEqual([decoding, prompt]);
+    expect(plan[1]).toMatchObject({ numTokens: [9, 9], completes: false });
+  });
+
+  it("holds the last token of the shorter prompt until the longer one can end in the same step", () => {
+    const sequence = view(30, 3);
+    expect(schedule([sequence], [16, 16])).toEqual([{ sequence, numTokens: [16, 2], completes: false }]);
+    const later = view(14, 1);
+    expect(schedule([later], [16, 16])).toEqual([{ sequence: later, numTokens: [14, 1], completes: true }]);
+  });
+
+  it("asks for all rows of a sequence that wants several", () => {
+    const sequence: SequenceView = { cursors: [{ model: 0, numRemaining: 9 }], numRows: 4 };
+    expect(schedule([sequence], [8])).toEqual([{ sequence, numTokens: [5], completes: false }]);
+    expect(schedule([{ ...sequence, cursors: [{ model: 0, numRemaining: 4 }] }], [8])[0]?.completes).toBe(
+      true,
+    );
+  });
+
+  const sequences = fc.array(
+    fc
+      .array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 3 })
+      .map((remaining) => view(...remaining)),
+    { minLength: 1, maxLength: 8 },
+  );
+  const budgets = fc.array(fc.integer({ min: 8, max: 64 }), { minLength: 3, maxLength: 3 });
+
+  it("stays within every budget, and always gets on", () => {
+    fc.assert(
+      fc.property(sequences, budgets, (all, limits) => {
+        const plan = schedule(all, limits);
+        expect(plan.length).toBeGreaterThan(0);
+        limits.forEach((limit, model) => {
+          const used = plan.flatMap(({ sequence, numTokens }) =>
+            sequence.cursors.map((cursor, index) => (cursor.model === model ? numTokens[index]! : 0)),
+          );
+          expect(used.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(limit);
+        });
+        for (const { sequence, numTokens, completes } of plan)
+          sequence.cursors.forEach((cursor, index) => {
+            if (completes) expect(numTokens[index]).toBe(cursor.numRemaining);
+            else expect(numTokens[index]).toBeLessThan(cursor.numRemaining);
+          });
+      }),
+    );
+  });
+
+  it("brings every sequence to its rows", () => {
+    fc.assert(
+      fc.property(sequences, budgets, (all, limits) => {
+        let left = all;
+        for (let step = 0; left.length > 0; step++) {
+          expect(step).toBeLessThan(1000);
+          const plan = schedule(left, limits);
+          const finished = new Set(plan.filter(({ completes }) => completes).map(({ sequence }) => sequence));
+          const taken = new Map(plan.map(({ sequence, numTokens }) => [sequence, numTokens]));
+          left = left
+            .filter((sequence) => !finished.has(sequence))
+            .map((sequence) => ({
+              numRows: 1,
+              cursors: sequence.cursors.map((cursor, index) => ({
+                ...cursor,
+                numRemaining: cursor.numRemaining - (taken.get(sequence)?.[index] ?? 0),
+              })),
+            }));
+        }
+      }),
+    );
+  });
+
+  it("takes every decoding sequence in full when the budgets hold them", () => {
+    fc.assert(
+      fc.property(sequences, (all) => {
+        const decoding = Array.from({ length: 8 }, () => view(1, 1, 1));
+        const plan = schedule([...all, ...decoding], [16, 16, 16]);
+        for (const sequence of decoding)
+          expect(plan.find((planned) => planned.sequence === sequence)?.completes).toBe(true);
+      }),
+    );
+  });
+});
