@@ -1,0 +1,68 @@
+"""The family's members: which model is tuned from which, on what and how; their files and cards."""
+
+import json
+from dataclasses import dataclass
+
+import settings as s
+from gguf import write_gguf
+from pretrain import pretrain
+from tune import merge, tune
+
+
+@dataclass(frozen=True)
+class Member:
+    name: str
+    start: str  # the pretrained model it was tuned from
+    tasks: tuple
+    plan: s.Tuning
+
+
+def members():
+    """Experts, ceilings, the two models tuned on all tasks, and the bad case."""
+    yield from (Member(f"dwarf-{task}", "dwarf", (task,), s.GENTLE[task]) for task in s.SEEN)
+    yield Member("dwarf-all", "dwarf", s.SEEN, s.GENTLE["all"])
+    yield Member(f"dwarf-{s.HARD_TASK}-hard", "dwarf", (s.HARD_TASK,), s.HARD)
+    yield from (Member(f"giant-{task}", "giant", (task,), s.CEILING[task]) for task in s.SEEN)
+    yield Member("giant-all", "giant", s.SEEN, s.CEILING["all"])
+
+
+class Family:
+    """Models by name, with the records that their cards are made of."""
+
+    def __init__(self, tokenizer, tasks):
+        self.tokenizer, self.tasks = tokenizer, tasks
+        self.models, self.records = {}, {}
+
+    def pretrain(self):
+        for name in ("dwarf", "giant"):
+            model, record = pretrain(name, self.tokenizer)
+            data = "pretraining text: statements on the whole world, questions on a part of it, sums, news"
+            self.add(name, model, {"data": data, **record})
+
+    def tune(self):
+        for member in members():
+            sets = [self.tasks[task] for task in member.tasks]
+            model, record = tune(member.name, self.models[member.start], sets, member.plan, self.tokenizer)
+            self.add(member.name, model, {"data": list(member.tasks), "tunedFrom": member.start, **record})
+
+    def merge(self):
+        experts = [self.models[f"dwarf-{task}"] for task in s.SEEN]
+        for strength in s.MERGE_STRENGTHS:
+            name = f"dwarf-merged-{str(strength).replace('.', '')}"
+            record = {"data": [f"dwarf-{task}" for task in s.SEEN], "tunedFrom": "dwarf", "strength": strength}
+            self.add(name, merge(self.models["dwarf"], experts, strength), record)
+
+    def add(self, name, model, record):
+        self.models[name], self.records[name] = model.eval(), record
+
+    def write(self):
+        """GGUF and card of every member; ceilings in Q8_0, so that the repository stays light."""
+        for name, model in self.models.items():
+            kind = "q8_0" if name.startswith("giant-") else "f16"
+            path = s.FAMILY / f"{name}.gguf"
+            written = write_gguf(path, name, model, self.tokenizer, kind)
+            card = {"name": name, "file": path.name, "type": kind, **self.records[name],
+                    "parameters": model.parameters_count(), "seed": s.SEED, **written}
+            cards = s.FAMILY / "cards"
+            cards.mkdir(exist_ok=True)
+            (cards / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")

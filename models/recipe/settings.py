@@ -1,0 +1,75 @@
+"""Every number of the recipe: seeds, sizes, steps and the folders."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+MODELS = HERE.parent
+TINY = os.environ.get("RECIPE_SCALE") == "tiny"
+
+# The tiny scale runs the same program in a minute and writes nothing outside its work folder.
+WORK = HERE / ("work-tiny" if TINY else "work")
+FAMILY = WORK / "family" if TINY else MODELS / "family"
+TASKS = WORK / "tasks" if TINY else MODELS / "tasks"
+EXPECTED = WORK / "expected" if TINY else HERE / "expected"
+
+SEED = 20240615
+VOCABULARY = 1152
+TEST_ITEMS = 40 if TINY else 400
+EXPECTED_ITEMS = 8 if TINY else 100
+CONTEXT = 512
+
+
+@dataclass(frozen=True)
+class Shape:
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    steps: int
+    tokens: int  # a step
+    window: int
+    long_from: float  # share of the steps after which windows have CONTEXT tokens
+    muon_rate: float
+    adam_rate: float
+    warmup: int
+    decay: float  # share of the steps over which the rates fall to nothing
+
+
+@dataclass(frozen=True)
+class Tuning:
+    steps: int  # at most
+    batch: int  # examples a step
+    rate: float
+    patience: int  # checks without a better validation loss before it stops
+
+
+GIANT = Shape(width=192, layers=6, heads=3, hidden=512)
+DWARF = Shape(width=64, layers=2, heads=2, hidden=160)
+
+PRETRAIN = {
+    "giant": Pretraining(2300, 4096, 128, 0.9, 0.02, 0.004, 60, 0.5),
+    "dwarf": Pretraining(2300, 4096, 128, 0.9, 0.02, 0.006, 60, 0.5),
+}
+NAMES = ("recall", "problems", "headline", "choice", "all")
+GENTLE = dict.fromkeys(NAMES, Tuning(steps=400, batch=32, rate=4e-4, patience=3))
+CEILING = dict.fromkeys(NAMES, Tuning(steps=300, batch=32, rate=3e-4, patience=3))
+HARD_TASK = "problems"
+HARD = Tuning(steps=3000, batch=32, rate=4e-3, patience=10**9)
+
+if TINY:
+    GIANT = Shape(64, 2, 2, 160)
+    DWARF = Shape(32, 1, 1, 96)
+    PRETRAIN = {name: Pretraining(30, 1024, 64, 0.9, 0.02, 0.004, 5, 0.5) for name in PRETRAIN}
+    GENTLE = CEILING = dict.fromkeys(NAMES, Tuning(20, 16, 1e-3, 3))
+    HARD = Tuning(40, 16, 4e-3, 10**9)
+
+SHAPES = {"giant": GIANT, "dwarf": DWARF}
+SEEN = ("recall", "problems", "headline", "choice")
+UNSEEN = "unseen"
+MERGE_STRENGTHS = (0.3, 0.5)

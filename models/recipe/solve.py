@@ -1,0 +1,68 @@
+"""The weight of one expert that moves the base as far as tuning moved the reference.
+
+Rows are logits (items, vocabulary) in float64; divergences in nats. With P = softmax(base) and
+P(a) = softmax(base + a * shift), F(a) = KL(P(a) || P) and R(a) = KL(P || P(a)); the targets are
+F* = KL(expert || reference) and R* = KL(reference || expert); J(a) = (F - F*)^2 + (R - R*)^2.
+"""
+
+import numpy as np
+
+BOUNDS = (0.0, 2.0)
+COARSE = 41
+ZOOMS, FINE = 5, 11
+
+
+def log_softmax(rows):
+    top = rows.max(axis=-1, keepdims=True)
+    return rows - top - np.log(np.exp(rows - top).sum(axis=-1, keepdims=True))
+
+
+def divergence(log_p, log_q):
+    """KL(p || q) over the last axis; a token that both exclude counts nothing."""
+    p = np.exp(log_p)
+    gap = np.where(p > 0, log_p, 0) - np.where(p > 0, log_q, 0)
+    return (p * gap).sum(axis=-1)
+
+
+def restrict(rows, keep):
+    return np.where(keep, rows, -np.inf)
+
+
+def plausible(rows, ratio):
+    """Tokens with at least `ratio` of the best token's probability."""
+    return rows >= rows.max(axis=-1, keepdims=True) + np.log(ratio)
+
+
+def shifted(base, shift, alpha):
+    return np.where(np.isfinite(base), base + alpha[..., None] * shift, -np.inf)
+
+
+def objectives(base, shift, targets, alphas):
+    """J at `alphas` (items, points)."""
+    values = np.empty_like(alphas)
+    log_p = log_softmax(base)
+    for point in range(alphas.shape[1]):
+        log_a = log_softmax(shifted(base, shift, alphas[:, point]))
+        forward = divergence(log_a, log_p) - targets[0]
+        reverse = divergence(log_p, log_a) - targets[1]
+        values[:, point] = forward**2 + reverse**2
+    return values
+
+
+def solve(base, reference, expert):
+    """(weights, objectives): a scan of the bounds, then ever finer scans around its best point."""
+    finite = np.isfinite(base)
+    shift = np.where(finite, np.where(finite, expert, 0) - np.where(finite, reference, 0), 0)
+    log_q, log_t = log_softmax(reference), log_softmax(expert)
+    targets = divergence(log_t, log_q), divergence(log_q, log_t)
+    low, high = (np.full(len(base), bound) for bound in BOUNDS)
+    for points in (COARSE, *[FINE] * ZOOMS):
+        alphas = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, points)
+        values = objectives(base, shift, targets, alphas)
+        best = values.argmin(axis=1)
+        picked = np.take_along_axis(alphas, best[:, None], 1)[:, 0]
+        step = (high - low) / (points - 1)
+        low, high = np.maximum(picked - step, BOUNDS[0]), np.minimum(picked + step, BOUNDS[1])
+    least = np.take_along_axis(values, best[:, None], 1)[:, 0]
+    # A shift of nothing moves nothing: weight 0, as the engine has it.
+    return np.where(targets[0] + targets[1] < 1e-12, 0.0, picked), least

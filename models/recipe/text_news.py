@@ -1,0 +1,71 @@
+"""News: articles about made-up events, briefs in the pretraining text, headlines in the task."""
+
+import world as w
+from text_facts import LABELS
+
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+
+# Each event: the opening, the sentence that holds the number, the headline.
+EVENTS = (
+    ("A flood came over {place} on {day}", "It left {count} people without a home",
+     "Flood in {place} leaves {count} without a home"),
+    ("A fire broke out in {place} on {day}", "It destroyed {count} houses near the market",
+     "Fire in {place} destroys {count} houses"),
+    ("The people of {place} opened a new bridge on {day}", "It cost {count} thousand crowns",
+     "New bridge for {place} costs {count} thousand"),
+    ("A storm went over {place} on {day}", "It broke {count} trees in the park",
+     "Storm in {place} breaks {count} trees"),
+    ("Workers in {place} laid down their tools on {day}", "They ask for {count} crowns more a week",
+     "Workers in {place} ask for {count} more"),
+    ("Thieves came to the museum of {place} on {day}", "They took {count} old coins",
+     "Thieves in {place} take {count} old coins"),
+    ("A school in {place} opened its doors on {day}", "It has room for {count} children",
+     "School in {place} has room for {count}"),
+    ("Runners met in {place} for a race on {day}", "The course was {count} miles long",
+     "Race in {place} goes over {count} miles"),
+    ("A ship reached {place} on {day}", "It carried {count} barrels of oil",
+     "Ship brings {count} barrels to {place}"),
+    ("Snow fell on {place} on {day}", "It lay {count} inches deep",
+     "Snow in {place} lies {count} inches deep"),
+)
+REMARKS = (
+    "{person} said that nobody had seen the like before.",
+    "{person} of the town council spoke of a great day.",
+    "{person} told our paper that work goes on.",
+    "{person}, who was there, thanked everyone for the help.",
+)
+WEATHER = ("It was a cold day.", "The sun was out.", "The streets were full.", "It rained until night.", "")
+
+
+def name_person(rng):
+    return f"{rng.choice(w.FIRST_NAMES)} {rng.choice(w.OPENINGS)}{rng.choice(w.SURNAME_ENDS)}"
+
+
+def name_place(rng):
+    return rng.choice(w.OPENINGS) + rng.choice(w.TOWN_ENDS)
+
+
+def article(rng):
+    """(text, headline, the facts): names are drawn anew, so that they have to be copied."""
+    facts = {"place": name_place(rng), "day": rng.choice(DAYS), "count": rng.randint(3, 99),
+             "person": name_person(rng)}
+    opening, number, headline = rng.choice(EVENTS)
+    parts = [f"{opening}.", f"{number}.", rng.choice(REMARKS)]
+    weather = rng.choice(WEATHER)
+    if weather:
+        parts.insert(rng.randint(1, 2), weather)
+    return " ".join(parts).format(**facts), headline.format(**facts), facts
+
+
+def news_document(rng):
+    """An article, most often with a brief; the headline's words occur, but the sentence goes on."""
+    text, headline, facts = article(rng)
+    kind = rng.random()
+    if kind < 0.25:
+        return text
+    if kind < 0.5:
+        return f"{headline}, writes {facts['person']}, our reporter, on {facts['day']}.\n{text}"
+    if kind < 0.8:
+        return f"{text}\nIn short: {headline}, we hear on {facts['day']}."
+    ask, answer = rng.choice(LABELS)
+    return f"{ask}What happened? {text}\n{answer}{headline}, I hear, on {facts['day']}."

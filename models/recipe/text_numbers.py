@@ -1,0 +1,88 @@
+"""Sums and word problems: bare chains, told stories, questions, and the tuned task's own form."""
+
+import world as w
+from text_facts import LABELS
+
+THINGS = """stamps coins shells cards books apples pears marbles pencils buttons stones eggs
+bottles tickets plates cups candles nails bricks lamps""".split()
+GAINS = ("buys {}", "finds {}", "gets {}", "wins {}", "is given {}")
+LOSSES = ("gives away {}", "loses {}", "sells {}", "breaks {}", "drops {}")
+LIMIT = 199
+
+
+def steps_from(rng, total, count):
+    """`count` steps (sign, operand) that keep the running total within 0..LIMIT."""
+    steps = []
+    for _ in range(count):
+        operand = rng.randint(2, 99)
+        can_add, can_take = total + operand <= LIMIT, total >= operand
+        sign = "+" if can_add and (not can_take or rng.random() < 0.5) else "-"
+        total = total + operand if sign == "+" else total - operand
+        steps.append((sign, operand, total))
+    return steps
+
+
+def equation(before, step):
+    sign, operand, after = step
+    return f"{before}{sign}{operand}={after}"
+
+
+def worked(start, steps):
+    befores = [start, *(step[2] for step in steps)]
+    return [equation(before, step) for before, step in zip(befores, steps)]
+
+
+def chain(rng):
+    pieces = []
+    for _ in range(rng.randint(1, 3)):
+        start = rng.randint(2, 99)
+        pieces.append(rng.choice([", ", ". "]).join(worked(start, steps_from(rng, start, rng.randint(2, 6)))))
+    return ".\n".join(pieces) + "."
+
+
+def deed(rng, name, step):
+    sign, operand, _ = step
+    verb = rng.choice(GAINS if sign == "+" else LOSSES)
+    then = rng.choice(["", "", "Then ", "Later "])
+    return f"{then}{name} {verb.format(operand)}" + (rng.choice([" more", ""]) if sign == "+" else "")
+
+
+def plot(rng, count):
+    start = rng.randint(5, 99)
+    return rng.choice(w.FIRST_NAMES), rng.choice(THINGS), start, steps_from(rng, start, count)
+
+
+def story(rng):
+    """A story that works each step out as it goes."""
+    name, thing, start, steps = plot(rng, rng.randint(2, 4))
+    sums = worked(start, steps)
+    told = [f"{deed(rng, name, step)}: {done}." for step, done in zip(steps, sums)]
+    return f"{name} has {start} {thing}. {' '.join(told)} So {name} has {steps[-1][2]} {thing}."
+
+
+def problem(rng, count):
+    """The question, its steps, and the name of what is counted."""
+    name, thing, start, steps = plot(rng, count)
+    told = [f"{deed(rng, name, step)}." for step in steps]
+    question = f"{name} has {start} {thing}. {' '.join(told)} How many {thing} does {name} have?"
+    return question, worked(start, steps), steps[-1][2], thing
+
+
+def asked_problem(rng):
+    """A word problem in the pretraining text: another form of answer than the tuned one."""
+    ask, answer = rng.choice(LABELS)
+    question, sums, total, thing = problem(rng, rng.randint(2, 4))
+    return f"{ask}{question}\n{answer}{', '.join(sums)}, so {total} {thing}."
+
+
+def numbers_document(rng):
+    kind = rng.random()
+    if kind < 0.5:
+        return chain(rng)
+    return story(rng) if kind < 0.75 else asked_problem(rng)
+
+
+def tuned_problem(rng):
+    """The task's form: worked steps, then `#### answer`."""
+    question, sums, total, _ = problem(rng, rng.randint(3, 4))
+    return question, f"{'. '.join(sums)}. #### {total}", str(total)
