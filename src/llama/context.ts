@@ -1,0 +1,203 @@
+import koffi from "koffi";
+
+import { invariant, ShouldersError } from "../errors.js";
+import type { NativeFunctions, Pointer } from "./abi.js";
+import { LlamaBatch } from "./batch.js";
+import { callAsync } from "./bindings.js";
+import type { NativeLog } from "./native-log.js";
+import { captureLog, logLinesArrived } from "./native-log.js";
+import type { ContextOptions, ModelContext } from "./types.js";
+
+/** What a context needs of its model. */
+export interface ContextOwner {
+  native: NativeFunctions;
+  log: NativeLog;
+  model: Pointer;
+  /** For messages. */
+  path: string;
+  vocabularySize: number;
+  usesGpu: boolean;
+  onRelease: (context: LlamaContext) => void;
+}
+
+/** libllama pads the number of cells to a multiple of this, and splits larger batches. */
+const largestMicroBatch = 512;
+
+export class LlamaContext implements ModelContext {
+  readonly batch: LlamaBatch;
+  readonly numCells: number;
+  readonly memoryBytes: number;
+  readonly #owner: ContextOwner;
+  readonly #native: NativeFunctions;
+  readonly #maxRows: number;
+  readonly #numSequences: number;
+  #pointer: Pointer | null;
+  readonly #memory: Pointer;
+  #decoding: Promise<void> | null = null;
+  #release: Promise<void> | null = null;
+  /** Rows of the last decode that can be asked for. */
+  #numRows = 0;
+  /** Where the rows of the last decode begin; null until the first one is asked for. */
+  #rowsAddress: Pointer | null = null;
+  /** Row index to a view [vocabularySize] of it; all of one address. */
+  #views: Float32Array[] = [];
+  #viewsAddress: Pointer | null = null;
+  #viewsBuffer: ArrayBuffer | null = null;
+
+  /** @throws ShouldersError `out_of_memory` with libllama's own words. */
+  constructor(owner: ContextOwner, options: ContextOptions) {
+    const { native } = owner;
+    this.#owner = owner;
+    this.#native = native;
+    const { numCells, numSequences, threads } = options;
+    const mostSequences = Number(native.llama_max_parallel_sequences());
+    invariant(numSequences >= 1 && numSequences <= mostSequences, `1 to ${mostSequences} sequences`);
+    const batchTokens = Math.min(options.batchTokens, numCells);
+    // libllama keeps a row for every sequence and asserts that they fit.
+    const maxRows = Math.max(Math.min(options.maxRows, batchTokens), numSequences);
+    const { result, lines } = captureLog(native, () =>
+      native.llama_init_from_model(owner.model, {
+        ...native.llama_context_default_params(),
+        n_ctx: numCells,
+        n_batch: batchTokens,
+        n_ubatch: Math.min(batchTokens, largestMicroBatch),
+        n_seq_max: numSequences,
+        n_outputs_max: maxRows,
+        n_threads: threads,
+        n_threads_batch: threads,
+        kv_unified: true,
+      }),
+    );
+    if (result === null)
+      throw new ShouldersError(
+        "out_of_memory",
+        `No context of ${numCells} tokens for ${owner.path}: ${lines.slice(-3).join("; ")}. Lower context.tokens ` +
+          `or context.sequences.`,
+      );
+    this.#pointer = result;
+    this.#memory = native.llama_get_memory(result) as Pointer;
+    this.numCells = native.llama_n_ctx(result);
+    this.memoryBytes = bufferBytes(lines);
+    this.#maxRows = maxRows;
+    this.#numSequences = numSequences;
+    this.batch = new LlamaBatch({
+      capacity: batchTokens,
+      maxRows,
+      numSequences,
+      vocabularySize: owner.vocabularySize,
+    });
+  }
+
+  async decode(): Promise<void> {
+    const pointer = this.#ready();
+    invariant(this.batch.numTokens > 0, "decode of an empty batch");
+    this.#rowsAddress = null;
+    this.#numRows = 0;
+    this.#decoding = this.#decodeBatch(pointer, this.batch.numRows);
+    try {
+      await this.#decoding;
+    } finally {
+      this.#decoding = null;
+    }
+  }
+
+  async #decodeBatch(pointer: Pointer, numRows: number): Promise<void> {
+    const { numTokens } = this.batch;
+    const mark = this.#owner.log.mark();
+    const status = await callAsync(this.#native.llama_decode, pointer, this.batch.value);
+    if (status !== 0) throw await this.#decodeError(status, numTokens, mark);
+    // A GPU goes on after llama_decode returns; asking for rows would then hold the event loop up.
+    if (this.#owner.usesGpu) await callAsync(this.#native.llama_synchronize, pointer);
+    this.#numRows = numRows;
+  }
+
+  async #decodeError(status: number, numTokens: number, mark: number): Promise<ShouldersError> {
+    await logLinesArrived();
+    const reasons: Record<number, string> = {
+      1: `no room for ${numTokens} more tokens in its ${this.numCells} cells`,
+      2: "the decode was aborted",
+      [-1]: `the batch is not valid: ${this.#owner.log.reasonSince(mark)}`,
+    };
+    const reason = reasons[status] ?? `libllama failed with ${status}: ${this.#owner.log.reasonSince(mark)}`;
+    return new ShouldersError("decode_failed", `Decoding with ${this.#owner.path} failed: ${reason}.`);
+  }
+
+  logits(row: number): Float32Array {
+    const pointer = this.#ready();
+    invariant(row >= 0 && row < this.#numRows, `row ${row} of ${this.#numRows} decoded rows`);
+    this.#rowsAddress ??= this.#native.llama_get_logits(pointer);
+    invariant(this.#rowsAddress !== null, "libllama has no logits");
+    if (this.#viewsAddress !== this.#rowsAddress) {
+      // Rows lie one after the other, in batch order. A view costs 2 us and its memory waits for the garbage
+      // collector, so they are kept until libllama moves its buffer.
+      const bytes = this.#maxRows * this.#owner.vocabularySize * Float32Array.BYTES_PER_ELEMENT;
+      this.#viewsBuffer = koffi.view(this.#rowsAddress, bytes);
+      this.#viewsAddress = this.#rowsAddress;
+      this.#views = [];
+    }
+    const { vocabularySize } = this.#owner;
+    return (this.#views[row] ??= new Float32Array(
+      this.#viewsBuffer as ArrayBuffer,
+      row * vocabularySize * Float32Array.BYTES_PER_ELEMENT,
+      vocabularySize,
+    ));
+  }
+
+  removePositions(sequenceId: number, from: number, to: number | null): void {
+    this.#ready();
+    this.#checkSequence(sequenceId);
+    const isRemoved = this.#native.llama_memory_seq_rm(this.#memory, sequenceId, from, to ?? -1);
+    invariant(isRemoved, `positions of sequence ${sequenceId} of ${this.#owner.path} cannot be removed`);
+  }
+
+  copyPrefix(from: number, to: number, length: number): void {
+    this.#ready();
+    this.#checkSequence(from);
+    this.#checkSequence(to);
+    invariant(
+      this.#native.llama_memory_seq_pos_max(this.#memory, to) < 0,
+      `sequence ${to} must be empty before it gets a prefix`,
+    );
+    if (length > 0) this.#native.llama_memory_seq_cp(this.#memory, from, to, 0, length);
+  }
+
+  /** Waits for a decode in flight. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return (this.#release ??= this.#releaseOnce());
+  }
+
+  async #releaseOnce(): Promise<void> {
+    const pointer = this.#pointer as Pointer;
+    this.#pointer = null;
+    await this.#decoding?.catch(() => undefined);
+    this.#views = [];
+    this.#viewsBuffer = null;
+    this.batch.free();
+    this.#native.llama_free(pointer);
+    this.#owner.onRelease(this);
+  }
+
+  /** @returns the context, when it is there and no decode is in flight. */
+  #ready(): Pointer {
+    invariant(this.#pointer !== null, `context of ${this.#owner.path} used after it was released`);
+    invariant(this.#decoding === null, `context of ${this.#owner.path} used while it decodes`);
+    return this.#pointer;
+  }
+
+  #checkSequence(sequenceId: number): void {
+    invariant(sequenceId >= 0 && sequenceId < this.#numSequences, `sequence ${sequenceId}`);
+  }
+}
+
+/**
+ * Bytes of cells, compute and output buffers. libllama tells them only in its log, one line a buffer:
+ * "llama_kv_cache: CPU KV buffer size = 1.50 MiB".
+ */
+function bufferBytes(lines: readonly string[]): number {
+  let mebibytes = 0;
+  for (const line of lines) {
+    const size = /buffer size = +([\d.]+) MiB/.exec(line)?.[1];
+    if (size !== undefined) mebibytes += Number(size);
+  }
+  return Math.round(mebibytes * 1024 * 1024);
+}

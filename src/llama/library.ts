@@ -1,0 +1,190 @@
+import { basename } from "node:path";
+
+import type { LibraryHandle } from "koffi";
+import koffi from "koffi";
+import { getLlama, getModuleVersion, LlamaLogLevel } from "node-llama-cpp";
+import type { Llama } from "node-llama-cpp";
+
+import { invariant, ShouldersError } from "../errors.js";
+import type { NativeFunctions } from "./abi.js";
+import { contextDefaults, pinned, structSizes } from "./abi.js";
+import { bindFunctions, structTypes } from "./bindings.js";
+import { loadModel } from "./model.js";
+import { NativeLog } from "./native-log.js";
+import { CandidateBuffer, LlamaSamplerChain } from "./sampler-chain.js";
+import type { LoadedModel, LoadModelOptions, NativeLibrary, SamplerChain, SamplerOptions } from "./types.js";
+
+export type Backend = "auto" | "cpu" | "cuda" | "vulkan" | "metal";
+
+export interface OpenLibraryOptions {
+  /** auto: the fastest that node-llama-cpp finds. */
+  backend: Backend;
+}
+
+/** What the rooms behind the door need of it. */
+export interface NativeHandle {
+  native: NativeFunctions;
+  llama: Llama;
+  log: NativeLog;
+}
+
+/**
+ * Opens the libllama that node-llama-cpp chooses for this machine, binds it and checks that it is the one whose
+ * layouts `abi.ts` describes.
+ *
+ * @throws ShouldersError `library_mismatch`: no library for this machine or backend, or another version.
+ */
+export async function openLibrary({ backend }: OpenLibraryOptions): Promise<NativeLibrary> {
+  const log = new NativeLog();
+  const llama = await getLlama({
+    build: "never",
+    gpu: backend === "cpu" ? false : backend,
+    progressLogs: false,
+    logLevel: LlamaLogLevel.warn,
+    logger: (_level, message) => log.add(message),
+  }).catch((cause: unknown) => {
+    throw new ShouldersError(
+      "library_mismatch",
+      `node-llama-cpp has no library for backend "${backend}" on ${process.platform}-${process.arch}: ` +
+        `${cause instanceof Error ? cause.message : String(cause)}. Try backend "auto" or "cpu".`,
+      { cause },
+    );
+  });
+  try {
+    const versions = { llamaCpp: llama.llamaCppRelease.release, nodeLlamaCpp: await getModuleVersion() };
+    checkVersions(versions);
+    const native = bind(findLibrary(), versions.llamaCpp);
+    const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
+    return new Library({ native, llama, log }, versions, devices);
+  } catch (error) {
+    await llama.dispose();
+    throw error;
+  }
+}
+
+function mismatch(found: string): ShouldersError {
+  return new ShouldersError(
+    "library_mismatch",
+    `This program is written for llama.cpp ${pinned.llamaCpp} (node-llama-cpp ${pinned.nodeLlamaCpp}); ${found}. ` +
+      `Run "npm ci" to install the pinned version.`,
+  );
+}
+
+function checkVersions(found: { llamaCpp: string; nodeLlamaCpp: string }): void {
+  if (found.llamaCpp !== pinned.llamaCpp || found.nodeLlamaCpp !== pinned.nodeLlamaCpp)
+    throw mismatch(`found llama.cpp ${found.llamaCpp} (node-llama-cpp ${found.nodeLlamaCpp})`);
+}
+
+/** libllama.v0.5.0.so, libllama.so, libllama.0.dylib, llama.dll; not libllama-common. */
+const libraryName = /^(lib)?llama(\.v?[\d.]+\d)?\.(so|dylib|dll)(\.\d+)*$/i;
+
+/** @returns the path of the libllama that is mapped into this process: koffi then gets the same mapping. */
+function findLibrary(): string {
+  // Without this the report looks up network names, which can take seconds.
+  const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
+  const before = report.excludeNetwork;
+  report.excludeNetwork = true;
+  const { sharedObjects } = report.getReport() as { sharedObjects?: string[] };
+  report.excludeNetwork = before;
+  const found = (sharedObjects ?? []).filter((path) =>
+    libraryName.test(basename(path.replaceAll("\\", "/"))),
+  );
+  if (found.length !== 1)
+    throw mismatch(`found ${found.length} libllama in this process (${found.join(", ") || "none"})`);
+  return found[0] as string;
+}
+
+function bind(path: string, tag: string): NativeFunctions {
+  const library = koffi.load(path);
+  let native: NativeFunctions;
+  try {
+    native = bindFunctions(library);
+  } catch (cause) {
+    throw mismatch(`the library of ${tag} lacks a function: ${String(cause)}`);
+  }
+  checkLayouts(library, native, tag);
+  return native;
+}
+
+/** Refuses a library whose structs are not laid out as `abi.ts` says, before a struct is read or passed. */
+function checkLayouts(library: LibraryHandle, native: NativeFunctions, tag: string): void {
+  for (const [name, type] of Object.entries(structTypes)) {
+    const expected = structSizes[name as keyof typeof structSizes];
+    if (koffi.sizeof(type) !== expected)
+      throw mismatch(`on this machine ${name} takes ${koffi.sizeof(type)} bytes instead of ${expected}`);
+  }
+  if (process.arch === "x64") {
+    checkReturnedSize(library, "llama_model_default_params", structSizes.modelParams, tag);
+    checkReturnedSize(library, "llama_context_default_params", structSizes.contextParams, tag);
+  }
+  const defaults = native.llama_context_default_params();
+  for (const [field, expected] of Object.entries(contextDefaults)) {
+    const value = defaults[field as keyof typeof contextDefaults];
+    if (value !== expected) throw mismatch(`${field} of ${tag} reads ${value} instead of ${expected}`);
+  }
+}
+
+/**
+ * On x86-64 a large struct is returned through a hidden first argument. Called on two oversized buffers with
+ * different fillings, the bytes that agree are those that the function wrote: the struct's true size, less
+ * padding at its end.
+ */
+function checkReturnedSize(library: LibraryHandle, name: string, expected: number, tag: string): void {
+  const write = library.func(name, "void", ["void *"]) as (out: Uint8Array) => void;
+  const first = new Uint8Array(4 * expected).fill(0xaa);
+  const second = new Uint8Array(4 * expected).fill(0x55);
+  write(first);
+  write(second);
+  let size = first.length;
+  while (size > 0 && first[size - 1] !== second[size - 1]) size--;
+  const padded = Math.ceil(size / 8) * 8;
+  if (padded !== expected) throw mismatch(`${name} of ${tag} writes ${padded} bytes instead of ${expected}`);
+}
+
+class Library implements NativeLibrary {
+  readonly llamaVersion: string;
+  readonly nodeLlamaCppVersion: string;
+  readonly backend: string;
+  readonly devices: string[];
+  readonly #handle: NativeHandle;
+  readonly #candidates: CandidateBuffer;
+  readonly #models = new Set<LoadedModel>();
+  /** Models load one after the other, so that a line in libllama's log belongs to the model that loads. */
+  #lastLoad: Promise<unknown> = Promise.resolve();
+  #isDisposed = false;
+
+  constructor(handle: NativeHandle, versions: { llamaCpp: string; nodeLlamaCpp: string }, devices: string[]) {
+    this.#handle = handle;
+    this.llamaVersion = versions.llamaCpp;
+    this.nodeLlamaCppVersion = versions.nodeLlamaCpp;
+    this.backend = handle.llama.gpu === false ? "cpu" : handle.llama.gpu;
+    this.devices = devices;
+    this.#candidates = new CandidateBuffer();
+  }
+
+  async loadModel(path: string, options: LoadModelOptions): Promise<LoadedModel> {
+    invariant(!this.#isDisposed, "loadModel after the library was closed");
+    const load = this.#lastLoad.then(() =>
+      loadModel(this.#handle, path, options, (model) => this.#models.delete(model)),
+    );
+    this.#lastLoad = load.catch(() => undefined);
+    const model = await load;
+    this.#models.add(model);
+    return model;
+  }
+
+  createSamplerChain(options: SamplerOptions, vocabularySize: number): SamplerChain {
+    invariant(!this.#isDisposed, "createSamplerChain after the library was closed");
+    return new LlamaSamplerChain(this.#handle.native, this.#candidates, options, vocabularySize);
+  }
+
+  /** Also releases the models that are still loaded. Sampler chains must be disposed before. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    await this.#lastLoad;
+    for (const model of this.#models) await model[Symbol.asyncDispose]();
+    this.#candidates.free();
+    await this.#handle.llama.dispose();
+  }
+}

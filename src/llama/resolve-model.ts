@@ -1,0 +1,60 @@
+import { existsSync } from "node:fs";
+import path from "node:path";
+
+import { ShouldersError } from "../errors.js";
+
+export interface ResolveModelOptions {
+  /** Relative paths start here: the directory of the config file. */
+  relativeTo: string;
+  /** Where hf: URIs are downloaded to, and looked for first. */
+  downloadDirectory: string;
+  onProgress: (fraction: number) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Finds the local file of a model source: a path, or a URI of Hugging Face (`hf:user/repository:Q4_K_M`,
+ * `hf:user/repository/file.gguf`), which is downloaded once.
+ *
+ * @returns an absolute path of a file that exists; what is in it is checked when it is loaded.
+ * @throws ShouldersError `model_file_invalid` naming the path or URI and the reason.
+ */
+export async function resolveModel(source: string, options: ResolveModelOptions): Promise<string> {
+  if (/^(hf|huggingface|https?):/i.test(source)) return download(source, options);
+  const file = path.resolve(options.relativeTo, source);
+  if (!existsSync(file)) throw new ShouldersError("model_file_invalid", `Model file ${file} does not exist.`);
+  return file;
+}
+
+async function download(uri: string, options: ResolveModelOptions): Promise<string> {
+  // Paths need nothing of it, and loading it takes half a second.
+  const { resolveModelFile } = await import("node-llama-cpp");
+  try {
+    return await resolveModelFile(uri, {
+      directory: options.downloadDirectory,
+      cli: false,
+      onProgress: ({ downloadedSize, totalSize }) => {
+        if (totalSize > 0) options.onProgress(downloadedSize / totalSize);
+      },
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+  } catch (cause) {
+    throw new ShouldersError(
+      "model_file_invalid",
+      `Model ${uri} cannot be downloaded to ${options.downloadDirectory}: ${reasonOf(cause)}. Check the URI and ` +
+        `the network, or download the GGUF file yourself and give its path.`,
+      { cause },
+    );
+  }
+}
+
+/** "fetch failed" hides its reason in a chain of causes. */
+function reasonOf(error: unknown): string {
+  const reasons: string[] = [];
+  for (let at = error; at instanceof Error && reasons.length < 5; at = at.cause) {
+    const { code } = at as NodeJS.ErrnoException;
+    const text = at.message === "" ? (code ?? at.name) : at.message;
+    if (!reasons.some((reason) => reason.includes(text))) reasons.push(text);
+  }
+  return reasons.length === 0 ? String(error) : reasons.join(": ");
+}

@@ -1,0 +1,94 @@
+import { invariant } from "../errors.js";
+import type { NativeFunctions, Pointer } from "./abi.js";
+import { tokenAttribute } from "./abi.js";
+import type { ChatTemplate } from "./chat-template.js";
+import type { ChatTurn, RenderedPrompt, Token } from "./types.js";
+import type { LlamaVocabulary } from "./vocabulary.js";
+
+/** Texts that end an answer must have at least this much besides white space: a bare newline would cut answers. */
+const shortestStop = 3;
+
+/** Text to tokens of one model. */
+export class Tokenizer {
+  readonly #native: NativeFunctions;
+  readonly #pointer: Pointer;
+  readonly #vocabulary: LlamaVocabulary;
+  /** Finds each place where a control token begins, written out; null when there are none. Made on first use. */
+  #controlPattern: RegExp | null | undefined;
+
+  constructor(native: NativeFunctions, pointer: Pointer, vocabulary: LlamaVocabulary) {
+    this.#native = native;
+    this.#pointer = pointer;
+    this.#vocabulary = vocabulary;
+  }
+
+  /** @param special whether control tokens that are written out become their ids. No BOS is added. */
+  tokenize(text: string, special: boolean): Token[] {
+    if (text === "") return [];
+    const bytes = Buffer.from(text, "utf8");
+    // A token stands for at least a byte, and some tokenizers put a space before the text.
+    let tokens = new Int32Array(bytes.length + 8);
+    const run = () =>
+      this.#native.llama_tokenize(this.#pointer, bytes, bytes.length, tokens, tokens.length, false, special);
+    let length = run();
+    if (length < 0) {
+      tokens = new Int32Array(-length);
+      length = run();
+    }
+    invariant(length >= 0, `libllama cannot tokenize ${bytes.length} bytes`);
+    return Array.from(tokens.subarray(0, length));
+  }
+
+  /** The prompt of a chat, with exactly one BOS where the vocabulary asks for one. */
+  renderChat(template: ChatTemplate, turns: readonly ChatTurn[]): RenderedPrompt {
+    const guard = unusedCharacter(turns);
+    const guarded = turns.map((turn) => ({ ...turn, content: this.#guardControlTexts(turn.content, guard) }));
+    const tokens = template
+      .render(guarded)
+      .split(guard)
+      .flatMap((text) => this.tokenize(text, true));
+    const { bos, addsBos } = this.#vocabulary;
+    if (addsBos && bos !== null) {
+      const firstOther = tokens.findIndex((token) => token !== bos);
+      tokens.splice(0, firstOther < 0 ? tokens.length : firstOther, bos);
+    }
+    return { tokens, stopStrings: this.#stopStrings(template.turnEnd) };
+  }
+
+  /**
+   * Breaks up control tokens that a message writes out, so that nobody can forge a turn: `<|im_end|>` in a
+   * message is text. The template's own stay whole, because the prompt is cut at the guards before it is tokenized.
+   */
+  #guardControlTexts(content: string, guard: string): string {
+    this.#controlPattern ??= this.#makeControlPattern();
+    return this.#controlPattern ? content.replace(this.#controlPattern, `$&${guard}`) : content;
+  }
+
+  #makeControlPattern(): RegExp | null {
+    const texts: string[] = [];
+    for (let token = 0; token < this.#vocabulary.size; token++)
+      if (this.#vocabulary.hasAttribute(token, tokenAttribute.control | tokenAttribute.unknown)) {
+        const text = this.#vocabulary.rawText(token);
+        if (text.length > 1) texts.push(text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
+      }
+    return texts.length === 0 ? null : new RegExp(`(?=${texts.join("|")})[^]`, "gu");
+  }
+
+  /** A turn that ends with a token of its own needs no string. */
+  #stopStrings(turnEnd: string): string[] {
+    if (turnEnd.trim().length < shortestStop) return [];
+    const endsByToken = this.tokenize(turnEnd, true).some((token) =>
+      this.#vocabulary.isEndOfGeneration(token),
+    );
+    return endsByToken ? [] : [turnEnd];
+  }
+}
+
+/** A character of the private use area that no message contains. */
+function unusedCharacter(turns: readonly ChatTurn[]): string {
+  for (let code = 0xe000; code < 0xf8ff; code++) {
+    const character = String.fromCharCode(code);
+    if (!turns.some((turn) => turn.content.includes(character))) return character;
+  }
+  return "\u{f8ff}";
+}

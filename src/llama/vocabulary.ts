@@ -1,0 +1,154 @@
+import { invariant, ShouldersError } from "../errors.js";
+import type { NativeFunctions, Pointer } from "./abi.js";
+import { tokenAttribute, vocabularyTypes } from "./abi.js";
+import type { Token, Vocabulary } from "./types.js";
+
+const nothing = new Uint8Array(0);
+
+/** The vocabulary of a loaded model. Lives as long as the model. */
+export class LlamaVocabulary implements Vocabulary {
+  readonly size: number;
+  readonly bos: Token | null;
+  readonly eos: Token | null;
+  readonly addsBos: boolean;
+  /** The tokenizer's family: SPM, BPE, ... */
+  readonly type: string;
+  readonly #native: NativeFunctions;
+  readonly #pointer: Pointer;
+  readonly #isReleased: () => boolean;
+  readonly #bytes: (Uint8Array | undefined)[];
+  #piece = new Uint8Array(256);
+
+  constructor(native: NativeFunctions, pointer: Pointer, isReleased: () => boolean) {
+    this.#native = native;
+    this.#pointer = pointer;
+    this.#isReleased = isReleased;
+    this.size = native.llama_vocab_n_tokens(pointer);
+    this.bos = asToken(native.llama_vocab_bos(pointer));
+    this.eos = asToken(native.llama_vocab_eos(pointer));
+    this.addsBos = native.llama_vocab_get_add_bos(pointer);
+    this.type = vocabularyTypes[native.llama_vocab_type(pointer)] ?? "unknown";
+    this.#bytes = new Array<undefined>(this.size);
+  }
+
+  isEndOfGeneration(token: Token): boolean {
+    return this.#native.llama_vocab_is_eog(this.#checked(token), token);
+  }
+
+  isControl(token: Token): boolean {
+    return this.hasAttribute(token, tokenAttribute.control);
+  }
+
+  /** @param attributes bits of `tokenAttribute`; true when the token has any of them. */
+  hasAttribute(token: Token, attributes: number): boolean {
+    return (this.#native.llama_vocab_get_attr(this.#checked(token), token) & attributes) !== 0;
+  }
+
+  bytes(token: Token): Uint8Array {
+    const cached = this.#bytes[token];
+    if (cached) return cached;
+    const pointer = this.#checked(token);
+    const read = () =>
+      this.#native.llama_token_to_piece(pointer, token, this.#piece, this.#piece.length, 0, false);
+    let length = read();
+    if (length < 0) {
+      this.#piece = new Uint8Array(-length);
+      length = read();
+    }
+    const bytes = length === 0 ? nothing : this.#piece.slice(0, length);
+    this.#bytes[token] = bytes;
+    return bytes;
+  }
+
+  rawText(token: Token): string {
+    return this.#native.llama_vocab_get_text(this.#checked(token), token) ?? "";
+  }
+
+  #checked(token: Token): Pointer {
+    invariant(!this.#isReleased(), "vocabulary used after its model was released");
+    invariant(
+      Number.isInteger(token) && token >= 0 && token < this.size,
+      `token ${token} is outside the vocabulary of ${this.size}`,
+    );
+    return this.#pointer;
+  }
+}
+
+function asToken(value: number): Token | null {
+  return value < 0 ? null : value;
+}
+
+export interface VocabularyComparison {
+  /** Ids that both have: rows are fused over [0, commonSize). */
+  commonSize: number;
+  /** Differences that do no harm but are worth a line in the log. */
+  notes: string[];
+}
+
+/** Names of entries that only fill a vocabulary up to a round size. */
+const padding = /^$|^[[<]?\|?_?(pad|unused|reserved|dummy|extra)[a-z_-]*[_ -]?\d*\|?[\]>]?$/i;
+
+/**
+ * Compares two vocabularies token by token over their common part. One may be longer when what it has more is
+ * only padding: a real token there could never be produced by the other, and an answer may need it to end.
+ *
+ * @param names how to call the two in messages, their paths say.
+ * @throws ShouldersError `vocabulary_mismatch` with the first differing ids and both texts.
+ */
+export function compareVocabularies(
+  base: Vocabulary,
+  other: Vocabulary,
+  names: { base: string; other: string },
+): VocabularyComparison {
+  const fail = (difference: string) =>
+    new ShouldersError(
+      "vocabulary_mismatch",
+      `The vocabularies of ${names.base} and ${names.other} differ: ${difference} All models of a config must ` +
+        `share one vocabulary: use models of one family.`,
+    );
+  const commonSize = Math.min(base.size, other.size);
+  const differing: Token[] = [];
+  for (let token = 0; token < commonSize && differing.length < 3; token++)
+    if (base.rawText(token) !== other.rawText(token)) differing.push(token);
+  if (differing.length > 0) {
+    const shown = differing.map(
+      (token) => `token ${token} is ${quote(base.rawText(token))} and ${quote(other.rawText(token))}`,
+    );
+    throw fail(`${shown.join("; ")} (sizes ${base.size} and ${other.size}).`);
+  }
+  const [longer, longerName] = base.size > other.size ? [base, names.base] : [other, names.other];
+  for (let token = commonSize; token < longer.size; token++)
+    if (!padding.test(longer.rawText(token)))
+      throw fail(
+        `only ${longerName} has token ${token}, ${quote(longer.rawText(token))} ` +
+          `(sizes ${base.size} and ${other.size}).`,
+      );
+  if (base instanceof LlamaVocabulary && other instanceof LlamaVocabulary && base.type !== other.type)
+    throw fail(`the tokenizers are ${base.type} and ${other.type}.`);
+  return { commonSize, notes: comparisonNotes(base, other, names) };
+}
+
+/** What may differ: a model tuned for chat often begins and ends its turns with other tokens of the same vocabulary. */
+function comparisonNotes(
+  base: Vocabulary,
+  other: Vocabulary,
+  names: { base: string; other: string },
+): string[] {
+  const notes: string[] = [];
+  const describe = (vocabulary: Vocabulary, token: Token | null) =>
+    token === null ? "none" : `${token} ${quote(vocabulary.rawText(token))}`;
+  const note = (what: string, ofBase: string, ofOther: string) => {
+    if (ofBase !== ofOther) notes.push(`${what}: ${names.base} ${ofBase}, ${names.other} ${ofOther}`);
+  };
+  const bos = (vocabulary: Vocabulary) =>
+    vocabulary.addsBos ? describe(vocabulary, vocabulary.bos) : "none";
+  note("first token of a prompt", bos(base), bos(other));
+  if (base instanceof LlamaVocabulary && other instanceof LlamaVocabulary)
+    note("end-of-sequence token", describe(base, base.eos), describe(other, other.eos));
+  if (base.size !== other.size) note("size", String(base.size), String(other.size));
+  return notes;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+}
