@@ -1,0 +1,161 @@
+import { EventEmitter, once } from "node:events";
+import type { TokenRecord } from "./record.js";
+
+/** OpenAI's `usage`, as answers, traces and WebSocket events carry it. */
+export interface UsageRecord {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  prompt_tokens_details: { cached_tokens: number };
+}
+
+export const traceStatuses = ["in_progress", "completed", "incomplete", "cancelled", "failed"] as const;
+/** `incomplete`: ended by the token cap or a full context. */
+export type TraceStatus = (typeof traceStatuses)[number];
+
+/** What is known of a completion besides its tokens. */
+export interface TraceHeader {
+  /** Id of the completion. */
+  id: string;
+  object: "fusion.trace";
+  model: string;
+  /** Unix time, seconds. */
+  created: number;
+  status: TraceStatus;
+  finish_reason: string | null;
+  prompt_tokens: number;
+  /** null until the completion has ended. */
+  usage: UsageRecord | null;
+}
+
+export interface Trace extends TraceHeader {
+  tokens: TokenRecord[];
+}
+
+export type TraceEnding = Pick<TraceHeader, "finish_reason"> & {
+  status: Exclude<TraceStatus, "in_progress">;
+  usage: UsageRecord;
+};
+
+export type TraceEvent =
+  | { type: "trace.started"; trace: TraceHeader }
+  | { type: "trace.tokens"; tokens: TokenRecord[] }
+  | { type: "trace.ended"; trace: TraceHeader };
+
+interface Entry {
+  header: TraceHeader;
+  /** Records as JSON: compact, and their length is what the bound on bytes counts. */
+  tokens: string[];
+  bytes: number;
+  begunAt: number;
+  changes: EventEmitter;
+}
+
+/** Rough size of an entry without its tokens. */
+const headerBytes = 512;
+
+export interface TraceStoreLimits {
+  maxBytes: number;
+  maxAgeMs: number;
+  /** Milliseconds; a test's clock. */
+  now?: () => number;
+}
+
+/** Traces of recent completions, running ones included; bounded by bytes and age, the oldest go first. */
+export class TraceStore {
+  readonly #limits: Required<TraceStoreLimits>;
+  /** In the order in which the completions began. */
+  readonly #entries = new Map<string, Entry>();
+  #bytes = 0;
+
+  constructor(limits: TraceStoreLimits) {
+    this.#limits = { now: Date.now, ...limits };
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  begin(trace: Pick<TraceHeader, "id" | "model" | "created" | "prompt_tokens">): void {
+    const changes = new EventEmitter();
+    changes.setMaxListeners(0);
+    this.#entries.set(trace.id, {
+      header: { ...trace, object: "fusion.trace", status: "in_progress", finish_reason: null, usage: null },
+      tokens: [],
+      bytes: headerBytes,
+      begunAt: this.#limits.now(),
+      changes,
+    });
+    this.#bytes += headerBytes;
+    this.purge();
+  }
+
+  /** Does nothing when the trace has been dropped meanwhile. */
+  append(id: string, records: readonly TokenRecord[]): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || records.length === 0) return;
+    for (const record of records) {
+      const json = JSON.stringify(record);
+      entry.tokens.push(json);
+      entry.bytes += json.length;
+      this.#bytes += json.length;
+    }
+    this.purge();
+    entry.changes.emit("change");
+  }
+
+  end(id: string, ending: TraceEnding): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    entry.header = { ...entry.header, ...ending };
+    entry.changes.emit("change");
+  }
+
+  get(id: string): Trace | null {
+    this.purge();
+    const entry = this.#entries.get(id);
+    return entry === undefined ? null : { ...entry.header, tokens: parseTokens(entry.tokens) };
+  }
+
+  /** Newest first. */
+  list(): TraceHeader[] {
+    this.purge();
+    return [...this.#entries.values()].map(({ header }) => header).reverse();
+  }
+
+  /** Everything so far, then what comes, until the completion ends or its trace is dropped. */
+  async *follow(id: string, signal: AbortSignal): AsyncGenerator<TraceEvent, void> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    yield { type: "trace.started", trace: entry.header };
+    let numSeen = 0;
+    while (!signal.aborted) {
+      const fresh = entry.tokens.slice(numSeen);
+      numSeen += fresh.length;
+      if (fresh.length > 0) yield { type: "trace.tokens", tokens: parseTokens(fresh) };
+      else if (entry.header.status !== "in_progress") {
+        yield { type: "trace.ended", trace: entry.header };
+        return;
+      } else if (this.#entries.get(id) !== entry) return;
+      else await once(entry.changes, "change", { signal }).catch(() => undefined);
+    }
+  }
+
+  /** Drops what is too old, and the oldest of what is too much. */
+  purge(): void {
+    const oldest = this.#limits.now() - this.#limits.maxAgeMs;
+    for (const [id, entry] of this.#entries) {
+      if (this.#bytes <= this.#limits.maxBytes) {
+        if (entry.begunAt >= oldest) return;
+        if (entry.header.status === "in_progress") continue;
+      }
+      this.#entries.delete(id);
+      this.#bytes -= entry.bytes;
+      entry.changes.emit("change");
+    }
+  }
+}
+
+function parseTokens(tokens: readonly string[]): TokenRecord[] {
+  return tokens.map((json) => JSON.parse(json) as TokenRecord);
+}
