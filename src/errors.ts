@@ -27,6 +27,10 @@ const errorDefinitions = {
   unsupported_media_type: { status: 415, type: "invalid_request_error" },
   payload_too_large: { status: 413, type: "invalid_request_error" },
   queue_full: { status: 429, type: "rate_limit_error" },
+  too_many_responses: { status: 429, type: "rate_limit_error" },
+  upgrade_required: { status: 426, type: "invalid_request_error" },
+  origin_forbidden: { status: 403, type: "invalid_request_error" },
+  server_closing: notReady,
   // Set-up
   settings_invalid: badRequest,
   fusion_config_invalid: badRequest,

@@ -1,0 +1,76 @@
+import type { Logger } from "pino";
+import type { ConfigDescription, Engine, EngineDescription } from "../engine/protocol.js";
+import { ShouldersError } from "../errors.js";
+import type { TraceStore } from "../trace/store.js";
+import type { Metrics } from "./metrics.js";
+
+/** What the server holds against its clients; every one may be set where it is started. */
+export interface ServerLimits {
+  bodyBytes: number;
+  traceBytes: number;
+  traceAgeMs: number;
+  /** Silence on a stream after which a comment shows that it lives. */
+  keepAliveMs: number;
+  /** How long a reader may leave what was sent unread before it is dropped. */
+  drainTimeoutMs: number;
+  socketResponses: number;
+  socketFrameBytes: number;
+  /** Unread bytes on a WebSocket at which no more frames are answered. */
+  socketHardMarkBytes: number;
+  socketPingMs: number;
+  /** How long running requests may go on after the server was told to close. */
+  closeGraceMs: number;
+}
+
+export const defaultLimits: ServerLimits = {
+  bodyBytes: 2 * 1024 * 1024,
+  traceBytes: 64 * 1024 * 1024,
+  traceAgeMs: 60 * 60 * 1000,
+  keepAliveMs: 15_000,
+  drainTimeoutMs: 30_000,
+  socketResponses: 8,
+  socketFrameBytes: 1024 * 1024,
+  socketHardMarkBytes: 1024 * 1024,
+  socketPingMs: 30_000,
+  closeGraceMs: 30_000,
+};
+
+/** What every route works with. */
+export interface ApiContext {
+  engine: Engine;
+  log: Logger;
+  version: string;
+  limits: ServerLimits;
+  traces: TraceStore;
+  metrics: Metrics;
+  /** Unix time, seconds. */
+  startedAt: number;
+  /** Aborted when the server was told to close. */
+  closing: AbortSignal;
+}
+
+/** @throws ShouldersError when no request can be taken now. */
+export function requireEngine(context: ApiContext): EngineDescription {
+  if (context.closing.aborted)
+    throw new ShouldersError(
+      "server_closing",
+      "The server is shutting down; send the request to another one, or again later.",
+    );
+  const { description } = context.engine;
+  if (description === null)
+    throw new ShouldersError(
+      "engine_not_ready",
+      "The models are not loaded yet; ask GET /readyz, and try again.",
+    );
+  return description;
+}
+
+/** @throws ShouldersError model_not_found */
+export function findConfig(description: EngineDescription, id: string): ConfigDescription {
+  const config = description.configs.find((candidate) => candidate.id === id);
+  if (config !== undefined) return config;
+  const known = description.configs.map((candidate) => candidate.id).join(", ");
+  throw new ShouldersError("model_not_found", `No model has this name; known: ${known || "none"}.`, {
+    param: "model",
+  });
+}

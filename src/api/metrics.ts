@@ -1,0 +1,174 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Engine, StepSample, Usage } from "../engine/protocol.js";
+import type { TokenRecord } from "../trace/record.js";
+
+/** `client_error` and `server_error` by status; `aborted`: the client left before the end. */
+export const outcomes = ["ok", "client_error", "server_error", "aborted"] as const;
+export type Outcome = (typeof outcomes)[number];
+
+export function outcomeOf(status: number): Outcome {
+  if (status >= 500) return "server_error";
+  return status >= 400 ? "client_error" : "ok";
+}
+
+export interface RequestLabels {
+  /** The route's pattern, never a client's path. */
+  route: string;
+  /** Id of a loaded config, or none. */
+  model: string;
+  outcome: Outcome;
+}
+
+const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80];
+const stepBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+const weightBuckets = [-1, -0.5, 0, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 4];
+const divergenceBuckets = [0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
+const evaluationBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/** Every metric of the server, in a registry of its own. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #registers = [this.registry];
+
+  readonly #started = this.#counter("requests_started_total", "Requests begun; each ends in one outcome.");
+  readonly #requests = this.#counter("requests_total", "Requests ended.", ["route", "model", "outcome"]);
+  readonly #firstToken = this.#histogram("time_to_first_token_seconds", "From request to first token.");
+  readonly #interToken = this.#histogram("inter_token_latency_seconds", "Between tokens of a request.");
+  readonly #duration = this.#histogram("request_duration_seconds", "From request to its last token.");
+  readonly #promptTokens = this.#counter("prompt_tokens_total", "Tokens of accepted prompts.");
+  readonly #cachedTokens = this.#counter("cached_prompt_tokens_total", "Of those, found in the cache.");
+  readonly #generatedTokens = this.#counter("generated_tokens_total", "Tokens generated.");
+  readonly #decode = this.#histogram("decode_seconds", "A model's decode in a step.", ["model"], stepBuckets);
+  readonly #solve = this.#histogram("solve_seconds", "Solve and fuse of a step's rows.", [], stepBuckets);
+  readonly #evaluations = this.#histogram(
+    "solve_evaluations",
+    "Passes over a row that its solve took.",
+    [],
+    evaluationBuckets,
+  );
+  readonly #weight = this.#histogram(
+    "fusion_weight",
+    "Weight of an expert at a token.",
+    ["config", "expert"],
+    weightBuckets,
+  );
+  readonly #divergence = this.#histogram(
+    "divergence_nats",
+    "Divergence of the fused row from the base's: forward KL(fused||base), reverse KL(base||fused).",
+    ["config", "direction"],
+    divergenceBuckets,
+  );
+  readonly #flipped = this.#counter(
+    "flipped_tokens_total",
+    "Tokens at which the fused row's best token is not the base's.",
+    ["config"],
+  );
+
+  constructor(engine: Engine) {
+    collectDefaultMetrics({ register: this.registry });
+    this.#gauge("sequences_running", "Sequences that generate.", (gauge) => {
+      gauge.set(engine.stats.running);
+    });
+    this.#gauge("requests_waiting", "Requests that wait for a sequence.", (gauge) => {
+      gauge.set(engine.stats.waiting);
+    });
+    this.#gauge(
+      "kv_cells_used_ratio",
+      "Share of a model's sequence memory in use.",
+      (gauge) => {
+        for (const [model, { used, total }] of Object.entries(engine.stats.cells))
+          gauge.set({ model }, total > 0 ? used / total : 0);
+      },
+      ["model"],
+    );
+    engine.onStep((sample) => this.#step(sample));
+  }
+
+  requestStarted(): void {
+    this.#started.inc();
+  }
+
+  requestEnded(labels: RequestLabels): void {
+    this.#requests.inc({ ...labels });
+  }
+
+  startCompletion(config: string): CompletionTimer {
+    const startedAt = performance.now();
+    let lastAt: number | null = null;
+    return {
+      tokens: (records) => {
+        if (records.length === 0) return;
+        const now = performance.now();
+        if (lastAt === null) this.#firstToken.observe((now - startedAt) / 1000);
+        else {
+          const gap = (now - lastAt) / 1000 / records.length;
+          records.forEach(() => this.#interToken.observe(gap));
+        }
+        lastAt = now;
+        for (const record of records) this.#token(config, record);
+      },
+      end: (usage) => {
+        this.#duration.observe((performance.now() - startedAt) / 1000);
+        this.#promptTokens.inc(usage.promptTokens);
+        this.#cachedTokens.inc(usage.cachedTokens);
+        this.#generatedTokens.inc(usage.completionTokens);
+      },
+    };
+  }
+
+  #token(config: string, { weights, divergence, evaluations, flipped }: TokenRecord): void {
+    for (const [expert, weight] of Object.entries(weights)) this.#weight.observe({ config, expert }, weight);
+    for (const direction of ["forward", "reverse"] as const)
+      // prom-client throws at infinities.
+      if (Number.isFinite(divergence[direction]))
+        this.#divergence.observe({ config, direction }, divergence[direction]);
+    this.#evaluations.observe(evaluations);
+    if (flipped) this.#flipped.inc({ config });
+  }
+
+  #step({ decodeMs, fuseMs, rows }: StepSample): void {
+    for (const [model, ms] of Object.entries(decodeMs)) this.#decode.observe({ model }, ms / 1000);
+    if (rows > 0) this.#solve.observe(fuseMs / 1000);
+  }
+
+  #counter<Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: Label[] = [],
+  ): Counter<Label> {
+    return new Counter({ name: `shoulders_${name}`, help, labelNames, registers: this.#registers });
+  }
+
+  #histogram<Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: Label[] = [],
+    buckets: number[] = latencyBuckets,
+  ): Histogram<Label> {
+    return new Histogram({
+      name: `shoulders_${name}`,
+      help,
+      labelNames,
+      buckets,
+      registers: this.#registers,
+    });
+  }
+
+  #gauge(name: string, help: string, read: (gauge: Gauge) => void, labelNames: string[] = []): void {
+    new Gauge({
+      name: `shoulders_${name}`,
+      help,
+      labelNames,
+      registers: this.#registers,
+      collect() {
+        this.reset();
+        read(this);
+      },
+    });
+  }
+}
+
+export interface CompletionTimer {
+  tokens(records: readonly TokenRecord[]): void;
+  end(usage: Usage): void;
+}

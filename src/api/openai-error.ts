@@ -1,0 +1,28 @@
+import { ShouldersError } from "../errors.js";
+
+export interface OpenAiErrorBody {
+  error: { message: string; type: string; param: string | null; code: string };
+}
+
+export interface OpenAiError {
+  status: number;
+  headers: Record<string, string>;
+  body: OpenAiErrorBody;
+}
+
+/** How an error looks to a client. What went wrong inside is for the log, not for the wire. */
+export function toOpenAiError(error: ShouldersError): OpenAiError {
+  const message = error.code === "internal" ? "Internal error: see the server's log." : error.message;
+  return {
+    status: error.status,
+    headers: retryAfter(error.status),
+    body: { error: { message, type: error.type, param: error.param, code: error.code } },
+  };
+}
+
+/** Seconds after which a new try may succeed. */
+function retryAfter(status: number): Record<string, string> {
+  if (status === 429) return { "Retry-After": "1" };
+  if (status === 503) return { "Retry-After": "5" };
+  return {};
+}

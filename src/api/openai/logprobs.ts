@@ -1,0 +1,84 @@
+import type { GeneratedToken } from "../../engine/protocol.js";
+
+/** OpenAI's shapes of log-probabilities. */
+
+export interface ChatLogprobs {
+  content: ChatLogprob[];
+  refusal: null;
+}
+
+interface ChatCandidate {
+  token: string;
+  logprob: number;
+  /** The token's own, also where it is part of a character. */
+  bytes: number[];
+}
+
+type ChatLogprob = ChatCandidate & { top_logprobs: ChatCandidate[] };
+
+export function chatLogprobs(tokens: readonly GeneratedToken[]): ChatLogprobs {
+  const content = tokens.map(({ record, bytes, topLogprobs }) => ({
+    ...chatCandidate(record.token.text, record.logprob, bytes),
+    top_logprobs: topLogprobs.map((top) => chatCandidate(top.text, top.logprob, top.bytes)),
+  }));
+  return { content, refusal: null };
+}
+
+function chatCandidate(token: string, logprob: number, bytes: Uint8Array): ChatCandidate {
+  return { token, logprob: finiteLogprob(logprob), bytes: [...bytes] };
+}
+
+export interface TextLogprobs {
+  tokens: string[];
+  token_logprobs: number[];
+  /** Token to log-probability: the alternatives that were asked for, and the token itself. */
+  top_logprobs: Record<string, number>[];
+  /** Index in the answer's text (in Unicode characters) at which the token starts. */
+  text_offset: number[];
+}
+
+/** The legacy shape, for one completion: `text_offset` goes on from call to call. */
+export class TextLogprobsWriter {
+  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  #offset = 0;
+
+  write(tokens: readonly GeneratedToken[]): TextLogprobs {
+    const names = tokens.map(({ record, bytes }) => tokenName(record.token.text, bytes));
+    return {
+      tokens: names,
+      token_logprobs: tokens.map(({ record }) => finiteLogprob(record.logprob)),
+      top_logprobs: tokens.map((token, index) => alternatives(token, names[index] ?? "")),
+      text_offset: tokens.map(({ bytes }) => {
+        const start = this.#offset;
+        this.#offset += Array.from(this.#decoder.decode(bytes, { stream: true })).length;
+        return start;
+      }),
+    };
+  }
+}
+
+function alternatives({ record, topLogprobs }: GeneratedToken, name: string): Record<string, number> {
+  const entries = topLogprobs.map((top): [string, number] => [
+    tokenName(top.text, top.bytes),
+    finiteLogprob(top.logprob),
+  ]);
+  // Best first; of two tokens with the same text the better one stays.
+  return Object.fromEntries([...entries, [name, finiteLogprob(record.logprob)] as const].reverse());
+}
+
+const strictDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+
+/** A token that is part of a character has no text of its own: OpenAI writes `bytes:\xe2\x82`. */
+function tokenName(text: string, bytes: Uint8Array): string {
+  try {
+    return strictDecoder.decode(bytes);
+  } catch {
+    if (bytes.length === 0) return text;
+    return "bytes:" + [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+  }
+}
+
+/** JSON has no infinities: a token without probability has -9999. */
+export function finiteLogprob(logprob: number): number {
+  return Number.isFinite(logprob) ? logprob : -9999.0;
+}

@@ -1,0 +1,22 @@
+import type { RequestHandler } from "express";
+import type { ConfigDescription } from "../../engine/protocol.js";
+import { findConfig, requireEngine, type ApiContext } from "../context.js";
+
+/** `GET /v1/models` */
+export function listModels(context: ApiContext): RequestHandler {
+  return (_request, response) => {
+    const { configs } = requireEngine(context);
+    response.json({ object: "list", data: configs.map((config) => toModel(config, context)) });
+  };
+}
+
+/** `GET /v1/models/{id}` */
+export function getModel(context: ApiContext): RequestHandler<{ id: string }> {
+  return (request, response) => {
+    response.json(toModel(findConfig(requireEngine(context), request.params.id), context));
+  };
+}
+
+function toModel({ id }: ConfigDescription, { startedAt }: ApiContext) {
+  return { id, object: "model", created: startedAt, owned_by: "shoulders" };
+}

@@ -1,0 +1,204 @@
+import { z } from "zod";
+import { boundsSchema, samplingSchema, strategySchema } from "../../config/fusion-config.js";
+import { traceLevels } from "../../trace/record.js";
+import { unsupportedUnless } from "../parse.js";
+
+/** Bodies of completion requests. null means the default everywhere; defaults are applied in plan.ts. */
+
+const defaults = samplingSchema.shape;
+const maxInt32 = 2 ** 31 - 1;
+
+/** The range of a sampling setting; its default comes from the fusion config. */
+const samplingField = <Inner extends z.ZodType>(setting: z.ZodDefault<Inner>, description: string) =>
+  setting.unwrap().nullish().describe(`${description} Default: the fusion config's.`);
+
+const stopString = z
+  .string()
+  .min(1)
+  .refine((text) => Buffer.byteLength(text) <= 256, "a stop string may have at most 256 bytes");
+
+const fusionSchema = z
+  .strictObject({
+    strategy: strategySchema.nullish().describe("Replaces the config's strategy."),
+    weights: z
+      .record(z.string(), z.number().min(-8).max(8))
+      .nullish()
+      .describe(
+        "Fixed weights by expert id: short for a static strategy; the config's plausible set is kept.",
+      ),
+    bounds: boundsSchema.nullish().describe("Replaces the bounds of every expert (dynamic strategy)."),
+    trace: z.enum(traceLevels).nullish().describe("What to report of each token. Default: weights."),
+    logprobs: z
+      .enum(["fused", "processed"])
+      .nullish()
+      .describe("fused (default): before penalties, temperature and truncation; processed: after."),
+  })
+  .refine((fusion) => fusion.strategy == null || fusion.weights == null, {
+    path: ["weights"],
+    error: "give either weights or a strategy",
+  });
+
+const sharedFields = {
+  model: z.string().min(1).describe("Id of a fusion config."),
+  temperature: samplingField(defaults.temperature, "0: always the most probable token."),
+  top_p: z.number().min(0).max(1).nullish().describe("Keep the smallest set with this probability."),
+  top_k: z.int().min(-1).max(1_000_000).nullish().describe("Keep the k most probable tokens; 0 or -1: all."),
+  min_p: samplingField(defaults.minP, "Drop tokens below this share of the best."),
+  typical_p: samplingField(defaults.typicalP, "Locally typical sampling; 1: off."),
+  repeat_penalty: samplingField(defaults.repeatPenalty, "Divides the logits of repeated tokens; 1: off."),
+  presence_penalty: samplingField(defaults.presencePenalty, "Taken from the logits of tokens that occurred."),
+  frequency_penalty: samplingField(defaults.frequencyPenalty, "Taken once for each time a token occurred."),
+  seed: z
+    .number()
+    .min(-(2 ** 63))
+    .max(2 ** 63)
+    .refine(Number.isInteger, "expected an integer")
+    .nullish()
+    .describe("The same seed gives the same tokens; its low 32 bits count. Default: random."),
+  stop: z
+    .union([stopString, z.array(stopString).min(1).max(4)])
+    .nullish()
+    .describe("One to four strings at which to stop; they are not part of the answer."),
+  logit_bias: z
+    .record(
+      z.string().regex(/^(0|[1-9]\d{0,8})$/, "expected a token id"),
+      z.number().min(-100).max(100, "expected a bias from -100 to 100"),
+    )
+    .refine((bias) => Object.keys(bias).length <= 1024, "expected at most 1024 entries")
+    .nullish()
+    .describe("Token id to what is added to its fused logit."),
+  stream: z.boolean().nullish().describe("Answer as server-sent events."),
+  stream_options: z
+    .strictObject({
+      include_usage: z.boolean().nullish().describe("End the stream with a chunk that holds the usage."),
+      include_obfuscation: unsupportedUnless(
+        z.boolean(),
+        (isWanted) => !isWanted,
+        "set it to false or leave it out",
+      ),
+    })
+    .nullish(),
+  n: unsupportedUnless(z.int().min(1).max(16), (n) => n === 1, "send one request for each answer"),
+  grammar: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),
+  response_format: unsupportedUnless(
+    z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) }),
+    ({ type }) => type === "text",
+    'only {"type": "text"} is',
+  ),
+  fusion: fusionSchema.nullish().describe("What is said to the fusion, and what to report of it."),
+  // Clients send these; they ask for nothing that changes an answer here.
+  user: z.string().nullish(),
+  metadata: z.looseObject({}).nullish(),
+  store: z.boolean().nullish(),
+  service_tier: z.string().nullish(),
+  safety_identifier: z.string().nullish(),
+  prompt_cache_key: z.string().nullish(),
+  prompt_cache_retention: z.string().nullish(),
+};
+
+const maxTokens = (least: number) => z.int().min(least).max(maxInt32).nullish();
+
+const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
+const otherPart = z
+  .looseObject({ type: z.enum(["image_url", "input_audio", "file", "refusal"]) })
+  .refine(() => false, {
+    params: { code: "unsupported_field" },
+    error: "not supported; only parts of type text are",
+  });
+
+const nothing = (list: readonly unknown[]) => list.length === 0;
+
+const messageSchema = z.strictObject({
+  role: z
+    .enum(["system", "developer", "user", "assistant", "tool", "function"])
+    .refine((role) => role !== "tool" && role !== "function", {
+      params: { code: "unsupported_field" },
+      error: "not supported yet; use system, developer, user or assistant",
+    }),
+  content: z
+    .union([z.string(), z.array(z.discriminatedUnion("type", [textPart, otherPart])).min(1)])
+    .describe("Text, or text parts, which are joined by line breaks."),
+  name: z.string().nullish().describe("Accepted; not shown to the models."),
+  // What an answer of ours or of OpenAI holds when it is sent back as a message.
+  refusal: unsupportedUnless(z.string(), () => false, "leave it out"),
+  audio: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
+  annotations: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
+  tool_calls: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
+  function_call: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
+  tool_call_id: unsupportedUnless(z.string(), () => false, "leave it out"),
+});
+
+const streamOptionsNeedStream = (body: { stream?: unknown; stream_options?: unknown }) =>
+  body.stream_options == null || body.stream === true;
+const streamOptionsIssue = { path: ["stream_options"], error: "only allowed when stream is true" };
+
+export const chatSchema = z
+  .strictObject({
+    ...sharedFields,
+    messages: z.array(messageSchema).min(1).describe("The conversation so far, oldest first."),
+    max_tokens: maxTokens(1).describe("Most tokens to generate. Default: until the end or a full context."),
+    max_completion_tokens: maxTokens(1).describe("As max_tokens, and wins over it."),
+    logprobs: z.boolean().nullish().describe("Report the log-probability of each token."),
+    top_logprobs: z.int().min(0).max(20).nullish().describe("Alternatives to report; needs logprobs: true."),
+    tools: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
+    tool_choice: unsupportedUnless(
+      z.unknown(),
+      (choice) => choice === "none" || choice === "auto",
+      "leave it out",
+    ),
+    functions: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
+    function_call: unsupportedUnless(
+      z.unknown(),
+      (choice) => choice === "none" || choice === "auto",
+      "leave it out",
+    ),
+    modalities: unsupportedUnless(
+      z.array(z.string()),
+      (list) => list.every((entry) => entry === "text"),
+      "only text is",
+    ),
+    audio: unsupportedUnless(z.unknown(), () => false, "leave it out"),
+    prediction: unsupportedUnless(z.unknown(), () => false, "leave it out"),
+    reasoning_effort: unsupportedUnless(z.string(), (effort) => effort === "none", "leave it out"),
+    verbosity: unsupportedUnless(z.string(), (verbosity) => verbosity === "medium", "leave it out"),
+    web_search_options: unsupportedUnless(z.unknown(), () => false, "leave it out"),
+    parallel_tool_calls: z.boolean().nullish(),
+  })
+  .refine((body) => body.top_logprobs == null || body.logprobs === true, {
+    path: ["top_logprobs"],
+    error: "needs logprobs: true",
+  })
+  .refine(streamOptionsNeedStream, streamOptionsIssue);
+
+const tokenId = z.int().min(0).max(maxInt32);
+
+export const textSchema = z
+  .strictObject({
+    ...sharedFields,
+    prompt: z
+      .union([
+        z.string(),
+        z.array(z.string()).min(1),
+        z.array(tokenId).min(1),
+        z.array(z.array(tokenId).min(1)).min(1),
+      ])
+      .refine((prompt) => !Array.isArray(prompt) || typeof prompt[0] === "number" || prompt.length === 1, {
+        params: { code: "unsupported_field" },
+        error: "several prompts are not supported yet; send one request for each",
+      })
+      .describe("Text or token ids, as it is: no chat template is applied."),
+    max_tokens: maxTokens(0).describe("Most tokens to generate. Default: 16."),
+    logprobs: z
+      .int()
+      .min(0)
+      .max(5)
+      .nullish()
+      .describe("Report log-probabilities and this many alternatives."),
+    echo: unsupportedUnless(z.boolean(), (isWanted) => !isWanted, "leave it out"),
+    suffix: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),
+    best_of: unsupportedUnless(z.int().min(0).max(20), (count) => count === 1, "leave it out"),
+  })
+  .refine(streamOptionsNeedStream, streamOptionsIssue);
+
+export type ChatBody = z.output<typeof chatSchema>;
+export type TextBody = z.output<typeof textSchema>;

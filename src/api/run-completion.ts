@@ -1,0 +1,75 @@
+import type { GenerationEvent, Usage } from "../engine/protocol.js";
+import { ShouldersError } from "../errors.js";
+import type { TokenRecord } from "../trace/record.js";
+import type { TraceEnding } from "../trace/store.js";
+import type { ApiContext } from "./context.js";
+import type { CompletionPlan } from "./openai/plan.js";
+import { finiteLogprob } from "./openai/logprobs.js";
+import { recordsOf, toUsage } from "./openai/shapes.js";
+
+/**
+ * The engine's events of one completion, with what every transport owes: its trace and its metrics. Ends
+ * without `done` only when the signal was aborted; leaving the loop early cancels the completion.
+ *
+ * @throws ShouldersError
+ */
+export async function* runCompletion(
+  context: ApiContext,
+  plan: CompletionPlan,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationEvent, void> {
+  // Read anew each time: it changes while we wait.
+  const isAborted = () => signal.aborted;
+  if (isAborted()) return;
+  const { request } = plan;
+  const timer = context.metrics.startCompletion(request.configId);
+  let isAccepted = false;
+  let usage: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+  let ending: Pick<TraceEnding, "status" | "finish_reason"> = { status: "cancelled", finish_reason: null };
+  try {
+    for await (const event of context.engine.generate(request, signal)) {
+      if (event.type === "accepted") {
+        isAccepted = true;
+        usage = { ...usage, promptTokens: event.promptTokens };
+        if (request.trace !== "off") beginTrace(context, plan, event.promptTokens);
+      } else {
+        event.tokens.forEach(({ record }) => makeLogprobsFinite(record));
+        context.traces.append(request.requestId, recordsOf(event.tokens));
+        timer.tokens(recordsOf(event.tokens));
+        usage = { ...usage, completionTokens: usage.completionTokens + event.tokens.length };
+      }
+      if (event.type === "done") {
+        usage = event.usage;
+        ending = {
+          status: event.finishReason === "stop" ? "completed" : "incomplete",
+          finish_reason: event.finishReason,
+        };
+      }
+      yield event;
+    }
+    if (ending.finish_reason === null && !isAborted())
+      throw new ShouldersError("internal", "The engine's events ended without done.");
+  } catch (thrown) {
+    if (isAborted()) return;
+    ending = { status: "failed", finish_reason: null };
+    throw ShouldersError.from(thrown);
+  } finally {
+    context.traces.end(request.requestId, { ...ending, usage: toUsage(usage) });
+    if (isAccepted) timer.end(usage);
+  }
+}
+
+function beginTrace(
+  { traces }: ApiContext,
+  { request, model, created }: CompletionPlan,
+  promptTokens: number,
+) {
+  traces.begin({ id: request.requestId, model, created, prompt_tokens: promptTokens });
+}
+
+/** JSON would write null for what is not a number. */
+function makeLogprobsFinite(record: TokenRecord): void {
+  const { base = [], reference = [], experts = {}, fused = [] } = record.top ?? {};
+  const candidates = [record.baseToken, ...base, ...reference, ...Object.values(experts).flat(), ...fused];
+  for (const candidate of [record, ...candidates]) candidate.logprob = finiteLogprob(candidate.logprob);
+}

@@ -1,0 +1,78 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import type { Engine } from "../engine/protocol.js";
+import { TraceStore } from "../trace/store.js";
+import { createApp } from "./app.js";
+import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js";
+import { Metrics } from "./metrics.js";
+import { StreamEndpoint } from "./websocket/endpoint.js";
+
+export interface ServerOptions extends Partial<ServerLimits> {
+  engine: Engine;
+  host: string;
+  /** 0: any free one. */
+  port: number;
+  log: Logger;
+  version: string;
+}
+
+export interface RunningServer {
+  address: { host: string; port: number };
+  /** Takes nothing new, lets what runs finish within its grace, then cuts it. Resolves when all is closed. */
+  close(): Promise<void>;
+}
+
+/** Serves the API of an engine, which may still be loading. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { engine, host, port, log, version, ...given } = options;
+  const limits = { ...defaultLimits, ...given };
+  const closing = new AbortController();
+  const context: ApiContext = {
+    engine,
+    log,
+    version,
+    limits,
+    traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
+    metrics: new Metrics(engine),
+    startedAt: Math.floor(Date.now() / 1000),
+    closing: closing.signal,
+  };
+  const server = createServer({ keepAliveTimeout: 75_000 }, createApp(context));
+  const stream = new StreamEndpoint(context, server);
+  // Old traces go also when nobody asks.
+  const purges = setInterval(() => context.traces.purge(), 60_000);
+  server.listen(port, host);
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    clearInterval(purges);
+    stream.terminate();
+    throw error;
+  }
+
+  // While closing, a kept-alive connection would hold the server open: cut each as soon as its answer is out.
+  server.on("request", (_request, response) => {
+    response.once("close", () => {
+      if (closing.signal.aborted) server.closeIdleConnections();
+    });
+  });
+  const close = async (): Promise<void> => {
+    closing.abort();
+    const closed = once(server, "close");
+    server.close();
+    stream.closeWhenIdle();
+    const grace = setTimeout(() => {
+      stream.terminate();
+      server.closeAllConnections();
+    }, limits.closeGraceMs);
+    await closed;
+    clearTimeout(grace);
+    clearInterval(purges);
+    stream.terminate();
+  };
+  const { address, port: boundPort } = server.address() as AddressInfo;
+  let closed: Promise<void> | null = null;
+  return { address: { host: address, port: boundPort }, close: () => (closed ??= close()) };
+}

@@ -1,0 +1,70 @@
+import type { Response } from "express";
+
+const headers = {
+  "Content-Type": "text/event-stream; charset=utf-8",
+  "Cache-Control": "no-cache",
+  "X-Accel-Buffering": "no",
+};
+
+/**
+ * Server-sent events on a response. Headers go out with the first event (or the first comment of a long
+ * silence), so that what fails before it still has a status of its own.
+ */
+export class SseWriter {
+  readonly #response: Response;
+  readonly #drainTimeoutMs: number;
+  readonly #keepAlive: NodeJS.Timeout;
+
+  constructor(response: Response, limits: { keepAliveMs: number; drainTimeoutMs: number }) {
+    this.#response = response;
+    this.#drainTimeoutMs = limits.drainTimeoutMs;
+    this.#keepAlive = setInterval(() => this.#comment(), limits.keepAliveMs);
+  }
+
+  /** Resolves when the reader keeps up, or has left. */
+  async send(data: object | "[DONE]"): Promise<void> {
+    const response = this.#response;
+    if (response.destroyed || response.writableEnded) return;
+    this.#open();
+    this.#keepAlive.refresh();
+    const text = data === "[DONE]" ? data : JSON.stringify(data);
+    if (!response.write(`data: ${text}\n\n`)) await this.#drained();
+  }
+
+  /** Ends the response, if it has begun. Call it on every path. */
+  close(): void {
+    clearInterval(this.#keepAlive);
+    if (this.#response.headersSent) this.#response.end();
+  }
+
+  #open(): void {
+    if (!this.#response.headersSent) this.#response.status(200).set(headers);
+  }
+
+  #comment(): void {
+    if (this.#response.destroyed || this.#response.writableNeedDrain) return;
+    this.#open();
+    this.#response.write(": keep-alive\n\n");
+  }
+
+  async #drained(): Promise<void> {
+    const response = this.#response;
+    await new Promise<void>((resolve) => {
+      const patience = setTimeout(() => response.destroy(), this.#drainTimeoutMs);
+      const settle = () => {
+        clearTimeout(patience);
+        response.off("drain", settle).off("close", settle);
+        resolve();
+      };
+      response.on("drain", settle).on("close", settle);
+    });
+  }
+}
+
+/** Aborted when the client has left, or the response is complete. */
+export function closedSignal(response: Response): AbortSignal {
+  const controller = new AbortController();
+  response.once("close", () => controller.abort());
+  if (response.destroyed) controller.abort();
+  return controller.signal;
+}

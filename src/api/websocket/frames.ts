@@ -1,0 +1,60 @@
+import { z } from "zod";
+import type { OpenAiErrorBody } from "../openai-error.js";
+import type { ChatLogprobs } from "../openai/logprobs.js";
+import type { TokenRecord } from "../../trace/record.js";
+import type { UsageRecord } from "../../trace/store.js";
+
+/** The frames of the WebSocket: JSON text, named after OpenAI's Realtime events. */
+
+const id = z.string().regex(/^[\w.-]{1,64}$/, "expected 1 to 64 letters, digits, '_', '.' or '-'");
+const eventId = z.string().max(128).nullish().describe("Repeated in the error that this frame causes.");
+
+export const clientFrameSchema = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("response.create"),
+    event_id: eventId,
+    response: z
+      .looseObject({ id: id.nullish().describe("Default: the completion's id.") })
+      .describe("A body of /v1/chat/completions (with messages) or /v1/completions (with prompt)."),
+  }),
+  z.strictObject({ type: z.literal("response.cancel"), event_id: eventId, response_id: z.string() }),
+  z.strictObject({ type: z.literal("ping"), event_id: eventId }),
+]);
+
+export type ClientFrame = z.output<typeof clientFrameSchema>;
+
+export type ResponseStatus = "completed" | "cancelled" | "incomplete" | "failed";
+
+export interface EndedResponse {
+  id: string;
+  status: ResponseStatus;
+  output_text: string;
+  usage: UsageRecord;
+  finish_reason: string | null;
+  error?: OpenAiErrorBody["error"];
+}
+
+export type ServerFrame =
+  | { type: "session.created"; session: SessionDescription }
+  | {
+      type: "response.created";
+      response: { id: string; status: "in_progress"; model: string; trace_id: string };
+    }
+  | {
+      type: "response.output_text.delta";
+      response_id: string;
+      delta: string;
+      tokens: TokenRecord[];
+      /** Where the request asked for log-probabilities. */
+      logprobs?: ChatLogprobs;
+    }
+  | { type: "response.output_text.done"; response_id: string; text: string }
+  | { type: "response.done"; response: EndedResponse }
+  | { type: "error"; error: OpenAiErrorBody["error"] & { event_id?: string } }
+  | { type: "pong"; event_id?: string };
+
+export interface SessionDescription {
+  id: string;
+  models: string[];
+  limits: { responses: number; frame_bytes: number };
+}

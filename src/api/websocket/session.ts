@@ -1,0 +1,188 @@
+import { randomUUID } from "node:crypto";
+import type { RawData, WebSocket } from "ws";
+import { ShouldersError } from "../../errors.js";
+import { requireEngine, type ApiContext } from "../context.js";
+import { outcomeOf } from "../metrics.js";
+import { toOpenAiError } from "../openai-error.js";
+import { planCompletion, type CompletionPlan } from "../openai/plan.js";
+import { parseRequest } from "../parse.js";
+import { clientFrameSchema, type ClientFrame, type ServerFrame } from "./frames.js";
+import { runResponse } from "./response.js";
+
+export const streamRoute = "/v1/stream";
+
+/** One client on the WebSocket and its running responses. */
+export class StreamSession {
+  readonly #context: ApiContext;
+  readonly #socket: WebSocket;
+  readonly #running = new Map<string, AbortController>();
+  #hasAnsweredPing = true;
+  #isClosing = false;
+
+  constructor(context: ApiContext, socket: WebSocket) {
+    this.#context = context;
+    this.#socket = socket;
+    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
+    socket.on("pong", () => {
+      this.#hasAnsweredPing = true;
+    });
+    socket.on("close", () => this.#cancelAll());
+    // A broken frame or connection: `close` follows, with the code that tells why.
+    socket.on("error", () => undefined);
+    const { engine, limits } = context;
+    this.#reply({
+      type: "session.created",
+      session: {
+        id: `sess-${randomUUID().replaceAll("-", "")}`,
+        models: engine.description?.configs.map(({ id }) => id) ?? [],
+        limits: { responses: limits.socketResponses, frame_bytes: limits.socketFrameBytes },
+      },
+    });
+  }
+
+  /** Pings, or ends the connection when the ping before had no answer. */
+  checkAlive(): void {
+    if (!this.#hasAnsweredPing) {
+      this.#socket.terminate();
+      return;
+    }
+    this.#hasAnsweredPing = false;
+    this.#socket.ping();
+  }
+
+  /** Closes with 1001 as soon as the running responses are done. */
+  closeWhenIdle(): void {
+    this.#isClosing = true;
+    if (this.#running.size === 0) this.#socket.close(1001, "The server is shutting down.");
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    if (isBinary) {
+      this.#drop(1003, "Frames must be JSON text.");
+      return;
+    }
+    let eventId: string | null = null;
+    try {
+      const value = parseJson(data);
+      eventId = eventIdOf(value);
+      this.#handle(parseRequest(clientFrameSchema, value));
+    } catch (thrown) {
+      const { error } = toOpenAiError(ShouldersError.from(thrown)).body;
+      this.#reply({ type: "error", error: eventId === null ? error : { ...error, event_id: eventId } });
+    }
+  }
+
+  #handle(frame: ClientFrame): void {
+    switch (frame.type) {
+      case "response.create":
+        this.#create(frame.response);
+        return;
+      case "response.cancel":
+        this.#cancel(frame.response_id);
+        return;
+      case "ping":
+        this.#reply({ type: "pong", ...(frame.event_id != null && { event_id: frame.event_id }) });
+    }
+  }
+
+  #create({ id: givenId, ...body }: { id?: string | null | undefined }): void {
+    const { metrics } = this.#context;
+    metrics.requestStarted();
+    try {
+      const plan = this.#plan(body);
+      const id = givenId ?? plan.request.requestId;
+      if (this.#running.has(id))
+        throw new ShouldersError("invalid_request", `Response "${id}" is still running; choose another id.`, {
+          param: "id",
+        });
+      void this.#run(id, plan);
+    } catch (thrown) {
+      const outcome = outcomeOf(ShouldersError.from(thrown).status);
+      metrics.requestEnded({ route: streamRoute, model: "none", outcome });
+      throw thrown;
+    }
+  }
+
+  /** @throws ShouldersError */
+  #plan(body: object): CompletionPlan {
+    const most = this.#context.limits.socketResponses;
+    if (this.#running.size >= most)
+      throw new ShouldersError(
+        "too_many_responses",
+        `A socket runs at most ${most} responses at a time; wait for one to end.`,
+      );
+    return planCompletion("messages" in body ? "chat" : "text", body, requireEngine(this.#context));
+  }
+
+  async #run(id: string, plan: CompletionPlan): Promise<void> {
+    const { metrics, log } = this.#context;
+    const controller = new AbortController();
+    this.#running.set(id, controller);
+    const { signal } = controller;
+    const outcome = await runResponse(this.#context, { id, plan, signal, send: this.#send });
+    this.#running.delete(id);
+    const line = { requestId: plan.request.requestId, route: streamRoute, model: plan.model, outcome };
+    metrics.requestEnded(line);
+    log.info(line, "request ended");
+    if (this.#isClosing) this.closeWhenIdle();
+  }
+
+  #cancel(id: string): void {
+    const controller = this.#running.get(id);
+    if (controller === undefined)
+      throw new ShouldersError("invalid_request", "No running response on this socket has this id.", {
+        param: "response_id",
+      });
+    controller.abort();
+  }
+
+  #cancelAll(): void {
+    for (const controller of this.#running.values()) controller.abort();
+  }
+
+  /** A frame of a response; resolves when the connection has taken it, so that a slow reader slows only its own. */
+  readonly #send = async (frame: ServerFrame): Promise<void> => {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    await new Promise<void>((resolve) => {
+      const patience = setTimeout(
+        () => this.#drop(1013, "Frames were not read in time."),
+        this.#context.limits.drainTimeoutMs,
+      );
+      this.#socket.send(JSON.stringify(frame), () => {
+        clearTimeout(patience);
+        resolve();
+      });
+    });
+  };
+
+  /** An answer to one frame. A client that sends without reading is dropped before it fills the memory. */
+  #reply(frame: ServerFrame): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    if (this.#socket.bufferedAmount > this.#context.limits.socketHardMarkBytes)
+      this.#drop(1013, "Frames were not read in time.");
+    else this.#socket.send(JSON.stringify(frame));
+  }
+
+  #drop(code: number, reason: string): void {
+    this.#cancelAll();
+    this.#socket.close(code, reason);
+  }
+}
+
+function parseJson(data: RawData): unknown {
+  try {
+    return JSON.parse((data as Buffer).toString("utf8")) as unknown;
+  } catch {
+    throw new ShouldersError("invalid_json", "The frame is not valid JSON.");
+  }
+}
+
+/** Also of a frame that is wrong otherwise. */
+function eventIdOf(value: unknown): string | null {
+  if (typeof value !== "object" || value === null || !("event_id" in value)) return null;
+  return typeof value.event_id === "string" && value.event_id.length <= 128 ? value.event_id : null;
+}

@@ -1,0 +1,233 @@
+import { EventEmitter } from "node:events";
+import { samplingSchema } from "../../src/config/fusion-config.js";
+import type {
+  ConfigDescription,
+  Engine,
+  EngineDescription,
+  EngineStats,
+  GeneratedToken,
+  GenerationEvent,
+  GenerationRequest,
+  ModelDescription,
+  StepSample,
+} from "../../src/engine/protocol.js";
+import { ShouldersError } from "../../src/errors.js";
+import type { TokenRecord } from "../../src/trace/record.js";
+
+/** A door that a test opens when it is time: scripts wait at it, whenever they arrive. */
+export class Gate {
+  readonly opened: Promise<void>;
+  #open: () => void = () => undefined;
+
+  constructor() {
+    this.opened = new Promise((resolve) => {
+      this.#open = resolve;
+    });
+  }
+
+  open(): void {
+    this.#open();
+  }
+}
+
+/** What a scripted request does, in order: give an event, wait at a gate, or fail. */
+export type ScriptStep = GenerationEvent | Gate | ShouldersError;
+
+export type Script = (request: GenerationRequest) => Iterable<ScriptStep>;
+
+/** An `Engine` whose requests follow a script; it remembers what was submitted and cancelled. */
+export class FakeEngine implements Engine {
+  description: EngineDescription | null = describeEngine();
+  stats: EngineStats = { steps: 0, running: 0, waiting: 0, cells: { giant: { used: 25, total: 100 } } };
+  /** Replace it before a request to change what the request does. */
+  script: Script = () => answering("Hello", " world");
+  readonly submitted: GenerationRequest[] = [];
+  /** Ids of requests that were given up before their end. */
+  readonly cancelled: string[] = [];
+  /** Events that were taken from the engine. */
+  numYielded = 0;
+  readonly #happened = new EventEmitter();
+  readonly #stepListeners: ((sample: StepSample) => void)[] = [];
+  #death = new Gate();
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent, void> {
+    this.submitted.push(request);
+    this.#happened.emit("submit", request);
+    this.stats.running++;
+    const death = this.#death;
+    let isOver = false;
+    try {
+      for (const step of this.script(request)) {
+        if (step instanceof Gate) await Promise.race([step.opened, death.opened, aborted(signal)]);
+        if (this.#death !== death)
+          throw new ShouldersError("engine_died", "The engine ended; send the request again.");
+        if (signal.aborted) return;
+        if (step instanceof ShouldersError) throw step;
+        if (step instanceof Gate) continue;
+        this.numYielded++;
+        isOver = step.type === "done";
+        yield structuredClone(step);
+      }
+    } catch (error) {
+      isOver = true;
+      throw error;
+    } finally {
+      this.stats.running--;
+      if (!isOver) {
+        this.cancelled.push(request.requestId);
+        this.#happened.emit("cancel", request.requestId);
+      }
+    }
+  }
+
+  onStep(listener: (sample: StepSample) => void): void {
+    this.#stepListeners.push(listener);
+  }
+
+  step(sample: StepSample): void {
+    for (const listener of this.#stepListeners) listener(sample);
+  }
+
+  /** Every running request fails, and no new one is taken. */
+  die(): void {
+    this.description = null;
+    const death = this.#death;
+    this.#death = new Gate();
+    death.open();
+  }
+
+  /** Resolves once so many requests were submitted in all. */
+  async untilSubmitted(count: number): Promise<void> {
+    while (this.submitted.length < count) await this.#next("submit");
+  }
+
+  async untilCancelled(count: number): Promise<void> {
+    while (this.cancelled.length < count) await this.#next("cancel");
+  }
+
+  close(): Promise<void> {
+    this.description = null;
+    return Promise.resolve();
+  }
+
+  #next(event: "submit" | "cancel"): Promise<void> {
+    return new Promise((resolve) => this.#happened.once(event, () => resolve()));
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+export const accepted: GenerationEvent = { type: "accepted", promptTokens: 7 };
+
+/** Events of an answer whose tokens are these texts, and which ends with a hidden end-of-sequence token. */
+export function answering(...texts: string[]): GenerationEvent[] {
+  return [accepted, ...texts.map((text, index) => deltaOf(text, index)), doneAfter(texts.length)];
+}
+
+export function deltaOf(text: string, index = 0): GenerationEvent {
+  return { type: "delta", text, tokens: [tokenOf(text, index)] };
+}
+
+export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "stop"): GenerationEvent {
+  const tokens = finishReason === "stop" ? [tokenOf("<eos>", numTokens)] : [];
+  return {
+    type: "done",
+    finishReason,
+    stopString: null,
+    tokens,
+    usage: { promptTokens: 7, completionTokens: numTokens + tokens.length, cachedTokens: 3 },
+  };
+}
+
+/** A token with these bytes at this place of the answer; alternatives as many as a request may ask for. */
+export function tokenOf(
+  content: string | Uint8Array,
+  index = 0,
+  record: Partial<TokenRecord> = {},
+): GeneratedToken {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  const text = new TextDecoder().decode(bytes);
+  return {
+    record: {
+      position: 7 + index,
+      token: { id: 100 + index, text },
+      logprob: -0.25,
+      weights: { trivia: 0.5, sums: 0 },
+      chosen: "trivia",
+      divergence: {
+        forward: 0.4,
+        reverse: 0.3,
+        targets: { trivia: { forward: 0.44, reverse: 0.35 }, sums: { forward: 0.1, reverse: 0.2 } },
+      },
+      objective: 0.001,
+      evaluations: 5,
+      baseToken: { id: 17, text: " The", logprob: -1.5 },
+      flipped: index % 2 === 0,
+      timing: { decodeMs: { base: 9, reference: 1, trivia: 1, sums: 1 }, fuseMs: 0.3, sampleMs: 0.1 },
+      ...record,
+    },
+    bytes,
+    topLogprobs: [
+      { id: 100 + index, text, logprob: -0.25, bytes },
+      { id: 17, text: " The", logprob: -1.5, bytes: new TextEncoder().encode(" The") },
+    ],
+  };
+}
+
+function modelOf(id: string): ModelDescription {
+  return {
+    id,
+    path: `/somewhere/private/${id}.gguf`,
+    name: id,
+    architecture: "llama",
+    quantization: "Q8_0",
+    numParameters: 1000,
+    sizeBytes: 2000,
+    vocabularySize: 980,
+    contextTrain: 512,
+    gpuLayers: 0,
+    memoryBytes: 4000,
+  };
+}
+
+/** Two configs: `both` with experts `trivia` and `sums`, and `giant`, the base alone. */
+export function describeEngine(): EngineDescription {
+  const shared = {
+    base: modelOf("giant"),
+    vocabularySize: 980,
+    contextTokens: 512,
+    sequences: 4,
+    sampling: samplingSchema.parse({ temperature: 0.7, topK: 40 }),
+  };
+  const both: ConfigDescription = {
+    ...shared,
+    id: "both",
+    description: "two experts",
+    reference: modelOf("dwarf"),
+    experts: [
+      { ...modelOf("dwarf-trivia"), id: "trivia", bounds: [0, 2] },
+      { ...modelOf("dwarf-sums"), id: "sums", bounds: [0, 2] },
+    ],
+    strategy: { type: "dynamic", solver: "exact", plausibility: { ratio: 0.1, of: "joint" } },
+  };
+  const giant: ConfigDescription = {
+    ...shared,
+    id: "giant",
+    description: "the base alone",
+    reference: null,
+    experts: [],
+    strategy: { type: "base" },
+  };
+  return {
+    pid: 1,
+    library: { llama: "b1", nodeLlamaCpp: "3", backend: "cpu", devices: [] },
+    kernel: "simd",
+    threads: 2,
+    configs: [both, giant],
+  };
+}
