@@ -4,7 +4,11 @@
  * Divergences are in nats.
  */
 
-/** One row of logits of each model for the same next token. Rows may have different (padded) lengths. */
+/**
+ * One row of logits of each model for the same next token. Rows may have different (padded) lengths: the part
+ * common to all is fused, the rest is neither read nor checked. A token that is −Infinity in any row is masked:
+ * it takes no part and has probability 0 whatever the weights.
+ */
 export interface LogitsRows {
   base: Float32Array;
   /** Empty when there are no experts. */
@@ -24,7 +28,9 @@ export type WeightBounds = readonly [low: number, high: number];
 /**
  * Which tokens take part (others get probability 0 and do not enter the solve): those to which the base or the
  * expert (`joint`), or the expert alone (`expert`), gives at least `ratio` times the probability of its own
- * best token. With several experts a token takes part in a solve on expert t's axis by expert t's row.
+ * best unmasked token. Each expert t has its set S_t by its own row: targets, centre and divergences on its
+ * axis are over S_t, with P, Q and Q_t renormalised there. A fused row is over the union of S_t of the experts
+ * with a weight other than 0, or of all of them where every weight is 0 (so it is the limit of small weights).
  */
 export interface Plausibility {
   ratio: number;
@@ -98,10 +104,25 @@ export interface FusionKernel {
   load(rows: LogitsRows, plausibility: Plausibility | null): void;
   /** F_t and R_t of every expert over the tokens that take part. */
   targets(): Divergence[];
-  /** The divergences at weight `alpha` on the axis of one expert (all other weights 0). */
+  /**
+   * Announces that weights on this expert's axis will be within `bounds`, so that a kernel may set aside the
+   * tokens that are negligible there. Without it every token counts in `evaluate`.
+   */
+  focus(expert: number, bounds: WeightBounds): void;
+  /**
+   * The divergences at weight `alpha` on the axis of one expert (all other weights 0). An expert whose shift is
+   * constant within the resolution of float32 logits does not move: all numbers are 0.
+   */
   evaluate(expert: number, alpha: number): AxisPoint;
-  /** Writes the fused row for these weights; also gives the achieved divergences. */
+  /**
+   * Writes the fused row b + Σ_t α_t d_t over the tokens that take part (−Infinity elsewhere), d_t centred by
+   * E_P[d_t] = 0 so that the row keeps the base's level; also gives the achieved divergences. All weights 0
+   * gives exactly the base's logits.
+   */
   fuse(weights: readonly number[]): { row: FusedRow; divergence: Divergence };
-  /** The k most probable tokens of a loaded row (by role) or of the row fused last, best first. */
+  /**
+   * The k most probable tokens of a loaded row (by role; over the tokens that no row masks) or of the row fused
+   * last, best first, fewer where fewer have a probability.
+   */
   top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[];
 }

@@ -1,0 +1,196 @@
+import type {
+  AxisPoint,
+  Divergence,
+  FusedRow,
+  FusionKernel,
+  LogitsRows,
+  Plausibility,
+  TokenLogprob,
+} from "../types.js";
+import {
+  commonLength,
+  constantShiftResolution,
+  constantShiftTarget,
+  deepestLogit,
+  findMasked,
+  type KernelCapacity,
+} from "./rows.js";
+import { topOf } from "./top.js";
+
+/** A loaded row: logits [V], and the best of them among the tokens that are not masked. */
+interface Row {
+  logits: Float32Array;
+  best: number;
+}
+
+/** The axis of expert t. `tokens` is S_t; numbers over tokens are [V] and hold only where the token takes part. */
+interface Axis {
+  tokens: readonly number[];
+  /** ln P_i, renormalised over S_t. */
+  logBase: Float64Array;
+  /** d_t,i − E_P[d_t]. */
+  shift: Float64Array;
+  target: Divergence;
+}
+
+/** The scalar twin: float64, one formula a line, no care for speed. FUSION.md has the source of each formula. */
+export class ReferenceKernel implements FusionKernel {
+  readonly name = "reference";
+  readonly #capacity: KernelCapacity;
+  #tokens: number[] = [];
+  #base: Row = { logits: new Float32Array(0), best: 0 };
+  #reference: Row | null = null;
+  #experts: Row[] = [];
+  #axes: Axis[] = [];
+  #fused: FusedRow = { logits: new Float32Array(0), logNormalizer: 0 };
+
+  constructor(capacity: KernelCapacity) {
+    this.#capacity = capacity;
+  }
+
+  load(rows: LogitsRows, plausibility: Plausibility | null): void {
+    const length = commonLength(rows, this.#capacity);
+    const masked = new Set(findMasked(rows, length));
+    this.#tokens = Array.from({ length }, (_, token) => token).filter((token) => !masked.has(token));
+    const load = (logits: Float32Array) => ({
+      logits: logits.slice(0, length),
+      best: this.#tokens.reduce((best, i) => Math.max(best, at(logits, i)), -Infinity),
+    });
+    this.#base = load(rows.base);
+    this.#reference = rows.reference && load(rows.reference);
+    this.#experts = rows.experts.map(load);
+    this.#axes = this.#experts.map((expert) =>
+      makeAxis(this.#tokens, this.#base, this.#reference, expert, plausibility),
+    );
+    this.#fused = { logits: new Float32Array(length).fill(-Infinity), logNormalizer: 0 };
+  }
+
+  targets(): Divergence[] {
+    return this.#axes.map((axis) => axis.target);
+  }
+
+  focus(): void {
+    // Every token counts here.
+  }
+
+  evaluate(expert: number, alpha: number): AxisPoint {
+    const { tokens, logBase, shift } = this.#axes[expert] as Axis;
+    // P̃_i = exp(ln P_i + α d_i − A), A(α) = ln Σ_i P_i exp(α d_i)
+    const logWeight = (i: number) => at(logBase, i) + alpha * at(shift, i);
+    const logNormalizer = logSumExp(tokens, logWeight);
+    const probability = (i: number) => Math.exp(logWeight(i) - logNormalizer);
+    const mean = sum(tokens, (i) => probability(i) * at(shift, i));
+    const variance = sum(tokens, (i) => probability(i) * (at(shift, i) - mean) ** 2);
+    return {
+      forward: Math.max(0, alpha * mean - logNormalizer), // F = αA′ − A
+      reverse: Math.max(0, logNormalizer), // R = A, since E_P[d] = 0
+      forwardSlope: alpha * variance, // F′ = αA″
+      reverseSlope: mean, // R′ = A′
+    };
+  }
+
+  fuse(weights: readonly number[]): { row: FusedRow; divergence: Divergence } {
+    const isUsed = this.#axes.some((_, t) => weights[t] !== 0) ? (t: number) => weights[t] !== 0 : () => true;
+    const used = this.#axes.filter((_, t) => isUsed(t));
+    const union = new Set(used.flatMap((axis) => axis.tokens));
+    const tokens = this.#axes.length === 0 ? this.#tokens : this.#tokens.filter((i) => union.has(i));
+
+    const base = this.#base.logits;
+    const shift = (i: number) =>
+      this.#axes.reduce((total, axis, t) => total + weightOf(weights, t) * at(axis.shift, i), 0);
+    const shifts = new Float64Array(base.length).map((_, i) => shift(i));
+    const fused = (i: number) => at(base, i) + at(shifts, i);
+    const logBase = logSumExp(tokens, (i) => at(base, i));
+    const logFused = logSumExp(tokens, fused);
+    // s = Σ_t α_t d_t: F = KL(P̃‖P) = E_P̃[s] − A, R = KL(P‖P̃) = A − E_P[s], A = ln Σ P exp(s)
+    const gain = logFused - logBase;
+    const forward = sum(tokens, (i) => Math.exp(fused(i) - logFused) * at(shifts, i)) - gain;
+    const reverse = gain - sum(tokens, (i) => Math.exp(at(base, i) - logBase) * at(shifts, i));
+
+    const { logits } = this.#fused;
+    logits.fill(-Infinity);
+    for (const i of tokens) logits[i] = fused(i);
+    this.#fused.logNormalizer = logSumExp(tokens, (i) => at(logits, i));
+    return {
+      row: { ...this.#fused },
+      divergence: { forward: Math.max(0, forward), reverse: Math.max(0, reverse) },
+    };
+  }
+
+  top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[] {
+    if (of === "fused") return topOf(this.#fused.logits, k, this.#fused.logNormalizer);
+    const row = of === "base" ? this.#base : of === "reference" ? this.#reference : this.#experts[of.expert];
+    if (!row) return [];
+    const tokens = new Set(this.#tokens);
+    const logNormalizer = logSumExp(this.#tokens, (i) => at(row.logits, i));
+    return topOf(row.logits, k, logNormalizer, (token) => !tokens.has(token));
+  }
+}
+
+/** Logit of a token relative to its row's best. */
+function relative({ logits, best }: Row, token: number): number {
+  return Math.max(at(logits, token) - best, deepestLogit);
+}
+
+function makeAxis(
+  unmasked: readonly number[],
+  base: Row,
+  reference: Row | null,
+  expert: Row,
+  plausibility: Plausibility | null,
+): Axis {
+  const small = reference as Row; // commonLength() has seen to it
+  const floor = plausibility ? Math.log(plausibility.ratio) : -Infinity;
+  // i ∈ S_t ⇔ max_j(x_j) + ln ratio ≤ x_i for the expert's row x, or (joint) for the base's
+  const isPlausible = (row: Row, i: number) => at(row.logits, i) >= row.best + floor;
+  const tokens = unmasked.filter(
+    (i) => isPlausible(expert, i) || (plausibility?.of !== "expert" && isPlausible(base, i)),
+  );
+
+  const logSoftmax = (row: Row) => {
+    const logNormalizer = logSumExp(tokens, (i) => relative(row, i));
+    return new Float64Array(row.logits.length).map((_, i) => relative(row, i) - logNormalizer);
+  };
+  const [logBase, logReference, logExpert] = [logSoftmax(base), logSoftmax(small), logSoftmax(expert)];
+  const shift = logExpert.map((value, i) => value - at(logReference, i));
+  // F_t = Σ Q_t ln(Q_t / Q), R_t = Σ Q ln(Q / Q_t)
+  const target = {
+    forward: Math.max(
+      0,
+      sum(tokens, (i) => Math.exp(at(logExpert, i)) * at(shift, i)),
+    ),
+    reverse: Math.max(0, -sum(tokens, (i) => Math.exp(at(logReference, i)) * at(shift, i))),
+  };
+  const centre = sum(tokens, (i) => Math.exp(at(logBase, i)) * at(shift, i));
+  const centred = shift.map((value) => value - centre);
+
+  const size = (row: Row, i: number) => Math.abs(at(row.logits, i)) + Math.abs(row.best);
+  const isConstant =
+    Math.max(target.forward, target.reverse) < constantShiftTarget &&
+    tokens.every(
+      (i) => Math.abs(at(centred, i)) <= constantShiftResolution * (size(expert, i) + size(small, i)),
+    );
+  return isConstant
+    ? { tokens, logBase, shift: centred.fill(0), target: { forward: 0, reverse: 0 } }
+    : { tokens, logBase, shift: centred, target };
+}
+
+/** ln Σ_i exp(x_i), the best taken out first so that nothing overflows. */
+function logSumExp(tokens: readonly number[], value: (token: number) => number): number {
+  const best = tokens.reduce((most, i) => Math.max(most, value(i)), -Infinity);
+  return best + Math.log(sum(tokens, (i) => Math.exp(value(i) - best)));
+}
+
+function sum(tokens: readonly number[], term: (token: number) => number): number {
+  let total = 0;
+  for (const i of tokens) total += term(i);
+  return total;
+}
+
+function at(values: Float32Array | Float64Array, token: number): number {
+  return values[token] as number;
+}
+
+function weightOf(weights: readonly number[], expert: number): number {
+  return weights[expert] ?? 0;
+}

@@ -1,0 +1,72 @@
+import { ShouldersError } from "../../errors.js";
+import type { LogitsRows } from "../types.js";
+
+/** What a kernel is made for: rows of at most this length, of base, reference and at most so many experts. */
+export interface KernelCapacity {
+  vocabularySize: number;
+  numExperts: number;
+}
+
+/**
+ * Logits further than this below their row's best (in nats: probability 0 a hundred million times over) are
+ * taken to be this far below, so that masks such as −3.4e38 keep every number finite.
+ */
+export const deepestLogit = -1e9;
+
+/** Two rows differ by a constant where no difference departs from the mean by more than this · |logits|. */
+export const constantShiftResolution = 2 ** -21;
+
+/** Targets above this cannot come from rounding alone: the shift need not be looked at for being constant. */
+export const constantShiftTarget = 1e-3;
+
+/** Length V of the part common to all rows. @throws ShouldersError `rows_invalid` where the rows do not fit. */
+export function commonLength(rows: LogitsRows, capacity: KernelCapacity): number {
+  const { base, reference, experts } = rows;
+  if (experts.length > 0 && reference === null)
+    throw new ShouldersError("rows_invalid", "Rows of experts need the reference's row beside them.");
+  if (experts.length > capacity.numExperts)
+    throw new ShouldersError(
+      "rows_invalid",
+      `${experts.length} rows of experts were given to a kernel made for ${capacity.numExperts}.`,
+    );
+  const lengths = [base, ...(reference ? [reference] : []), ...experts].map((row) => row.length);
+  const length = Math.min(...lengths);
+  if (length === 0) throw new ShouldersError("rows_invalid", "A row of logits is empty.");
+  if (length > capacity.vocabularySize)
+    throw new ShouldersError(
+      "rows_invalid",
+      `Rows of ${length} logits were given to a kernel made for ${capacity.vocabularySize}.`,
+    );
+  return length;
+}
+
+/**
+ * Looks through the first `length` logits of each row. Returns the masked tokens (−Infinity in any row).
+ *
+ * @throws ShouldersError `non_finite_logits` for NaN, +Infinity, or where no token is finite; the message opens
+ * with the role ("The base's row …", "The row of expert 0 …").
+ */
+export function findMasked(rows: LogitsRows, length: number): number[] {
+  const { base, reference, experts } = rows;
+  const named: [string, Float32Array][] = [["The base's row", base]];
+  if (reference) named.push(["The reference's row", reference]);
+  experts.forEach((row, expert) => named.push([`The row of expert ${expert}`, row]));
+  const masked = new Set<number>();
+  for (const [name, row] of named) {
+    let numFinite = length;
+    for (let token = 0; token < length; token++) {
+      const logit = row[token] as number;
+      if (logit === -Infinity) {
+        masked.add(token);
+        numFinite--;
+      } else if (!Number.isFinite(logit)) fail(`${name} holds ${logit} at token ${token}.`);
+    }
+    if (numFinite === 0) fail(`${name} holds no finite logit.`);
+  }
+  if (masked.size === length) fail("No token is finite in every row.");
+  return [...masked];
+}
+
+function fail(message: string): never {
+  throw new ShouldersError("non_finite_logits", message);
+}

@@ -1,0 +1,159 @@
+import { objective } from "../objective.js";
+import type { AxisPoint, Divergence, WeightBounds } from "../types.js";
+import type { AxisSolution } from "./solver.js";
+
+interface Sample {
+  alpha: number;
+  point: AxisPoint;
+  objective: number;
+}
+
+/** A piece of a side between two samples, and how far from the curve the cubics between them are expected to be. */
+interface Piece {
+  left: Sample;
+  right: Sample;
+  error: number;
+}
+
+/** α = 0 needs no pass: P̃ = P, and A′(0) = E_P[d] = 0. */
+const origin: AxisPoint = { forward: 0, reverse: 0, forwardSlope: 0, reverseSlope: 0 };
+/** Where the search starts: the weight at which the base would move as the small model did, were they equal. */
+const firstGuess = 1;
+/** A step is made while it promises to lower J by this share … */
+const gainWorthAPass = 1e-7;
+/** … and by more than this: divergences are resolved to a millionth of a nat and of the targets. */
+const resolution = 1e-12;
+/** A piece is looked into while J in it could be below this share of the best J found. */
+const promise = 0.9;
+const maxSamples = 60;
+
+/**
+ * All of argmin_α (F(α) − F̄)² + (R(α) − R̄)² within bounds, one side of α = 0 at a time. On a side F = αA′ − A
+ * and R = A both grow with |α|, so between two samples J is at least the squared distance from (F̄, R̄) to the
+ * box that their (F, R) span; pieces beyond the roots of F = F̄ and R = R̄ are never better than their ends.
+ *
+ * Between samples F and R are modelled by cubics through values and slopes; the least of the model is sampled
+ * next, until that gains nothing. Then pieces in which, by box and by the model less its error, J could be
+ * below `promise` times the best are halved: no other basin is missed.
+ * Source: FUSION.md, facts 1 to 3.
+ */
+export function solveExact(
+  axis: (alpha: number) => AxisPoint,
+  [low, high]: WeightBounds,
+  target: Divergence,
+): AxisSolution {
+  let evaluations = 0;
+  const sample = (alpha: number): Sample => {
+    if (alpha !== 0) evaluations++;
+    const point = alpha === 0 ? origin : axis(alpha);
+    return { alpha, point, objective: objective(point, [target]) };
+  };
+  const near = sample(Math.min(Math.max(low, 0), high));
+  let best = near;
+  for (const far of [high, low]) {
+    const isBeyond = Math.abs(far) > Math.abs(near.alpha) && far * near.alpha >= 0;
+    if (!isBeyond) continue;
+    const found = searchSide(near, sample(far), target, sample);
+    if (found.objective < best.objective) best = found;
+  }
+  return { alpha: best.alpha, point: best.point, evaluations };
+}
+
+/** The best sample between `near` and `far` (its distance from 0 is the larger). */
+function searchSide(
+  near: Sample,
+  far: Sample,
+  target: Divergence,
+  sample: (alpha: number) => Sample,
+): Sample {
+  const pieces: Piece[] = [{ left: near, right: far, error: Infinity }];
+  const guess = Math.sign(far.alpha) * firstGuess;
+  const isInside = Math.abs(guess) > Math.abs(near.alpha) && Math.abs(guess) < Math.abs(far.alpha);
+  let best = far.objective < near.objective ? far : near;
+  let step: Step | null = { index: 0, alpha: isInside ? guess : (near.alpha + far.alpha) / 2 };
+  while (step !== null && pieces.length < maxSamples) {
+    const middle = sample(step.alpha);
+    if (middle.objective < best.objective) best = middle;
+    pieces.splice(step.index, 1, ...split(pieces[step.index] as Piece, middle));
+    step = nextStep(pieces, target, best.objective);
+  }
+  return best;
+}
+
+/** A cubic's error goes as t²(1 − t)² over the piece and with the fourth power of its width. */
+function split({ left, right }: Piece, middle: Sample): [Piece, Piece] {
+  const at = (middle.alpha - left.alpha) / (right.alpha - left.alpha);
+  const miss = (key: keyof Divergence) => cubic(left, right, key, at) - middle.point[key];
+  const error = Math.hypot(miss("forward"), miss("reverse")) / Math.max(16 * (at * (1 - at)) ** 2, 0.01);
+  return [
+    { left, right: middle, error: error * at ** 4 },
+    { left: middle, right, error: error * (1 - at) ** 4 },
+  ];
+}
+
+interface Step {
+  index: number;
+  alpha: number;
+}
+
+/** Where to look next; null when nothing is left to gain. */
+function nextStep(pieces: readonly Piece[], target: Divergence, best: number): Step | null {
+  let goal = best * (1 - gainWorthAPass) - resolution * (1 + target.forward ** 2 + target.reverse ** 2);
+  if (goal <= 0) return null;
+  let floor = Math.min(goal, best * promise);
+  let refinement: Step | null = null;
+  let halving: Step | null = null;
+  for (const [index, { left, right, error }] of pieces.entries()) {
+    const box = leastOfBox(left, right, target);
+    if (box >= goal) continue;
+    const model = leastOfModel(left, right, target);
+    if (model.objective < goal) {
+      goal = model.objective;
+      refinement = { index, alpha: model.alpha };
+    }
+    const bound = Math.max(box, Math.max(0, Math.sqrt(model.objective) - error) ** 2);
+    if (bound < floor && Math.abs(right.alpha - left.alpha) > 1e-9) {
+      floor = bound;
+      halving = { index, alpha: (left.alpha + right.alpha) / 2 };
+    }
+  }
+  return refinement ?? halving;
+}
+
+/** Squared distance from the targets to the box between two samples: J is nowhere less between them. */
+function leastOfBox(left: Sample, right: Sample, target: Divergence): number {
+  const outside = (key: keyof Divergence) =>
+    Math.max(0, left.point[key] - target[key], target[key] - right.point[key]);
+  return outside("forward") ** 2 + outside("reverse") ** 2;
+}
+
+/** Least J of the cubics between two samples: 16 places, then 16 around the best of them, and so on. */
+function leastOfModel(left: Sample, right: Sample, target: Divergence): { alpha: number; objective: number } {
+  const numPlaces = 16;
+  let best = { at: 0.5, objective: Infinity };
+  let [from, to] = [0, 1];
+  for (let level = 0; level < 4; level++) {
+    const step = (to - from) / numPlaces;
+    for (let k = 1; k < numPlaces; k++) {
+      const at = from + k * step;
+      const forward = cubic(left, right, "forward", at);
+      const reverse = cubic(left, right, "reverse", at);
+      const value = (forward - target.forward) ** 2 + (reverse - target.reverse) ** 2;
+      if (value < best.objective) best = { at, objective: value };
+    }
+    [from, to] = [Math.max(0, best.at - step), Math.min(1, best.at + step)];
+  }
+  return { alpha: left.alpha + best.at * (right.alpha - left.alpha), objective: best.objective };
+}
+
+/** The cubic through values and slopes of F or R at two samples, at a share of the way between them. */
+function cubic(left: Sample, right: Sample, key: keyof Divergence, at: number): number {
+  const width = right.alpha - left.alpha;
+  const slope = key === "forward" ? "forwardSlope" : "reverseSlope";
+  const rest = 1 - at;
+  const value =
+    left.point[key] * (1 + 2 * at) * rest * rest +
+    right.point[key] * (1 + 2 * rest) * at * at +
+    width * at * rest * (left.point[slope] * rest - right.point[slope] * at);
+  return Math.min(Math.max(value, left.point[key]), right.point[key]);
+}
