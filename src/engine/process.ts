@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { ShouldersError } from "../errors.js";
-import { createKernel } from "../fusion/kernel/create-kernel.js";
+import { createKernel } from "../fusion/kernel/kernel.js";
 import { openLibrary } from "../llama/library.js";
 import { createLogger } from "../log.js";
 import { FusionEngine } from "./engine.js";
@@ -32,7 +32,7 @@ async function load(configs: ResolvedFusionConfig[], settings: EngineSettings): 
     const vocabularySize = Math.max(...models.slots.map(({ model }) => model.vocabulary.size));
     engine = new FusionEngine({
       models,
-      kernel: await createKernel(settings.kernel, {
+      kernel: createKernel(settings.kernel, {
         vocabularySize,
         numExperts: Math.max(...configs.map(({ config }) => config.experts.length)),
       }),

@@ -17,12 +17,27 @@ interface PendingToken<T> {
 /** Length of a character cut off at the end of `bytes`: 0 to 3 bytes that more bytes may complete. */
 export function unfinishedBytes(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
-    const byte = bytes[bytes.length - back] ?? 0;
-    if ((byte & 0b1100_0000) === 0b1000_0000) continue;
-    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-    return length > back ? back : 0;
+    const tail = bytes.subarray(bytes.length - back);
+    const lead = tail[0] as number;
+    if (lead >= 0x80 && lead < 0xc0) continue;
+    return characterLength(lead) > back && mayContinue(lead, tail[1]) ? back : 0;
   }
   return 0;
+}
+
+/** Bytes of the UTF-8 character that begins with `lead`; 1 for what begins none. */
+function characterLength(lead: number): number {
+  if (lead < 0xc2 || lead > 0xf4) return 1;
+  return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+/** Second bytes that make an overlong form, a surrogate or a value past U+10FFFF never become a character. */
+function mayContinue(lead: number, second: number | undefined): boolean {
+  if (second === undefined) return true;
+  if (lead === 0xe0) return second >= 0xa0;
+  if (lead === 0xed) return second < 0xa0;
+  if (lead === 0xf0) return second >= 0x90;
+  return lead !== 0xf4 || second < 0x90;
 }
 
 /**

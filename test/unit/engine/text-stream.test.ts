@@ -35,6 +35,9 @@ describe("unfinishedBytes", () => {
     [[0x61, 0xf0, 0x9f, 0x98], 3],
     [[0xf0, 0x9f, 0x98, 0x80], 0],
     [[0x80, 0x80], 0],
+    [[0xf4, 0x90], 0],
+    [[0xed, 0xa0], 0],
+    [[0xc0], 0],
     [[], 0],
   ])("of %j is %i", (bytes, expected) => {
     expect(unfinishedBytes(Uint8Array.from(bytes))).toBe(expected);
@@ -106,6 +109,7 @@ describe("TextStream", () => {
         const expected = new TextDecoder("utf-8", { ignoreBOM: true }).decode(whole);
         expect(run(cut(whole, at), []).text).toBe(expected);
       }),
+      { numRuns: 2000 },
     );
   });
 

@@ -1,0 +1,228 @@
+import type { FusionConfig, StrategyConfig } from "../../src/config/fusion-config.js";
+import { fusionConfigSchema } from "../../src/config/fusion-config.js";
+import type { LoadedModels, ModelSlot } from "../../src/engine/loaded-models.js";
+import type { GenerationRequest } from "../../src/engine/protocol.js";
+import { ShouldersError } from "../../src/errors.js";
+import type { Batch, LoadedModel, ModelContext, Vocabulary } from "../../src/llama/types.js";
+
+/** End of sequence of the fake vocabulary; ids below are bytes. */
+export const END = 256;
+const vocabularySize = 257;
+
+/** Row of logits after a sequence of tokens: what stands for a model. */
+export type FakeLaw = (tokens: readonly number[]) => Float32Array;
+
+/** A row whose best token is `token`; the rest follow at a distance that depends on their ids. */
+export function peak(token: number, height = 8): Float32Array {
+  const row = Float32Array.from({ length: vocabularySize }, (_, id) => Math.sin(id * 12.9898) * 0.5);
+  row[token] = height;
+  return row;
+}
+
+/** Says the text after the prompt and then ends, whatever the prompt's length. */
+export function says(text: string): FakeLaw {
+  const answer = [...new TextEncoder().encode(text), END];
+  return (tokens) => {
+    const start = tokens.lastIndexOf(0x3a) + 1;
+    return peak(answer[tokens.length - start] ?? END);
+  };
+}
+
+/** A pseudo-random law: every row depends on all tokens before it. */
+export function dream(seed: number): FakeLaw {
+  return (tokens) => {
+    let state = seed;
+    for (const token of tokens) state = (Math.imul(state ^ token, 2654435761) + 1013904223) >>> 0;
+    return Float32Array.from({ length: vocabularySize }, (_, id) => {
+      const mixed = Math.imul(state ^ Math.imul(id + 1, 2246822519), 3266489917) >>> 0;
+      return (mixed / 2 ** 32) * 6;
+    });
+  };
+}
+
+const vocabulary: Vocabulary = {
+  size: vocabularySize,
+  bos: null,
+  addsBos: false,
+  isEndOfGeneration: (token) => token === END,
+  isControl: (token) => token === END,
+  bytes: (token) => (token === END ? new Uint8Array(0) : Uint8Array.of(token)),
+  rawText: (token) => `<${token}>`,
+} as Vocabulary;
+
+/** Sequence memory that checks what a real one would assert: positions in order, room, one decode at a time. */
+export class FakeContext implements ModelContext {
+  readonly numCells: number;
+  readonly memoryBytes = 0;
+  readonly cells = new Map<number, number[]>();
+  readonly batch: Batch;
+  /** Sizes of the batches decoded so far. */
+  readonly batchSizes: number[] = [];
+  /** Thrown by the next decode. */
+  failNext: ShouldersError | null = null;
+  /** When set, decodes wait for it. */
+  gate: Promise<void> | null = null;
+  #entries: { token: number; position: number; sequenceId: number; wantsRow: boolean }[] = [];
+  #rows: Float32Array[] = [];
+  readonly #law: FakeLaw;
+
+  constructor(law: FakeLaw, numCells: number, capacity: number) {
+    this.#law = law;
+    this.numCells = numCells;
+    const entries = () => this.#entries;
+    this.batch = {
+      capacity,
+      get numTokens() {
+        return entries().length;
+      },
+      clear: () => (this.#entries = []),
+      add: (token, position, sequenceId, wantsRow) => {
+        if (this.#entries.length >= capacity) throw new Error("batch overflow");
+        const row = wantsRow ? this.#entries.filter((entry) => entry.wantsRow).length : -1;
+        this.#entries.push({ token, position, sequenceId, wantsRow });
+        return row;
+      },
+    };
+  }
+
+  async decode(): Promise<void> {
+    await this.gate;
+    if (this.failNext) {
+      const error = this.failNext;
+      this.failNext = null;
+      throw error;
+    }
+    this.batchSizes.push(this.#entries.length);
+    this.#rows = [];
+    for (const { token, position, sequenceId, wantsRow } of this.#entries) {
+      const tokens = this.cells.get(sequenceId) ?? [];
+      if (position !== tokens.length) throw new Error(`position ${position} after ${tokens.length} tokens`);
+      tokens.push(token);
+      this.cells.set(sequenceId, tokens);
+      if (wantsRow) this.#rows.push(this.#law(tokens));
+    }
+    const used = [...this.cells.values()].reduce((sum, tokens) => sum + tokens.length, 0);
+    if (used > this.numCells) throw new Error(`${used} cells of ${this.numCells}`);
+  }
+
+  logits(row: number): Float32Array {
+    const found = this.#rows[row];
+    if (!found) throw new Error(`no row ${row}`);
+    return found;
+  }
+
+  removePositions(sequenceId: number, from: number, to: number | null): void {
+    const tokens = this.cells.get(sequenceId) ?? [];
+    const kept = [...tokens.slice(0, from), ...(to === null ? [] : tokens.slice(to))];
+    if (kept.length === 0) this.cells.delete(sequenceId);
+    else this.cells.set(sequenceId, kept);
+  }
+
+  copyPrefix(from: number, to: number, length: number): void {
+    this.cells.set(to, (this.cells.get(from) ?? []).slice(0, length));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.resolve();
+  }
+}
+
+function fakeModel(name: string): LoadedModel {
+  const encode = (text: string) => [...new TextEncoder().encode(text)];
+  return {
+    path: `/fake/${name}.gguf`,
+    name,
+    vocabulary,
+    tokenize: encode,
+    renderChat: (turns: readonly { role: string; content: string }[]) => ({
+      tokens: encode(turns.map(({ role, content }) => `${role} ${content};`).join("") + "answer:"),
+      stopStrings: [],
+    }),
+  } as unknown as LoadedModel;
+}
+
+export interface FakeModelsOptions {
+  base: FakeLaw;
+  reference?: FakeLaw;
+  experts?: FakeLaw[];
+  batchTokens?: number;
+  config?: Partial<FusionConfig>;
+  strategy?: StrategyConfig;
+}
+
+/** One config named "fake" over scripted models; expert ids are e0, e1, … */
+export function fakeModels(options: FakeModelsOptions): LoadedModels & { contexts: FakeContext[] } {
+  const { base, reference, experts = [], batchTokens = 16, strategy } = options;
+  const parsed = fusionConfigSchema.parse({
+    id: "fake",
+    base: "base",
+    reference: reference ? "reference" : null,
+    experts: experts.map((_, index) => ({ id: `e${index}`, model: `e${index}` })),
+    context: { tokens: 64, sequences: 4 },
+    ...options.config,
+  });
+  const laws = [base, ...(reference ? [reference] : []), ...experts];
+  const names = ["base", ...(reference ? ["reference"] : []), ...experts.map((_, index) => `e${index}`)];
+  const { tokens, sequences } = parsed.context;
+  const contexts = laws.map((law) => new FakeContext(law, tokens * sequences, batchTokens));
+  const slots: ModelSlot[] = contexts.map((context, index) => ({
+    id: names[index]!,
+    model: fakeModel(names[index]!),
+    context,
+  }));
+  const config = {
+    ...parsed,
+    strategy: strategy ?? parsed.strategy ?? (experts.length > 0 ? dynamic : ({ type: "base" } as const)),
+  };
+  const expertIndices = experts.map((_, index) => index + 2);
+  return {
+    slots,
+    contexts,
+    numSequences: sequences,
+    configs: new Map([
+      [
+        "fake",
+        {
+          resolved: { config, basePath: "base", referencePath: null, expertPaths: [] },
+          base: 0,
+          reference: reference ? 1 : null,
+          experts: expertIndices,
+          vocabularySize,
+        },
+      ],
+    ]),
+    [Symbol.asyncDispose]: async () => Promise.resolve(),
+  };
+}
+
+const dynamic: StrategyConfig = { type: "dynamic", solver: "exact", plausibility: null };
+
+export const greedy = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  typicalP: 1,
+  repeatPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+};
+
+export function fakeRequest(requestId: string, options: Partial<GenerationRequest> = {}): GenerationRequest {
+  return {
+    requestId,
+    configId: "fake",
+    prompt: { type: "text", text: "question:" },
+    maxTokens: null,
+    stop: [],
+    sampling: greedy,
+    seed: 1,
+    logitBias: [],
+    topLogprobs: null,
+    logprobs: "fused",
+    strategy: null,
+    bounds: null,
+    trace: "weights",
+    ...options,
+  };
+}

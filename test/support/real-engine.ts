@@ -1,0 +1,139 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { pino } from "pino";
+import {
+  fusionConfigSchema,
+  type FusionConfig,
+  type StrategyConfig,
+} from "../../src/config/fusion-config.js";
+import { startEngine } from "../../src/engine/client.js";
+import type {
+  Engine,
+  EngineSettings,
+  GeneratedToken,
+  GenerationEvent,
+  GenerationRequest,
+  ResolvedFusionConfig,
+} from "../../src/engine/protocol.js";
+import { greedy } from "./fake-models.js";
+
+export const root = path.resolve(import.meta.dirname, "../..");
+export const modelPath = (name: string) => path.join(root, "models", `${name}.gguf`);
+
+/** The compiled child: `npm test` builds before it runs. */
+export const engineEntry = new URL("../../dist/engine/process.js", import.meta.url);
+
+export const defaultSettings: EngineSettings = {
+  backend: "cpu",
+  threads: 1,
+  batchTokens: 512,
+  kernel: "simd",
+  maxWaiting: 512,
+};
+
+export interface ConfigParts {
+  id: string;
+  base: string;
+  reference?: string;
+  /** Expert id to model name. */
+  experts?: Record<string, string>;
+  strategy?: StrategyConfig;
+  config?: Partial<FusionConfig>;
+}
+
+/** A config over models in `models/`, named without directory and ending. */
+export function resolvedConfig({
+  id,
+  base,
+  reference,
+  experts = {},
+  ...rest
+}: ConfigParts): ResolvedFusionConfig {
+  const parsed = fusionConfigSchema.parse({
+    id,
+    base: modelPath(base),
+    reference: reference === undefined ? null : modelPath(reference),
+    experts: Object.entries(experts).map(([expertId, name]) => ({ id: expertId, model: modelPath(name) })),
+    context: { tokens: 512, sequences: 8 },
+    ...rest.config,
+  });
+  const fallback: StrategyConfig =
+    parsed.experts.length > 0 ? { type: "dynamic", solver: "exact", plausibility: null } : { type: "base" };
+  return {
+    config: { ...parsed, strategy: rest.strategy ?? fallback },
+    basePath: parsed.base.model,
+    referencePath: parsed.reference?.model ?? null,
+    expertPaths: parsed.experts.map((expert) => expert.model.model),
+  };
+}
+
+export function startRealEngine(
+  configs: ResolvedFusionConfig[],
+  settings: Partial<EngineSettings> = {},
+): Promise<Engine> {
+  return startEngine({
+    configs,
+    settings: { ...defaultSettings, ...settings },
+    log: pino({ level: "silent" }),
+    onProgress: () => undefined,
+    entry: engineEntry,
+  });
+}
+
+let numRequests = 0;
+
+/** A greedy request for a text prompt. */
+export function textRequest(
+  configId: string,
+  text: string,
+  options: Partial<GenerationRequest> = {},
+): GenerationRequest {
+  return {
+    requestId: `test-${++numRequests}`,
+    configId,
+    prompt: { type: "text", text },
+    maxTokens: 40,
+    stop: [],
+    sampling: greedy,
+    seed: 1,
+    logitBias: [],
+    topLogprobs: null,
+    logprobs: "fused",
+    strategy: null,
+    bounds: null,
+    trace: "weights",
+    ...options,
+  };
+}
+
+export interface Answer {
+  text: string;
+  /** Every token that was drawn, those that are not shown included. */
+  tokens: GeneratedToken[];
+  ids: number[];
+  done: Extract<GenerationEvent, { type: "done" }>;
+}
+
+export async function answer(engine: Engine, request: GenerationRequest): Promise<Answer> {
+  let text = "";
+  const tokens: GeneratedToken[] = [];
+  for await (const event of engine.generate(request, new AbortController().signal)) {
+    if (event.type === "accepted") continue;
+    tokens.push(...event.tokens);
+    if (event.type === "delta") text += event.text;
+    else return { text, tokens, ids: tokens.map(({ record }) => record.token.id), done: event };
+  }
+  throw new Error("the engine ended the request without `done`");
+}
+
+export interface Question {
+  prompt: string;
+  answer: string;
+}
+
+export function questions(name: "recall" | "sums"): Question[] {
+  const lines = readFileSync(path.join(root, "models", `${name}.jsonl`), "utf8")
+    .trim()
+    .split("\n");
+  return lines.map((line) => JSON.parse(line) as Question);
+}

@@ -1,0 +1,324 @@
+import { describe, expect, it } from "vitest";
+import { FusionEngine } from "../../../src/engine/engine.js";
+import type {
+  EngineStats,
+  FromEngine,
+  GenerationEvent,
+  GenerationRequest,
+} from "../../../src/engine/protocol.js";
+import { ShouldersError, type ErrorData } from "../../../src/errors.js";
+import { createKernel } from "../../../src/fusion/kernel/kernel.js";
+import {
+  dream,
+  END,
+  fakeModels,
+  fakeRequest,
+  type FakeModelsOptions,
+  peak,
+  says,
+} from "../../support/fake-models.js";
+
+interface Outcome {
+  events: GenerationEvent[];
+  error: ErrorData | null;
+  text: string;
+}
+
+/** An engine over scripted models; `run` resolves when the request's last event, or its failure, is there. */
+function start(options: FakeModelsOptions & { maxWaiting?: number }) {
+  const models = fakeModels(options);
+  const outcomes = new Map<string, Outcome>();
+  const waiters = new Map<string, (outcome: Outcome) => void>();
+  const idle: (() => void)[] = [];
+  let stats: EngineStats | null = null;
+  const settle = (requestId: string) => waiters.get(requestId)?.(outcomes.get(requestId)!);
+  const emit = (message: FromEngine) => {
+    if (message.type === "events") {
+      stats = message.stats;
+      for (const { requestId, event } of message.events) {
+        const outcome = outcomes.get(requestId) ?? { events: [], error: null, text: "" };
+        outcomes.set(requestId, outcome);
+        outcome.events.push(event);
+        if (event.type === "delta") outcome.text += event.text;
+        if (event.type === "done") settle(requestId);
+      }
+      if (stats.running + stats.waiting === 0) idle.splice(0).forEach((resolve) => resolve());
+    } else if (message.type === "failed") {
+      const outcome = outcomes.get(message.requestId) ?? { events: [], error: null, text: "" };
+      outcomes.set(message.requestId, { ...outcome, error: message.error });
+      settle(message.requestId);
+    }
+  };
+  const engine = new FusionEngine({
+    models,
+    kernel: createKernel("reference", { vocabularySize: 257, numExperts: 4 }),
+    createSamplerChain: () => {
+      throw new Error("these tests are greedy");
+    },
+    maxWaiting: options.maxWaiting ?? 10,
+    emit,
+    log: { error: (entry: unknown) => console.error(entry) },
+  });
+  const run = (request: GenerationRequest) =>
+    new Promise<Outcome>((resolve) => {
+      waiters.set(request.requestId, resolve);
+      engine.submit(request);
+    });
+  const untilIdle = () => new Promise<void>((resolve) => idle.push(resolve));
+  return { engine, models, run, outcomes, untilIdle };
+}
+
+const doneOf = (outcome: Outcome) => outcome.events.find((event) => event.type === "done")!;
+const tokensOf = (outcome: Outcome) =>
+  outcome.events.flatMap((event) =>
+    event.type === "accepted" ? [] : event.tokens.map((token) => token.record.token.id),
+  );
+
+describe("a single request", () => {
+  it("is accepted first, then gives its text, and ends at the end of sequence", async () => {
+    const { run } = start({ base: says("hello") });
+    const outcome = await run(fakeRequest("a"));
+    expect(outcome.events[0]).toEqual({ type: "accepted", promptTokens: 9 });
+    expect(outcome.text).toBe("hello");
+    expect(doneOf(outcome)).toMatchObject({
+      finishReason: "stop",
+      stopString: null,
+      usage: { promptTokens: 9, completionTokens: 6, cachedTokens: 0 },
+    });
+    expect(doneOf(outcome).tokens.map((token) => token.record.token.id)).toEqual([END]);
+  });
+
+  it("ends with length at the token cap", async () => {
+    const { run } = start({ base: says("hello") });
+    const outcome = await run(fakeRequest("a", { maxTokens: 3 }));
+    expect(outcome.text).toBe("hel");
+    expect(doneOf(outcome)).toMatchObject({ finishReason: "length", usage: { completionTokens: 3 } });
+  });
+
+  it("gives nothing for a cap of 0", async () => {
+    const { run } = start({ base: says("hello") });
+    const outcome = await run(fakeRequest("a", { maxTokens: 0 }));
+    expect(outcome.events.map(({ type }) => type)).toEqual(["accepted", "done"]);
+    expect(doneOf(outcome)).toMatchObject({ finishReason: "length", usage: { completionTokens: 0 } });
+  });
+
+  it("ends at a stop string that is spread over tokens, and shows nothing of it", async () => {
+    const { run } = start({ base: says("one<end>two") });
+    const outcome = await run(fakeRequest("a", { stop: ["<end>"] }));
+    expect(outcome.text).toBe("one");
+    expect(doneOf(outcome)).toMatchObject({ finishReason: "stop", stopString: "<end>" });
+    expect(
+      doneOf(outcome)
+        .tokens.map((token) => token.record.token.text)
+        .join(""),
+    ).toBe("<end>");
+  });
+
+  it("fills the context to its last place", async () => {
+    const { run } = start({ base: () => peak(0x78) });
+    const outcome = await run(fakeRequest("a", { prompt: { type: "text", text: "y".repeat(60) } }));
+    expect(outcome.text).toBe("xxxx");
+    expect(doneOf(outcome)).toMatchObject({ finishReason: "length" });
+  });
+
+  it.each([
+    [63, null],
+    [64, "context_length_exceeded"],
+    [65, "context_length_exceeded"],
+  ])("with a prompt of %i tokens in a context of 64 gives %s", async (length, code) => {
+    const { run } = start({ base: says("hello") });
+    const outcome = await run(fakeRequest("a", { prompt: { type: "text", text: "y".repeat(length) } }));
+    expect(outcome.error?.code ?? null).toBe(code);
+    if (code)
+      expect(outcome.error?.message).toContain(
+        `64 tokens, one of them for the answer, and the prompt has ${length}`,
+      );
+  });
+
+  it("refuses ids outside the vocabulary before any model sees them", async () => {
+    const { run, models } = start({ base: says("x") });
+    const outcome = await run(fakeRequest("a", { prompt: { type: "tokens", tokens: [1, 257] } }));
+    expect(outcome.error).toMatchObject({ code: "invalid_request", param: "prompt" });
+    expect(models.contexts[0]!.batchSizes).toEqual([]);
+  });
+});
+
+describe("fusion in the engine", () => {
+  const trained = { base: says("giant"), reference: says("dwarf"), experts: [says("right")] };
+
+  it("adds the expert's shift with the fixed weight", async () => {
+    const strategy = { type: "static", weights: { e0: 2 }, plausibility: null } as const;
+    const { run } = start({ ...trained, strategy });
+    const outcome = await run(fakeRequest("a"));
+    expect(outcome.text).toBe("right");
+    const [, delta] = outcome.events;
+    const record = delta?.type === "delta" ? delta.tokens[0]?.record : undefined;
+    expect(record).toMatchObject({
+      position: 9,
+      weights: { e0: 2 },
+      chosen: "e0",
+      flipped: true,
+      baseToken: { text: "g" },
+      token: { text: "r" },
+    });
+    expect(Object.keys(record!.timing.decodeMs)).toEqual(["base", "reference", "e0"]);
+  });
+
+  it("leaves the experts' models alone when the base alone is asked for", async () => {
+    const { run, models } = start(trained);
+    const outcome = await run(fakeRequest("a", { strategy: { type: "base" } }));
+    expect(outcome.text).toBe("giant");
+    expect(models.contexts.map(({ batchSizes }) => batchSizes.length)).toEqual([6, 0, 0]);
+  });
+
+  it("keeps the top ten of every model in a full trace", async () => {
+    const { run } = start(trained);
+    const outcome = await run(fakeRequest("a", { trace: "full", maxTokens: 1 }));
+    const [, delta] = outcome.events;
+    const top = delta?.type === "delta" ? delta.tokens[0]?.record.top : undefined;
+    expect(top?.base[0]?.text).toBe("g");
+    expect(top?.reference[0]?.text).toBe("d");
+    expect(top?.experts["e0"]?.[0]?.text).toBe("r");
+    expect(top?.fused).toHaveLength(10);
+  });
+
+  it("gives only the base the few-shot examples, and still brings all rows to the same step", async () => {
+    const config = { fewShot: [{ user: "a", assistant: "b" }], context: { tokens: 128, sequences: 4 } };
+    const { run, models, untilIdle } = start({ ...trained, config, batchTokens: 8 });
+    const idle = untilIdle();
+    const outcome = await run(
+      fakeRequest("a", {
+        prompt: { type: "chat", messages: [{ role: "user", content: "c" }] },
+        maxTokens: 2,
+      }),
+    );
+    await idle;
+    const [base, reference, expert] = models.contexts.map(({ batchSizes }) =>
+      batchSizes.reduce((a, b) => a + b),
+    );
+    expect(base! - reference!).toBe("user a;assistant b;".length);
+    expect(expert).toBe(reference);
+    expect(doneOf(outcome).usage.completionTokens).toBe(2);
+  });
+
+  it("ends a request whose row is not finite, names model and position, and spares its neighbour", async () => {
+    const broken: FakeModelsOptions = {
+      ...trained,
+      reference: (tokens) => (tokens[0] === 0x21 ? peak(1).fill(NaN) : says("dwarf")(tokens)),
+    };
+    const { run } = start(broken);
+    const [bad, good] = await Promise.all([
+      run(fakeRequest("bad", { prompt: { type: "text", text: "!:" } })),
+      run(fakeRequest("good", { strategy: { type: "static", weights: { e0: 0 }, plausibility: null } })),
+    ]);
+    expect(bad.error?.code).toBe("non_finite_logits");
+    expect(bad.error?.message).toMatch(/reference/);
+    expect(bad.error?.message).toMatch(/position 2/);
+    expect(good.text).toBe("giant");
+  });
+});
+
+describe("several requests", () => {
+  const options: FakeModelsOptions = {
+    base: dream(1),
+    reference: dream(2),
+    experts: [dream(3)],
+    config: { context: { tokens: 64, sequences: 3 } },
+  };
+  const requests = Array.from({ length: 9 }, (_, index) =>
+    fakeRequest(`r${index}`, {
+      prompt: { type: "text", text: "q".repeat(1 + index * 5) + ":" },
+      maxTokens: 5 + ((index * 7) % 11),
+    }),
+  );
+
+  it("give the same tokens at once as one by one", async () => {
+    const { run } = start(options);
+    const together = await Promise.all(requests.map(run));
+    const alone = [];
+    for (const request of requests) alone.push(await start(options).run(request));
+    expect(together.map(tokensOf)).toEqual(alone.map(tokensOf));
+  });
+
+  it("share batches, and leave every memory empty", async () => {
+    const { run, models, untilIdle, engine } = start(options);
+    const idle = untilIdle();
+    await Promise.all(requests.map(run));
+    await idle;
+    expect(Math.max(...models.contexts[0]!.batchSizes)).toBeGreaterThan(1);
+    for (const context of models.contexts) expect(context.cells.size).toBe(0);
+    expect(engine.stats).toMatchObject({ running: 0, waiting: 0, cells: { base: { used: 0 } } });
+  });
+
+  it("are refused when too many wait", async () => {
+    const { run, models } = start({ ...options, maxWaiting: 2 });
+    let open = () => {};
+    models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
+    const all = requests.map(run);
+    open();
+    const outcomes = await Promise.all(all);
+    const refused = outcomes.filter(({ error }) => error?.code === "queue_full");
+    expect(refused.length).toBeGreaterThan(0);
+    expect(outcomes.every(({ error, events }) => error !== null || events.at(-1)?.type === "done")).toBe(
+      true,
+    );
+  });
+
+  it("survive a failed decode of one of the models", async () => {
+    const { run, models } = start(options);
+    models.contexts[1]!.failNext = new ShouldersError("decode_failed", "no room");
+    const failed = await run(requests[0]!);
+    expect(failed.error?.code).toBe("decode_failed");
+    for (const context of models.contexts) expect(context.cells.size).toBe(0);
+    expect((await run(requests[1]!)).error).toBeNull();
+  });
+});
+
+describe("cancel", () => {
+  const endless: FakeModelsOptions = {
+    base: () => peak(0x78),
+    config: { context: { tokens: 64, sequences: 1 } },
+  };
+
+  it("frees a running sequence within a step, and lets the one that waits in", async () => {
+    const { engine, run, models, outcomes } = start({ ...endless, batchTokens: 4 });
+    let open = () => {};
+    models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
+    void run(fakeRequest("first"));
+    const second = run(fakeRequest("second", { maxTokens: 2 }));
+    expect(engine.stats).toMatchObject({ running: 1, waiting: 1 });
+    engine.cancel("first");
+    open();
+    const outcome = await second;
+    expect(doneOf(outcome).usage.completionTokens).toBe(2);
+    expect(outcomes.get("first")?.events.map(({ type }) => type)).toEqual(["accepted"]);
+  });
+
+  it("takes a waiting request out of the queue", async () => {
+    const { engine, run, untilIdle, outcomes } = start(endless);
+    const idle = untilIdle();
+    const first = run(fakeRequest("first", { maxTokens: 3 }));
+    void run(fakeRequest("second"));
+    engine.cancel("second");
+    await first;
+    await idle;
+    expect(outcomes.get("second")?.events.map(({ type }) => type)).toEqual(["accepted"]);
+    expect(engine.stats).toMatchObject({ running: 0, waiting: 0 });
+  });
+
+  it("of an unknown request changes nothing", async () => {
+    const { engine, run } = start({ base: says("x") });
+    engine.cancel("nobody");
+    expect((await run(fakeRequest("a"))).text).toBe("x");
+  });
+});
+
+describe("close", () => {
+  it("lets the step in flight end and frees everything", async () => {
+    const { engine, run, models } = start({ base: () => peak(0x78) });
+    void run(fakeRequest("a"));
+    await engine.close();
+    expect(models.contexts[0]!.cells.size).toBe(0);
+    expect(engine.stats).toMatchObject({ running: 0, waiting: 0 });
+  });
+});
