@@ -134,7 +134,8 @@ export const fusionConfigSchema = z
           .describe("Tokens a sequence may hold, prompt included."),
         sequences: z.int().min(1).max(256).default(8).describe("Sequences that may run at once."),
       })
-      .prefault({}),
+      .prefault({})
+      .describe("Room for the prompts and answers of this config, the same in every model."),
     sampling: samplingSchema.prefault({}).describe("Defaults where a request names none."),
     fewShot: z
       .array(z.strictObject({ user: z.string().min(1), assistant: z.string().min(1) }))
@@ -150,6 +151,8 @@ export const fusionConfigSchema = z
       problem(["reference"], "a config with experts needs the reference, the untuned small model");
     const ids = config.experts.map((expert) => expert.id);
     ids.forEach((expertId, index) => {
+      if (expertId === "base" || expertId === "reference")
+        problem(["experts", index, "id"], `"${expertId}" is the name of a role in traces; choose another id`);
       if (ids.indexOf(expertId) !== index)
         problem(["experts", index, "id"], `expert id "${expertId}" is used twice`);
     });

@@ -55,7 +55,7 @@ function listFiles(source: string): string[] {
     return names.sort().map((name) => path.join(source, name));
   } catch (error) {
     throw invalid(
-      `${source}: no such file or directory (${reasonOf(error)}); --fusion-configs names a directory of fusion configs or one file`,
+      `${source}: cannot be read (${reasonOf(error)}); give a fusion config or a directory of them`,
       error,
     );
   }

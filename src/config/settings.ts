@@ -17,7 +17,7 @@ export const settingsSchema = z.strictObject({
   port: z.int().min(0).max(65_535).default(8080).describe("Port to listen on; 0: any free one, printed."),
   fusionConfigs: path
     .default("fusion-configs")
-    .describe("Directory of fusion configs, or one file. Default: those shipped with the program."),
+    .describe("Directory of fusion configs, or one file; the default is the program's own."),
   load: z
     .array(z.string().min(1))
     .default([])
@@ -30,7 +30,7 @@ export const settingsSchema = z.strictObject({
   threads: z
     .union([z.literal("auto"), z.int().min(1).max(512)])
     .default("auto")
-    .describe("Threads of each model's decode; auto: measured at start."),
+    .describe("Threads of each model's decode; auto: half of the processors."),
   batchTokens: z
     .int()
     .min(16)
@@ -47,12 +47,18 @@ export const settingsSchema = z.strictObject({
     .max(100_000)
     .default(512)
     .describe("Most requests that wait for a free sequence; more get 429."),
-  maxTraces: z
+  traceMegabytes: z
     .int()
-    .min(0)
-    .max(100_000)
-    .default(256)
-    .describe("How many finished requests keep their trace in memory; the oldest goes first."),
+    .min(1)
+    .max(65_536)
+    .default(64)
+    .describe("Memory for the traces of recent requests; the oldest go first."),
+  traceMinutes: z
+    .int()
+    .min(1)
+    .max(44_640)
+    .default(60)
+    .describe("How long the trace of a finished request is kept."),
   logLevel: z
     .enum(logLevels)
     .default("info")

@@ -95,6 +95,7 @@ describe("parseFusionConfig", () => {
       "experts.0.bounds: the first bound must not be above the second",
     ],
     [{ ...withExpert, experts: [{ id: "maths", model: "m", bounds: [0] }] }, "experts.0.bounds"],
+    [{ ...withExpert, experts: [{ id: "base", model: "m" }] }, 'experts.0.id: "base" is the name of a role'],
     [{ ...minimal, sampling: { temperature: 3 } }, "sampling.temperature: too big"],
     [{ ...minimal, sampling: { top_p: 1 } }, 'did you mean "topP"?'],
     [{ ...minimal, fewShot: [{ user: "q" }] }, "fewShot.0.assistant: missing: expected string"],
@@ -144,7 +145,7 @@ describe("loadFusionConfigs", () => {
   it("says what to do about a directory that is missing or empty", () => {
     expect(() => loadFusionConfigs(directory)).toThrow("no fusion config (*.json) in this directory");
     expect(() => loadFusionConfigs(path.join(directory, "none"))).toThrow(
-      "--fusion-configs names a directory",
+      "give a fusion config or a directory of them",
     );
   });
 

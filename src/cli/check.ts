@@ -1,0 +1,95 @@
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { type LoadedFusionConfig, loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
+import type { Settings } from "../config/settings.js";
+import type { ConfigDescription, EngineDescription, ModelDescription } from "../engine/protocol.js";
+import { invariant } from "../errors.js";
+import { openEngine } from "./open-engine.js";
+import { type SettingFlags, prepare } from "./run-time.js";
+import type { Stop } from "./stop-signal.js";
+import { renderTable } from "./table.js";
+import { formatBytes, formatCount } from "./units.js";
+
+/** A config by the path of its file, or by its id among the configured ones. */
+function findConfig(given: string, settings: Settings): LoadedFusionConfig[] {
+  const isPath =
+    given.endsWith(".json") || given.includes("/") || given.includes(path.sep) || existsSync(given);
+  if (isPath) return loadFusionConfigs(path.resolve(given));
+  return selectFusionConfigs(loadFusionConfigs(settings.fusionConfigs), [given]);
+}
+
+function modelsTable(config: ConfigDescription): string {
+  const models: [role: string, model: ModelDescription][] = [["base", config.base]];
+  if (config.reference !== null) models.push(["reference", config.reference]);
+  for (const expert of config.experts) models.push([`expert ${expert.id}`, expert]);
+  const rows = models.map(([role, model]) => [
+    role,
+    path.basename(model.path),
+    model.architecture,
+    model.quantization,
+    formatCount(model.numParameters),
+    formatBytes(model.sizeBytes),
+    formatBytes(model.memoryBytes),
+    String(model.gpuLayers),
+    String(model.vocabularySize),
+    String(model.contextTrain),
+  ]);
+  return renderTable(
+    [
+      { header: "role", align: "left" },
+      { header: "file", align: "left" },
+      { header: "architecture", align: "left" },
+      { header: "type", align: "left" },
+      { header: "parameters", align: "right" },
+      { header: "weights", align: "right" },
+      { header: "context", align: "right" },
+      { header: "GPU layers", align: "right" },
+      { header: "vocabulary", align: "right" },
+      { header: "trained for", align: "right" },
+    ],
+    rows,
+  );
+}
+
+/** What a config is made of and what it takes, for a person to read. */
+export function describeChecked(config: ConfigDescription, engine: EngineDescription): string {
+  const pathToModel = new Map(
+    [config.base, config.reference, ...config.experts]
+      .filter((model) => model !== null)
+      .map((model) => [model.path, model]),
+  );
+  const models = [...pathToModel.values()];
+  const total = models.reduce((sum, { sizeBytes, memoryBytes }) => sum + sizeBytes + memoryBytes, 0);
+  const devices = engine.library.devices.length > 0 ? ` (${engine.library.devices.join(", ")})` : "";
+  const vocabulary =
+    models.length === 1
+      ? `${config.vocabularySize} tokens`
+      : `the same ${config.vocabularySize} tokens in all models`;
+  return [
+    `${config.id}: ${config.description}`.replace(/: $/, ""),
+    "",
+    modelsTable(config),
+    `vocabulary  ${vocabulary}`,
+    `strategy    ${JSON.stringify(config.strategy)}`,
+    `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
+    `memory      ${formatBytes(total)} for weights and contexts`,
+    `library     llama.cpp ${engine.library.llama} on ${engine.library.backend}${devices}, ${engine.threads} threads a model`,
+    "",
+  ].join("\n");
+}
+
+/** `shoulders check`: loads a config as the server would, and prints what it is made of. */
+export async function check(given: string, flags: SettingFlags, stop: Stop): Promise<number> {
+  const { settings, log } = prepare(flags, "warn");
+  const configs = findConfig(given, settings);
+  const engine = await openEngine({ configs, settings, log, signal: stop.signal });
+  try {
+    const { description } = engine;
+    invariant(description !== null, "a started engine describes itself");
+    const texts = description.configs.map((config) => describeChecked(config, description));
+    process.stdout.write(texts.join("\n"));
+    return 0;
+  } finally {
+    await engine.close();
+  }
+}

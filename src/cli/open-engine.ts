@@ -1,0 +1,75 @@
+import path from "node:path";
+import type { ModelSource } from "../config/fusion-config.js";
+import type { LoadedFusionConfig } from "../config/load.js";
+import type { Settings } from "../config/settings.js";
+import { startEngine } from "../engine/client.js";
+import type { Engine, ResolvedFusionConfig } from "../engine/protocol.js";
+import { resolveModel } from "../llama/resolve-model.js";
+import type { Logger } from "../log.js";
+import { createProgress } from "./progress.js";
+import { toEngineSettings } from "./run-time.js";
+
+/** Finds every model of the configs on this machine, downloading those that hf: URIs name. */
+export async function resolveConfigs(
+  loaded: readonly LoadedFusionConfig[],
+  settings: Settings,
+  signal: AbortSignal,
+): Promise<ResolvedFusionConfig[]> {
+  const progress = createProgress("Downloading");
+  const find = ({ model }: ModelSource, file: string): Promise<string> =>
+    resolveModel(model, {
+      relativeTo: path.dirname(file),
+      downloadDirectory: settings.modelsDir,
+      onProgress: (fraction) => progress.update(model, fraction),
+      signal,
+    });
+  const resolved: ResolvedFusionConfig[] = [];
+  try {
+    // One after the other: a model that two configs name is downloaded by the first and found by the second.
+    for (const { file, config } of loaded) {
+      const expertPaths: string[] = [];
+      const basePath = await find(config.base, file);
+      const referencePath = config.reference === null ? null : await find(config.reference, file);
+      for (const expert of config.experts) expertPaths.push(await find(expert.model, file));
+      resolved.push({ config, basePath, referencePath, expertPaths });
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    progress.stop();
+  }
+  return resolved;
+}
+
+export interface OpenEngineOptions {
+  configs: readonly LoadedFusionConfig[];
+  settings: Settings;
+  log: Logger;
+  signal: AbortSignal;
+}
+
+/**
+ * Resolves the models and starts an engine that has loaded them, with a progress bar each. `signal` ends the
+ * wait; the engine child goes with this process then.
+ */
+export async function openEngine({ configs, settings, log, signal }: OpenEngineOptions): Promise<Engine> {
+  const resolved = await resolveConfigs(configs, settings, signal);
+  const progress = createProgress("Loading");
+  try {
+    const started = startEngine({
+      configs: resolved,
+      settings: toEngineSettings(settings),
+      log,
+      onProgress: (modelPath, fraction) => progress.update(modelPath, fraction),
+    });
+    const aborted = new Promise<never>((_, reject) => {
+      const stop = (): void => reject(signal.reason as Error);
+      if (signal.aborted) stop();
+      else signal.addEventListener("abort", stop, { once: true });
+    });
+    return await Promise.race([started, aborted]);
+  } finally {
+    progress.stop();
+  }
+}

@@ -1,0 +1,128 @@
+import { Command, CommanderError, Option } from "commander";
+import { type SettingName, describeSettings } from "../config/settings.js";
+import type { CompleteFlags } from "./complete.js";
+import { type SettingFlags, packageVersion } from "./run-time.js";
+import type { SolveFlags } from "./solve.js";
+import { type Stop, exitCodeOf, listenForStop } from "./stop-signal.js";
+
+/** Hears the exit code of the command that ran. */
+type Finish = (exitCode: number) => void;
+
+/** What an engine needs to know, on every command that starts one. */
+const engineSettings: SettingName[] = [
+  "fusionConfigs",
+  "modelsDir",
+  "backend",
+  "threads",
+  "batchTokens",
+  "kernel",
+  "logLevel",
+];
+
+/** Flags from the table of settings. They carry no default: what is not written is left to the weaker sources. */
+function addSettings(command: Command, names: readonly SettingName[] | "all"): void {
+  for (const setting of describeSettings()) {
+    if (names !== "all" && !names.includes(setting.name)) continue;
+    const fallback = setting.default === "" ? "" : ` (default: ${setting.default})`;
+    command.addOption(new Option(`${setting.flag} <value>`, `${setting.description}${fallback}`));
+  }
+  command.option("--settings <file>", "JSON file of settings, by their names in camelCase");
+}
+
+/**
+ * Runs a command that a signal may end. While models load there is nothing to finish: the process ends at once,
+ * and the engine child with it.
+ */
+async function runUntilStopped(
+  finish: Finish,
+  codeWhenStopped: (stop: Stop) => number,
+  run: (stop: Stop) => Promise<number>,
+): Promise<void> {
+  const stop = listenForStop();
+  try {
+    finish(await run(stop));
+  } catch (error) {
+    if (stop.received === null || error !== stop.signal.reason) throw error;
+    process.exit(codeWhenStopped(stop));
+  }
+}
+
+const asSignalled = (stop: Stop): number => exitCodeOf(stop.received ?? "SIGTERM");
+
+function addServe(program: Command, finish: Finish): void {
+  const command = program.command("serve").description("serve the fusion configs over HTTP and WebSocket");
+  addSettings(command, "all");
+  command.action((flags: SettingFlags) =>
+    runUntilStopped(
+      finish,
+      () => 0,
+      async (stop) => (await import("./serve.js")).serve(flags, stop),
+    ),
+  );
+}
+
+function addComplete(program: Command, finish: Finish): void {
+  const command = program
+    .command("complete")
+    .description("answer one question, streamed to standard output")
+    .argument("<prompt>", "the question, as one argument")
+    .requiredOption("--fusion <id>", "id of the fusion config that answers")
+    .option("--max-tokens <n>", "end the answer after so many tokens")
+    .option("--trace", "print every token with its weights afterwards");
+  addSettings(command, engineSettings);
+  command.action((prompt: string, flags: CompleteFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) =>
+      (await import("./complete.js")).complete(prompt, flags, stop),
+    ),
+  );
+}
+
+function addCheck(program: Command, finish: Finish): void {
+  const command = program
+    .command("check")
+    .description("load a fusion config, compare vocabularies, print sizes and memory")
+    .argument("<config>", "path of a fusion config, or its id");
+  addSettings(command, engineSettings);
+  command.action((config: string, flags: SettingFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) =>
+      (await import("./check.js")).check(config, flags, stop),
+    ),
+  );
+}
+
+function addSolve(program: Command, finish: Finish): void {
+  const solver = new Option("--solver <name>", "how weights are found").choices(["exact", "grid"]);
+  const kernel = new Option("--kernel <name>", "arithmetic of the fusion").choices(["simd", "reference"]);
+  program
+    .command("solve")
+    .description("solve weights for rows of logits: JSON lines or a JSON array in, one JSON line a case out")
+    .argument("[file]", "cases {name, base, reference, experts, bounds?}; standard input when left out")
+    .addOption(solver.default("exact"))
+    .addOption(kernel.default("simd"))
+    .action(async (file: string | undefined, flags: SolveFlags) =>
+      finish(await (await import("./solve.js")).solve(file, flags)),
+    );
+}
+
+/** The command line. Commands load what they need when they run: `--help` and `solve` touch no native code. */
+export function createProgram(finish: Finish): Command {
+  const program = new Command("shoulders")
+    .description(
+      "Inference-time logit fusion: a large untuned model, steered token by token by small tuned ones",
+    )
+    .version(packageVersion())
+    .showHelpAfterError("(--help lists commands and options)")
+    // Commands made from here on inherit it: commander throws instead of ending the process.
+    .exitOverride();
+  addServe(program, finish);
+  addComplete(program, finish);
+  addCheck(program, finish);
+  addSolve(program, finish);
+  return program;
+}
+
+/** 2 when commander refused the command line (it has printed why), 0 when it printed help or the version. */
+export function commanderExitCode(error: unknown): number | null {
+  if (!(error instanceof CommanderError)) return null;
+  return error.exitCode === 0 ? 0 : 2;
+}

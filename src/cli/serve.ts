@@ -1,0 +1,70 @@
+import { isIPv6 } from "node:net";
+import { type RunningServer, startServer } from "../api/server.js";
+import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
+import type { Settings } from "../config/settings.js";
+import type { Engine } from "../engine/protocol.js";
+import { ShouldersError } from "../errors.js";
+import type { Logger } from "../log.js";
+import { banner } from "./banner.js";
+import { openEngine } from "./open-engine.js";
+import { PendingEngine } from "./pending-engine.js";
+import { type SettingFlags, packageVersion, prepare } from "./run-time.js";
+import type { Stop } from "./stop-signal.js";
+
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+/** What to write in a browser on this machine: an address that means "all of mine" is reached by the loopback. */
+export function toUrl({ host, port }: { host: string; port: number }): string {
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  return `http://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
+}
+
+async function listen(engine: Engine, settings: Settings, log: Logger): Promise<RunningServer> {
+  const { host, port, traceMegabytes, traceMinutes } = settings;
+  try {
+    return await startServer({
+      engine,
+      host,
+      port,
+      log,
+      version: packageVersion(),
+      traceBytes: traceMegabytes * 2 ** 20,
+      traceAgeMs: traceMinutes * 60_000,
+    });
+  } catch (error) {
+    const { code, message, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    const reason = code === "EADDRINUSE" ? "another program listens there" : message;
+    throw new ShouldersError(
+      "settings_invalid",
+      `Cannot listen on ${host}:${port} (${reason}); choose another address with --host and --port.`,
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * `shoulders serve`: listens at once (alive, not ready), loads the models, says where to ask, and serves until a
+ * signal asks it to end.
+ */
+export async function serve(flags: SettingFlags, stop: Stop): Promise<number> {
+  const { settings, log } = prepare(flags, "info");
+  const configs = selectFusionConfigs(loadFusionConfigs(settings.fusionConfigs), settings.load);
+  const engine = new PendingEngine();
+  const server = await listen(engine, settings, log);
+  try {
+    engine.arrive(await openEngine({ configs, settings, log, signal: stop.signal }));
+    const shown = configs.map(({ config }) => config);
+    process.stdout.write(banner(toUrl(server.address), shown));
+    await untilAborted(stop.signal);
+    log.info("stopping; answers in progress may finish");
+    return 0;
+  } finally {
+    await server.close();
+    await engine.close();
+  }
+}

@@ -1,0 +1,50 @@
+import type { TokenRecord } from "../trace/record.js";
+import type { Style } from "./style.js";
+import { type Cell, type Column, renderTable, visible } from "./table.js";
+
+/** A token as one can see it: quoted, because a leading space is part of it; control tokens have no text. */
+const quoted = (text: string): string => (text === "" ? "(end)" : `"${visible(text)}"`);
+
+/** 16 steps wide for a weight of 2 and more. */
+const bar = (weight: number): string => "█".repeat(Math.round(Math.min(Math.abs(weight), 2) * 8));
+
+/**
+ * One line a token: what was said and how probable it was, what the base would have said, and how much of each
+ * expert's shift was added; the expert that moved the row most colours its weight.
+ */
+export function renderTrace(
+  records: readonly TokenRecord[],
+  expertIds: readonly string[],
+  style: Style,
+): string {
+  const columns: Column[] = [
+    { header: "position", align: "right" },
+    { header: "token", align: "left" },
+    { header: "p", align: "right" },
+    { header: "base alone", align: "left" },
+    ...expertIds.flatMap((id): Column[] => [
+      { header: id, align: "right" },
+      { header: "", align: "left" },
+    ]),
+  ];
+  const rows = records.map((record) => {
+    const chosen = record.chosen === null ? -1 : expertIds.indexOf(record.chosen);
+    const dress = (text: string): string => (chosen < 0 ? text : style.expert(chosen, text));
+    const weights = expertIds.flatMap((id, index): Cell[] => {
+      const weight = record.weights[id] ?? 0;
+      const weightStyle = weight === 0 ? style.dim : (text: string) => style.expert(index, text);
+      return [
+        { text: weight.toFixed(2), style: weightStyle },
+        { text: bar(weight), style: weightStyle },
+      ];
+    });
+    return [
+      { text: String(record.position), style: style.dim },
+      { text: quoted(record.token.text), style: record.flipped ? dress : String },
+      Math.exp(record.logprob).toFixed(3),
+      record.flipped ? quoted(record.baseToken.text) : { text: "same", style: style.dim },
+      ...weights,
+    ];
+  });
+  return renderTable(columns, rows);
+}

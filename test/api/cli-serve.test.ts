@@ -1,0 +1,130 @@
+import { type ChildProcess, execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { run, start, untilPrinted } from "../support/command-line.js";
+
+/** `shoulders serve` as a process: what it prints, that it answers, and how it ends. */
+
+const children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+});
+
+function serve(...args: string[]): ChildProcess {
+  const child = start(["serve", "--port", "0", ...args]);
+  children.push(child);
+  return child;
+}
+
+/** Ids of the processes that a process has started: the engine. */
+function childrenOf(pid: number): number[] {
+  const toIds = (text: string): number[] => text.trim().split(/\s+/).filter(Boolean).map(Number);
+  const listed = `/proc/${pid}/task/${pid}/children`;
+  if (existsSync(listed)) return toIds(readFileSync(listed, "utf8"));
+  return toIds(execFileSync("pgrep", ["-P", String(pid)], { encoding: "utf8" }));
+}
+
+/** What a shell hands to curl when the printed line is pasted into it. */
+function curlArguments(line: string): string[] {
+  const script = `curl() { for argument in "$@"; do printf '%s\\0' "$argument"; done; }\n${line}`;
+  return execFileSync("sh", ["-c", script], { encoding: "utf8" }).split("\0");
+}
+
+async function paste(line: string): Promise<string> {
+  const args = curlArguments(line);
+  const valueOf = (flag: string): string => args[args.indexOf(flag) + 1] ?? "";
+  const [name = "", value = ""] = valueOf("-H").split(": ");
+  const url = args.find((argument) => argument.startsWith("http")) ?? "";
+  return (await fetch(url, { method: "POST", headers: { [name]: value }, body: valueOf("-d") })).text();
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function untilGone(pids: readonly number[]): Promise<void> {
+  for (let waited = 0; pids.some(isAlive) && waited < 5000; waited += 50)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(pids.filter(isAlive)).toEqual([]);
+}
+
+describe("shoulders serve", () => {
+  it("prints a curl line that works as it is pasted, and ends with 0 on SIGTERM, the engine with it", async () => {
+    const child = serve();
+    const printed = await untilPrinted(child, "curl");
+    for (const id of ["both", "giant", "sums", "trivia", "trivia-static"])
+      expect(printed).toContain(`  ${id} `);
+    const curl = printed.split("\n").find((line) => line.includes("curl"))!;
+    const answer = await paste(curl);
+    const chunks = answer
+      .split("\n")
+      .filter((line) => line.startsWith("data: {"))
+      .map(
+        (line) =>
+          JSON.parse(line.slice(6)) as { choices: { delta: { content?: string }; fusion?: object }[] },
+      );
+    expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("")).toBe(" Trorar");
+    expect(chunks.some((chunk) => chunk.choices[0]?.fusion !== undefined)).toBe(true);
+
+    const engines = childrenOf(child.pid!);
+    expect(engines).toHaveLength(1);
+    child.kill("SIGTERM");
+    expect((await once(child, "exit"))[0]).toBe(0);
+    await untilGone(engines);
+  });
+
+  it("loads only the configs that --load names", async () => {
+    const child = serve("--load", "giant");
+    const printed = await untilPrinted(child, "curl");
+    expect(printed).not.toContain("trivia");
+    const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(printed)!;
+    const models = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
+    expect(models.data.map(({ id }) => id)).toEqual(["giant"]);
+  });
+
+  it("ends with 0 on SIGTERM while models load", async () => {
+    const child = serve("--log-level", "debug");
+    await once(child, "spawn");
+    // The signal listeners stand before the first model is touched.
+    while (childrenOf(child.pid!).length === 0 && child.exitCode === null)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    const engines = childrenOf(child.pid!);
+    child.kill("SIGTERM");
+    expect((await once(child, "exit"))[0]).toBe(0);
+    await untilGone(engines);
+  });
+
+  it("leaves no engine behind when it is killed", async () => {
+    const child = serve();
+    await untilPrinted(child, "curl");
+    const engines = childrenOf(child.pid!);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    await untilGone(engines);
+  });
+
+  it("says what to do about a port in use", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    const { code, stdout, stderr } = await run(["serve", "--port", String(port)]);
+    other.close();
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toBe(
+      `shoulders: Cannot listen on 127.0.0.1:${port} (another program listens there); choose another address with --host and --port.\n`,
+    );
+  });
+
+  it("ends with a clear line when a model cannot be loaded", async () => {
+    const { code, stderr } = await run(["serve", "--port", "0", "--fusion-configs", "test/vectors"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("solver.json:1:1: expected object, received array");
+  });
+});

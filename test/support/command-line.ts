@@ -1,0 +1,50 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { root } from "./real-engine.js";
+
+/** The compiled command line (`npm test` builds first), as a shell would run it. */
+
+export interface Finished {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  input?: string;
+  environment?: Record<string, string>;
+}
+
+/** A child whose settings come from `environment` alone, not from that of the test run. */
+export function start(args: readonly string[], { environment = {} }: RunOptions = {}): ChildProcess {
+  const clean = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("SHOULDERS_") && !/^(NO|FORCE)_COLOR$/.test(name),
+  );
+  return spawn(process.execPath, ["dist/main.js", ...args], {
+    cwd: root,
+    env: { ...Object.fromEntries(clean), ...environment },
+  });
+}
+
+export async function run(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+  const child = start(args, options);
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+  child.stdin?.end(options.input ?? "");
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout, stderr };
+}
+
+/** Resolves with everything printed so far once standard output holds `text`. */
+export function untilPrinted(child: ChildProcess, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let printed = "";
+    child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+      printed += chunk;
+      if (printed.includes(text)) resolve(printed);
+    });
+    child.once("exit", (code) => reject(new Error(`ended with ${code}, having printed: ${printed}`)));
+  });
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { plainStyle, styleFor } from "../../../src/cli/style.js";
+import { renderTrace } from "../../../src/cli/trace-table.js";
+import type { TokenRecord } from "../../../src/trace/record.js";
+
+function record(changes: Partial<TokenRecord>): TokenRecord {
+  return {
+    position: 12,
+    token: { id: 1, text: " Paris" },
+    logprob: Math.log(0.5),
+    weights: { trivia: 0.83, sums: 0 },
+    chosen: "trivia",
+    divergence: { forward: 0, reverse: 0, targets: {} },
+    objective: 0,
+    evaluations: 5,
+    baseToken: { id: 2, text: " The", logprob: -1.9 },
+    flipped: true,
+    timing: { decodeMs: {}, fuseMs: 0, sampleMs: 0 },
+    ...changes,
+  };
+}
+
+describe("renderTrace", () => {
+  it("shows token, probability, the base's own choice and the weights", () => {
+    const same = record({
+      position: 13,
+      token: { id: 3, text: "\n" },
+      flipped: false,
+      weights: {},
+      chosen: null,
+    });
+    const text = renderTrace([record({}), same], ["trivia", "sums"], plainStyle);
+    expect(text.split("\n").map((line) => line.trimEnd())).toEqual([
+      "position  token         p  base alone  trivia           sums",
+      "────────  ────────  ─────  ──────────  ──────  ───────  ────",
+      '      12  " Paris"  0.500  " The"        0.83  ███████  0.00',
+      '      13  "\\n"      0.500  same          0.00           0.00',
+      "",
+    ]);
+  });
+
+  it("has no columns of experts for the base alone", () => {
+    expect(renderTrace([record({})], [], plainStyle)).not.toContain("trivia");
+  });
+
+  it("colours by expert on a terminal only, and not under NO_COLOR", () => {
+    const colours = styleFor({ isTTY: true }, {});
+    const text = renderTrace([record({})], ["trivia", "sums"], colours);
+    expect(text).toContain("\u001b[1;32m");
+    expect(styleFor({ isTTY: true }, { NO_COLOR: "1" })).toBe(plainStyle);
+    expect(styleFor({ isTTY: true }, { TERM: "dumb" })).toBe(plainStyle);
+    expect(styleFor({}, {})).toBe(plainStyle);
+  });
+});

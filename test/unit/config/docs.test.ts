@@ -1,0 +1,53 @@
+import { readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import {
+  fusionConfigJsonSchema,
+  readmePath,
+  replaceSection,
+  schemaPath,
+  settingsTable,
+} from "../../../scripts/generated-docs.js";
+import { knownKeys } from "../../../src/config/explain-issues.js";
+import { fusionConfigSchema } from "../../../src/config/fusion-config.js";
+import { SCHEMA_FILE } from "../../../src/config/load.js";
+
+describe("generated documentation (npm run docs)", () => {
+  it("the README's table of settings is fresh", async () => {
+    const readme = readFileSync(readmePath, "utf8");
+    expect(await replaceSection(readme, "settings", settingsTable())).toBe(readme);
+  });
+
+  it("the JSON Schema of fusion configs is fresh", async () => {
+    expect(readFileSync(schemaPath, "utf8")).toBe(await fusionConfigJsonSchema());
+  });
+
+  it("every shipped config points to it", () => {
+    const directory = path.dirname(schemaPath);
+    for (const name of readdirSync(directory).filter((file) => file !== SCHEMA_FILE)) {
+      const config = JSON.parse(readFileSync(path.join(directory, name), "utf8")) as { $schema?: string };
+      expect(config.$schema, name).toBe(`./${SCHEMA_FILE}`);
+    }
+  });
+
+  it("the JSON Schema knows the keys that the zod schema knows, allows no others, and describes each", () => {
+    interface Node {
+      properties?: Record<string, Node & { description?: string }>;
+      additionalProperties?: unknown;
+      anyOf?: Node[];
+      oneOf?: Node[];
+      items?: Node;
+    }
+    const schema = JSON.parse(readFileSync(schemaPath, "utf8")) as Node;
+    expect(Object.keys(schema.properties ?? {})).toEqual(Object.keys(fusionConfigSchema.shape));
+    expect(knownKeys(fusionConfigSchema, {}, ["experts", 0])).toEqual(["id", "model", "bounds"]);
+    const walk = (node: Node): void => {
+      if (node.properties) expect(node.additionalProperties).toBe(false);
+      const inner = [...Object.values(node.properties ?? {}), ...(node.anyOf ?? []), ...(node.oneOf ?? [])];
+      for (const child of node.items ? [...inner, node.items] : inner) walk(child);
+    };
+    walk(schema);
+    for (const [name, property] of Object.entries(schema.properties ?? {}))
+      expect(property.description, name).toBeTruthy();
+  });
+});
