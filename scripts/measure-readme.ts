@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
@@ -10,8 +11,8 @@ import type { Engine, ResolvedFusionConfig } from "../src/engine/protocol.js";
 import { readmePath, replaceSection, root } from "./generated-docs.js";
 
 /**
- * `npm run build && npx tsx scripts/measure-readme-table.ts`: exact match of the shipped family on its two sets of
- * 120 unseen questions, under every strategy of the README's table, and writes that table.
+ * `npm run build && npx tsx scripts/measure-readme.ts`: exact match of the shipped family on its two sets of
+ * 120 unseen questions, under every strategy of the README's table; writes that table and the traced request.
  */
 
 interface Item {
@@ -168,5 +169,25 @@ await engine.close();
 const seconds = ((performance.now() - begun) / 1000).toFixed(0);
 const machine = `${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? "an unknown processor"}`;
 const note = `${rows.length * tasks.length * 120} answers, ${numSequences} at a time, in ${seconds} s on ${machine}.`;
-const readme = readFileSync(readmePath, "utf8");
-writeFileSync(readmePath, await replaceSection(readme, "measured", `${lines.join("\n")}\n\n${note}`));
+
+/** What the command line prints for a question, as a shell session. */
+function session(args: readonly string[]): string {
+  const shown = args.map((arg) => (arg.includes(" ") ? `"${arg}"` : arg)).join(" ");
+  const printed = execFileSync(process.execPath, ["dist/main.js", ...args], {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  return `$ node dist/main.js ${shown}\n${printed.trimEnd()}`;
+}
+
+const question = "What is the home town of Venur Gevol?";
+const sessions = [
+  session(["complete", "--fusion", "giant", "--max-tokens", "16", question]),
+  session(["complete", "--fusion", "trivia", "--trace", question]),
+];
+const fence = "```";
+let readme = readFileSync(readmePath, "utf8");
+readme = await replaceSection(readme, "measured", `${lines.join("\n")}\n\n${note}`);
+readme = await replaceSection(readme, "trace", `${fence}console\n${sessions.join("\n\n")}\n${fence}`);
+writeFileSync(readmePath, readme);
