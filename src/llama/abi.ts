@@ -120,6 +120,9 @@ export const functions = {
   llama_model_get_vocab: ["pointer", "pointer"],
   llama_model_n_ctx_train: ["int32", "pointer"],
   llama_model_n_layer: ["int32", "pointer"],
+  llama_model_n_embd: ["int32", "pointer"],
+  llama_model_n_head: ["int32", "pointer"],
+  llama_model_n_head_kv: ["int32", "pointer"],
   llama_model_n_params: ["int64", "pointer"],
   llama_model_size: ["int64", "pointer"],
   llama_model_ftype: ["int32", "pointer"],
@@ -151,6 +154,7 @@ export const functions = {
   llama_memory_seq_cp: ["void", "pointer", "int32", "int32", "int32", "int32"],
   llama_memory_seq_pos_max: ["int32", "pointer", "int32"],
   llama_decode: ["int32", "pointer", "batch"],
+  llama_set_n_threads: ["void", "pointer", "int32", "int32"],
   llama_synchronize: ["void", "pointer"],
   llama_get_logits: ["pointer", "pointer"],
 

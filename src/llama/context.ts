@@ -4,6 +4,7 @@ import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { LlamaBatch } from "./batch.js";
 import { callAsync } from "./bindings.js";
+import { availableMemory, gibibytes } from "./memory.js";
 import type { NativeLog } from "./native-log.js";
 import { captureLog, logLinesArrived } from "./native-log.js";
 import type { ContextOptions, ModelContext } from "./types.js";
@@ -17,10 +18,12 @@ export interface ContextOwner {
   path: string;
   vocabularySize: number;
   usesGpu: boolean;
+  /** Bytes of main memory that a cell takes. */
+  cellBytes: number;
   onRelease: (context: LlamaContext) => void;
 }
 
-/** libllama pads the number of cells to a multiple of this, and splits larger batches. */
+/** Larger batches are computed in parts of this many tokens, so that compute buffers stay small. */
 const largestMicroBatch = 512;
 
 export class LlamaContext implements ModelContext {
@@ -55,6 +58,20 @@ export class LlamaContext implements ModelContext {
     const batchTokens = Math.min(options.batchTokens, numCells);
     // libllama keeps a row for every sequence and asserts that they fit.
     const maxRows = Math.max(Math.min(options.maxRows, batchTokens), numSequences);
+    const tooLarge = (reason: string) =>
+      new ShouldersError(
+        "out_of_memory",
+        `No context of ${numCells} tokens for ${owner.path}: ${reason}. Lower context.tokens or context.sequences.`,
+      );
+    const [needed, available] = [numCells * owner.cellBytes, availableMemory()];
+    if (needed > available)
+      throw tooLarge(`it takes ${gibibytes(needed)}, and ${gibibytes(available)} are free`);
+    this.batch = new LlamaBatch({
+      capacity: batchTokens,
+      maxRows,
+      numSequences,
+      vocabularySize: owner.vocabularySize,
+    });
     const { result, lines } = captureLog(native, () =>
       native.llama_init_from_model(owner.model, {
         ...native.llama_context_default_params(),
@@ -68,24 +85,16 @@ export class LlamaContext implements ModelContext {
         kv_unified: true,
       }),
     );
-    if (result === null)
-      throw new ShouldersError(
-        "out_of_memory",
-        `No context of ${numCells} tokens for ${owner.path}: ${lines.slice(-3).join("; ")}. Lower context.tokens ` +
-          `or context.sequences.`,
-      );
+    if (result === null) {
+      this.batch.free();
+      throw tooLarge(lines.slice(-3).join("; "));
+    }
     this.#pointer = result;
     this.#memory = native.llama_get_memory(result) as Pointer;
     this.numCells = native.llama_n_ctx(result);
     this.memoryBytes = bufferBytes(lines);
     this.#maxRows = maxRows;
     this.#numSequences = numSequences;
-    this.batch = new LlamaBatch({
-      capacity: batchTokens,
-      maxRows,
-      numSequences,
-      vocabularySize: owner.vocabularySize,
-    });
   }
 
   async decode(): Promise<void> {
@@ -120,6 +129,10 @@ export class LlamaContext implements ModelContext {
     };
     const reason = reasons[status] ?? `libllama failed with ${status}: ${this.#owner.log.reasonSince(mark)}`;
     return new ShouldersError("decode_failed", `Decoding with ${this.#owner.path} failed: ${reason}.`);
+  }
+
+  setThreads(threads: number): void {
+    this.#native.llama_set_n_threads(this.#ready(), threads, threads);
   }
 
   logits(row: number): Float32Array {

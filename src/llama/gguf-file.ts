@@ -41,6 +41,8 @@ interface GgufPart {
 const keptStringBytes = 4096;
 const longestKey = 65_535;
 
+const tokensKey = "tokenizer.ggml.tokens";
+
 /**
  * Reads a model file's header and checks that everything it announces is there, before native code sees the
  * file: the magic, the version, every count and length, and the place of every tensor. Takes milliseconds and
@@ -56,12 +58,12 @@ export function checkModelFile(path: string): GgufSummary {
   const parts = splitParts(path, first.values);
   let { tensorBytes } = first;
   for (const part of parts.slice(1)) tensorBytes += checkPart(part).tensorBytes;
-  const numTokens = first.arrayLengths.get("tokenizer.ggml.tokens") ?? 0;
+  const numTokens = first.arrayLengths.get(tokensKey) ?? 0;
   if (numTokens === 0) throw invalid(path, "has no vocabulary");
   if (parts.length === 1 && first.numTensors === 0) throw invalid(path, "has no weights (a vocabulary only)");
   for (const key of ["tokenizer.ggml.token_type", "tokenizer.ggml.scores"]) {
     const length = first.arrayLengths.get(key);
-    if (length !== undefined && length !== numTokens)
+    if (length !== undefined && length < numTokens)
       throw invalid(path, `is corrupt: ${key} has ${length} entries for ${numTokens} tokens`);
   }
   return { path, parts, architecture, tensorBytes, values: first.values };
@@ -153,8 +155,22 @@ function readArray(reader: GgufReader, key: string): number {
     throw new GgufProblem(`is corrupt: ${key} has elements of type ${known.name}`);
   const length = reader.count(known.bytes, `the length of ${key}`);
   if (type !== stringType) reader.skip(length * known.bytes, key);
+  else if (key === tokensKey) readTokens(reader, length);
   else for (let index = 0; index < length; index++) reader.skip(reader.count(1, `${key}[${index}]`), key);
   return length;
+}
+
+/** libllama ends the process when two tokens have the same text. */
+function readTokens(reader: GgufReader, length: number): void {
+  const textToToken = new Map<string, number>();
+  for (let token = 0; token < length; token++) {
+    const bytes = reader.count(1, `the length of token ${token}`);
+    if (bytes > longestKey) throw new GgufProblem(`is corrupt: token ${token} has ${bytes} bytes`);
+    const text = bytes === 0 ? `[EMPTY_${token}]` : reader.text(bytes, `token ${token}`, "latin1");
+    const other = textToToken.get(text);
+    if (other !== undefined) throw new GgufProblem(`is corrupt: tokens ${other} and ${token} are the same`);
+    textToToken.set(text, token);
+  }
 }
 
 function alignmentOf(values: ReadonlyMap<string, MetadataValue>): number {

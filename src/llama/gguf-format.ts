@@ -63,10 +63,10 @@ export const tensorTypes: Readonly<Record<number, readonly [elements: number, by
   42: [64, 18], // Q2_0
 };
 
-/** Arrays that libllama reads without asking for their type; another type would end the process. */
+/** Element types that libllama expects; for some arrays it does not ask, and another type would end the process. */
 export const arrayElementTypes: Readonly<Record<string, readonly string[]>> = {
   "tokenizer.ggml.tokens": ["string"],
   "tokenizer.ggml.merges": ["string"],
-  "tokenizer.ggml.scores": ["float32"],
-  "tokenizer.ggml.token_type": ["int32", "uint32"],
+  "tokenizer.ggml.scores": ["float32", "int32"],
+  "tokenizer.ggml.token_type": ["int32"],
 };

@@ -57,9 +57,9 @@ export class GgufReader {
     return null;
   }
 
-  /** `length` bytes as text; at most a chunk. */
-  text(length: number, what: string): string {
-    return this.#take(length, what, (chunk, at) => chunk.toString("utf8", at, at + length));
+  /** `length` bytes as text; at most a chunk. latin1 keeps every byte. */
+  text(length: number, what: string, encoding: "utf8" | "latin1" = "utf8"): string {
+    return this.#take(length, what, (chunk, at) => chunk.toString(encoding, at, at + length));
   }
 
   scalar(type: string, bytes: number, what: string): number | bigint | boolean {

@@ -1,4 +1,3 @@
-import { totalmem } from "node:os";
 import { basename } from "node:path";
 
 import koffi from "koffi";
@@ -13,6 +12,7 @@ import { LlamaContext } from "./context.js";
 import type { GgufSummary } from "./gguf-file.js";
 import { checkModelFile } from "./gguf-file.js";
 import type { NativeHandle } from "./library.js";
+import { gibibytes, memoryLimit } from "./memory.js";
 import { logLinesArrived } from "./native-log.js";
 import { Tokenizer } from "./tokenizer.js";
 import type {
@@ -53,10 +53,9 @@ export async function loadModel(
 
 /** A model that this machine could never hold is refused before it pushes everything else out of memory. */
 function checkMemory({ llama }: NativeHandle, file: GgufSummary): void {
-  const limit = process.constrainedMemory();
-  const bytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-  if (llama.gpu === false && file.tensorBytes > bytes)
-    throw outOfMemory(file.path, `it takes ${gibibytes(file.tensorBytes)} of ${gibibytes(bytes)} of memory`);
+  const limit = memoryLimit();
+  if (llama.gpu === false && file.tensorBytes > limit)
+    throw outOfMemory(file.path, `it takes ${gibibytes(file.tensorBytes)} of ${gibibytes(limit)} of memory`);
 }
 
 function outOfMemory(path: string, reason: string, cause?: unknown): ShouldersError {
@@ -65,10 +64,6 @@ function outOfMemory(path: string, reason: string, cause?: unknown): ShouldersEr
     `Model ${path} does not fit: ${reason}. Use a smaller or a more quantized file.`,
     cause === undefined ? {} : { cause },
   );
-}
-
-function gibibytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
 /** @returns how many layers go to the GPU: node-llama-cpp's plan for this much context, or what was set. */
@@ -138,6 +133,19 @@ function checkKind(native: NativeFunctions, model: Pointer, path: string): void 
     );
 }
 
+/** What libllama notes about each cell, at least: its position and the sequences that share it. */
+const bookkeepingBytes = 48;
+
+/** Bytes of keys and values (float16) of one cell in all layers. */
+function keyValueBytes(native: NativeFunctions, model: Pointer, file: GgufSummary): number {
+  const given = (name: string) => Number(file.values.get(`${file.architecture}.attention.${name}`) ?? NaN);
+  const headLength = native.llama_model_n_embd(model) / Math.max(native.llama_model_n_head(model), 1);
+  const keyLength = given("key_length") || headLength;
+  const valueLength = given("value_length") || headLength;
+  const numHeads = Math.max(native.llama_model_n_head_kv(model), 1);
+  return 2 * native.llama_model_n_layer(model) * numHeads * (keyLength + valueLength);
+}
+
 export class LlamaModel implements LoadedModel {
   readonly path: string;
   readonly name: string;
@@ -151,6 +159,8 @@ export class LlamaModel implements LoadedModel {
   /** How chats are rendered; its `source` says whose template it is. */
   readonly chatTemplate: ChatTemplate;
   readonly #handle: NativeHandle;
+  /** Bytes of main memory that a cell takes. */
+  readonly #cellBytes: number;
   readonly #tokenizer: Tokenizer;
   readonly #contexts = new Set<LlamaContext>();
   readonly #onRelease: (model: LlamaModel) => void;
@@ -178,6 +188,7 @@ export class LlamaModel implements LoadedModel {
     this.sizeBytes = Number(native.llama_model_size(pointer));
     this.contextTrain = native.llama_model_n_ctx_train(pointer);
     this.gpuLayers = Math.min(gpuLayers, native.llama_model_n_layer(pointer) + 1);
+    this.#cellBytes = bookkeepingBytes + (this.gpuLayers > 0 ? 0 : keyValueBytes(native, pointer, file));
     const vocabulary = native.llama_model_get_vocab(pointer);
     invariant(vocabulary !== null, "a model without a vocabulary");
     this.vocabulary = new LlamaVocabulary(native, vocabulary, () => this.#pointer === null);
@@ -212,6 +223,7 @@ export class LlamaModel implements LoadedModel {
         path: this.path,
         vocabularySize: this.vocabulary.size,
         usesGpu: this.gpuLayers > 0,
+        cellBytes: this.#cellBytes,
         onRelease: (released) => this.#contexts.delete(released),
       },
       options,

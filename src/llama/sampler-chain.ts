@@ -166,20 +166,21 @@ export class LlamaSamplerChain implements SamplerChain {
     return Math.log(this.#candidates.floats[index * stride + 2] as number);
   }
 
-  /** The best `count` of the remaining candidates, best first; ties by the lower id. */
+  /** The best `count` of the remaining candidates, best first; ties in libllama's order. */
   #best(count: number): { token: number; logprob: number }[] {
     const { floats, ids, size } = this.#candidates;
     const best: number[] = [];
-    const isBefore = (a: number, b: number) => {
-      const [pa, pb] = [floats[a * stride + 2] as number, floats[b * stride + 2] as number];
-      return pa > pb || (pa === pb && (ids[a * stride] as number) < (ids[b * stride] as number));
-    };
-    for (let index = 0; index < size && count > 0; index++) {
-      const last = best.at(-1);
-      if (best.length === count && last !== undefined && !isBefore(index, last)) continue;
-      const place = best.findIndex((other) => isBefore(index, other));
-      best.splice(place < 0 ? best.length : place, 0, index);
+    if (count === 0) return [];
+    const probability = (index: number) => floats[index * stride + 2] as number;
+    let least = -1;
+    for (let index = 0; index < size; index++) {
+      const p = probability(index);
+      if (p <= least) continue;
+      let place = best.length;
+      while (place > 0 && probability(best[place - 1] as number) < p) place--;
+      best.splice(place, 0, index);
       if (best.length > count) best.pop();
+      if (best.length === count) least = probability(best[count - 1] as number);
     }
     return best.map((index) => ({ token: ids[index * stride] as number, logprob: this.#logprob(index) }));
   }

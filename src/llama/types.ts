@@ -80,6 +80,8 @@ export interface ModelContext extends AsyncDisposable {
    * @throws ShouldersError `decode_failed`, naming the model.
    */
   decode(): Promise<void>;
+  /** Threads of the decodes that follow. */
+  setThreads(threads: number): void;
   /** A view of one row (length: vocabulary size), valid until the next decode. */
   logits(row: number): Float32Array;
   /** Forgets positions [from, to) of a sequence; `to` null: to its end. */

@@ -86,7 +86,7 @@ export interface VocabularyComparison {
 }
 
 /** Names of entries that only fill a vocabulary up to a round size. */
-const padding = /^$|^[[<]?\|?_?(pad|unused|reserved|dummy|extra)[a-z_-]*[_ -]?\d*\|?[\]>]?$/i;
+const padding = /^$|^[[<]?\|?_?(pad|unused|reserved|dummy|extra|empty)[a-z_-]*[_ -]?\d*\|?[\]>]?$/i;
 
 /**
  * Compares two vocabularies token by token over their common part. One may be longer when what it has more is
