@@ -18,6 +18,8 @@ export interface ServerLimits {
   /** Unread bytes on a WebSocket at which no more frames are answered. */
   socketHardMarkBytes: number;
   socketPingMs: number;
+  /** How long a peer may take to answer a close. */
+  socketCloseMs: number;
   /** How long running requests may go on after the server was told to close. */
   closeGraceMs: number;
 }
@@ -32,6 +34,7 @@ export const defaultLimits: ServerLimits = {
   socketFrameBytes: 1024 * 1024,
   socketHardMarkBytes: 1024 * 1024,
   socketPingMs: 30_000,
+  socketCloseMs: 10_000,
   closeGraceMs: 30_000,
 };
 

@@ -89,7 +89,8 @@ export class Metrics {
   }
 
   requestEnded(labels: RequestLabels): void {
-    this.#requests.inc({ ...labels });
+    const { route, model, outcome } = labels;
+    this.#requests.inc({ route, model, outcome });
   }
 
   startCompletion(config: string): CompletionTimer {

@@ -24,9 +24,9 @@ export function parseRequest<Schema extends z.ZodType>(schema: Schema, value: un
   if (result.success) return result.data;
   const first = result.error.issues[0];
   if (first === undefined) return result.data as never;
-  const [problem] = explainIssues(schema, value, [firstOnly(first)]);
-  const param = dottedPath(problem?.path ?? first.path).slice(0, 200);
-  const message = problem?.message ?? first.message;
+  const problem = hasOwnMessage(first) ? first : explainIssues(schema, value, [firstOnly(first)])[0];
+  const { path, message } = problem ?? first;
+  const param = dottedPath(path).slice(0, 200);
   throw new ShouldersError(
     isUnsupported(first) ? "unsupported_field" : "invalid_request",
     param === "" ? `Invalid request: ${message}.` : `Invalid '${param}': ${message}.`,
@@ -36,6 +36,11 @@ export function parseRequest<Schema extends z.ZodType>(schema: Schema, value: un
 
 function isUnsupported(issue: Issue): boolean {
   return issue.code === "custom" && issue.params?.["code"] === "unsupported_field";
+}
+
+/** A union that says itself what it expects, rather than what its likeliest branch does. */
+function hasOwnMessage(issue: Issue): boolean {
+  return issue.code === "invalid_union" && issue.message !== "Invalid input" && issue.errors.length > 0;
 }
 
 /** A body can hold very many unknown keys; explaining one is enough. */

@@ -1,6 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
-import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
+import {
+  accepted,
+  answering,
+  deltaOf,
+  doneAfter,
+  Gate,
+  type ScriptStep,
+  tokenOf,
+} from "../support/fake-engine.js";
 import { readEvents, startTestServer } from "../support/server.js";
 
 const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
@@ -12,12 +20,12 @@ interface Chunk {
   created: number;
   choices: {
     index: number;
-    delta: { role?: string; content?: string };
-    text: string;
+    delta?: { role?: string; content?: string };
+    text?: string;
     logprobs: {
-      content: { token: string; bytes: number[] }[];
-      tokens: string[];
-      text_offset: number[];
+      content?: { token: string; bytes: number[] }[];
+      tokens?: string[];
+      text_offset?: number[];
     } | null;
     finish_reason: string | null;
     fusion?: { tokens: { position: number }[] };
@@ -83,5 +91,277 @@ describe("chat", () => {
     expect(
       chunks.map(({ choices: [choice] }) => choice?.fusion?.tokens.map(({ position }) => position)),
     ).toEqual([undefined, [7], [8], [9]]);
+  });
+});
+
+describe("legacy completions", () => {
+  test("a whole answer, and a stream of the same", async () => {
+    const server = await startTestServer();
+    const whole = (await (await server.post("/v1/completions", text)).json()) as Chunk;
+    expect(whole).toMatchObject({ object: "text_completion", usage });
+    expect(whole.id).toMatch(/^cmpl-/);
+    expect(whole.choices).toMatchObject([
+      { text: "Hello world", index: 0, logprobs: null, finish_reason: "stop" },
+    ]);
+    const events = await readEvents(await server.post("/completions", { ...text, stream: true }));
+    expect(events.pop()).toBe("[DONE]");
+    const chunks = events as Chunk[];
+    expect(chunks.every((chunk) => chunk.object === "text_completion")).toBe(true);
+    expect(chunks.map(({ choices: [choice] }) => [choice?.text, choice?.finish_reason])).toEqual([
+      ["Hello", null],
+      [" world", null],
+      ["", "stop"],
+    ]);
+  });
+
+  test("logprobs are the four arrays, in chunks too", async () => {
+    const server = await startTestServer();
+    const euro = new TextEncoder().encode("€");
+    server.engine.script = () => [
+      accepted,
+      {
+        type: "delta",
+        text: "a€",
+        tokens: [tokenOf("a"), tokenOf(euro.slice(0, 1)), tokenOf(euro.slice(1))],
+      },
+      deltaOf("b", 3),
+      doneAfter(4, "length"),
+    ];
+    const whole = (await (await server.post("/v1/completions", { ...text, logprobs: 2 })).json()) as Chunk;
+    expect(whole.choices[0]?.logprobs).toEqual({
+      tokens: ["a", "bytes:\\xe2", "bytes:\\x82\\xac", "b"],
+      token_logprobs: [-0.25, -0.25, -0.25, -0.25],
+      top_logprobs: [
+        { a: -0.25, " The": -1.5 },
+        { "bytes:\\xe2": -0.25, " The": -1.5 },
+        { "bytes:\\x82\\xac": -0.25, " The": -1.5 },
+        { b: -0.25, " The": -1.5 },
+      ],
+      text_offset: [0, 1, 1, 2],
+    });
+    const events = await readEvents(
+      await server.post("/v1/completions", { ...text, logprobs: 2, stream: true }),
+    );
+    const chunks = events.filter((event) => event !== "[DONE]") as Chunk[];
+    expect(chunks.flatMap(({ choices: [choice] }) => choice?.logprobs?.text_offset ?? [])).toEqual([
+      0, 1, 1, 2,
+    ]);
+    expect(chunks.at(-1)?.choices[0]?.logprobs).toBeNull();
+  });
+});
+
+describe("both kinds", () => {
+  test.each([
+    ["/v1/chat/completions", chat],
+    ["/v1/completions", text],
+  ])("%s: usage comes once, last and only when asked for", async (path, body) => {
+    const server = await startTestServer();
+    const asked = { ...body, stream: true, stream_options: { include_usage: true } };
+    const events = await readEvents(await server.post(path, asked));
+    expect(events.pop()).toBe("[DONE]");
+    const chunks = events as Chunk[];
+    expect(chunks.pop()).toMatchObject({ choices: [], usage });
+    expect(chunks.length).toBeGreaterThan(2);
+    expect(chunks.every((chunk) => chunk.usage === null)).toBe(true);
+    for (const options of [{ include_usage: false }, {}, null]) {
+      const unasked = await server.post(path, { ...body, stream: true, stream_options: options });
+      expect(await unasked.text()).not.toContain('"usage"');
+    }
+  });
+
+  test.each([
+    ["/v1/chat/completions", chat],
+    ["/v1/completions", text],
+  ])("%s: a stream concatenated is the whole answer", async (path, body) => {
+    const server = await startTestServer();
+    const smiley = new TextEncoder().encode("😀");
+    server.engine.script = (): ScriptStep[] => [
+      accepted,
+      { type: "delta", text: "", tokens: [tokenOf("")] },
+      deltaOf("x", 1),
+      { type: "delta", text: "😀", tokens: [tokenOf(smiley.slice(0, 3), 2), tokenOf(smiley.slice(3), 3)] },
+      { type: "delta", text: "tail", tokens: [] },
+      doneAfter(4),
+    ];
+    const asked = { ...body, logprobs: path.includes("chat") ? true : 0, fusion: { trace: "full" } };
+    const whole = (await (await server.post(path, asked)).json()) as Chunk & {
+      choices: { message?: { content: string } }[];
+    };
+    const events = await readEvents(await server.post(path, { ...asked, stream: true }));
+    const choices = (events.filter((event) => event !== "[DONE]") as Chunk[]).map(
+      (chunk) => chunk.choices[0]!,
+    );
+    const choice = whole.choices[0]!;
+    const streamed = choices.map((part) => part.delta?.content ?? part.text ?? "").join("");
+    expect(streamed).toBe(choice.message?.content ?? choice.text);
+    expect(streamed).toBe("x😀tail");
+    expect(choices.flatMap((part) => part.fusion?.tokens ?? [])).toEqual(choice.fusion?.tokens);
+    const logprobsOf = (part: Chunk["choices"][number]): unknown[] =>
+      part.logprobs?.content ?? part.logprobs?.tokens ?? [];
+    expect(choices.flatMap(logprobsOf)).toEqual(logprobsOf(choice));
+    const bytes = choice.logprobs?.content?.flatMap((entry) => entry.bytes);
+    if (bytes) expect(Buffer.from(bytes).toString()).toBe("x😀");
+  });
+
+  test("chat logprobs: alternatives only when asked for, never a number that JSON lacks", async () => {
+    const server = await startTestServer();
+    const odd = tokenOf("a", 0, { logprob: -Infinity });
+    server.engine.script = (request) => [
+      accepted,
+      {
+        type: "delta",
+        text: "a",
+        tokens: [{ ...odd, topLogprobs: request.topLogprobs ? odd.topLogprobs : [] }],
+      },
+      doneAfter(1, "length"),
+    ];
+    const bare = await (await server.post("/v1/chat/completions", { ...chat, logprobs: true })).json();
+    expect(bare).toMatchObject({
+      choices: [
+        {
+          logprobs: {
+            content: [{ token: "a", logprob: -9999, bytes: [97], top_logprobs: [] }],
+            refusal: null,
+          },
+          fusion: { tokens: [{ logprob: -9999 }] },
+        },
+      ],
+    });
+    const asked = { ...chat, logprobs: true, top_logprobs: 2 };
+    expect(await (await server.post("/v1/chat/completions", asked)).json()).toMatchObject({
+      choices: [{ logprobs: { content: [{ top_logprobs: [{ token: "a" }, { token: " The" }] }] } }],
+    });
+  });
+
+  test("no trace: no records anywhere", async () => {
+    const server = await startTestServer();
+    const body = { ...chat, fusion: { trace: "off" } };
+    const whole = await server.post("/v1/chat/completions", body);
+    expect(await whole.text()).not.toContain("fusion");
+    const streamed = await server.post("/v1/chat/completions", { ...body, stream: true });
+    expect(await streamed.text()).not.toContain("fusion");
+    const traces = await (await fetch(`${server.url}/v1/fusion/traces`)).json();
+    expect(traces).toEqual({ object: "list", data: [], has_more: false });
+  });
+
+  test("an answer without tokens is whole too", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => [accepted, doneAfter(0, "length")];
+    const whole = await server.post("/v1/completions", { ...text, max_tokens: 0 });
+    expect(await whole.json()).toMatchObject({
+      choices: [{ text: "", finish_reason: "length" }],
+      usage: { completion_tokens: 0 },
+    });
+    const events = await readEvents(await server.post("/v1/chat/completions", { ...chat, stream: true }));
+    expect(events).toMatchObject([
+      { choices: [{ delta: { role: "assistant", content: "" } }] },
+      { choices: [{ delta: {}, finish_reason: "length" }] },
+      "[DONE]",
+    ]);
+  });
+});
+
+describe("failures", () => {
+  const refusals = [
+    ["context_length_exceeded", 400],
+    ["queue_full", 429],
+    ["engine_died", 503],
+    ["non_finite_logits", 500],
+  ] as const;
+  test.each(refusals)("%s before the first token has status %i, streamed or not", async (code, status) => {
+    const server = await startTestServer();
+    server.engine.script = () => [accepted, new ShouldersError(code, "Told so.", { param: "messages" })];
+    for (const stream of [false, true]) {
+      const response = await server.post("/v1/chat/completions", { ...chat, stream });
+      expect(response.status).toBe(status);
+      expect(response.headers.has("retry-after")).toBe(status === 429 || status === 503);
+      expect(await response.json()).toEqual({
+        error: { message: "Told so.", type: expect.any(String) as string, param: "messages", code },
+      });
+    }
+  });
+
+  test("after the first token it is an event, and the stream ends without [DONE]", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => [accepted, deltaOf("Hel"), new ShouldersError("engine_died", "It died.")];
+    const events = await readEvents(await server.post("/v1/chat/completions", { ...chat, stream: true }));
+    expect(events).toHaveLength(3);
+    expect(events.at(-1)).toEqual({
+      error: { message: "It died.", type: "server_error", param: null, code: "engine_died" },
+    });
+  });
+
+  test("the engine's death ends every running request, and the next is told to wait", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => [accepted, deltaOf("Hel"), new Gate()];
+    const streamed = await server.post("/v1/chat/completions", { ...chat, stream: true });
+    const whole = server.post("/v1/chat/completions", chat);
+    await server.engine.untilSubmitted(2);
+    server.engine.die();
+    expect(await streamed.text()).toContain("engine_died");
+    expect((await whole).status).toBe(503);
+    const next = await server.post("/v1/chat/completions", chat);
+    expect(next.status).toBe(503);
+    expect(next.headers.get("retry-after")).toBe("5");
+    expect(await next.json()).toMatchObject({ error: { code: "engine_not_ready" } });
+  });
+
+  test("what is not ours stays inside", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => {
+      throw new TypeError("secret /home/me/model.gguf");
+    };
+    const response = await server.post("/v1/chat/completions", chat);
+    expect(response.status).toBe(500);
+    const body = await response.text();
+    expect(body).not.toContain("secret");
+    expect(JSON.parse(body)).toMatchObject({ error: { code: "internal", type: "server_error" } });
+    server.engine.script = () => answering("fine");
+    expect((await server.post("/v1/chat/completions", chat)).status).toBe(200);
+  });
+});
+
+describe("readers", () => {
+  test.each([true, false])("a hang-up cancels (stream: %s)", async (stream) => {
+    const server = await startTestServer();
+    server.engine.script = () => [accepted, deltaOf("Hel"), new Gate()];
+    const controller = new AbortController();
+    const response = server.post("/v1/chat/completions", { ...chat, stream }, { signal: controller.signal });
+    await server.engine.untilSubmitted(1);
+    if (stream) await response;
+    const failure = expect(response.then((answer) => answer.text())).rejects.toThrow();
+    controller.abort();
+    await server.engine.untilCancelled(1);
+    await failure;
+    expect(server.engine.cancelled).toEqual([server.engine.submitted[0]?.requestId]);
+  });
+
+  test("one who does not read is waited for, then dropped", async () => {
+    const server = await startTestServer({ drainTimeoutMs: 50 });
+    const numDeltas = 2000;
+    server.engine.script = function* () {
+      yield accepted;
+      for (let index = 0; index < numDeltas; index++) yield deltaOf("x".repeat(50_000), index);
+      yield doneAfter(numDeltas);
+    };
+    const response = await server.post("/v1/chat/completions", { ...chat, stream: true });
+    await server.engine.untilCancelled(1);
+    expect(server.engine.numYielded).toBeLessThan(numDeltas);
+    await expect(response.text()).rejects.toThrow();
+  });
+
+  test("silence is filled with comments, before the first token too", async () => {
+    const server = await startTestServer({ keepAliveMs: 10 });
+    const gate = new Gate();
+    server.engine.script = () => [accepted, gate, ...answering("Hi").slice(1)];
+    const response = await server.post("/v1/chat/completions", { ...chat, stream: true });
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let received = "";
+    while (!received.includes(": keep-alive\n\n")) received += (await reader.read()).value ?? "";
+    gate.open();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) received += part.value;
+    expect(received).toContain("data: [DONE]");
+    const first = received.slice(received.indexOf("data: "));
+    expect(first).toMatch(/^data: .*"role":"assistant"/);
   });
 });

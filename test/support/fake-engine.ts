@@ -38,7 +38,13 @@ export type Script = (request: GenerationRequest) => Iterable<ScriptStep>;
 /** An `Engine` whose requests follow a script; it remembers what was submitted and cancelled. */
 export class FakeEngine implements Engine {
   description: EngineDescription | null = describeEngine();
-  stats: EngineStats = { steps: 0, running: 0, waiting: 0, cells: { giant: { used: 25, total: 100 } } };
+  stats: EngineStats = {
+    steps: 0,
+    running: 0,
+    waiting: 0,
+    cached: 0,
+    cells: { giant: { used: 25, total: 100 } },
+  };
   /** Replace it before a request to change what the request does. */
   script: Script = () => answering("Hello", " world");
   readonly submitted: GenerationRequest[] = [];
@@ -227,7 +233,8 @@ export function describeEngine(): EngineDescription {
     pid: 1,
     library: { llama: "b1", nodeLlamaCpp: "3", backend: "cpu", devices: [] },
     kernel: "simd",
-    threads: 2,
+    stepTimeoutMs: 10_000,
+    decoding: { mode: "together", threads: {}, stepMs: 1, promptTokenMs: 1, isMeasured: false },
     configs: [both, giant],
   };
 }

@@ -75,6 +75,8 @@ function plan(
     includeUsage: body.stream_options?.include_usage ?? false,
     request: {
       ...own,
+      // Nobody shows a key yet: all are one.
+      owner: "anonymous",
       requestId: `${kind === "chat" ? "chatcmpl" : "cmpl"}-${randomUUID().replaceAll("-", "")}`,
       configId: config.id,
       stop: typeof body.stop === "string" ? [body.stop] : (body.stop ?? []),

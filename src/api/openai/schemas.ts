@@ -176,12 +176,15 @@ export const textSchema = z
   .strictObject({
     ...sharedFields,
     prompt: z
-      .union([
-        z.string(),
-        z.array(z.string()).min(1),
-        z.array(tokenId).min(1),
-        z.array(z.array(tokenId).min(1)).min(1),
-      ])
+      .union(
+        [
+          z.string(),
+          z.array(z.string()).min(1),
+          z.array(tokenId).min(1),
+          z.array(z.array(tokenId).min(1)).min(1),
+        ],
+        { error: ({ input }) => (input === undefined ? "missing: " : "") + "expected text or token ids" },
+      )
       .refine((prompt) => !Array.isArray(prompt) || typeof prompt[0] === "number" || prompt.length === 1, {
         params: { code: "unsupported_field" },
         error: "several prompts are not supported yet; send one request for each",

@@ -1,6 +1,6 @@
 import { STATUS_CODES, type IncomingMessage, type Server } from "node:http";
 import type { Duplex } from "node:stream";
-import { WebSocketServer } from "ws";
+import { type ServerOptions, WebSocketServer } from "ws";
 import { ShouldersError } from "../../errors.js";
 import type { ApiContext } from "../context.js";
 import { toOpenAiError } from "../openai-error.js";
@@ -15,12 +15,15 @@ export class StreamEndpoint {
 
   constructor(context: ApiContext, server: Server) {
     this.#context = context;
-    this.#sockets = new WebSocketServer({
+    // closeTimeout is missing in the types of ws.
+    const options: ServerOptions & { closeTimeout: number } = {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: context.limits.socketFrameBytes,
-    });
+      closeTimeout: context.limits.socketCloseMs,
+    };
+    this.#sockets = new WebSocketServer(options);
     this.#pings = setInterval(() => this.#checkAlive(), context.limits.socketPingMs);
     server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
   }

@@ -61,6 +61,7 @@ export class StreamSession {
   }
 
   #receive(data: RawData, isBinary: boolean): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
     if (isBinary) {
       this.#drop(1003, "Frames must be JSON text.");
       return;
@@ -90,7 +91,7 @@ export class StreamSession {
   }
 
   #create({ id: givenId, ...body }: { id?: string | null | undefined }): void {
-    const { metrics } = this.#context;
+    const { metrics, log } = this.#context;
     metrics.requestStarted();
     try {
       const plan = this.#plan(body);
@@ -99,7 +100,7 @@ export class StreamSession {
         throw new ShouldersError("invalid_request", `Response "${id}" is still running; choose another id.`, {
           param: "id",
         });
-      void this.#run(id, plan);
+      this.#run(id, plan).catch((error: unknown) => log.error({ err: error }, "response failed"));
     } catch (thrown) {
       const outcome = outcomeOf(ShouldersError.from(thrown).status);
       metrics.requestEnded({ route: streamRoute, model: "none", outcome });
@@ -125,9 +126,9 @@ export class StreamSession {
     const { signal } = controller;
     const outcome = await runResponse(this.#context, { id, plan, signal, send: this.#send });
     this.#running.delete(id);
-    const line = { requestId: plan.request.requestId, route: streamRoute, model: plan.model, outcome };
-    metrics.requestEnded(line);
-    log.info(line, "request ended");
+    const labels = { route: streamRoute, model: plan.model, outcome };
+    metrics.requestEnded(labels);
+    log.info({ requestId: plan.request.requestId, ...labels }, "request ended");
     if (this.#isClosing) this.closeWhenIdle();
   }
 
@@ -148,10 +149,10 @@ export class StreamSession {
   readonly #send = async (frame: ServerFrame): Promise<void> => {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     await new Promise<void>((resolve) => {
-      const patience = setTimeout(
-        () => this.#drop(1013, "Frames were not read in time."),
-        this.#context.limits.drainTimeoutMs,
-      );
+      const patience = setTimeout(() => {
+        this.#drop(1013, "Frames were not read in time.");
+        resolve();
+      }, this.#context.limits.drainTimeoutMs);
       this.#socket.send(JSON.stringify(frame), () => {
         clearTimeout(patience);
         resolve();
