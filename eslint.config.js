@@ -7,7 +7,7 @@ const allowedImports = {
   config: ["errors.ts"],
   llama: ["errors.ts", "config"],
   fusion: ["errors.ts"],
-  sampling: ["errors.ts", "config"],
+  sampling: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts"],
   trace: ["errors.ts", "config"],
   engine: ["errors.ts", "log.ts", "config", "llama", "fusion", "sampling", "trace"],
   api: ["errors.ts", "log.ts", "config", "engine", "trace", "fusion"],

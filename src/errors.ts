@@ -26,6 +26,7 @@ const errorDefinitions = {
   method_not_allowed: { status: 405, type: "invalid_request_error" },
   unsupported_media_type: { status: 415, type: "invalid_request_error" },
   payload_too_large: { status: 413, type: "invalid_request_error" },
+  queue_timeout: { status: 503, type: "server_error" },
   queue_full: { status: 429, type: "rate_limit_error" },
   too_many_responses: { status: 429, type: "rate_limit_error" },
   upgrade_required: { status: 426, type: "invalid_request_error" },
@@ -34,6 +35,7 @@ const errorDefinitions = {
   // Set-up
   settings_invalid: badRequest,
   fusion_config_invalid: badRequest,
+  evaluation_invalid: badRequest,
   library_mismatch: serverFault,
   model_file_invalid: badRequest,
   vocabulary_mismatch: badRequest,
@@ -44,6 +46,7 @@ const errorDefinitions = {
   decode_failed: serverFault,
   engine_not_ready: notReady,
   engine_died: notReady,
+  remote_failed: { status: 502, type: "server_error" },
   internal: serverFault,
 } as const satisfies Record<string, ErrorDefinition>;
 

@@ -45,6 +45,7 @@ export async function complete(question: string, flags: CompleteFlags, stop: Sto
   try {
     const request: GenerationRequest = {
       requestId: randomUUID(),
+      owner: "command-line",
       configId: config.id,
       prompt: { type: "chat", messages: [{ role: "user", content: question }] },
       maxTokens: maxTokens === undefined ? null : parseCount("--max-tokens", maxTokens),

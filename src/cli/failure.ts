@@ -1,9 +1,10 @@
-import { ShouldersError } from "../errors.js";
+import { type ErrorCode, ShouldersError } from "../errors.js";
 
 /** 2: what was written is at fault (flags, settings, configs); 1: everything else. */
 export function exitCodeFor(error: unknown): number {
   if (!(error instanceof ShouldersError)) return 1;
-  return error.code === "settings_invalid" || error.code === "fusion_config_invalid" ? 2 : 1;
+  const written: ErrorCode[] = ["settings_invalid", "fusion_config_invalid", "evaluation_invalid"];
+  return written.includes(error.code) ? 2 : 1;
 }
 
 /** One clear line (one per problem where there are several); the stack only for somebody who debugs. */

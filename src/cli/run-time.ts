@@ -42,6 +42,15 @@ export function prepare({ settings: file, ...flags }: SettingFlags, defaultLevel
 }
 
 export function toEngineSettings(settings: Settings): EngineSettings {
-  const { backend, threads, batchTokens, kernel, maxWaiting } = settings;
-  return { backend, threads: threads === "auto" ? null : threads, batchTokens, kernel, maxWaiting };
+  const { backend, threads, batchTokens, kernel, maxWaiting, maxWaitingTokens, cacheSequences } = settings;
+  return {
+    backend,
+    batchTokens,
+    kernel,
+    maxWaiting,
+    maxWaitingTokens,
+    cacheSequences,
+    threads: threads === "auto" ? null : threads,
+    queueTimeoutMs: settings.queueTimeoutSeconds * 1000,
+  };
 }

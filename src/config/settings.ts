@@ -30,7 +30,7 @@ export const settingsSchema = z.strictObject({
   threads: z
     .union([z.literal("auto"), z.int().min(1).max(512)])
     .default("auto")
-    .describe("Threads of each model's decode; auto: half of the processors."),
+    .describe("Threads of each model's decode; auto: what measures fastest at start."),
   batchTokens: z
     .int()
     .min(16)
@@ -47,6 +47,24 @@ export const settingsSchema = z.strictObject({
     .max(100_000)
     .default(512)
     .describe("Most requests that wait for a free sequence; more get 429."),
+  maxWaitingTokens: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .default(1_000_000)
+    .describe("Most prompt tokens of all requests that wait; more get 429."),
+  queueTimeoutSeconds: z
+    .int()
+    .min(1)
+    .max(86_400)
+    .default(600)
+    .describe("Longest wait for a free sequence; then 503."),
+  cacheSequences: z
+    .int()
+    .min(0)
+    .max(200)
+    .default(8)
+    .describe("Finished answers that stay in the models' memory for prompts that begin like them; 0: none."),
   traceMegabytes: z
     .int()
     .min(1)

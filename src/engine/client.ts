@@ -32,8 +32,13 @@ const closeTimeoutMs = 10_000;
 const deathWindowMs = 60_000;
 const freeRestarts = 3;
 const maxBackoffMs = 30_000;
+/** How often a busy child is asked whether it gets on. */
+const watchIntervalMs = 1_000;
+/** Unread events of one request: past the first number its sequence is paused, down to the second it goes on. */
+const pauseAt = 64;
+const resumeAt = 16;
 
-const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cells: {} };
+const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cached: 0, cells: {} };
 
 /**
  * Starts the engine in a child process and waits until every model is loaded.
@@ -61,6 +66,9 @@ class EngineClient implements Engine {
   #stats = noStats;
   #deathTimes: number[] = [];
   #restartTimer: NodeJS.Timeout | null = null;
+  #watchTimer: NodeJS.Timeout | null = null;
+  /** When the child last showed that it gets on. */
+  #lastSignMs = 0;
   #isClosed = false;
 
   constructor(options: StartEngineOptions) {
@@ -83,7 +91,7 @@ class EngineClient implements Engine {
   async start(): Promise<void> {
     const { configs, settings, entry } = this.#options;
     const paths = configs.flatMap((config) => [config.basePath, config.referencePath, ...config.expertPaths]);
-    const child = fork(entry ?? new URL("./process.js", import.meta.url), {
+    const child = fork(entry ?? new URL("./child.js", import.meta.url), {
       serialization: "advanced",
       execArgv: [],
       // Every model's decode occupies a thread of libuv's pool while it runs; file and DNS work needs some too.
@@ -96,6 +104,11 @@ class EngineClient implements Engine {
       child.on("message", (message: FromEngine) => {
         if (message.type === "ready") {
           this.#description = message.description;
+          this.#watchTimer = setInterval(
+            () => this.#watch(message.description.stepTimeoutMs),
+            watchIntervalMs,
+          );
+          this.#watchTimer.unref();
           resolve();
         } else if (message.type === "loadFailed") reject(ShouldersError.fromData(message.error));
         else this.#receive(message);
@@ -117,8 +130,11 @@ class EngineClient implements Engine {
     if (this.#description === null)
       throw new ShouldersError("engine_not_ready", "The models are not loaded yet: try again in a moment.");
     if (signal.aborted) return;
-    const mailbox = new Mailbox<GenerationEvent>();
-    this.#mailboxes.set(request.requestId, mailbox);
+    const { requestId } = request;
+    const onFull = (isPaused: boolean) => this.#send({ type: "pause", requestId, isPaused });
+    const mailbox = new Mailbox<GenerationEvent>({ pauseAt, resumeAt, onFull });
+    if (this.#mailboxes.size === 0) this.#lastSignMs = performance.now();
+    this.#mailboxes.set(requestId, mailbox);
     const stop = () => mailbox.close();
     signal.addEventListener("abort", stop, { once: true });
     this.#send({ type: "submit", request });
@@ -130,8 +146,7 @@ class EngineClient implements Engine {
     } finally {
       signal.removeEventListener("abort", stop);
       // Still there unless `done` or a failure came: the reader has left early.
-      if (this.#mailboxes.delete(request.requestId))
-        this.#send({ type: "cancel", requestId: request.requestId });
+      if (this.#mailboxes.delete(requestId)) this.#send({ type: "cancel", requestId });
     }
   }
 
@@ -147,7 +162,8 @@ class EngineClient implements Engine {
     clearTimeout(killer);
   }
 
-  #receive(message: Extract<FromEngine, { type: "progress" | "events" | "failed" }>): void {
+  #receive(message: Exclude<FromEngine, { type: "ready" | "loadFailed" }>): void {
+    if (message.type !== "pong") this.#lastSignMs = performance.now();
     switch (message.type) {
       case "progress":
         this.#options.onProgress(message.modelPath, message.fraction);
@@ -164,12 +180,28 @@ class EngineClient implements Engine {
         this.#mailboxes.get(message.requestId)?.fail(ShouldersError.fromData(message.error));
         this.#mailboxes.delete(message.requestId);
         break;
+      case "pong":
+        // A child that answers gets on, unless one step has been running all the time.
+        this.#lastSignMs = performance.now() - (message.stepAgeMs ?? 0);
+        break;
     }
+  }
+
+  /** Kills a child that owes answers and has not got on for longer than any step may take. */
+  #watch(stepTimeoutMs: number): void {
+    if (this.#mailboxes.size === 0) return;
+    if (performance.now() - this.#lastSignMs < stepTimeoutMs) {
+      this.#send({ type: "ping" });
+      return;
+    }
+    this.#options.log.error({ stepTimeoutMs }, "the engine process hangs and is killed");
+    this.#child?.kill("SIGKILL");
   }
 
   #onExit(child: ChildProcess, code: number | null, signal: string | null): void {
     if (this.#child !== child) return;
     this.#child = null;
+    if (this.#watchTimer) clearInterval(this.#watchTimer);
     const wasReady = this.#description !== null;
     this.#description = null;
     this.#stats = noStats;

@@ -45,7 +45,7 @@ export function done(
     usage: {
       promptTokens: sequence.promptTokens,
       completionTokens: sequence.numGenerated,
-      cachedTokens: 0,
+      cachedTokens: sequence.cachedTokens,
     },
   };
 }

@@ -18,27 +18,32 @@ export interface Decoded {
   msOf: ReadonlyMap<number, number>;
 }
 
-/** Fills every model's batch from the plan and decodes all models at the same time. */
+/**
+ * Fills every model's batch from the plan and decodes them.
+ *
+ * @param together all models at the same time; else one after the other.
+ */
 export async function decode(
   plan: readonly PlannedSequence<Sequence>[],
   slots: readonly ModelSlot[],
+  together: boolean,
 ): Promise<Decoded> {
   for (const slot of slots) slot.context.batch.clear();
   const rows = plan.map((planned) => fillBatches(planned, slots));
   const msOf = new Map<number, number>();
   const errorOf = new Map<number, ShouldersError>();
-  await Promise.all(
-    slots.map(async ({ context }, model) => {
-      if (context.batch.numTokens === 0) return;
-      const startMs = performance.now();
-      try {
-        await context.decode();
-      } catch (error) {
-        errorOf.set(model, ShouldersError.from(error));
-      }
-      msOf.set(model, performance.now() - startMs);
-    }),
-  );
+  const decodeOne = async ({ context }: ModelSlot, model: number) => {
+    if (context.batch.numTokens === 0) return;
+    const startMs = performance.now();
+    try {
+      await context.decode();
+    } catch (error) {
+      errorOf.set(model, ShouldersError.from(error));
+    }
+    msOf.set(model, performance.now() - startMs);
+  };
+  if (together) await Promise.all(slots.map(decodeOne));
+  else for (const [model, slot] of slots.entries()) await decodeOne(slot, model);
   const decoded = { ready: [] as ReadySequence[], failed: [] as Decoded["failed"], msOf };
   plan.forEach(({ sequence, numTokens, completes }, index) => {
     const broken = sequence.cursors.find((cursor, i) => (numTokens[i] ?? 0) > 0 && errorOf.has(cursor.model));

@@ -7,19 +7,28 @@ import { TokenSampler } from "../sampling/token-sampler.js";
 import { commit, done } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { fuse, strategyOf } from "./fuse.js";
-import type { LoadedConfig, LoadedModels, ModelSlot } from "./loaded-models.js";
+import type { LoadedModels, ModelSlot } from "./loaded-models.js";
+import { PrefillBudget } from "./prefill-budget.js";
 import { buildPrompts } from "./prompts.js";
 import type { EngineStats, FromEngine, GenerationRequest, RequestEvent, StepSample } from "./protocol.js";
+import { type QueueLimits, RequestQueue } from "./request-queue.js";
 import { sample } from "./sample.js";
-import { schedule } from "./scheduler.js";
-import { SequencePool } from "./sequence-pool.js";
+import { isDecoding, schedule } from "./scheduler.js";
+import { SequenceMemory } from "./sequence-memory.js";
 import { modelsOf, Sequence } from "./sequence.js";
+
+export interface EngineLimits extends QueueLimits {
+  /** Finished sequences that stay in memory; 0: no prefix cache. */
+  cacheSequences: number;
+}
 
 export interface FusionEngineParts {
   models: LoadedModels;
   kernel: FusionKernel;
   createSamplerChain: (options: SamplerOptions) => SamplerChain;
-  maxWaiting: number;
+  /** Whether the models of a step are decoded at the same time. */
+  decodesTogether: boolean;
+  limits: EngineLimits;
   emit: (message: FromEngine) => void;
   log: Pick<Logger, "error">;
 }
@@ -37,32 +46,44 @@ interface StepClock {
 export class FusionEngine {
   readonly #parts: FusionEngineParts;
   readonly #slots: readonly ModelSlot[];
-  readonly #pool: SequencePool;
-  #waiting: Sequence[] = [];
+  readonly #memory: SequenceMemory;
+  readonly #prefillBudget: PrefillBudget;
+  readonly #queue: RequestQueue;
   #running: Sequence[] = [];
+  #numArrived = 0;
   #numSteps = 0;
+  #stepStartMs: number | null = null;
   #loop: Promise<void> | null = null;
+  /** Something came since the loop last looked. */
+  #isAwake = false;
   #isClosed = false;
 
   constructor(parts: FusionEngineParts) {
     this.#parts = parts;
     this.#slots = parts.models.slots;
-    this.#pool = new SequencePool(
-      parts.models.numSequences,
-      this.#slots.map(({ context }) => context.numCells),
+    this.#memory = new SequenceMemory(this.#slots, parts.models.numSequences, parts.limits.cacheSequences);
+    this.#queue = new RequestQueue(parts.limits);
+    this.#prefillBudget = new PrefillBudget(
+      Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
   }
 
   get stats(): EngineStats {
-    const usage = this.#pool.usage();
+    const usage = this.#memory.usage();
     return {
       steps: this.#numSteps,
       running: this.#running.length,
-      waiting: this.#waiting.length,
+      waiting: this.#queue.waiting.length,
+      cached: this.#memory.numCached,
       cells: Object.fromEntries(
         this.#slots.map(({ id }, index) => [id, usage[index] ?? { used: 0, total: 0 }]),
       ),
     };
+  }
+
+  /** How long the step in flight has been running, ms; null between steps. */
+  get stepAgeMs(): number | null {
+    return this.#stepStartMs === null ? null : performance.now() - this.#stepStartMs;
   }
 
   /** Takes a request in, or emits why not. Its prompt is tokenized and checked before it waits. */
@@ -79,7 +100,7 @@ export class FusionEngine {
         this.#emit([accepted, end], null);
         return;
       }
-      this.#waiting.push(sequence);
+      this.#queue.push(sequence);
       this.#emit([accepted], null);
       this.#wake();
     } catch (error) {
@@ -89,8 +110,15 @@ export class FusionEngine {
 
   /** The request's sequence is released at the next step boundary; no more of its events are emitted. */
   cancel(requestId: string): void {
-    for (const sequence of [...this.#waiting, ...this.#running])
+    for (const sequence of this.#all)
       if (sequence.request.requestId === requestId) sequence.isCancelled = true;
+    this.#wake();
+  }
+
+  /** A paused sequence keeps its place and takes no part in steps. */
+  pause(requestId: string, isPaused: boolean): void {
+    for (const sequence of this.#all)
+      if (sequence.request.requestId === requestId) sequence.isPaused = isPaused;
     this.#wake();
   }
 
@@ -98,24 +126,26 @@ export class FusionEngine {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#loop;
-    for (const sequence of [...this.#waiting, ...this.#running]) this.#release(sequence);
-    this.#waiting = [];
-    this.#running = [];
+    for (const sequence of this.#all) this.#end(sequence, null);
+    this.#memory.clear();
+  }
+
+  /** Copies: ending a sequence changes both lists. */
+  get #all(): Sequence[] {
+    return [...this.#queue.waiting, ...this.#running];
   }
 
   #createSequence(request: GenerationRequest): Sequence {
-    const { models, maxWaiting } = this.#parts;
+    const { models } = this.#parts;
     const config = models.configs.get(request.configId);
     if (!config)
       throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
-    if (this.#waiting.length >= maxWaiting)
-      throw new ShouldersError(
-        "queue_full",
-        `${maxWaiting} requests are waiting already: try again later, or raise the setting max-waiting.`,
-      );
     const strategy = strategyOf(request, config);
     const loaded = this.#slots.map((slot) => slot.model);
     const prompts = buildPrompts(request, config, modelsOf(config, strategy), loaded);
+    // What can start at once does not wait, however small the queue is.
+    const mayWait = this.#queue.waiting.length > 0 || this.#running.length >= models.numSequences;
+    if (mayWait) this.#queue.checkRoom(prompts.tokensOf.get(config.base)?.length ?? 0);
     const sampler = new TokenSampler(
       {
         sampling: request.sampling,
@@ -125,23 +155,27 @@ export class FusionEngine {
       },
       this.#parts.createSamplerChain,
     );
-    return new Sequence({ request, config, strategy, prompts, sampler });
+    return new Sequence({ request, config, strategy, prompts, sampler, arrival: this.#numArrived++ });
   }
 
   #wake(): void {
+    this.#isAwake = true;
     this.#loop ??= this.#run()
       .catch((error: unknown) => this.#failAll(ShouldersError.from(error)))
       .finally(() => {
         this.#loop = null;
-        if (!this.#isClosed && this.#running.length + this.#waiting.length > 0) this.#wake();
+        if (this.#isAwake && !this.#isClosed) this.#wake();
       });
   }
 
+  /** Steps until there is nothing left to do, or only what is paused. */
   async #run(): Promise<void> {
     while (!this.#isClosed) {
+      this.#isAwake = false;
       this.#dropCancelled();
       this.#admit();
-      if (this.#running.length === 0) break;
+      for (const { sequence, error } of this.#queue.overdue()) this.#end(sequence, error);
+      if (this.#running.every((sequence) => sequence.isPaused)) break;
       await this.#step();
     }
     // Cancellations change the gauges without bringing an event.
@@ -149,14 +183,23 @@ export class FusionEngine {
   }
 
   async #step(): Promise<void> {
+    const startMs = (this.#stepStartMs = performance.now());
     const budgets = this.#slots.map(({ context }) => context.batch.capacity);
-    const plan = schedule(this.#running, budgets);
-    const decoded = await decode(plan, this.#slots);
-    this.#numSteps++;
+    const active = this.#running.filter((sequence) => !sequence.isPaused);
+    const plan = schedule(active, budgets, this.#prefillBudget.tokens);
+    const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;
+    const decoded = await decode(plan, this.#slots, this.#parts.decodesTogether);
     const clock: StepClock = { fuseMs: 0, sampleMs: 0 };
     const events = decoded.ready.flatMap((ready) => this.#advance(ready, decoded, clock));
     for (const { sequence, error } of decoded.failed) this.#end(sequence, error);
-    const decodeMs = Object.fromEntries([...decoded.msOf].map(([model, ms]) => [this.#slotId(model), ms]));
+    const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
+    const ms = performance.now() - startMs;
+    this.#prefillBudget.observe({ ms, numDecoding, numPromptTokens: batchTokens - numDecoding });
+    this.#numSteps++;
+    this.#stepStartMs = null;
+    const decodeMs = Object.fromEntries(
+      [...decoded.msOf].map(([model, time]) => [this.#slotId(model), time]),
+    );
     this.#emit(events, { decodeMs, ...clock, rows: decoded.ready.length });
   }
 
@@ -184,51 +227,35 @@ export class FusionEngine {
   }
 
   #admit(): void {
-    const runningOf = new Map<LoadedConfig, number>();
-    for (const { config } of this.#running) runningOf.set(config, (runningOf.get(config) ?? 0) + 1);
-    const stillWaiting: Sequence[] = [];
-    let isBlocked = false;
-    for (const sequence of this.#waiting) {
-      const { config } = sequence;
-      const count = runningOf.get(config) ?? 0;
-      // A config at its own limit lets others pass; one that waits for cells does not, or it might wait for ever.
-      const mayRun = !isBlocked && count < config.resolved.config.context.sequences;
-      sequence.lease = mayRun ? this.#pool.lease(sequence.claims) : null;
-      if (mayRun && sequence.lease === null) isBlocked = true;
-      if (sequence.lease === null) stillWaiting.push(sequence);
-      else {
-        runningOf.set(config, count + 1);
-        this.#running.push(sequence);
-      }
+    const runningOf = countBy(this.#running, (sequence) => sequence.config);
+    for (const sequence of this.#queue.inOrder(this.#running)) {
+      if (this.#running.length >= this.#parts.models.numSequences) break;
+      const count = runningOf.get(sequence.config) ?? 0;
+      // A config at its own limit lets others pass; a sequence that waits for cells does not, or it might wait for ever.
+      if (count >= sequence.config.resolved.config.context.sequences) continue;
+      if (!this.#memory.admit(sequence, this.#running)) break;
+      runningOf.set(sequence.config, count + 1);
+      this.#queue.start(sequence);
+      this.#running.push(sequence);
     }
-    this.#waiting = stillWaiting;
   }
 
   #dropCancelled(): void {
-    for (const sequence of [...this.#waiting, ...this.#running])
-      if (sequence.isCancelled) this.#end(sequence, null);
+    for (const sequence of this.#all) if (sequence.isCancelled) this.#end(sequence, null);
   }
 
-  /** Takes the sequence out of every list and every model's memory. */
+  /** Takes the sequence out of every list; its memory is kept for others to begin with, unless it failed. */
   #end(sequence: Sequence, error: ShouldersError | null): void {
-    this.#release(sequence);
-    this.#waiting = this.#waiting.filter((other) => other !== sequence);
+    sequence.sampler[Symbol.dispose]();
+    if (error) this.#memory.drop(sequence);
+    else this.#memory.retire(sequence);
+    this.#queue.remove(sequence);
     this.#running = this.#running.filter((other) => other !== sequence);
     if (error && !sequence.isCancelled) this.#fail(sequence.request.requestId, error);
   }
 
-  #release(sequence: Sequence): void {
-    sequence.sampler[Symbol.dispose]();
-    if (sequence.lease === null) return;
-    const { sequenceId } = sequence.lease;
-    for (const { model } of sequence.cursors)
-      (this.#slots[model] as ModelSlot).context.removePositions(sequenceId, 0, null);
-    this.#pool.release(sequence.lease);
-    sequence.lease = null;
-  }
-
   #failAll(error: ShouldersError): void {
-    for (const sequence of [...this.#waiting, ...this.#running]) this.#end(sequence, error);
+    for (const sequence of this.#all) this.#end(sequence, error);
   }
 
   #emit(events: RequestEvent[], step: StepSample | null): void {
@@ -247,4 +274,10 @@ export class FusionEngine {
   #slotId(model: number): string {
     return (this.#slots[model] as ModelSlot).id;
   }
+}
+
+function countBy<T, K>(values: readonly T[], keyOf: (value: T) => K): Map<K, number> {
+  const counts = new Map<K, number>();
+  for (const value of values) counts.set(keyOf(value), (counts.get(keyOf(value)) ?? 0) + 1);
+  return counts;
 }

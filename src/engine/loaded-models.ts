@@ -51,7 +51,7 @@ interface FileNeed {
 export async function loadModels(
   library: NativeLibrary,
   configs: readonly ResolvedFusionConfig[],
-  settings: EngineSettings & { threads: number },
+  settings: EngineSettings,
   onProgress: (modelPath: string, fraction: number) => void,
 ): Promise<LoadedModels> {
   const needs = collectNeeds(configs);
@@ -78,10 +78,11 @@ export async function loadModels(
       const model = models[index] as LoadedModel;
       const context = model.createContext({
         numCells: need.numCells,
-        numSequences,
+        numSequences: numSequences + settings.cacheSequences,
         batchTokens: Math.max(numSequences, Math.min(settings.batchTokens, need.numCells)),
         maxRows: numSequences,
-        threads: settings.threads,
+        // Until calibration has found out what is best.
+        threads: settings.threads ?? 1,
       });
       slots.push({ id: uniqueId(need.path, slots), model, context });
     });

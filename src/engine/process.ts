@@ -1,94 +1,124 @@
 import { availableParallelism } from "node:os";
 import { ShouldersError } from "../errors.js";
 import { createKernel } from "../fusion/kernel/kernel.js";
-import { openLibrary } from "../llama/library.js";
+import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
+import { calibrate } from "./calibrate.js";
 import { FusionEngine } from "./engine.js";
 import { describeConfig, loadModels } from "./loaded-models.js";
-import type { EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
+import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
 
-/** The engine child's entry: everything native happens in this process, and nothing that listens on a socket. */
+/** Shortest time after which a step counts as hanging. */
+const smallestStepTimeoutMs = 8_000;
+/** A step may take this many times what calibration says of a full batch. */
+const stepTimeoutFactor = 20;
 
-const log = createLogger("info");
-let engine: FusionEngine | null = null;
-let releaseNative: () => Promise<void> = () => Promise.resolve();
+type OpenLibrary = (options: { backend: EngineSettings["backend"] }) => Promise<NativeLibrary>;
+
+/** What the engine child holds: everything native, and nothing that listens on a socket. */
+class EngineProcess {
+  readonly #open: OpenLibrary;
+  readonly #log = createLogger("info");
+  #engine: FusionEngine | null = null;
+  #release: () => Promise<void> = () => Promise.resolve();
+
+  constructor(open: OpenLibrary) {
+    this.#open = open;
+  }
+
+  receive(message: ToEngine): void {
+    switch (message.type) {
+      case "load":
+        this.#load(message.configs, message.settings).catch((error: unknown) => {
+          emit({ type: "loadFailed", error: ShouldersError.from(error).toData() });
+          if (!(error instanceof ShouldersError)) this.#log.error({ err: error }, "loading failed");
+        });
+        break;
+      case "submit":
+        this.#engine?.submit(message.request);
+        break;
+      case "cancel":
+        this.#engine?.cancel(message.requestId);
+        break;
+      case "pause":
+        this.#engine?.pause(message.requestId, message.isPaused);
+        break;
+      case "ping":
+        emit({ type: "pong", stepAgeMs: this.#engine?.stepAgeMs ?? null });
+        break;
+      case "shutdown":
+        void this.#shutDown();
+        break;
+    }
+  }
+
+  async #load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {
+    const library = await this.#open({ backend: settings.backend });
+    this.#release = async () => library[Symbol.asyncDispose]();
+    try {
+      const models = await loadModels(library, configs, settings, (modelPath, fraction) =>
+        emit({ type: "progress", modelPath, fraction }),
+      );
+      this.#release = async () => {
+        await models[Symbol.asyncDispose]();
+        await library[Symbol.asyncDispose]();
+      };
+      const decoding = await calibrate(models.slots, availableParallelism(), settings.threads);
+      const vocabularySize = Math.max(...models.slots.map(({ model }) => model.vocabulary.size));
+      const numExperts = Math.max(...configs.map(({ config }) => config.experts.length));
+      this.#engine = new FusionEngine({
+        models,
+        kernel: createKernel(settings.kernel, { vocabularySize, numExperts }),
+        createSamplerChain: (options) => library.createSamplerChain(options, vocabularySize),
+        decodesTogether: decoding.mode === "together",
+        limits: settings,
+        emit,
+        log: this.#log,
+      });
+      emit({
+        type: "ready",
+        description: {
+          pid: process.pid,
+          stepTimeoutMs: stepTimeoutMs(decoding, settings.batchTokens),
+          library: {
+            llama: library.llamaVersion,
+            nodeLlamaCpp: library.nodeLlamaCppVersion,
+            backend: library.backend,
+            devices: library.devices,
+          },
+          kernel: settings.kernel,
+          decoding,
+          configs: [...models.configs.values()].map((config) => describeConfig(config, models.slots)),
+        },
+      });
+    } catch (error) {
+      await this.#release();
+      throw error;
+    }
+  }
+
+  async #shutDown(): Promise<void> {
+    await this.#engine?.close();
+    await this.#release();
+    process.disconnect();
+  }
+}
 
 function emit(message: FromEngine): void {
   // The pipe is gone only when the server is: then this process is about to end as well.
   if (process.connected) process.send?.(message);
 }
 
-async function load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {
-  const threads = settings.threads ?? Math.max(1, Math.floor(availableParallelism() / 2));
-  const library = await openLibrary({ backend: settings.backend });
-  try {
-    const models = await loadModels(library, configs, { ...settings, threads }, (modelPath, fraction) =>
-      emit({ type: "progress", modelPath, fraction }),
-    );
-    releaseNative = async () => {
-      await models[Symbol.asyncDispose]();
-      await library[Symbol.asyncDispose]();
-    };
-    const vocabularySize = Math.max(...models.slots.map(({ model }) => model.vocabulary.size));
-    engine = new FusionEngine({
-      models,
-      kernel: createKernel(settings.kernel, {
-        vocabularySize,
-        numExperts: Math.max(...configs.map(({ config }) => config.experts.length)),
-      }),
-      createSamplerChain: (options) => library.createSamplerChain(options, vocabularySize),
-      maxWaiting: settings.maxWaiting,
-      emit,
-      log,
-    });
-    emit({
-      type: "ready",
-      description: {
-        pid: process.pid,
-        library: {
-          llama: library.llamaVersion,
-          nodeLlamaCpp: library.nodeLlamaCppVersion,
-          backend: library.backend,
-          devices: library.devices,
-        },
-        kernel: settings.kernel,
-        threads,
-        configs: [...models.configs.values()].map((config) => describeConfig(config, models.slots)),
-      },
-    });
-  } catch (error) {
-    if (engine === null) await library[Symbol.asyncDispose]();
-    throw error;
-  }
+function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: number): number {
+  return Math.max(smallestStepTimeoutMs, stepTimeoutFactor * (stepMs + promptTokenMs * batchTokens));
 }
 
-async function shutDown(): Promise<void> {
-  await engine?.close();
-  await releaseNative();
-  process.disconnect();
+/** Serves the pipe to the parent until it closes. `open`: the native door; tests put faults behind it. */
+export function runEngineProcess(open: OpenLibrary): void {
+  const engineProcess = new EngineProcess(open);
+  process.on("message", (message: ToEngine) => engineProcess.receive(message));
+  // A server that died takes its engine with it; a Ctrl-C in a terminal reaches both, and the server decides.
+  process.on("disconnect", () => process.exit());
+  process.on("SIGINT", () => undefined);
+  process.on("SIGTERM", () => undefined);
 }
-
-process.on("message", (message: ToEngine) => {
-  switch (message.type) {
-    case "load":
-      load(message.configs, message.settings).catch((error: unknown) => {
-        emit({ type: "loadFailed", error: ShouldersError.from(error).toData() });
-        if (!(error instanceof ShouldersError)) log.error({ err: error }, "loading failed");
-      });
-      break;
-    case "submit":
-      engine?.submit(message.request);
-      break;
-    case "cancel":
-      engine?.cancel(message.requestId);
-      break;
-    case "shutdown":
-      void shutDown();
-      break;
-  }
-});
-
-// A server that died takes its engine with it; a Ctrl-C in a terminal reaches both, and the server decides.
-process.on("disconnect", () => process.exit());
-process.on("SIGINT", () => undefined);
-process.on("SIGTERM", () => undefined);

@@ -23,6 +23,12 @@ export interface EngineSettings {
   kernel: "simd" | "reference";
   /** Most requests that wait for a sequence. */
   maxWaiting: number;
+  /** Most prompt tokens of all requests that wait. */
+  maxWaitingTokens: number;
+  /** Longest wait for a sequence. */
+  queueTimeoutMs: number;
+  /** Finished sequences that stay in memory for prompts that begin like them; 0: none. */
+  cacheSequences: number;
 }
 
 export interface ChatMessage {
@@ -38,6 +44,8 @@ export type Prompt =
 export interface GenerationRequest {
   /** Unique among live requests. */
   requestId: string;
+  /** Who asks: waiting is fair between owners, and cached prefixes are never shared between them. */
+  owner: string;
   configId: string;
   prompt: Prompt;
   /** null: until the end of sequence or a full context. */
@@ -124,11 +132,25 @@ export interface ConfigDescription {
   sampling: SamplingSettings;
 }
 
+/** How the models of a step are decoded here: what was fastest when it was measured at start, or what was set. */
+export interface DecodePlan {
+  /** All models at the same time, or one after the other. */
+  mode: "together" | "in-turn";
+  /** Model id to threads of its decode. */
+  threads: Record<string, number>;
+  /** Milliseconds of a step of one token, and of a batch of prompt tokens, when it was measured. */
+  stepMs: number;
+  promptTokenMs: number;
+  isMeasured: boolean;
+}
+
 export interface EngineDescription {
   pid: number;
+  /** A step that takes longer than this hangs: a generous multiple of what was measured at start. */
+  stepTimeoutMs: number;
   library: { llama: string; nodeLlamaCpp: string; backend: string; devices: string[] };
   kernel: "simd" | "reference";
-  threads: number;
+  decoding: DecodePlan;
   configs: ConfigDescription[];
 }
 
@@ -137,6 +159,8 @@ export interface EngineStats {
   steps: number;
   running: number;
   waiting: number;
+  /** Finished sequences whose cells are kept for prompts that begin like them. */
+  cached: number;
   /** Model id to cells claimed and cells in all. */
   cells: Record<string, { used: number; total: number }>;
 }
@@ -154,6 +178,9 @@ export type ToEngine =
   | { type: "load"; configs: ResolvedFusionConfig[]; settings: EngineSettings }
   | { type: "submit"; request: GenerationRequest }
   | { type: "cancel"; requestId: string }
+  /** The reader does not keep up, or does again: a paused sequence keeps its cells and takes no part in steps. */
+  | { type: "pause"; requestId: string; isPaused: boolean }
+  | { type: "ping" }
   | { type: "shutdown" };
 
 export type FromEngine =
@@ -162,7 +189,9 @@ export type FromEngine =
   | { type: "loadFailed"; error: ErrorData }
   /** What one step brought, for all requests; `step` is null for what happened between steps. */
   | { type: "events"; events: RequestEvent[]; step: StepSample | null; stats: EngineStats }
-  | { type: "failed"; requestId: string; error: ErrorData };
+  | { type: "failed"; requestId: string; error: ErrorData }
+  /** `stepAgeMs`: how long the step in flight has been running; null between steps. */
+  | { type: "pong"; stepAgeMs: number | null };
 
 /** The server's view of an engine. The real one lives in a child process; tests have a scripted one. */
 export interface Engine {

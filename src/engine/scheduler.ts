@@ -30,21 +30,35 @@ export interface PlannedSequence<S extends SequenceView> {
 
 /**
  * Decoding sequences go first, in full; then prompts, in the order given, in chunks that fit what is left of
- * each model's budget. The last `numRows` tokens of a prompt wait until every model of the sequence can take
- * them in the same step, because fusion needs the rows of all models at once, whatever their prompts' lengths.
+ * each model's budget, and the prefill budget while others decode. The last `numRows` tokens of a prompt wait
+ * until every model of the sequence can take them in the same step, because fusion needs the rows of all models
+ * at once, whatever their prompts' lengths.
  *
  * @param budgets most tokens in a step, per model.
+ * @param prefillBudget most prompt tokens, per model, of a step in which other sequences decode.
  */
 export function schedule<S extends SequenceView>(
   sequences: readonly S[],
   budgets: readonly number[],
+  prefillBudget: number,
 ): PlannedSequence<S>[] {
+  const decoding = sequences.filter(isDecoding);
+  const prompts = sequences.filter((sequence) => !isDecoding(sequence));
   const left = [...budgets];
-  const isDecoding = (sequence: S) =>
-    sequence.cursors.every((cursor) => cursor.numRemaining === sequence.numRows);
-  const ordered = [...sequences.filter(isDecoding), ...sequences.filter((sequence) => !isDecoding(sequence))];
-  const plan: PlannedSequence<S>[] = [];
-  for (const sequence of ordered) {
+  const planned = takeFrom(left, decoding);
+  const promptRoom = planned.length > 0 ? left.map((room) => Math.min(room, prefillBudget)) : left;
+  return [...planned, ...takeFrom(promptRoom, prompts)];
+}
+
+/** All that is left of the sequence are the tokens whose rows are wanted. */
+export function isDecoding(sequence: SequenceView): boolean {
+  return sequence.cursors.every((cursor) => cursor.numRemaining === sequence.numRows);
+}
+
+/** Plans what fits into `left` (tokens, per model), in order of the sequences, and takes it off. */
+function takeFrom<S extends SequenceView>(left: number[], sequences: readonly S[]): PlannedSequence<S>[] {
+  const planned: PlannedSequence<S>[] = [];
+  for (const sequence of sequences) {
     const room = (cursor: CursorView) => left[cursor.model] ?? 0;
     const completes = sequence.cursors.every((cursor) => cursor.numRemaining <= room(cursor));
     const numTokens = sequence.cursors.map((cursor) =>
@@ -54,7 +68,7 @@ export function schedule<S extends SequenceView>(
     sequence.cursors.forEach(
       (cursor, index) => (left[cursor.model] = room(cursor) - (numTokens[index] ?? 0)),
     );
-    plan.push({ sequence, numTokens, completes });
+    planned.push({ sequence, numTokens, completes });
   }
-  return plan;
+  return planned;
 }

@@ -1,3 +1,5 @@
+import { invariant } from "../errors.js";
+
 /** What a request may come to hold in one model: cells for its whole prompt and its longest answer. */
 export interface CellClaim {
   model: number;
@@ -18,6 +20,7 @@ export class SequencePool {
   readonly #freeIds: number[];
   readonly #totals: readonly number[];
   readonly #claimed: number[];
+  readonly #leases = new Set<SequenceLease>();
 
   /** @param totals cells of each model. */
   constructor(numSequences: number, totals: readonly number[]) {
@@ -26,27 +29,56 @@ export class SequencePool {
     this.#claimed = totals.map(() => 0);
   }
 
+  /** Whether a lease of these claims could be had if those leases were released. */
+  wouldFit(claims: readonly CellClaim[], releasing: readonly SequenceLease[]): boolean {
+    if (this.#freeIds.length + releasing.length === 0) return false;
+    const freed = releasing.flatMap((lease) => lease.claims);
+    return claims.every(({ model, numCells }) => {
+      const back = freed.reduce((sum, claim) => sum + (claim.model === model ? claim.numCells : 0), 0);
+      return (this.#claimed[model] ?? 0) - back + numCells <= (this.#totals[model] ?? 0);
+    });
+  }
+
   /** A lease, or null while there is no free id or not enough cells in one of the models. */
   lease(claims: readonly CellClaim[]): SequenceLease | null {
-    const fits = claims.every(
-      (claim) => (this.#claimed[claim.model] ?? 0) + claim.numCells <= (this.#totals[claim.model] ?? 0),
-    );
-    if (!fits) return null;
-    const sequenceId = this.#freeIds.pop();
-    if (sequenceId === undefined) return null;
-    for (const claim of claims)
-      this.#claimed[claim.model] = (this.#claimed[claim.model] ?? 0) + claim.numCells;
-    return { sequenceId, claims };
+    if (!this.wouldFit(claims, [])) return null;
+    return this.#hold(this.#freeIds.pop() as number, claims);
+  }
+
+  /** The same id with other claims, none of them larger than before. */
+  reclaim(lease: SequenceLease, claims: readonly CellClaim[]): SequenceLease {
+    this.#letGo(lease);
+    return this.#hold(lease.sequenceId, claims);
   }
 
   release(lease: SequenceLease): void {
+    this.#letGo(lease);
     this.#freeIds.push(lease.sequenceId);
-    for (const claim of lease.claims)
-      this.#claimed[claim.model] = (this.#claimed[claim.model] ?? 0) - claim.numCells;
+  }
+
+  holds(lease: SequenceLease): boolean {
+    return this.#leases.has(lease);
   }
 
   /** Cells claimed of all cells, per model. */
   usage(): { used: number; total: number }[] {
     return this.#totals.map((total, model) => ({ used: this.#claimed[model] ?? 0, total }));
+  }
+
+  #hold(sequenceId: number, claims: readonly CellClaim[]): SequenceLease {
+    const lease = { sequenceId, claims };
+    this.#leases.add(lease);
+    this.#count(claims, 1);
+    return lease;
+  }
+
+  #letGo(lease: SequenceLease): void {
+    invariant(this.#leases.delete(lease), `sequence ${lease.sequenceId} is released twice`);
+    this.#count(lease.claims, -1);
+  }
+
+  #count(claims: readonly CellClaim[], sign: 1 | -1): void {
+    for (const { model, numCells } of claims)
+      this.#claimed[model] = (this.#claimed[model] ?? 0) + sign * numCells;
   }
 }

@@ -1,5 +1,6 @@
 import type { Strategy } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
+import type { Waiting } from "./admission.js";
 import type { LoadedConfig } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
 import type { GeneratedToken, GenerationRequest } from "./protocol.js";
@@ -31,10 +32,12 @@ export interface SequenceParts {
   strategy: Strategy;
   prompts: ModelPrompts;
   sampler: TokenSampler;
+  /** Order of arrival. */
+  arrival: number;
 }
 
 /** One request's choice: its place in every model, its strategy and sampler, and the text it has made. */
-export class Sequence implements SequenceView {
+export class Sequence implements SequenceView, Waiting {
   readonly request: GenerationRequest;
   readonly config: LoadedConfig;
   readonly strategy: Strategy;
@@ -43,23 +46,34 @@ export class Sequence implements SequenceView {
   /** One per distinct model; models that the strategy does not use are left out. */
   readonly cursors: readonly Cursor[];
   readonly numRows = 1;
+  readonly arrival: number;
+  readonly arrivalMs = performance.now();
   readonly promptTokens: number;
   readonly maxTokens: number;
   lease: SequenceLease | null = null;
   numGenerated = 0;
+  /** Tokens of the base's prompt whose cells were shared instead of decoded. */
+  cachedTokens = 0;
   isCancelled = false;
+  /** The reader does not keep up: the sequence keeps its cells and takes no part in steps. */
+  isPaused = false;
 
-  constructor({ request, config, strategy, prompts, sampler }: SequenceParts) {
+  constructor({ request, config, strategy, prompts, sampler, arrival }: SequenceParts) {
     this.request = request;
     this.config = config;
     this.strategy = strategy;
     this.sampler = sampler;
+    this.arrival = arrival;
     this.text = new TextStream(prompts.stopStrings);
     this.cursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));
     this.promptTokens = this.base.tokens.length;
     const longestPrompt = Math.max(...this.cursors.map((cursor) => cursor.tokens.length));
     const room = config.resolved.config.context.tokens - longestPrompt;
     this.maxTokens = Math.min(request.maxTokens ?? room, room);
+  }
+
+  get owner(): string {
+    return this.request.owner;
   }
 
   get base(): Cursor {
@@ -76,6 +90,11 @@ export class Sequence implements SequenceView {
       model,
       numCells: tokens.length - this.numGenerated + this.maxTokens,
     }));
+  }
+
+  /** Model index to the tokens that are in the model's memory. */
+  heldOf(): Map<number, number[]> {
+    return new Map(this.cursors.map(({ model, tokens, numDecoded }) => [model, tokens.slice(0, numDecoded)]));
   }
 
   append(token: number): void {

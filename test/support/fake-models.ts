@@ -105,6 +105,10 @@ export class FakeContext implements ModelContext {
     if (used > this.numCells) throw new Error(`${used} cells of ${this.numCells}`);
   }
 
+  setThreads(): void {
+    // There are none.
+  }
+
   logits(row: number): Float32Array {
     const found = this.#rows[row];
     if (!found) throw new Error(`no row ${row}`);
@@ -211,6 +215,7 @@ export const greedy = {
 export function fakeRequest(requestId: string, options: Partial<GenerationRequest> = {}): GenerationRequest {
   return {
     requestId,
+    owner: "",
     configId: "fake",
     prompt: { type: "text", text: "question:" },
     maxTokens: null,

@@ -21,7 +21,7 @@ export const root = path.resolve(import.meta.dirname, "../..");
 export const modelPath = (name: string) => path.join(root, "models", `${name}.gguf`);
 
 /** The compiled child: `npm test` builds before it runs. */
-export const engineEntry = new URL("../../dist/engine/process.js", import.meta.url);
+export const engineEntry = new URL("../../dist/engine/child.js", import.meta.url);
 
 export const defaultSettings: EngineSettings = {
   backend: "cpu",
@@ -29,6 +29,9 @@ export const defaultSettings: EngineSettings = {
   batchTokens: 512,
   kernel: "simd",
   maxWaiting: 512,
+  maxWaitingTokens: 1_000_000,
+  queueTimeoutMs: 600_000,
+  cacheSequences: 0,
 };
 
 export interface ConfigParts {
@@ -90,6 +93,7 @@ export function textRequest(
 ): GenerationRequest {
   return {
     requestId: `test-${++numRequests}`,
+    owner: "",
     configId,
     prompt: { type: "text", text },
     maxTokens: 40,

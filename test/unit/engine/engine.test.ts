@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { FusionEngine } from "../../../src/engine/engine.js";
+import { FusionEngine, type EngineLimits } from "../../../src/engine/engine.js";
 import type {
   EngineStats,
   FromEngine,
@@ -25,7 +25,7 @@ interface Outcome {
 }
 
 /** An engine over scripted models; `run` resolves when the request's last event, or its failure, is there. */
-function start(options: FakeModelsOptions & { maxWaiting?: number }) {
+function start(options: FakeModelsOptions & { limits?: Partial<EngineLimits> }) {
   const models = fakeModels(options);
   const outcomes = new Map<string, Outcome>();
   const waiters = new Map<string, (outcome: Outcome) => void>();
@@ -55,7 +55,14 @@ function start(options: FakeModelsOptions & { maxWaiting?: number }) {
     createSamplerChain: () => {
       throw new Error("these tests are greedy");
     },
-    maxWaiting: options.maxWaiting ?? 10,
+    decodesTogether: true,
+    limits: {
+      maxWaiting: 10,
+      maxWaitingTokens: 10_000,
+      queueTimeoutMs: 60_000,
+      cacheSequences: 0,
+      ...options.limits,
+    },
     emit,
     log: { error: (entry: unknown) => console.error(entry) },
   });
@@ -251,7 +258,7 @@ describe("several requests", () => {
   });
 
   it("are refused when too many wait", async () => {
-    const { run, models } = start({ ...options, maxWaiting: 2 });
+    const { run, models } = start({ ...options, limits: { maxWaiting: 2 } });
     let open = () => {};
     models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
     const all = requests.map(run);
@@ -320,5 +327,147 @@ describe("close", () => {
     await engine.close();
     expect(models.contexts[0]!.cells.size).toBe(0);
     expect(engine.stats).toMatchObject({ running: 0, waiting: 0 });
+  });
+});
+
+describe("a paused request", () => {
+  it("keeps its place, takes no part in steps, and goes on where it was", async () => {
+    const { engine, run, models } = start({
+      base: says("hello"),
+      config: { context: { tokens: 64, sequences: 2 } },
+    });
+    let open = () => {};
+    models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
+    const slow = run(fakeRequest("slow"));
+    const other = run(fakeRequest("other"));
+    engine.pause("slow", true);
+    open();
+    expect((await other).text).toBe("hello");
+    expect(engine.stats.running).toBe(1);
+    expect(engine.stepAgeMs).toBeNull();
+    engine.pause("slow", false);
+    expect((await slow).text).toBe("hello");
+  });
+
+  it("can be cancelled", async () => {
+    const { engine, run, models, untilIdle } = start({ base: says("hello") });
+    const idle = untilIdle();
+    void run(fakeRequest("slow"));
+    engine.pause("slow", true);
+    engine.cancel("slow");
+    await idle;
+    expect(models.contexts[0]!.cells.size).toBe(0);
+  });
+});
+
+describe("the queue", () => {
+  const one: FakeModelsOptions = { base: says("x"), config: { context: { tokens: 64, sequences: 1 } } };
+
+  it("is bounded in tokens too, but never refuses what can start at once", async () => {
+    const { run } = start({ ...one, limits: { maxWaitingTokens: 20 } });
+    const prompt = { type: "text", text: "y".repeat(30) + ":" } as const;
+    const outcomes = await Promise.all(["a", "b", "c"].map((id) => run(fakeRequest(id, { prompt }))));
+    expect(outcomes.map(({ error }) => error?.code ?? null)).toEqual([null, null, "queue_full"]);
+  });
+
+  it("gives up on a request that has waited too long", async () => {
+    const { run, models } = start({ ...one, limits: { queueTimeoutMs: 0 } });
+    let open = () => {};
+    models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
+    const first = run(fakeRequest("first"));
+    const second = run(fakeRequest("second"));
+    open();
+    expect((await second).error?.code).toBe("queue_timeout");
+    expect((await first).text).toBe("x");
+  });
+
+  it("lets one owner's single request start before another's many", async () => {
+    const { run } = start(one);
+    const ended: string[] = [];
+    const ask = async (requestId: string, owner: string) => {
+      await run(fakeRequest(requestId, { owner }));
+      ended.push(requestId);
+    };
+    await Promise.all([ask("a1", "a"), ask("a2", "a"), ask("a3", "a"), ask("b1", "b")]);
+    expect(ended).toEqual(["a1", "b1", "a2", "a3"]);
+  });
+});
+
+describe("the prefix cache", () => {
+  const options: FakeModelsOptions & { limits: Partial<EngineLimits> } = {
+    base: dream(1),
+    reference: dream(2),
+    experts: [dream(3)],
+    config: { context: { tokens: 64, sequences: 2 } },
+    limits: { cacheSequences: 2 },
+  };
+  const ask = (id: string, text: string, owner = "") =>
+    fakeRequest(id, { owner, prompt: { type: "text", text }, maxTokens: 4 });
+  const cachedOf = (outcome: Outcome) => doneOf(outcome).usage.cachedTokens;
+
+  it("shares what a finished request left, in every model, and gives the same tokens", async () => {
+    const { run, models } = start(options);
+    const cold = await run(ask("a", "the quick brown fox:"));
+    const sizes = models.contexts.map(({ batchSizes }) => batchSizes.length);
+    const warm = await run(ask("b", "the quick brown fox:"));
+    expect(cachedOf(cold)).toBe(0);
+    expect(cachedOf(warm)).toBe("the quick brown fox".length);
+    expect(tokensOf(warm)).toEqual(tokensOf(cold));
+    models.contexts.forEach(({ batchSizes }, index) => expect(batchSizes[sizes[index]!]).toBe(1));
+  });
+
+  it("shares with a running request too", async () => {
+    const { run, engine } = start(options);
+    const first = run(
+      fakeRequest("a", { prompt: { type: "text", text: "shared beginning:" }, maxTokens: 40 }),
+    );
+    const untilDecoding = async () => {
+      while (engine.stats.steps < 4) await new Promise((resolve) => setImmediate(resolve));
+    };
+    await untilDecoding();
+    const second = await run(ask("b", "shared beginning?"));
+    expect(cachedOf(second)).toBe("shared beginning".length);
+    await first;
+  });
+
+  it("never crosses owners", async () => {
+    const { run } = start(options);
+    await run(ask("a", "secret words:", "alice"));
+    expect(cachedOf(await run(ask("b", "secret words:", "bob")))).toBe(0);
+    expect(cachedOf(await run(ask("c", "secret words:", "alice")))).toBeGreaterThan(0);
+  });
+
+  it("gives its cells back when running sequences need them, the oldest first", async () => {
+    const { run, engine, models } = start(options);
+    await run(ask("a", "aaaaaaaaaa:"));
+    await run(ask("b", "bbbbbbbbbb:"));
+    await run(ask("c", "cccccccccc:"));
+    expect(engine.stats.cached).toBe(2);
+    expect(cachedOf(await run(ask("a2", "aaaaaaaaaa:")))).toBe(0);
+    expect(cachedOf(await run(ask("c2", "cccccccccc:")))).toBe(10);
+    const full = (id: string) => fakeRequest(id, { prompt: { type: "text", text: `${id}:` } });
+    await Promise.all([run(full("x")), run(full("y"))]);
+    for (const { used, total } of Object.values(engine.stats.cells)) expect(used).toBeLessThanOrEqual(total);
+    await engine.close();
+    for (const context of models.contexts) expect(context.cells.size).toBe(0);
+  });
+
+  it("changes no tokens, whatever comes in whatever order", async () => {
+    const texts = ["ab:", "abc:", "abcd:", "abX:", "ab:", "b:", "abcd:", "abcd:xyz:"];
+    const requests = texts.map((text, index) => ask(`r${index}`, text));
+    const cached = start(options);
+    const together = await Promise.all(requests.map(cached.run));
+    for (const [index, request] of requests.entries()) {
+      const alone = await start({ ...options, limits: { cacheSequences: 0 } }).run(request);
+      expect(tokensOf(together[index]!)).toEqual(tokensOf(alone));
+    }
+  });
+
+  it("keeps nothing of a request that failed", async () => {
+    const { run, models, engine } = start(options);
+    models.contexts[2]!.failNext = new ShouldersError("decode_failed", "no room");
+    await run(ask("a", "broken:"));
+    expect(engine.stats.cached).toBe(0);
+    for (const context of models.contexts) expect(context.cells.size).toBe(0);
   });
 });

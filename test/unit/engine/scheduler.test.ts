@@ -11,22 +11,31 @@ describe("schedule", () => {
   it("lets decoding sequences go first, whatever the order of arrival", () => {
     const prompt = view(100, 100);
     const decoding = view(1, 1);
-    const plan = schedule([prompt, decoding], [10, 10]);
+    const plan = schedule([prompt, decoding], [10, 10], 64);
     expect(plan.map(({ sequence }) => sequence)).toEqual([decoding, prompt]);
     expect(plan[1]).toMatchObject({ numTokens: [9, 9], completes: false });
   });
 
+  it("gives prompts no more than the prefill budget while others decode, and all there is otherwise", () => {
+    const prompt = view(100, 3);
+    const decoding = view(1, 1);
+    expect(schedule([prompt, decoding], [64, 64], 8)[1]).toMatchObject({ numTokens: [8, 2] });
+    expect(schedule([prompt], [64, 64], 8)[0]).toMatchObject({ numTokens: [64, 2] });
+  });
+
   it("holds the last token of the shorter prompt until the longer one can end in the same step", () => {
     const sequence = view(30, 3);
-    expect(schedule([sequence], [16, 16])).toEqual([{ sequence, numTokens: [16, 2], completes: false }]);
+    expect(schedule([sequence], [16, 16], 64)).toEqual([{ sequence, numTokens: [16, 2], completes: false }]);
     const later = view(14, 1);
-    expect(schedule([later], [16, 16])).toEqual([{ sequence: later, numTokens: [14, 1], completes: true }]);
+    expect(schedule([later], [16, 16], 64)).toEqual([
+      { sequence: later, numTokens: [14, 1], completes: true },
+    ]);
   });
 
   it("asks for all rows of a sequence that wants several", () => {
     const sequence: SequenceView = { cursors: [{ model: 0, numRemaining: 9 }], numRows: 4 };
-    expect(schedule([sequence], [8])).toEqual([{ sequence, numTokens: [5], completes: false }]);
-    expect(schedule([{ ...sequence, cursors: [{ model: 0, numRemaining: 4 }] }], [8])[0]?.completes).toBe(
+    expect(schedule([sequence], [8], 64)).toEqual([{ sequence, numTokens: [5], completes: false }]);
+    expect(schedule([{ ...sequence, cursors: [{ model: 0, numRemaining: 4 }] }], [8], 64)[0]?.completes).toBe(
       true,
     );
   });
@@ -42,7 +51,7 @@ describe("schedule", () => {
   it("stays within every budget, and always gets on", () => {
     fc.assert(
       fc.property(sequences, budgets, (all, limits) => {
-        const plan = schedule(all, limits);
+        const plan = schedule(all, limits, 64);
         expect(plan.length).toBeGreaterThan(0);
         limits.forEach((limit, model) => {
           const used = plan.flatMap(({ sequence, numTokens }) =>
@@ -65,7 +74,7 @@ describe("schedule", () => {
         let left = all;
         for (let step = 0; left.length > 0; step++) {
           expect(step).toBeLessThan(1000);
-          const plan = schedule(left, limits);
+          const plan = schedule(left, limits, 64);
           const finished = new Set(plan.filter(({ completes }) => completes).map(({ sequence }) => sequence));
           const taken = new Map(plan.map(({ sequence, numTokens }) => [sequence, numTokens]));
           left = left
@@ -86,7 +95,7 @@ describe("schedule", () => {
     fc.assert(
       fc.property(sequences, (all) => {
         const decoding = Array.from({ length: 8 }, () => view(1, 1, 1));
-        const plan = schedule([...all, ...decoding], [16, 16, 16]);
+        const plan = schedule([...all, ...decoding], [16, 16, 16], 64);
         for (const sequence of decoding)
           expect(plan.find((planned) => planned.sequence === sequence)?.completes).toBe(true);
       }),

@@ -46,3 +46,24 @@ describe("SequencePool", () => {
     );
   });
 });
+
+describe("what could be had", () => {
+  it("counts what others would give back", () => {
+    const pool = new SequencePool(2, [100]);
+    const first = pool.lease([{ model: 0, numCells: 80 }])!;
+    expect(pool.wouldFit([{ model: 0, numCells: 50 }], [])).toBe(false);
+    expect(pool.wouldFit([{ model: 0, numCells: 50 }], [first])).toBe(true);
+    expect(pool.wouldFit([{ model: 0, numCells: 101 }], [first])).toBe(false);
+  });
+
+  it("keeps the id of a lease whose claims change", () => {
+    const pool = new SequencePool(2, [100]);
+    const lease = pool.lease([{ model: 0, numCells: 80 }])!;
+    const smaller = pool.reclaim(lease, [{ model: 0, numCells: 30 }]);
+    expect(smaller.sequenceId).toBe(lease.sequenceId);
+    expect(pool.usage()).toEqual([{ used: 30, total: 100 }]);
+    expect(pool.holds(lease)).toBe(false);
+    expect(pool.holds(smaller)).toBe(true);
+    expect(() => pool.release(lease)).toThrow(/released twice/);
+  });
+});

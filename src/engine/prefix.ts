@@ -1,0 +1,60 @@
+/** What a sequence, running or finished, holds in the models' memories. */
+export interface PrefixHolder {
+  /** Only requests of the same owner may reuse it. */
+  owner: string;
+  /** Model index to the tokens whose cells are there. */
+  heldOf: ReadonlyMap<number, readonly number[]>;
+}
+
+/** A prompt that looks for cells to share, and how many of its last tokens must be decoded anew. */
+export interface PrefixSeeker {
+  owner: string;
+  /** Model index to the prompt's tokens; the first model counts most (the base costs most to prefill). */
+  wantedOf: ReadonlyMap<number, readonly number[]>;
+  numRows: number;
+}
+
+export interface PrefixMatch<H extends PrefixHolder> {
+  holder: H;
+  /** Model index to the number of tokens to share. */
+  lengthOf: Map<number, number>;
+}
+
+/** Number of equal tokens at the beginning of both. */
+export function commonPrefix(a: readonly number[], b: readonly number[]): number {
+  const limit = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < limit && a[length] === b[length]) length++;
+  return length;
+}
+
+/** The holder that saves most: first by the seeker's first model, then by all; null when none shares a token. */
+export function longestMatch<H extends PrefixHolder>(
+  seeker: PrefixSeeker,
+  holders: Iterable<H>,
+): PrefixMatch<H> | null {
+  let best: (PrefixMatch<H> & { score: readonly [number, number] }) | null = null;
+  for (const holder of holders) {
+    if (holder.owner !== seeker.owner) continue;
+    const lengthOf = new Map<number, number>();
+    for (const [model, wanted] of seeker.wantedOf) {
+      const shared = commonPrefix(wanted, holder.heldOf.get(model) ?? []);
+      lengthOf.set(model, Math.min(shared, wanted.length - seeker.numRows));
+    }
+    const [first = 0, ...rest] = lengthOf.values();
+    const score = [first, rest.reduce((sum, length) => sum + length, first)] as const;
+    if (score[1] === 0) continue;
+    if (best === null || score[0] > best.score[0] || (score[0] === best.score[0] && score[1] > best.score[1]))
+      best = { holder, lengthOf, score };
+  }
+  return best;
+}
+
+/** Whether everything that `inner` holds is the beginning of what `outer` holds: then `inner` is of no more use. */
+export function isCoveredBy(inner: PrefixHolder, outer: PrefixHolder): boolean {
+  if (inner.owner !== outer.owner) return false;
+  return [...inner.heldOf].every(([model, held]) => {
+    const other = outer.heldOf.get(model) ?? [];
+    return held.length <= other.length && commonPrefix(held, other) === held.length;
+  });
+}

@@ -1,0 +1,136 @@
+import type { ModelContext } from "../llama/types.js";
+import type { ModelSlot } from "./loaded-models.js";
+import { isCoveredBy, longestMatch, type PrefixHolder } from "./prefix.js";
+import type { Sequence } from "./sequence.js";
+import { type SequenceLease, SequencePool } from "./sequence-pool.js";
+
+/** A sequence, running or finished, whose cells others may share. */
+interface Donor extends PrefixHolder {
+  lease: SequenceLease;
+}
+
+/**
+ * Places in the models' memories: who holds which sequence id and how many cells, and what finished sequences
+ * left behind. Running sequences come first; cached prefixes live in what is left and go least recently used
+ * first. Shared cells count for each that shares them, so the sums err on the safe side.
+ */
+export class SequenceMemory {
+  readonly #slots: readonly ModelSlot[];
+  readonly #pool: SequencePool;
+  readonly #maxCached: number;
+  /** Least recently used first. */
+  readonly #cached: Donor[] = [];
+
+  /**
+   * @param numSequences sequences that may run at once.
+   * @param maxCached finished sequences that may stay; each needs a sequence id of its own. 0: no cache.
+   */
+  constructor(slots: readonly ModelSlot[], numSequences: number, maxCached: number) {
+    this.#slots = slots;
+    this.#maxCached = maxCached;
+    this.#pool = new SequencePool(
+      numSequences + maxCached,
+      slots.map(({ context }) => context.numCells),
+    );
+  }
+
+  /** Cells claimed by running sequences and held by cached ones, of all cells, per model. */
+  usage(): { used: number; total: number }[] {
+    return this.#pool.usage();
+  }
+
+  get numCached(): number {
+    return this.#cached.length;
+  }
+
+  /**
+   * Gives the sequence an id and its worst case of cells, and shares the cells of the longest prefix that its
+   * owner has in memory. Cached prefixes make room as needed.
+   *
+   * @returns false when the running sequences leave no room yet; nothing is evicted then.
+   */
+  admit(sequence: Sequence, running: readonly Sequence[]): boolean {
+    const match = this.#maxCached > 0 ? longestMatch(seekerOf(sequence), this.#donors(running)) : null;
+    const donor = match?.holder ?? null;
+    const lease = this.#leaseEvicting(sequence.claims, donor);
+    if (lease === null) return false;
+    sequence.lease = lease;
+    if (match === null || donor === null || !this.#pool.holds(donor.lease)) return true;
+    for (const [model, length] of match.lengthOf) {
+      this.#context(model).copyPrefix(donor.lease.sequenceId, lease.sequenceId, length);
+      sequence.cursor(model).numDecoded = length;
+    }
+    sequence.cachedTokens = sequence.base.numDecoded;
+    const index = this.#cached.indexOf(donor);
+    if (index >= 0) this.#cached.push(...this.#cached.splice(index, 1));
+    return true;
+  }
+
+  /** The sequence is over: what it holds stays for others to begin with, as far as there is room. */
+  retire(sequence: Sequence): void {
+    const { lease } = sequence;
+    if (lease === null) return;
+    sequence.lease = null;
+    const heldOf = sequence.heldOf();
+    const claims = [...heldOf].map(([model, held]) => ({ model, numCells: held.length }));
+    const entry: Donor = { owner: sequence.owner, heldOf, lease };
+    if (this.#maxCached === 0 || this.#cached.some((other) => isCoveredBy(entry, other))) {
+      this.#free(lease);
+      return;
+    }
+    for (const other of this.#cached.filter((cached) => isCoveredBy(cached, entry))) this.#evict(other);
+    while (this.#cached.length >= this.#maxCached) this.#evict(this.#cached[0] as Donor);
+    entry.lease = this.#pool.reclaim(lease, claims);
+    this.#cached.push(entry);
+  }
+
+  /** The sequence failed: nothing of it is kept. */
+  drop(sequence: Sequence): void {
+    if (sequence.lease !== null) this.#free(sequence.lease);
+    sequence.lease = null;
+  }
+
+  clear(): void {
+    for (const entry of [...this.#cached]) this.#evict(entry);
+  }
+
+  *#donors(running: readonly Sequence[]): Generator<Donor> {
+    for (const sequence of running)
+      if (sequence.lease !== null)
+        yield { owner: sequence.owner, heldOf: sequence.heldOf(), lease: sequence.lease };
+    yield* this.#cached;
+  }
+
+  /** Evicts as little as is needed, `donor` last, and nothing when all of it would not be enough. */
+  #leaseEvicting(claims: Sequence["claims"], donor: Donor | null): SequenceLease | null {
+    const evictable = this.#cached.map((entry) => entry.lease);
+    if (!this.#pool.wouldFit(claims, evictable)) return null;
+    for (;;) {
+      const lease = this.#pool.lease(claims);
+      if (lease !== null) return lease;
+      this.#evict((this.#cached.find((entry) => entry !== donor) ?? this.#cached[0]) as Donor);
+    }
+  }
+
+  #evict(entry: Donor): void {
+    this.#cached.splice(this.#cached.indexOf(entry), 1);
+    this.#free(entry.lease);
+  }
+
+  #free(lease: SequenceLease): void {
+    for (const { model } of lease.claims) this.#context(model).removePositions(lease.sequenceId, 0, null);
+    this.#pool.release(lease);
+  }
+
+  #context(model: number): ModelContext {
+    return (this.#slots[model] as ModelSlot).context;
+  }
+}
+
+function seekerOf(sequence: Sequence) {
+  return {
+    owner: sequence.owner,
+    wantedOf: new Map(sequence.cursors.map(({ model, tokens }) => [model, tokens])),
+    numRows: sequence.numRows,
+  };
+}

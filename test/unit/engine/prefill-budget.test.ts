@@ -1,0 +1,59 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { PrefillBudget } from "../../../src/engine/prefill-budget.js";
+
+/** A machine whose steps cost a fixed time and so much a prompt token. */
+function settle(
+  decodeMs: number,
+  promptTokenMs: number,
+  steps = 60,
+): { budget: PrefillBudget; longest: number } {
+  const budget = new PrefillBudget(512);
+  for (let i = 0; i < 10; i++) budget.observe({ ms: decodeMs, numDecoding: 2, numPromptTokens: 0 });
+  let longest = 0;
+  for (let i = 0; i < steps; i++) {
+    const ms = decodeMs + promptTokenMs * budget.tokens;
+    if (i > 0) longest = Math.max(longest, ms);
+    budget.observe({ ms, numDecoding: 2, numPromptTokens: budget.tokens });
+  }
+  return { budget, longest };
+}
+
+describe("PrefillBudget", () => {
+  it.each([
+    [10, 0.1, 100],
+    [50, 1, 50],
+    [4, 0.01, 400],
+  ])(
+    "with steps of %d ms and %d ms a prompt token settles near %d tokens",
+    (decodeMs, promptTokenMs, expected) => {
+      const { tokens } = settle(decodeMs, promptTokenMs).budget;
+      expect(Math.abs(tokens - expected)).toBeLessThanOrEqual(expected * 0.1);
+    },
+  );
+
+  it("after its first step keeps within three times the step without prompts, where 8 tokens fit in that", () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 1, max: 200, noNaN: true }),
+        fc.double({ min: 0.001, max: 1, noNaN: true }),
+        (ms, share) => {
+          const promptTokenMs = (share * ms) / 8;
+          expect(settle(ms, promptTokenMs).longest).toBeLessThanOrEqual(3 * ms);
+        },
+      ),
+    );
+  });
+
+  it("never falls below 8 tokens, nor rises above the batch", () => {
+    expect(settle(1, 50).budget.tokens).toBe(8);
+    expect(settle(1000, 0.001).budget.tokens).toBe(512);
+  });
+
+  it("learns nothing from steps in which nobody decodes", () => {
+    const budget = new PrefillBudget(512);
+    const before = budget.tokens;
+    budget.observe({ ms: 5000, numDecoding: 0, numPromptTokens: 512 });
+    expect(budget.tokens).toBe(before);
+  });
+});
