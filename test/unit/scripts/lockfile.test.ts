@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { completeLock, findLeftOut, readLock } from "../../../scripts/lockfile.js";
+
+describe("package-lock.json", () => {
+  it("names the packages of every platform (else: npx tsx scripts/complete-lock.ts)", () => {
+    expect(findLeftOut(readLock())).toEqual([]);
+  });
+
+  it("names no registry", () => {
+    expect(JSON.stringify(readLock())).not.toContain('"resolved"');
+  });
+});
+
+describe("completeLock", () => {
+  it("writes what was left out from its name, and keeps the rest", () => {
+    const lock = {
+      packages: {
+        "": { version: "1.0.0" },
+        "node_modules/native": {
+          version: "2.0.0",
+          dev: true,
+          optionalDependencies: {
+            "@n/mac-arm64-metal": "2.0.0",
+            "@n/resolver-binding-linux-arm-musleabihf": "2.0.0",
+          },
+        },
+      },
+    };
+    const completed = completeLock(lock);
+    expect(findLeftOut(completed)).toEqual([]);
+    expect(completed.packages).toMatchObject(lock.packages);
+    expect(completed.packages["node_modules/@n/mac-arm64-metal"]).toEqual({
+      version: "2.0.0",
+      cpu: ["arm64"],
+      dev: true,
+      optional: true,
+      os: ["darwin"],
+    });
+    expect(completed.packages["node_modules/@n/resolver-binding-linux-arm-musleabihf"]).toMatchObject({
+      cpu: ["arm"],
+      libc: ["musl"],
+      os: ["linux"],
+    });
+  });
+});
