@@ -116,6 +116,7 @@ async function answer(
   const events = engine.generate(
     {
       requestId: randomUUID(),
+      owner: "",
       configId,
       prompt: { type: "text", text: prompt },
       maxTokens,
@@ -152,10 +153,19 @@ async function score(engine: Engine, row: Row, task: Task): Promise<number> {
 
 const engine = await startEngine({
   configs,
-  settings: { backend: "cpu", threads: 1, batchTokens: 512, kernel: "simd", maxWaiting: 512 },
+  settings: {
+    backend: "cpu",
+    threads: 1,
+    batchTokens: 512,
+    kernel: "simd",
+    maxWaiting: 512,
+    maxWaitingTokens: 1_000_000,
+    queueTimeoutMs: 600_000,
+    cacheSequences: 0,
+  },
   log: pino({ level: "warn" }),
   onProgress: () => undefined,
-  entry: new URL("../dist/engine/process.js", import.meta.url),
+  entry: new URL("../dist/engine/child.js", import.meta.url),
 });
 const lines = ["| Exact match, greedy, 120 questions each | recall | sums |", "| --- | ---: | ---: |"];
 const begun = performance.now();
