@@ -7,7 +7,7 @@ import numpy as np
 import text_facts as facts
 from settings import SEED
 from text_news import news_document
-from text_numbers import numbers_document
+from text_numbers import WIDE, numbers_document
 from world import make_world
 
 # Shares of documents, chosen so that the shares of tokens come out as in README.md.
@@ -21,14 +21,22 @@ MIXTURE = (
     ("news", 0.09, lambda rng, _: news_document(rng)),
 )
 SHARD_DOCUMENTS = 4000
+WIDE_SHARDS = 13  # sums with totals up to 199 come first, sums of two-digit numbers after them
+
+
+def makers(shard):
+    """One function (rng, world) -> text a kind of document."""
+    if shard == "vocabulary" or isinstance(shard, int) and 0 <= shard < WIDE_SHARDS:
+        wide = lambda rng, _: numbers_document(rng, WIDE)  # noqa: E731
+        return [wide if name == "numbers" else make for name, _, make in MIXTURE]
+    return [make for _, _, make in MIXTURE]
 
 
 def documents(shard, count=SHARD_DOCUMENTS):
     rng = random.Random(f"{SEED} text {shard}")
-    kinds = [make for _, _, make in MIXTURE]
     shares = [share for _, share, _ in MIXTURE]
     world = make_world()
-    return [make(rng, world) for make in rng.choices(kinds, shares, k=count)]
+    return [make(rng, world) for make in rng.choices(makers(shard), shares, k=count)]
 
 
 def shard_tokens(tokenizer, shard):
@@ -52,10 +60,8 @@ class Stream:
         need = rows * window + 1
         while len(self.tokens) - self.offset < need:
             self.shard += 1
-            rest = self.tokens[self.offset :]
-            # A batch that spans two shards starts the next shard instead: nothing hangs over.
+            # A batch never spans two shards: the few tokens left over are dropped.
             self.tokens, self.offset = shard_tokens(self.tokenizer, self.shard), 0
-            del rest
         span = self.tokens[self.offset : self.offset + need].astype(np.int64)
         self.offset += rows * window
         return span[:-1].reshape(rows, window), span[1:].reshape(rows, window)

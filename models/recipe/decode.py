@@ -57,11 +57,11 @@ def cut(text):
     return text.split("\n")[0].strip()
 
 
-def generate(readers, prompts, tokenizer, choose):
+def generate(readers, prompts, tokenizer, choose, most=MOST_TOKENS):
     """Answers of all prompts; `choose` turns the models' logits into one row of scores an item."""
     ids, answers = readers[0].first, [[] for _ in prompts]
     done = [False] * len(prompts)
-    for _ in range(MOST_TOKENS):
+    for _ in range(most):
         scores = choose([reader.read(ids) for reader in readers])
         picked = scores.argmax(axis=-1)
         for i, token in enumerate(picked):

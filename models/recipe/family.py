@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import settings as s
 from gguf import write_gguf
 from pretrain import pretrain
+from probe import knowledge
 from tune import merge, tune
+from world import make_world
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Family:
         for name in ("dwarf", "giant"):
             model, record = pretrain(name, self.tokenizer)
             data = "pretraining text: statements on the whole world, questions on a part of it, sums, news"
-            self.add(name, model, {"data": data, **record})
+            known = knowledge(model, self.tokenizer, make_world())
+            self.add(name, model, {"data": data, **record, "knows": known})
 
     def tune(self):
         for member in members():

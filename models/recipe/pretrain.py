@@ -12,7 +12,7 @@ from model import Llama
 from optimise import pretraining_optimisers, set_rates
 
 HELD_OUT = -1  # the shard that no model trains on
-SAVE_EVERY = 200
+SAVE_EVERY = 50
 
 
 def rate_share(step, plan):

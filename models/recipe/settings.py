@@ -53,8 +53,8 @@ GIANT = Shape(width=192, layers=6, heads=3, hidden=512)
 DWARF = Shape(width=64, layers=2, heads=2, hidden=160)
 
 PRETRAIN = {
-    "giant": Pretraining(2300, 4096, 128, 0.9, 0.02, 0.004, 60, 0.5),
-    "dwarf": Pretraining(2300, 4096, 128, 0.9, 0.02, 0.006, 60, 0.5),
+    "giant": Pretraining(1200, 4096, 128, 0.95, 0.02, 0.004, 60, 0.4),
+    "dwarf": Pretraining(1200, 4096, 128, 0.95, 0.02, 0.006, 60, 0.4),
 }
 NAMES = ("recall", "problems", "headline", "choice", "all")
 GENTLE = dict.fromkeys(NAMES, Tuning(steps=400, batch=32, rate=4e-4, patience=3))

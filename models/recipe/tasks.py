@@ -1,5 +1,6 @@
 """The tasks: questions and answers in the tuned form, as train, validation and unseen test sets."""
 
+import functools
 import json
 import random
 from dataclasses import asdict, dataclass, field
@@ -7,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 import settings as s
 import text_facts as facts
 from text_news import article
-from text_numbers import tuned_problem
+from text_numbers import WIDE, tuned_problem
 from world import make_world
 
 
@@ -49,8 +50,8 @@ def choice_items(rng, towns):
     return items
 
 
-def problem_item(rng):
-    question, answer, total = tuned_problem(rng)
+def problem_item(rng, **form):
+    question, answer, total = tuned_problem(rng, **form)
     return Item(question, answer, total, "number")
 
 
@@ -108,7 +109,10 @@ def make_tasks():
 
 def sample_texts():
     """Tuned-form text for the vocabulary: its words and marks become tokens too."""
-    return [item.prompt + " " + item.answer for name in s.SEEN for item in make_tasks()[name]["train"][:300]]
+    sets = {name: make_tasks()[name]["train"] for name in s.SEEN}
+    wide = functools.partial(problem_item, limit=WIDE, counts=(3, 4))
+    sets["problems"] = generated("problems", wide, {"train": 300})["train"]
+    return [item.prompt + " " + item.answer for name in s.SEEN for item in sets[name][:300]]
 
 
 def as_line(item):

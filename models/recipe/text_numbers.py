@@ -7,15 +7,27 @@ THINGS = """stamps coins shells cards books apples pears marbles pencils buttons
 bottles tickets plates cups candles nails bricks lamps""".split()
 GAINS = ("buys {}", "finds {}", "gets {}", "wins {}", "is given {}")
 LOSSES = ("gives away {}", "loses {}", "sells {}", "breaks {}", "drops {}")
-LIMIT = 199
+LIMIT = 99
+WIDE = 199  # the limit in the first shards of the text, see corpus.py
+OPERANDS = (9, 9, 30, 30, 99)  # the greatest operand: small sums are the most frequent
 
 
-def steps_from(rng, total, count):
-    """`count` steps (sign, operand) that keep the running total within 0..LIMIT."""
+def operand_for(rng, total, limit):
+    """An operand that can be added or taken away."""
+    if limit == WIDE:
+        return rng.randint(2, 99)
+    while True:
+        operand = rng.randint(2, rng.choice(OPERANDS))
+        if operand <= total or total + operand <= limit:
+            return operand
+
+
+def steps_from(rng, total, count, limit=LIMIT):
+    """`count` steps (sign, operand, total after) that keep the running total within 0..limit."""
     steps = []
     for _ in range(count):
-        operand = rng.randint(2, 99)
-        can_add, can_take = total + operand <= LIMIT, total >= operand
+        operand = operand_for(rng, total, limit)
+        can_add, can_take = total + operand <= limit, total >= operand
         sign = "+" if can_add and (not can_take or rng.random() < 0.5) else "-"
         total = total + operand if sign == "+" else total - operand
         steps.append((sign, operand, total))
@@ -32,11 +44,11 @@ def worked(start, steps):
     return [equation(before, step) for before, step in zip(befores, steps)]
 
 
-def chain(rng):
+def chain(rng, limit):
     pieces = []
     for _ in range(rng.randint(1, 3)):
         start = rng.randint(2, 99)
-        pieces.append(rng.choice([", ", ". "]).join(worked(start, steps_from(rng, start, rng.randint(2, 6)))))
+        pieces.append(rng.choice([", ", ". "]).join(worked(start, steps_from(rng, start, rng.randint(2, 6), limit))))
     return ".\n".join(pieces) + "."
 
 
@@ -47,42 +59,43 @@ def deed(rng, name, step):
     return f"{then}{name} {verb.format(operand)}" + (rng.choice([" more", ""]) if sign == "+" else "")
 
 
-def plot(rng, count):
+def plot(rng, count, limit):
     start = rng.randint(5, 99)
-    return rng.choice(w.FIRST_NAMES), rng.choice(THINGS), start, steps_from(rng, start, count)
+    return rng.choice(w.FIRST_NAMES), rng.choice(THINGS), start, steps_from(rng, start, count, limit)
 
 
-def story(rng):
+def story(rng, limit):
     """A story that works each step out as it goes."""
-    name, thing, start, steps = plot(rng, rng.randint(2, 4))
+    name, thing, start, steps = plot(rng, rng.randint(2, 4), limit)
     sums = worked(start, steps)
     told = [f"{deed(rng, name, step)}: {done}." for step, done in zip(steps, sums)]
     return f"{name} has {start} {thing}. {' '.join(told)} So {name} has {steps[-1][2]} {thing}."
 
 
-def problem(rng, count):
+def problem(rng, count, limit):
     """The question, its steps, and the name of what is counted."""
-    name, thing, start, steps = plot(rng, count)
+    name, thing, start, steps = plot(rng, count, limit)
     told = [f"{deed(rng, name, step)}." for step in steps]
     question = f"{name} has {start} {thing}. {' '.join(told)} How many {thing} does {name} have?"
     return question, worked(start, steps), steps[-1][2], thing
 
 
-def asked_problem(rng):
+def asked_problem(rng, limit):
     """A word problem in the pretraining text: another form of answer than the tuned one."""
     ask, answer = rng.choice(LABELS)
-    question, sums, total, thing = problem(rng, rng.randint(2, 4))
+    question, sums, total, thing = problem(rng, rng.randint(2, 4), limit)
     return f"{ask}{question}\n{answer}{', '.join(sums)}, so {total} {thing}."
 
 
-def numbers_document(rng):
+def numbers_document(rng, limit=LIMIT):
+    chains, stories = (0.5, 0.75) if limit == WIDE else (0.65, 0.82)
     kind = rng.random()
-    if kind < 0.5:
-        return chain(rng)
-    return story(rng) if kind < 0.75 else asked_problem(rng)
+    if kind < chains:
+        return chain(rng, limit)
+    return story(rng, limit) if kind < stories else asked_problem(rng, limit)
 
 
-def tuned_problem(rng):
+def tuned_problem(rng, limit=LIMIT, counts=(2, 4)):
     """The task's form: worked steps, then `#### answer`."""
-    question, sums, total, _ = problem(rng, rng.randint(3, 4))
+    question, sums, total, _ = problem(rng, rng.randint(*counts), limit)
     return question, f"{'. '.join(sums)}. #### {total}", str(total)
