@@ -126,6 +126,7 @@ const messageSchema = z.strictObject({
   tool_calls: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
   function_call: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
   tool_call_id: unsupportedUnless(z.string(), () => false, "leave it out"),
+  parsed: z.unknown().optional().describe("Accepted: OpenAI's helpers add it to the answers they return."),
 });
 
 const streamOptionsNeedStream = (body: { stream?: unknown; stream_options?: unknown }) =>

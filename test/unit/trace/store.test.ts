@@ -1,0 +1,110 @@
+import { describe, expect, test } from "vitest";
+import { TraceStore, type TraceEvent } from "../../../src/trace/store.js";
+import { tokenOf } from "../../support/fake-engine.js";
+
+const usage = {
+  prompt_tokens: 1,
+  completion_tokens: 1,
+  total_tokens: 2,
+  prompt_tokens_details: { cached_tokens: 0 },
+};
+const begun = (id: string) => ({ id, model: "both", created: 1, prompt_tokens: 1 });
+const ended = { status: "completed", finish_reason: "stop", usage } as const;
+const { record } = tokenOf("a");
+const recordBytes = JSON.stringify(record).length;
+
+describe("bounds", () => {
+  test("the oldest traces go when there is too much", () => {
+    const store = new TraceStore({ maxBytes: 2 * (512 + recordBytes), maxAgeMs: 1000 });
+    for (const id of ["a", "b"]) {
+      store.begin(begun(id));
+      store.append(id, [record]);
+      store.end(id, ended);
+    }
+    expect(store.list().map(({ id }) => id)).toEqual(["b", "a"]);
+    store.begin(begun("c"));
+    expect(store.list().map(({ id }) => id)).toEqual(["c", "b"]);
+    expect(store.bytes).toBe(2 * 512 + recordBytes);
+    expect(store.get("a")).toBeNull();
+  });
+
+  test("one trace alone stays within them, and nothing breaks when it goes", async () => {
+    const store = new TraceStore({ maxBytes: 1000, maxAgeMs: 1000 });
+    store.begin(begun("a"));
+    const events = store.follow("a", new AbortController().signal);
+    expect((await events.next()).value).toMatchObject({ type: "trace.started" });
+    const next = events.next();
+    store.append("a", [record, record, record]);
+    expect(store.bytes).toBe(0);
+    store.append("a", [record]);
+    store.end("a", ended);
+    expect((await next).value).toMatchObject({ type: "trace.tokens" });
+    expect((await events.next()).done).toBe(true);
+    expect(store.get("a")).toBeNull();
+  });
+
+  test("old ones go, running ones stay", () => {
+    let now = 0;
+    const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000, now: () => now });
+    store.begin(begun("running"));
+    store.begin(begun("ended"));
+    store.end("ended", ended);
+    now = 1000;
+    store.begin(begun("young"));
+    expect(store.list()).toHaveLength(3);
+    now = 1001;
+    expect(store.list().map(({ id }) => id)).toEqual(["young", "running"]);
+    store.end("running", ended);
+    expect(store.list().map(({ id }) => id)).toEqual(["young"]);
+  });
+});
+
+describe("readers", () => {
+  test("a trace is a copy of what was appended", () => {
+    const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000 });
+    store.begin(begun("a"));
+    store.append("a", [record]);
+    expect(store.get("a")).toEqual({
+      ...begun("a"),
+      object: "fusion.trace",
+      status: "in_progress",
+      finish_reason: null,
+      usage: null,
+      tokens: [record],
+    });
+    store.append("unknown", [record]);
+    store.end("unknown", ended);
+    expect(store.list()).toHaveLength(1);
+  });
+
+  test("two who follow see the same, each at its own pace", async () => {
+    const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000 });
+    store.begin(begun("a"));
+    const { signal } = new AbortController();
+    const early = store.follow("a", signal);
+    await early.next();
+    store.append("a", [record]);
+    store.append("a", [record]);
+    const late = store.follow("a", signal);
+    store.end("a", ended);
+    const rest: TraceEvent[] = [];
+    for await (const event of early) rest.push(event);
+    expect(rest.map(({ type }) => type)).toEqual(["trace.tokens", "trace.ended"]);
+    const all: TraceEvent[] = [];
+    for await (const event of late) all.push(event);
+    expect(all.slice(1)).toEqual(rest);
+    expect(rest[0]).toMatchObject({ tokens: [record, record] });
+  });
+
+  test("one who leaves is let go", async () => {
+    const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000 });
+    store.begin(begun("a"));
+    const controller = new AbortController();
+    const events = store.follow("a", controller.signal);
+    await events.next();
+    const next = events.next();
+    controller.abort();
+    expect((await next).done).toBe(true);
+    expect((await store.follow("nothing", controller.signal).next()).done).toBe(true);
+  });
+});
