@@ -4,9 +4,11 @@ import json
 from dataclasses import dataclass
 
 import settings as s
+from corpus import documents
 from gguf import write_gguf
 from pretrain import pretrain
 from probe import knowledge
+from tasks import sample_texts
 from tune import merge, tune
 from world import make_world
 
@@ -26,6 +28,19 @@ def members():
     yield Member(f"dwarf-{s.HARD_TASK}-hard", "dwarf", (s.HARD_TASK,), s.HARD)
     yield from (Member(f"giant-{task}", "giant", (task,), s.CEILING[task]) for task in s.SEEN)
     yield Member("giant-all", "giant", s.SEEN, s.CEILING["all"])
+
+
+NASTY = (
+    "héllo wörld  \n\n x 12²３٣ don't I'LL 日本語 🎉 a\u00a0b", "tab\t\tx\r\n\r\n y  z",
+    "ǅ ʰ Ⅷ ½ x_y __ !!\n\n?", "I'm we've\u2003you're",
+)
+
+
+def write_probes(tokenizer):
+    """Texts with their token ids, for check-tokens.mjs."""
+    texts = [*NASTY, *sample_texts()[::5], *documents("probe", 300)]
+    rows = [[text, tokenizer.encode(text)] for text in texts]
+    (s.WORK / "probes.json").write_text(json.dumps(rows))
 
 
 class Family:
@@ -69,3 +84,4 @@ class Family:
             cards = s.FAMILY / "cards"
             cards.mkdir(exist_ok=True)
             (cards / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+        write_probes(self.tokenizer)

@@ -53,14 +53,20 @@ GIANT = Shape(width=192, layers=6, heads=3, hidden=512)
 DWARF = Shape(width=64, layers=2, heads=2, hidden=160)
 
 PRETRAIN = {
-    "giant": Pretraining(1200, 4096, 128, 0.95, 0.02, 0.004, 60, 0.4),
-    "dwarf": Pretraining(1200, 4096, 128, 0.95, 0.02, 0.006, 60, 0.4),
+    "giant": Pretraining(1000, 4096, 128, 0.95, 0.02, 0.004, 60, 0.35),
+    "dwarf": Pretraining(1000, 4096, 128, 0.95, 0.02, 0.006, 60, 0.35),
 }
 NAMES = ("recall", "problems", "headline", "choice", "all")
 GENTLE = dict.fromkeys(NAMES, Tuning(steps=400, batch=32, rate=4e-4, patience=3))
-CEILING = dict.fromkeys(NAMES, Tuning(steps=300, batch=32, rate=3e-4, patience=3))
+CEILING = {
+    "recall": Tuning(steps=200, batch=32, rate=4e-4, patience=3),
+    "problems": Tuning(steps=160, batch=16, rate=4e-4, patience=3),
+    "headline": Tuning(steps=100, batch=16, rate=4e-4, patience=3),
+    "choice": Tuning(steps=160, batch=32, rate=4e-4, patience=3),
+    "all": Tuning(steps=240, batch=24, rate=4e-4, patience=3),
+}
 HARD_TASK = "problems"
-HARD = Tuning(steps=3000, batch=32, rate=4e-3, patience=10**9)
+HARD = Tuning(steps=1000, batch=32, rate=4e-3, patience=10**9)
 
 if TINY:
     GIANT = Shape(64, 2, 2, 160)
