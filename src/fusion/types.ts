@@ -105,10 +105,11 @@ export interface FusionKernel {
   /** F_t and R_t of every expert over the tokens that take part. */
   targets(): Divergence[];
   /**
-   * Announces that weights on this expert's axis will be within `bounds`, so that a kernel may set aside the
-   * tokens that are negligible there. Without it every token counts in `evaluate`.
+   * Announces that weights on this expert's axis will be within `bounds`, so that a kernel may add up only once
+   * the tokens that are negligible there; `evaluate` is then approximate (fuse() never is). null: every token
+   * counts, as it does without this call.
    */
-  focus(expert: number, bounds: WeightBounds): void;
+  focus(expert: number, bounds: WeightBounds | null): void;
   /**
    * The divergences at weight `alpha` on the axis of one expert (all other weights 0). An expert whose shift is
    * constant within the resolution of float32 logits does not move: all numbers are 0.

@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { ShouldersError } from "../../errors.js";
 import type {
   AxisPoint,
   Divergence,
@@ -8,82 +6,17 @@ import type {
   LogitsRows,
   Plausibility,
   TokenLogprob,
+  WeightBounds,
 } from "../types.js";
-import {
-  commonLength,
-  constantShiftResolution,
-  constantShiftTarget,
-  findMasked,
-  type KernelCapacity,
-} from "./rows.js";
+import { commonLength, deepestLogit, findMasked, type KernelCapacity } from "./rows.js";
+import { SimdAxis, type AxisRows, type Floors, type Row, type Workspace } from "./simd-axis.js";
 import { topOf } from "./top.js";
+import { Arena, instantiate } from "./wasm.js";
 
-/** What assembly/index.ts exports. Pointers are byte offsets into `memory`; lengths count padded logits. */
-interface KernelExports {
-  memory: { readonly buffer: ArrayBuffer; grow(numPages: number): number };
-  heapBase: () => number;
-  scan: (row: number, length: number, out: number) => void;
-  exponentiate: (row: number, weights: number, length: number, best: number) => number;
-  sumExp: (row: number, length: number, best: number) => number;
-  sumShift: (...numbers: number[]) => void;
-  gather: (...numbers: number[]) => number;
-  sumWeighted: (logs: number, shifts: number, length: number, alpha: number, out: number) => void;
-  isConstantShift: (...numbers: number[]) => number;
-  excludeAll: (shifts: number, length: number) => void;
-  include: (...numbers: number[]) => void;
-  addShift: (...numbers: number[]) => void;
-  fuseRow: (...numbers: number[]) => void;
-}
-
-/** A row in WebAssembly memory: where it is, and its largest unmasked logit. */
-interface Row {
-  at: number;
-  best: number;
-}
-
-/** The axis of expert t over S_t: see the reference kernel. `logs` and `shifts` are rows of gathered tokens. */
-interface Axis {
-  expert: Row;
-  baseFloor: number;
-  expertFloor: number;
-  logs: number;
-  shifts: number;
-  numGathered: number | null;
-  /** ln Σ exp(b) over S_t, and E_P[d] that was taken from the shifts. */
-  logBase: number;
-  centre: number;
-  target: Divergence;
-  isConstant: boolean;
-  /** A and A′ at α = 0 as summed in float32: what the others are relative to. */
-  origin: { logSum: number; mean: number };
-}
-
-/** Unmasked tokens take part whatever their logit. */
-const noFloor = -Infinity;
-/** A masked token of a reference's or expert's row: any logit that is clamped to the deepest. */
-const maskedLogit = -3e38;
-const padding = 16;
-
-/** The part of the global WebAssembly that is used; Node's types have only a part, and the browser's are not ours. */
-interface WebAssemblyApi {
-  Module: new (bytes: Uint8Array) => object;
-  Instance: new (module: object) => { exports: unknown };
-}
-
-const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
-let compiled: object | undefined;
-
-function instantiate(): KernelExports {
-  const url = new URL("../../../dist/kernel.wasm", import.meta.url);
-  try {
-    compiled ??= new Module(readFileSync(url));
-  } catch (cause) {
-    throw new ShouldersError("internal", `Cannot load ${url.pathname}: run \`npm run build:kernel\` first.`, {
-      cause,
-    });
-  }
-  return new Instance(compiled).exports as KernelExports;
-}
+/** Logits are padded to whole blocks of this many. */
+const blockLength = 16;
+/** Shifts are exact differences of float32 as long as the rows are about as high as each other. */
+const maxOffset = 16;
 
 /**
  * Float32 rows in WebAssembly memory, four logits at a time, a polynomial exp, sums in float64. Memory is made
@@ -93,218 +26,214 @@ function instantiate(): KernelExports {
 export class SimdKernel implements FusionKernel {
   readonly name = "simd";
   readonly #capacity: KernelCapacity;
-  readonly #wasm: KernelExports;
-  readonly #out: Float64Array;
+  readonly #memory: Workspace;
   readonly #base: Row;
   readonly #reference: Row;
-  readonly #expertRows: Row[];
-  readonly #baseWeights: number;
-  readonly #referenceWeights: number;
+  readonly #experts: Row[];
+  readonly #baseWeights: { at: number; sum: number };
+  readonly #referenceWeights: { at: number; sum: number };
   readonly #fused: number;
   readonly #gathered: { logs: number; shifts: number }[];
   #length = 0;
-  #paddedLength = 0;
+  #axes: SimdAxis[] = [];
   #hasReference = false;
-  #axes: Axis[] = [];
-  #fusedLogNormalizer = 0;
+  #logNormalizer = 0;
 
   constructor(capacity: KernelCapacity) {
     this.#capacity = capacity;
-    this.#wasm = instantiate();
-    let next = this.#wasm.heapBase();
-    const reserve = (numBytes: number) => (next += numBytes) - numBytes;
-    const out = reserve(64);
-    const row = () => reserve(4 * padded(capacity.vocabularySize));
+    const wasm = instantiate();
+    const arena = new Arena(wasm);
+    const out = arena.reserve(64);
+    const reserve = () => arena.reserve(4 * padded(capacity.vocabularySize));
+    const makeRow = (): Row => ({ at: reserve(), best: 0, magnitude: 0 });
     const perExpert = <T>(make: () => T) => Array.from({ length: capacity.numExperts }, make);
-    this.#base = { at: row(), best: 0 };
-    this.#reference = { at: row(), best: 0 };
-    this.#expertRows = perExpert(() => ({ at: row(), best: 0 }));
-    this.#baseWeights = row();
-    this.#referenceWeights = row();
-    this.#fused = row();
-    this.#gathered = perExpert(() => ({ logs: row(), shifts: row() }));
-    const { memory } = this.#wasm;
-    memory.grow(Math.max(0, Math.ceil((next - memory.buffer.byteLength) / 65536)));
-    this.#out = new Float64Array(memory.buffer, out, 8);
+    this.#base = makeRow();
+    this.#reference = makeRow();
+    this.#experts = perExpert(makeRow);
+    this.#baseWeights = { at: reserve(), sum: 0 };
+    this.#referenceWeights = { at: reserve(), sum: 0 };
+    this.#fused = reserve();
+    this.#gathered = perExpert(() => ({ logs: reserve(), shifts: reserve() }));
+    arena.commit();
+    this.#memory = { wasm, out: new Float64Array(wasm.memory.buffer, out, 8), spare: this.#fused };
   }
 
   load(rows: LogitsRows, plausibility: Plausibility | null): void {
     this.#length = commonLength(rows, this.#capacity);
-    this.#paddedLength = padded(this.#length);
     this.#hasReference = rows.reference !== null;
-    const experts = this.#expertRows.slice(0, rows.experts.length);
-    const small = rows.reference ? [this.#reference, ...experts] : [];
-    let isFinite = this.#copy(rows.base, this.#base);
-    small.forEach((row, index) => {
-      isFinite =
-        this.#copy((index === 0 ? rows.reference : rows.experts[index - 1]) as Float32Array, row) && isFinite;
-    });
-    if (!isFinite) this.#mask(findMasked(rows, this.#length), small);
-    this.#maskPadding(small);
+    const experts = this.#experts.slice(0, rows.experts.length);
+    const pairs: [Row, Float32Array][] = [[this.#base, rows.base]];
+    if (rows.reference) pairs.push([this.#reference, rows.reference]);
+    experts.forEach((row, t) => pairs.push([row, rows.experts[t] as Float32Array]));
+    const numFinite = pairs.filter(([row, logits]) => this.#copy(row, logits)).length;
+    if (numFinite < pairs.length) this.#mask(pairs, findMasked(rows, this.#length));
+    for (const [row] of pairs) {
+      const padding = row === this.#base ? -Infinity : row.best + deepestLogit;
+      this.#view(row.at, padded(this.#length)).fill(padding, this.#length);
+    }
+    for (const row of experts) this.#level(row);
 
-    this.#axes = [];
-    if (!rows.reference) return;
-    const { exponentiate } = this.#wasm;
-    exponentiate(this.#base.at, this.#baseWeights, this.#paddedLength, this.#base.best);
-    exponentiate(this.#reference.at, this.#referenceWeights, this.#paddedLength, this.#reference.best);
-    this.#axes = experts.map((expert, t) => this.#makeAxis(t, expert, plausibility));
+    if (!plausibility || experts.length === 0) this.#weigh(this.#base, this.#baseWeights);
+    if (!plausibility && experts.length > 0) this.#weigh(this.#reference, this.#referenceWeights);
+    this.#axes = experts.map((expert, t) => this.#makeAxis(expert, t, plausibility));
   }
 
   targets(): Divergence[] {
     return this.#axes.map((axis) => axis.target);
   }
 
-  focus(): void {
-    // Every token counts for now.
+  focus(expert: number, bounds: WeightBounds | null): void {
+    (this.#axes[expert] as SimdAxis).focus(bounds);
   }
 
   evaluate(expert: number, alpha: number): AxisPoint {
-    const axis = this.#axes[expert] as Axis;
-    if (axis.isConstant) return { forward: 0, reverse: 0, forwardSlope: 0, reverseSlope: 0 };
-    if (axis.numGathered === null) this.#gather(axis);
-    const { logSum, mean, variance } = this.#sums(axis, alpha);
-    // E_P[d] = 0 and A(0) = 0 hold to rounding only; made exact, so that small divergences stay exact too.
-    const logNormalizer = logSum - axis.origin.logSum - alpha * axis.origin.mean;
-    const slope = mean - axis.origin.mean;
-    return {
-      forward: Math.max(0, alpha * slope - logNormalizer),
-      reverse: Math.max(0, logNormalizer),
-      forwardSlope: alpha * variance,
-      reverseSlope: slope,
-    };
+    return (this.#axes[expert] as SimdAxis).evaluate(alpha);
   }
 
   fuse(weights: readonly number[]): { row: FusedRow; divergence: Divergence } {
-    const moving = this.#axes.filter((_, t) => (weights[t] ?? 0) !== 0);
-    const sets = moving.length > 0 ? moving : this.#axes;
-    const { include, addShift, fuseRow, excludeAll } = this.#wasm;
-    const length = this.#paddedLength;
-    excludeAll(this.#fused, length);
-    if (this.#axes.length === 0) include(this.#fused, this.#base.at, this.#base.at, length, noFloor, noFloor);
-    for (const { expert, baseFloor, expertFloor } of sets)
-      include(this.#fused, this.#base.at, expert.at, length, baseFloor, expertFloor);
-    this.#axes.forEach(({ expert, centre, isConstant }, t) => {
-      const weight = weights[t] ?? 0;
-      if (weight === 0 || isConstant) return;
-      addShift(
-        this.#fused,
-        this.#reference.at,
-        expert.at,
-        length,
-        this.#reference.best,
-        expert.best,
-        centre,
-        weight,
-      );
-    });
-    fuseRow(this.#fused, this.#base.at, this.#baseWeights, length, this.#base.best, this.#out.byteOffset);
-    const [pivot, w, ws, p, ps] = this.#out as unknown as [number, number, number, number, number];
-    const logFused = pivot + Math.log(w);
-    const gain = logFused - Math.log(p);
-    this.#fusedLogNormalizer = this.#base.best + logFused;
-    return {
-      row: { logits: this.#view(this.#fused), logNormalizer: this.#fusedLogNormalizer },
-      divergence: { forward: Math.max(0, ws / w - gain), reverse: Math.max(0, gain - ps / p) },
-    };
+    const weighed = this.#axes.filter((_, t) => (weights[t] ?? 0) !== 0);
+    const [only] = weighed;
+    let divergence: Divergence;
+    if (weighed.length === 1 && only)
+      divergence = this.#fuseOne(only, weights[this.#axes.indexOf(only)] as number);
+    else if (weighed.length === 0 && this.#axes.every((axis) => !axis.floors)) divergence = this.#fuseNone();
+    else divergence = this.#fuseSeveral(weighed.length > 0 ? weighed : this.#axes, weights);
+    return { row: { logits: this.#view(this.#fused), logNormalizer: this.#logNormalizer }, divergence };
   }
 
   top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[] {
-    if (of === "fused") return topOf(this.#view(this.#fused), k, this.#fusedLogNormalizer);
-    const small =
-      of === "reference"
-        ? this.#hasReference && this.#reference
-        : of !== "base" && this.#axes[of.expert]?.expert;
-    const row = of === "base" ? this.#base : small;
+    if (of === "fused") return topOf(this.#view(this.#fused), k, this.#logNormalizer);
+    if (of === "reference" && !this.#hasReference) return [];
+    const row =
+      of === "base" ? this.#base : of === "reference" ? this.#reference : this.#axes[of.expert]?.rows.expert;
     if (!row) return [];
+    const { wasm } = this.#memory;
+    // The row of weights of the reference serves only while rows are loaded.
+    const sum = wasm.exponentiate(row.at, this.#referenceWeights.at, padded(this.#length), row.best);
     const base = this.#view(this.#base.at);
-    const logNormalizer = row.best + Math.log(this.#wasm.sumExp(row.at, this.#paddedLength, row.best));
-    return topOf(this.#view(row.at), k, logNormalizer, (token) => base[token] === -Infinity);
+    return topOf(this.#view(row.at), k, row.best + Math.log(sum), (token) => base[token] === -Infinity);
   }
 
   /** Copies and scans a row; says whether all of it is finite. */
-  #copy(logits: Float32Array, row: Row): boolean {
-    const target = new Float32Array(this.#wasm.memory.buffer, row.at, this.#paddedLength);
-    target.set(logits.length === this.#length ? logits : logits.subarray(0, this.#length));
-    target.fill(logits[0] as number, this.#length);
-    this.#wasm.scan(row.at, this.#paddedLength, this.#out.byteOffset);
-    row.best = this.#out[0] as number;
-    return this.#out[1] === 0;
+  #copy(row: Row, logits: Float32Array): boolean {
+    const { wasm, out } = this.#memory;
+    const length = padded(this.#length);
+    const copy = this.#view(row.at, length);
+    copy.set(logits.length === this.#length ? logits : logits.subarray(0, this.#length));
+    copy.fill(logits[0] as number, this.#length);
+    wasm.scan(row.at, length, out.byteOffset);
+    const [best, least, bad] = out as unknown as [number, number, number];
+    row.best = best;
+    row.magnitude = Math.abs(best);
+    if (least < best + deepestLogit) raiseDeepest(copy, row);
+    return bad === 0;
   }
 
-  #mask(tokens: readonly number[], small: readonly Row[]): void {
-    const set = (row: Row, logit: number) => {
+  #mask(pairs: readonly [Row, Float32Array][], tokens: readonly number[]): void {
+    for (const [row] of pairs) {
       const logits = this.#view(row.at);
-      for (const token of tokens) logits[token] = logit;
+      for (const token of tokens) logits[token] = -Infinity;
       row.best = logits.reduce((best, value) => Math.max(best, value), -Infinity);
-    };
-    set(this.#base, -Infinity);
-    for (const row of small) set(row, maskedLogit);
+      row.magnitude = Math.abs(row.best);
+      if (row !== this.#base) raiseDeepest(logits, row);
+    }
   }
 
-  #maskPadding(small: readonly Row[]): void {
-    const fill = (row: Row, logit: number) =>
-      new Float32Array(this.#wasm.memory.buffer, row.at, this.#paddedLength).fill(logit, this.#length);
-    fill(this.#base, -Infinity);
-    for (const row of small) fill(row, maskedLogit);
+  /** Moves an expert's row by a constant where it is far from the reference's, for the sake of exact differences. */
+  #level(row: Row): void {
+    const offset = Math.fround(row.best - this.#reference.best);
+    if (Math.abs(offset) <= maxOffset) return;
+    const logits = this.#view(row.at, padded(this.#length));
+    for (let token = 0; token < logits.length; token++) logits[token] = (logits[token] as number) - offset;
+    row.best = Math.fround(row.best - offset);
   }
 
-  #view(row: number): Float32Array {
-    return new Float32Array(this.#wasm.memory.buffer, row, this.#length);
+  #weigh(row: Row, weights: { at: number; sum: number }): void {
+    weights.sum = this.#memory.wasm.exponentiate(row.at, weights.at, padded(this.#length), row.best);
   }
 
-  /** Pointers, bests and floors that the assembly's functions over an axis begin with. */
-  #axisRows({ expert, baseFloor, expertFloor }: Pick<Axis, "expert" | "baseFloor" | "expertFloor">) {
-    const [base, reference] = [this.#base, this.#reference];
-    return {
-      rows: [base.at, reference.at, expert.at],
-      rest: [this.#paddedLength, reference.best, expert.best, baseFloor, expertFloor],
-    };
-  }
-
-  #makeAxis(t: number, expert: Row, plausibility: Plausibility | null): Axis {
-    const floor = plausibility ? Math.log(plausibility.ratio) : noFloor;
-    const floors = {
-      baseFloor: plausibility?.of === "expert" ? Infinity : this.#base.best + floor,
-      expertFloor: expert.best + floor,
-    };
-    const { rows, rest } = this.#axisRows({ expert, ...floors });
-    this.#wasm.sumShift(...rows, this.#baseWeights, this.#referenceWeights, ...rest, this.#out.byteOffset);
-    const [p, pd, q, qd, x, xd] = this.#out as unknown as [number, number, number, number, number, number];
-    const gain = Math.log(x) - Math.log(q);
-    const target = { forward: Math.max(0, xd / x - gain), reverse: Math.max(0, gain - qd / q) };
-    const centre = pd / p;
-    const isConstant =
-      Math.max(target.forward, target.reverse) < constantShiftTarget &&
-      this.#wasm.isConstantShift(...rows, ...rest, centre, constantShiftResolution) !== 0;
-    return {
+  #makeAxis(expert: Row, t: number, plausibility: Plausibility | null): SimdAxis {
+    const rows: AxisRows = {
+      base: this.#base,
+      reference: this.#reference,
       expert,
-      ...floors,
-      ...(this.#gathered[t] as { logs: number; shifts: number }),
-      numGathered: null,
-      logBase: this.#base.best + Math.log(p),
-      centre,
-      target: isConstant ? { forward: 0, reverse: 0 } : target,
-      isConstant,
-      origin: { logSum: 0, mean: 0 },
+      length: padded(this.#length),
+      baseWeights: this.#baseWeights,
+      referenceWeights: this.#referenceWeights,
     };
+    const floor = Math.log(plausibility?.ratio ?? 0);
+    const floors: Floors | null = plausibility && {
+      base: plausibility.of === "joint" ? this.#base.best + floor : Infinity,
+      expert: expert.best + floor,
+    };
+    return new SimdAxis(this.#memory, this.#gathered[t] as { logs: number; shifts: number }, rows, floors);
   }
 
-  #gather(axis: Axis): void {
-    const { rows, rest } = this.#axisRows(axis);
-    axis.numGathered = this.#wasm.gather(...rows, ...rest, axis.logBase, axis.centre, axis.logs, axis.shifts);
-    const { logSum, mean } = this.#sums(axis, 0);
-    axis.origin = { logSum, mean };
+  /** The base's logits as they are. */
+  #fuseNone(): Divergence {
+    this.#view(this.#fused).set(this.#view(this.#base.at));
+    this.#logNormalizer = this.#base.best + Math.log(this.#baseWeights.sum);
+    return { forward: 0, reverse: 0 };
   }
 
-  /** ln Σ exp(l + αd), and mean and variance of d, over the gathered tokens. */
-  #sums(axis: Axis, alpha: number): { logSum: number; mean: number; variance: number } {
-    this.#wasm.sumWeighted(axis.logs, axis.shifts, axis.numGathered as number, alpha, this.#out.byteOffset);
-    const [pivot, w, wd, wdd] = this.#out as unknown as [number, number, number, number];
-    const mean = wd / w;
-    return { logSum: pivot + Math.log(w), mean, variance: Math.max(0, wdd / w - mean * mean) };
+  /** One expert moves: the sums are those of its axis if that has them over every token, or else made with the row. */
+  #fuseOne(axis: SimdAxis, weight: number): Divergence {
+    const { wasm, out } = this.#memory;
+    const { base, reference, expert, length } = axis.rows;
+    const alpha = axis.isConstant ? 0 : weight;
+    const point = axis.evaluate(alpha);
+    const shared = [this.#fused, base.at, reference.at, expert.at, length, axis.centre, alpha];
+    if (axis.isComplete || axis.isConstant) {
+      wasm.shiftRow(...shared, axis.floors?.base ?? -Infinity, axis.floors?.expert ?? -Infinity);
+      this.#logNormalizer = axis.logBase + point.reverse + alpha * axis.residual;
+      return { forward: point.forward, reverse: point.reverse };
+    }
+    const pivot = Math.fround(axis.logBase + point.reverse);
+    wasm.fuseAxis(...shared, pivot, out.byteOffset);
+    const [w, wd] = out as unknown as [number, number];
+    this.#logNormalizer = pivot + Math.log(w);
+    const logNormalizer = this.#logNormalizer - axis.logBase - alpha * axis.residual;
+    const mean = wd / w - axis.residual;
+    return { forward: Math.max(0, alpha * mean - logNormalizer), reverse: Math.max(0, logNormalizer) };
+  }
+
+  #fuseSeveral(sets: readonly SimdAxis[], weights: readonly number[]): Divergence {
+    const { wasm, out } = this.#memory;
+    const length = padded(this.#length);
+    const [fused, base] = [this.#fused, this.#base];
+    wasm.excludeAll(fused, length);
+    for (const { rows, floors } of sets)
+      wasm.include(
+        fused,
+        base.at,
+        rows.expert.at,
+        length,
+        floors?.base ?? -Infinity,
+        floors?.expert ?? -Infinity,
+      );
+    this.#axes.forEach(({ rows, centre, isConstant }, t) => {
+      const weight = weights[t] ?? 0;
+      if (weight === 0 || isConstant) return;
+      wasm.addShift(fused, rows.reference.at, rows.expert.at, length, centre, weight);
+    });
+    wasm.fuseRow(fused, base.at, length, base.best, out.byteOffset);
+    const [pivot, w, ws, p, ps] = out as unknown as [number, number, number, number, number];
+    const gain = pivot + Math.log(w / p);
+    this.#logNormalizer = base.best + pivot + Math.log(w);
+    return { forward: Math.max(0, ws / w - gain), reverse: Math.max(0, gain - ps / p) };
+  }
+
+  #view(row: number, length = this.#length): Float32Array {
+    return new Float32Array(this.#memory.wasm.memory.buffer, row, length);
   }
 }
 
+/** Raises logits far below the row's best to the deepest that counts. */
+function raiseDeepest(logits: Float32Array, { best }: Row): void {
+  for (let token = 0; token < logits.length; token++)
+    logits[token] = Math.max(logits[token] as number, best + deepestLogit);
+}
+
 function padded(length: number): number {
-  return Math.ceil(length / padding) * padding;
+  return Math.ceil(length / blockLength) * blockLength;
 }

@@ -1,0 +1,113 @@
+import { cpus } from "node:os";
+import { argv } from "node:process";
+import { pathToFileURL } from "node:url";
+import { fuseRows } from "../src/fusion/fuse-rows.js";
+import { createKernel, type KernelName } from "../src/fusion/kernel/kernel.js";
+import type { LogitsRows, SolverName, WeightBounds } from "../src/fusion/types.js";
+import { plainGrid } from "./support/plain-grid.js";
+import { makeRows, rowShapes, type RowShape } from "./support/rows.js";
+
+/** One line of the table: from rows to fused row, everything included. */
+export interface SolveTiming {
+  vocabularySize: number;
+  numExperts: number;
+  rows: RowShape;
+  method: string;
+  medianMs: number;
+  fastestMs: number;
+  /** Passes that the solver made, all experts together. */
+  evaluations: number;
+  /** Median of the plain JavaScript grid on the same rows in the same run, divided by this median. */
+  timesFaster: number;
+}
+
+/** Different rows, so that no method has one case's luck. */
+const numRowSets = 5;
+const minRepeats = 10;
+const budgetMs = 400;
+
+/** Times every solver and kernel, and the plain JavaScript grid, on the same rows. */
+export function measureSolve(vocabularySizes = [980, 151_936], expertCounts = [1, 4]): SolveTiming[] {
+  const timings: SolveTiming[] = [];
+  for (const vocabularySize of vocabularySizes)
+    for (const numExperts of expertCounts)
+      for (const rows of Object.keys(rowShapes) as RowShape[])
+        timings.push(...measureCase(rows, vocabularySize, numExperts));
+  return timings;
+}
+
+function measureCase(shape: RowShape, vocabularySize: number, numExperts: number): SolveTiming[] {
+  const sets = Array.from({ length: numRowSets }, (_, k) =>
+    makeRows(shape, vocabularySize, numExperts, k + 1),
+  );
+  const bounds = Array.from({ length: numExperts }, (): WeightBounds => [0, 2]);
+  const plain = timeOver(sets, (rows) => void plainGrid(rows));
+  const timing = (method: string, times: Times, evaluations: number): SolveTiming => {
+    const timesFaster = plain.medianMs / times.medianMs;
+    return { vocabularySize, numExperts, rows: shape, method, ...times, evaluations, timesFaster };
+  };
+  const timings = [timing("plain JavaScript grid", plain, 21 * numExperts)];
+  for (const name of ["simd", "reference"] satisfies KernelName[]) {
+    const kernel = createKernel(name, { vocabularySize, numExperts });
+    for (const solver of ["exact", "grid"] satisfies SolverName[]) {
+      let [evaluations, numSolves] = [0, 0];
+      const times = timeOver(sets, (rows) => {
+        const fusion = fuseRows(kernel, rows, { type: "dynamic", solver, bounds, plausibility: null });
+        evaluations += fusion.evaluations;
+        numSolves++;
+      });
+      timings.push(timing(`${name} ${solver}`, times, evaluations / numSolves));
+    }
+  }
+  return timings;
+}
+
+interface Times {
+  medianMs: number;
+  fastestMs: number;
+}
+
+function timeOver(sets: readonly LogitsRows[], run: (rows: LogitsRows) => void): Times {
+  const times: number[] = [];
+  const begin = performance.now();
+  // The first runs warm up the compilers; they count where one run takes longer than the budget.
+  for (let k = 0; k < 2 * minRepeats && performance.now() - begin < budgetMs; k++)
+    run(sets[k % sets.length]!);
+  const start = performance.now();
+  for (let k = 0; times.length < 2 || performance.now() - start < budgetMs; k++) {
+    const before = performance.now();
+    run(sets[k % sets.length]!);
+    times.push(performance.now() - before);
+  }
+  times.sort((a, b) => a - b);
+  return { medianMs: times[Math.floor(times.length / 2)]!, fastestMs: times[0]! };
+}
+
+/** The table as text, with hardware and workload. */
+export function formatSolve(timings: readonly SolveTiming[]): string {
+  const processors = cpus();
+  const lines = [
+    `${processors.length} × ${processors[0]?.model ?? "unknown processor"}, Node ${process.version}`,
+    `Rows to fused row, one row a time, bounds [0, 2], ${numRowSets} sets of rows in turn, median and fastest.`,
+    ...Object.entries(rowShapes).map(([name, text]) => `${name}: ${text}`),
+    "",
+    "| V | experts | rows | method | median ms | fastest ms | passes | times faster than plain grid |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+  ];
+  for (const one of timings)
+    lines.push(
+      `| ${[
+        one.vocabularySize,
+        one.numExperts,
+        one.rows,
+        one.method,
+        one.medianMs.toFixed(3),
+        one.fastestMs.toFixed(3),
+        one.evaluations.toFixed(1),
+        one.timesFaster.toFixed(1),
+      ].join(" | ")} |`,
+    );
+  return lines.join("\n");
+}
+
+if (import.meta.url === pathToFileURL(argv[1] ?? "").href) console.log(formatSolve(measureSolve()));

@@ -1,0 +1,233 @@
+import type { AxisPoint, Divergence, WeightBounds } from "../types.js";
+import { constantShiftResolution, constantShiftTarget } from "./rows.js";
+import { Tail, type Moments } from "./tail.js";
+import type { KernelExports } from "./wasm.js";
+
+/** A row in WebAssembly memory: its largest unmasked logit, and how large logits were before they were moved. */
+export interface Row {
+  at: number;
+  best: number;
+  magnitude: number;
+}
+
+/** Rows of `length` (padded) logits, and exp(logit − best) of two of them with their sums. */
+export interface AxisRows {
+  base: Row;
+  reference: Row;
+  expert: Row;
+  length: number;
+  baseWeights: { at: number; sum: number };
+  referenceWeights: { at: number; sum: number };
+}
+
+/** Least logit of base and of expert with which a token takes part. */
+export interface Floors {
+  base: number;
+  expert: number;
+}
+
+/** Where the kernel computes: `out` takes results, `spare` is a row that may be written over while loading. */
+export interface Workspace {
+  wasm: KernelExports;
+  out: Float64Array;
+  spare: number;
+}
+
+/** Axes shorter than this are not split into head and tail: the whole is quick enough. */
+const minLengthToSplit = 4096;
+/** A token belongs to the tail if its share of the distribution is below this (ln) wherever α may be. */
+const tailCutoff = -14.5;
+/** More than this in the tail at an end, and every token counts instead. */
+const maxTailShare = 0.02;
+/** Less than this in the tail at α = 0 is rounding: its mean and variance are not known there. */
+const minTailShare = 1e-6;
+
+/** The axis of one expert: the twin of makeAxis() and evaluate() in reference.ts, where the formulas are. */
+export class SimdAxis {
+  readonly rows: AxisRows;
+  readonly floors: Floors | null;
+  readonly target: Divergence;
+  readonly isConstant: boolean;
+  /** ln Σ exp(b) over the tokens that take part. */
+  readonly logBase: number;
+  /** d = e − r − centre; E_P[d] is `residual`, as near to 0 as float32 comes. */
+  readonly centre: number;
+  readonly residual: number;
+  readonly #memory: Workspace;
+  readonly #logs: number;
+  readonly #shifts: number;
+  /** E_P[d²]. */
+  readonly #secondMoment: number;
+  #numGathered = 0;
+  /** Every α is served when all tokens are gathered, α ∈ [0, high] with a tail, none before. */
+  #gathered: "none" | "all" | { high: number; tail: Tail } = "none";
+  /** A and A′ at α = 0 as summed: taken from the others, so that A(0) = A′(0) = 0 and small divergences stay exact. */
+  #origin = { logSum: 0, mean: 0 };
+
+  /** `gathered`: two rows that stay the axis's own. */
+  constructor(
+    memory: Workspace,
+    gathered: { logs: number; shifts: number },
+    rows: AxisRows,
+    floors: Floors | null,
+  ) {
+    this.#memory = memory;
+    this.#logs = gathered.logs;
+    this.#shifts = gathered.shifts;
+    this.rows = rows;
+    this.floors = floors;
+    const { wasm, out } = memory;
+    const { base, reference, expert, length, baseWeights, referenceWeights } = floors
+      ? this.#select(rows, floors)
+      : rows;
+    const between = Math.fround(expert.best - reference.best);
+    wasm.sumShift(
+      ...[reference.at, expert.at, baseWeights.at, referenceWeights.at],
+      ...[length, between, expert.best, out.byteOffset],
+    );
+    const [pd, pdd, qd, x, xd] = out as unknown as [number, number, number, number, number];
+    const mean = pd / baseWeights.sum;
+    const gain = Math.log(x / referenceWeights.sum) + expert.best - reference.best - between;
+    const target = {
+      forward: Math.max(0, xd / x - gain),
+      reverse: Math.max(0, gain - qd / referenceWeights.sum),
+    };
+    this.centre = Math.fround(between + mean);
+    const offset = this.centre - between;
+    this.residual = mean - offset;
+    this.#secondMoment = pdd / baseWeights.sum - offset * (2 * mean - offset);
+    this.logBase = base.best + Math.log(baseWeights.sum);
+    const magnitude = expert.magnitude + reference.magnitude;
+    this.isConstant =
+      Math.max(target.forward, target.reverse) < constantShiftTarget &&
+      wasm.isConstantShift(
+        ...[base.at, reference.at, expert.at, length, this.centre, magnitude, constantShiftResolution],
+      ) !== 0;
+    this.target = this.isConstant ? { forward: 0, reverse: 0 } : target;
+    if (floors) this.#gatherAll({ base, reference, expert, length });
+  }
+
+  /** Whether the sums of `evaluate` are over every token that takes part. */
+  get isComplete(): boolean {
+    return this.#gathered === "all";
+  }
+
+  focus(bounds: WeightBounds | null): void {
+    if (this.isConstant || this.isComplete) return;
+    const [low, high] = bounds ?? [-Infinity, Infinity];
+    if (this.#covers(Math.min(low, 0)) && this.#covers(high)) return;
+    const canSplit = low >= 0 && high > 0 && Number.isFinite(high) && this.rows.length >= minLengthToSplit;
+    if (!canSplit || !this.#gatherHead(high)) this.#gatherAll(this.rows);
+  }
+
+  evaluate(alpha: number): AxisPoint {
+    if (this.isConstant) return { forward: 0, reverse: 0, forwardSlope: 0, reverseSlope: 0 };
+    const { w, wd, wdd, logSum } = this.#sums(alpha);
+    const mean = wd / w;
+    const slope = mean - this.#origin.mean;
+    const logNormalizer = logSum - this.#origin.logSum - alpha * this.#origin.mean;
+    return {
+      forward: Math.max(0, alpha * slope - logNormalizer),
+      reverse: Math.max(0, logNormalizer),
+      forwardSlope: alpha * Math.max(0, wdd / w - mean * mean),
+      reverseSlope: slope,
+    };
+  }
+
+  /** Copies the tokens that take part to the gathered and the spare row, and weighs them anew. */
+  #select(rows: AxisRows, floors: Floors): AxisRows {
+    const { wasm, out, spare } = this.#memory;
+    const numSelected = wasm.select(
+      ...[rows.base.at, rows.reference.at, rows.expert.at, rows.length, floors.base, floors.expert],
+      ...[this.#logs, this.#shifts, spare],
+    );
+    const length = Math.ceil(numSelected / 16) * 16;
+    const weigh = (at: number, row: Row, weights: number) => {
+      wasm.scan(at, length, out.byteOffset);
+      const best = out[0] as number;
+      const sum = wasm.exponentiate(at, weights, length, best);
+      return { row: { ...row, at, best }, weights: { at: weights, sum } };
+    };
+    const base = weigh(this.#logs, rows.base, rows.baseWeights.at);
+    const reference = weigh(this.#shifts, rows.reference, rows.referenceWeights.at);
+    return {
+      base: base.row,
+      reference: reference.row,
+      expert: { ...rows.expert, at: spare },
+      length,
+      baseWeights: base.weights,
+      referenceWeights: reference.weights,
+    };
+  }
+
+  #covers(alpha: number): boolean {
+    if (this.#gathered === "none" || this.#gathered === "all") return this.#gathered === "all";
+    return alpha >= 0 && alpha <= this.#gathered.high;
+  }
+
+  #gatherAll({
+    base,
+    reference,
+    expert,
+    length,
+  }: Pick<AxisRows, "base" | "reference" | "expert" | "length">) {
+    this.#numGathered = this.#memory.wasm.gatherAll(
+      ...[base.at, reference.at, expert.at, length, this.centre, this.logBase, this.#logs, this.#shifts],
+    );
+    this.#gathered = "all";
+    this.#setOrigin();
+  }
+
+  /** Says whether the tail turned out small; if not, nothing is gathered. */
+  #gatherHead(high: number): boolean {
+    const { wasm, out } = this.#memory;
+    const { base, reference, expert, length } = this.rows;
+    this.#numGathered = wasm.gatherHead(
+      ...[base.at, reference.at, expert.at, length, this.centre, this.logBase, tailCutoff, high],
+      ...[this.#logs, this.#shifts, out.byteOffset],
+    );
+    const [w, wd, wdd] = out as unknown as [number, number, number];
+    const atHigh = { w, wd, wdd };
+    // What is not in the head: the whole has weight 1, mean `residual` and the second moment that was summed.
+    const head = this.#headSums(0);
+    const scale = Math.exp(head.pivot);
+    const atZero = {
+      w: 1 - head.w * scale,
+      wd: this.residual - head.wd * scale,
+      wdd: this.#secondMoment - head.wdd * scale,
+    };
+    const headAtHigh = this.#headSums(high);
+    const shareAtHigh = w / (w + headAtHigh.w * Math.exp(headAtHigh.pivot));
+    this.#gathered = "none";
+    const isKnown = atZero.w > minTailShare && w > 0;
+    if (!isKnown || Math.max(atZero.w, shareAtHigh) > maxTailShare) return false;
+    this.#gathered = { high, tail: new Tail(atZero, atHigh, high) };
+    this.#setOrigin();
+    return true;
+  }
+
+  #setOrigin(): void {
+    const { w, wd, logSum } = this.#sums(0);
+    this.#origin = { logSum, mean: wd / w };
+  }
+
+  /** Σw, Σw·d, Σw·d² over head and tail, divided by exp(pivot), and ln Σw. */
+  #sums(alpha: number): Moments & { logSum: number } {
+    if (!this.#covers(alpha)) this.#gatherAll(this.rows);
+    const sums = this.#headSums(alpha);
+    if (typeof this.#gathered === "object") {
+      const tail = this.#gathered.tail.at(alpha, sums.pivot);
+      sums.w += tail.w;
+      sums.wd += tail.wd;
+      sums.wdd += tail.wdd;
+    }
+    return { ...sums, logSum: sums.pivot + Math.log(sums.w) };
+  }
+
+  #headSums(alpha: number): Moments & { pivot: number } {
+    const { wasm, out } = this.#memory;
+    wasm.sumWeighted(this.#logs, this.#shifts, this.#numGathered, alpha, out.byteOffset);
+    const [pivot, w, wd, wdd] = out as unknown as [number, number, number, number];
+    return { pivot, w, wd, wdd };
+  }
+}
