@@ -70,16 +70,20 @@ export function resolvedConfig({
   };
 }
 
+/** As the engine's own child, with faults on demand: see faulty-child.mjs. */
+export const faultyEntry = new URL("./faulty-child.mjs", import.meta.url);
+
 export function startRealEngine(
   configs: ResolvedFusionConfig[],
   settings: Partial<EngineSettings> = {},
+  entry = engineEntry,
 ): Promise<Engine> {
   return startEngine({
     configs,
     settings: { ...defaultSettings, ...settings },
     log: pino({ level: "silent" }),
     onProgress: () => undefined,
-    entry: engineEntry,
+    entry,
   });
 }
 

@@ -1,0 +1,64 @@
+// An engine child with faults behind its native door; the product has none of this. A fault happens when a
+// batch takes a token sequence that ends a prompt with the fault's name, written by the tests as "!name!".
+import { openLibrary } from "../../dist/llama/library.js";
+import { runEngineProcess } from "../../dist/engine/process.js";
+import { ShouldersError } from "../../dist/errors.js";
+
+const faults = {
+  abort: () => process.abort(),
+  exit: () => process.exit(3),
+  segfault: () => process.kill(process.pid, "SIGSEGV"),
+  hang: () => new Promise(() => undefined),
+  block: () => {
+    for (;;);
+  },
+  device: () => Promise.reject(new ShouldersError("decode_failed", "Decoding failed: device lost.")),
+};
+
+/** Positions at which a fault is due, by the tokens of its name. */
+function watchFaults(model, context) {
+  const names = Object.keys(faults).map((name) => ({ name, tokens: model.tokenize(`!${name}!`, false) }));
+  const nan = model.tokenize("!nan!", false);
+  const seen = new Map();
+  let due = null;
+  let poisonedRow = -1;
+  const endsWith = (tokens, tail) =>
+    tail.every((token, i) => tokens[tokens.length - tail.length + i] === token);
+  const add = context.batch.add.bind(context.batch);
+  context.batch.add = (token, position, sequenceId, wantsRow) => {
+    const tokens = position === 0 ? [] : (seen.get(sequenceId) ?? []);
+    tokens.push(token);
+    seen.set(sequenceId, tokens);
+    const row = add(token, position, sequenceId, wantsRow);
+    due ??= names.find((fault) => endsWith(tokens, fault.tokens))?.name ?? null;
+    if (row >= 0 && endsWith(tokens, nan)) poisonedRow = row;
+    return row;
+  };
+  const decode = context.decode.bind(context);
+  context.decode = async () => {
+    const name = due;
+    due = null;
+    if (name !== null) await faults[name]();
+    await decode();
+  };
+  const logits = context.logits.bind(context);
+  context.logits = (row) => {
+    const values = logits(row);
+    if (row !== poisonedRow) return values;
+    poisonedRow = -1;
+    return Float32Array.from(values, () => NaN);
+  };
+  return context;
+}
+
+runEngineProcess(async (options) => {
+  const library = await openLibrary(options);
+  const loadModel = library.loadModel.bind(library);
+  library.loadModel = async (...parameters) => {
+    const model = await loadModel(...parameters);
+    const createContext = model.createContext.bind(model);
+    model.createContext = (contextOptions) => watchFaults(model, createContext(contextOptions));
+    return model;
+  };
+  return library;
+});
