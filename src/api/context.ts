@@ -50,6 +50,8 @@ export interface ApiContext {
   startedAt: number;
   /** Aborted when the server was told to close. */
   closing: AbortSignal;
+  /** Aborted, with the error for the clients, when its grace is over. */
+  cut: AbortSignal;
 }
 
 /** @throws ShouldersError when no request can be taken now. */

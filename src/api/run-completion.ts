@@ -11,7 +11,7 @@ import { recordsOf, toUsage } from "./openai/shapes.js";
  * The engine's events of one completion, with what every transport owes: its trace and its metrics. Ends
  * without `done` only when the signal was aborted; leaving the loop early cancels the completion.
  *
- * @throws ShouldersError
+ * @throws ShouldersError of the engine, or the reason with which the signal was aborted
  */
 export async function* runCompletion(
   context: ApiContext,
@@ -47,12 +47,14 @@ export async function* runCompletion(
       }
       yield event;
     }
-    if (ending.finish_reason === null && !isAborted())
+    if (ending.finish_reason === null)
       throw new ShouldersError("internal", "The engine's events ended without done.");
   } catch (thrown) {
-    if (isAborted()) return;
+    const cause: unknown = isAborted() ? signal.reason : thrown;
+    // Aborted for no reason of ours: the client has left.
+    if (isAborted() && !(cause instanceof ShouldersError)) return;
     ending = { status: "failed", finish_reason: null };
-    throw ShouldersError.from(thrown);
+    throw ShouldersError.from(cause);
   } finally {
     context.traces.end(request.requestId, { ...ending, usage: toUsage(usage) });
     if (isAccepted) timer.end(usage);

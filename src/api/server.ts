@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import type { Engine } from "../engine/protocol.js";
+import { ShouldersError } from "../errors.js";
 import { TraceStore } from "../trace/store.js";
 import { createApp } from "./app.js";
 import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js";
@@ -29,6 +30,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { engine, host, port, log, version, ...given } = options;
   const limits = { ...defaultLimits, ...given };
   const closing = new AbortController();
+  const cut = new AbortController();
   const context: ApiContext = {
     engine,
     log,
@@ -38,6 +40,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     metrics: new Metrics(engine),
     startedAt: Math.floor(Date.now() / 1000),
     closing: closing.signal,
+    cut: cut.signal,
   };
   const server = createServer({ keepAliveTimeout: 75_000 }, createApp(context));
   const stream = new StreamEndpoint(context, server);
@@ -63,12 +66,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const closed = once(server, "close");
     server.close();
     stream.closeWhenIdle();
-    const grace = setTimeout(() => {
-      stream.terminate();
-      server.closeAllConnections();
-    }, limits.closeGraceMs);
+    const timers = [
+      setTimeout(() => {
+        const error = new ShouldersError(
+          "server_closing",
+          "The server was stopped before the answer was complete.",
+        );
+        cut.abort(error);
+        stream.cut(error);
+      }, limits.closeGraceMs),
+      // Whoever has not read the error by then will not.
+      setTimeout(() => {
+        stream.terminate();
+        server.closeAllConnections();
+      }, limits.closeGraceMs + 1000),
+    ];
     await closed;
-    clearTimeout(grace);
+    timers.forEach((timer) => clearTimeout(timer));
     clearInterval(purges);
     stream.terminate();
   };

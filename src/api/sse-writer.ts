@@ -61,10 +61,12 @@ export class SseWriter {
   }
 }
 
-/** Aborted when the client has left, or the response is complete. */
-export function closedSignal(response: Response): AbortSignal {
+/** Aborted when the client has left, or the response is complete, or with the reason of `cut`. */
+export function closedSignal(response: Response, cut: AbortSignal): AbortSignal {
   const controller = new AbortController();
+  const { signal } = controller;
   response.once("close", () => controller.abort());
+  cut.addEventListener("abort", () => controller.abort(cut.reason), { signal });
   if (response.destroyed) controller.abort();
-  return controller.signal;
+  return signal;
 }

@@ -186,17 +186,23 @@ describe("closing", () => {
     await closed;
   });
 
-  test("cuts what outlasts the grace", async () => {
+  test("cuts what outlasts the grace, and says so", async () => {
     const server = await startTestServer({ closeGraceMs: 1 });
     server.engine.script = () => [accepted, deltaOf("a"), new Gate()];
     const stream = await server.post("/v1/chat/completions", { ...chat, stream: true });
+    const whole = server.post("/v1/chat/completions", chat);
     const socket = await connect(server.url);
     socket.send({ type: "response.create", response: chat });
     await socket.until("response.output_text.delta");
-    const failure = expect(stream.text()).rejects.toThrow();
+    await server.engine.untilSubmitted(3);
     await server.close();
-    await failure;
-    await server.engine.untilCancelled(2);
+    expect(await stream.text()).toMatch(/data: \{"error":\{.*"code":"server_closing"\}\}\n\n$/);
+    expect((await whole).status).toBe(503);
+    expect(socket.of("response.done")).toMatchObject([
+      { response: { status: "failed", output_text: "a", error: { code: "server_closing" } } },
+    ]);
+    expect(await socket.closed()).toBe(1001);
+    await server.engine.untilCancelled(3);
   });
 });
 

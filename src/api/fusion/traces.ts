@@ -43,12 +43,12 @@ export function getTrace({ traces }: ApiContext): RequestHandler<{ id: string }>
 }
 
 /** `GET /v1/fusion/traces/{completion id}/events`: what is there, then what comes, until the end. */
-export function followTrace({ traces, limits }: ApiContext): RequestHandler<{ id: string }> {
+export function followTrace({ traces, limits, cut }: ApiContext): RequestHandler<{ id: string }> {
   return async (request, response) => {
     const { id } = found(traces.get(request.params.id));
     const sse = new SseWriter(response, limits);
     try {
-      for await (const event of traces.follow(id, closedSignal(response))) await sse.send(event);
+      for await (const event of traces.follow(id, closedSignal(response, cut))) await sse.send(event);
     } finally {
       sse.close();
     }

@@ -17,7 +17,7 @@ export function completionHandler(context: ApiContext, kind: CompletionKind): Re
   return async (request, response) => {
     const plan = planCompletion(kind, request.body, requireEngine(context));
     localsOf(response).model = plan.model;
-    const events = runCompletion(context, plan, closedSignal(response));
+    const events = runCompletion(context, plan, closedSignal(response, context.cut));
     const writer = new CompletionWriter(plan);
     if (plan.isStream) await stream(context, response, events, writer);
     else await answer(response, events, writer);

@@ -25,12 +25,20 @@ export class StreamEndpoint {
     };
     this.#sockets = new WebSocketServer(options);
     this.#pings = setInterval(() => this.#checkAlive(), context.limits.socketPingMs);
-    server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    server.on("upgrade", (request, socket, head) => {
+      if (request.headers.upgrade?.toLowerCase() === "websocket") this.#upgrade(request, socket, head);
+      else serveWithoutUpgrade(server, { request, socket, head });
+    });
   }
 
   /** Every session ends with 1001 once its responses are done. */
   closeWhenIdle(): void {
     for (const session of this.#sessions) session.closeWhenIdle();
+  }
+
+  /** Every running response fails with this. */
+  cut(reason: ShouldersError): void {
+    for (const session of this.#sessions) session.cut(reason);
   }
 
   /** Ends what is left, at once. */
@@ -71,6 +79,24 @@ export class StreamEndpoint {
 /** Browsers let any page open a WebSocket to any server, and send the page's origin along. */
 function isSameHost(origin: string, host: string | undefined): boolean {
   return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+/**
+ * Some clients (Java's, `curl --http2`) offer to speak HTTP/2 on every first request. A server may ignore the
+ * offer; Node takes any upgrade out of HTTP once one listener is there, so the request is put back without it.
+ */
+function serveWithoutUpgrade(
+  server: Server,
+  { request, socket, head }: { request: IncomingMessage; socket: Duplex; head: Buffer },
+): void {
+  const dropped = new Set(["upgrade", "connection", "http2-settings"]);
+  const lines = [`${request.method} ${request.url} HTTP/1.1`];
+  for (let index = 0; index < request.rawHeaders.length; index += 2) {
+    const [name = "", value = ""] = request.rawHeaders.slice(index, index + 2);
+    if (!dropped.has(name.toLowerCase())) lines.push(`${name}: ${value}`);
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
+  server.emit("connection", socket);
 }
 
 function refuse(socket: Duplex, error: ShouldersError): void {

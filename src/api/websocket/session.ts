@@ -56,6 +56,11 @@ export class StreamSession {
     if (this.#running.size === 0) this.#socket.close(1001, "The server is shutting down.");
   }
 
+  /** Every running response fails with this. */
+  cut(reason: ShouldersError): void {
+    for (const controller of this.#running.values()) controller.abort(reason);
+  }
+
   terminate(): void {
     this.#socket.terminate();
   }
