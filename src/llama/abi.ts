@@ -88,8 +88,60 @@ export const structs = { modelParams, contextParams, batch, samplerChainParams }
 /** Bytes of each struct on 64-bit machines, from the C header. */
 export const structSizes = { modelParams: 80, contextParams: 160, batch: 56, samplerChainParams: 1 } as const;
 
-/** `llama_context_default_params()` must read like this; a missing or moved field shows as nonsense. */
-export const contextDefaults = { n_ctx: 512, n_batch: 2048, n_ubatch: 512, n_seq_max: 1 } as const;
+/**
+ * What the default-params functions must give, field by field, from llama-context.cpp and llama-model.cpp: with a
+ * field missing, moved or of another size, some of these read as nonsense. Pointers are null.
+ */
+export const defaultValues = {
+  modelParams: {
+    n_gpu_layers: -1,
+    split_mode: 1,
+    load_mode: -1,
+    lazy_mode: 1,
+    main_gpu: 0,
+    vocab_only: false,
+    check_tensors: false,
+    use_extra_bufts: true,
+    no_host: false,
+    no_alloc: false,
+    load_mtp: false,
+  },
+  contextParams: {
+    n_ctx: 512,
+    n_batch: 2048,
+    n_ubatch: 512,
+    n_seq_max: 1,
+    n_rs_seq: 0,
+    n_outputs_max: 0,
+    n_outputs_max_per_seq: 1,
+    n_threads: 4,
+    n_threads_batch: 4,
+    ctx_type: 0,
+    rope_scaling_type: -1,
+    pooling_type: -1,
+    attention_type: -1,
+    flash_attn_type: -1,
+    rope_freq_base: 0,
+    rope_freq_scale: 0,
+    yarn_ext_factor: -1,
+    yarn_attn_factor: -1,
+    yarn_beta_fast: -1,
+    yarn_beta_slow: -1,
+    yarn_orig_ctx: 0,
+    defrag_thold: -1,
+    type_k: 1,
+    type_v: 1,
+    embeddings: false,
+    offload_kqv: true,
+    no_perf: true,
+    op_offload: true,
+    swa_full: true,
+    kv_unified: false,
+    n_samplers: 0,
+  },
+} as const satisfies {
+  [Name in "modelParams" | "contextParams"]: Partial<Record<keyof (typeof structs)[Name], number | boolean>>;
+};
 
 /** Byte offsets inside `llama_token_data` (12 bytes) and `llama_token_data_array` (32 bytes). */
 export const tokenData = { bytes: 12, id: 0, logit: 4, p: 8 } as const;

@@ -23,7 +23,7 @@ export interface ChatTemplate {
    */
   readonly turnEnd: string;
   /** @throws ShouldersError `invalid_request` when the template refuses these turns. */
-  render(turns: readonly ChatTurn[]): string;
+  readonly render: (turns: readonly ChatTurn[]) => string;
 }
 
 export interface ChatTemplateOptions {

@@ -7,7 +7,7 @@ import type { Llama } from "node-llama-cpp";
 
 import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions } from "./abi.js";
-import { contextDefaults, pinned, structSizes } from "./abi.js";
+import { defaultValues, pinned, structs, structSizes } from "./abi.js";
 import { bindFunctions, structTypes } from "./bindings.js";
 import { loadModel } from "./model.js";
 import { NativeLog } from "./native-log.js";
@@ -43,23 +43,29 @@ export async function openLibrary({ backend }: OpenLibraryOptions): Promise<Nati
     logLevel: LlamaLogLevel.warn,
     logger: (_level, message) => log.add(message),
   }).catch((cause: unknown) => {
-    throw new ShouldersError(
-      "library_mismatch",
-      `node-llama-cpp has no library for backend "${backend}" on ${process.platform}-${process.arch}: ` +
-        `${cause instanceof Error ? cause.message : String(cause)}. Try backend "auto" or "cpu".`,
-      { cause },
-    );
+    throw unavailable(backend, cause instanceof Error ? cause.message : String(cause), cause);
   });
   try {
     const versions = { llamaCpp: llama.llamaCppRelease.release, nodeLlamaCpp: await getModuleVersion() };
     checkVersions(versions);
     const native = bind(findLibrary(), versions.llamaCpp);
+    if (backend !== "auto" && backend !== (llama.gpu === false ? "cpu" : llama.gpu))
+      throw unavailable(backend, `it chose ${llama.gpu === false ? "the CPU" : llama.gpu}`);
     const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
     return new Library({ native, llama, log }, versions, devices);
   } catch (error) {
     await llama.dispose();
     throw error;
   }
+}
+
+function unavailable(backend: Backend, reason: string, cause?: unknown): ShouldersError {
+  return new ShouldersError(
+    "library_mismatch",
+    `node-llama-cpp has no library for backend "${backend}" on ${process.platform}-${process.arch}: ${reason}. ` +
+      `Try backend "auto" or "cpu".`,
+    cause === undefined ? {} : { cause },
+  );
 }
 
 function mismatch(found: string): ShouldersError {
@@ -117,10 +123,22 @@ function checkLayouts(library: LibraryHandle, native: NativeFunctions, tag: stri
     checkReturnedSize(library, "llama_model_default_params", structSizes.modelParams, tag);
     checkReturnedSize(library, "llama_context_default_params", structSizes.contextParams, tag);
   }
-  const defaults = native.llama_context_default_params();
-  for (const [field, expected] of Object.entries(contextDefaults)) {
-    const value = defaults[field as keyof typeof contextDefaults];
-    if (value !== expected) throw mismatch(`${field} of ${tag} reads ${value} instead of ${expected}`);
+  checkDefaults(native.llama_model_default_params(), "modelParams", tag);
+  checkDefaults(native.llama_context_default_params(), "contextParams", tag);
+}
+
+type Default = number | bigint | boolean | null;
+
+function checkDefaults(
+  defaults: Readonly<Record<string, Default>>,
+  name: keyof typeof defaultValues,
+  tag: string,
+): void {
+  const expected: Readonly<Record<string, Default>> = defaultValues[name];
+  for (const field of Object.keys(structs[name])) {
+    const value = expected[field] ?? null;
+    if (defaults[field] !== value)
+      throw mismatch(`${field} of ${tag} reads ${String(defaults[field])} instead of ${String(value)}`);
   }
 }
 

@@ -12,6 +12,8 @@ export interface ResolveModelOptions {
   signal?: AbortSignal;
 }
 
+const reachTimeoutMs = 15_000;
+
 /**
  * Finds the local file of a model source: a path, or a URI of Hugging Face (`hf:user/repository:Q4_K_M`,
  * `hf:user/repository/file.gguf`), which is downloaded once.
@@ -29,14 +31,23 @@ export async function resolveModel(source: string, options: ResolveModelOptions)
 async function download(uri: string, options: ResolveModelOptions): Promise<string> {
   // Paths need nothing of it, and loading it takes half a second.
   const { resolveModelFile } = await import("node-llama-cpp");
+  const common = {
+    directory: options.downloadDirectory,
+    cli: false,
+    ...(options.signal ? { signal: options.signal } : {}),
+  };
   try {
+    const downloaded = await resolveModelFile(uri, { ...common, download: false }).catch((error: unknown) => {
+      if (error instanceof Error && error.message.startsWith("Invalid")) throw error;
+      return null;
+    });
+    if (downloaded !== null) return downloaded;
+    await checkReachable(uri, options.signal);
     return await resolveModelFile(uri, {
-      directory: options.downloadDirectory,
-      cli: false,
+      ...common,
       onProgress: ({ downloadedSize, totalSize }) => {
         if (totalSize > 0) options.onProgress(downloadedSize / totalSize);
       },
-      ...(options.signal ? { signal: options.signal } : {}),
     });
   } catch (cause) {
     throw new ShouldersError(
@@ -46,6 +57,19 @@ async function download(uri: string, options: ResolveModelOptions): Promise<stri
       { cause },
     );
   }
+}
+
+/** Without a network, node-llama-cpp would try again for minutes. Any answer of the host will do. */
+async function checkReachable(uri: string, signal: AbortSignal | undefined): Promise<void> {
+  const host = /^https?:/i.test(uri)
+    ? uri
+    : (process.env.MODEL_ENDPOINT ?? process.env.HF_ENDPOINT ?? "https://huggingface.co");
+  const timeout = AbortSignal.timeout(reachTimeoutMs);
+  await fetch(new URL("/", host), {
+    method: "HEAD",
+    redirect: "manual",
+    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+  });
 }
 
 /** "fetch failed" hides its reason in a chain of causes. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { openLibrary } from "../../src/llama/library.js";
-import type { LlamaModel } from "../../src/llama/model.js";
+import type { ChatTemplate } from "../../src/llama/chat-template.js";
 import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
 import { compareVocabularies } from "../../src/llama/vocabulary.js";
 import { byteTokens, randomLlama, smallLlama, writeGguf } from "../support/gguf-writer.js";
@@ -12,6 +12,8 @@ import { temporaryDirectory } from "../support/temporary-directory.js";
 const directory = temporaryDirectory();
 let library: NativeLibrary;
 
+type Model = LoadedModel & { chatTemplate: ChatTemplate };
+
 beforeAll(async () => {
   library = await openLibrary({ backend: "cpu" });
 });
@@ -21,10 +23,10 @@ afterAll(async () => {
   directory.remove();
 });
 
-async function loadRandom(changes: Partial<RandomLlamaOptions>): Promise<LlamaModel> {
+async function loadRandom(changes: Partial<RandomLlamaOptions>): Promise<Model> {
   const path = directory.file(`${Math.random()}.gguf`);
   writeGguf(path, randomLlama(changes));
-  return (await load(library, path)) as LlamaModel;
+  return (await load(library, path)) as Model;
 }
 
 function textOf(model: LoadedModel, tokens: readonly number[]): string {
@@ -37,9 +39,9 @@ function textOf(model: LoadedModel, tokens: readonly number[]): string {
 }
 
 describe("chats of the shipped models", () => {
-  let model: LlamaModel;
+  let model: Model;
   beforeAll(async () => {
-    model = (await load(library, shippedModel("dwarf-sums"))) as LlamaModel;
+    model = (await load(library, shippedModel("dwarf-sums"))) as Model;
   });
 
   it("render exactly as the file's template says", () => {

@@ -1,0 +1,233 @@
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { ShouldersError } from "../../src/errors.js";
+import { checkModelFile } from "../../src/llama/gguf-file.js";
+import { openLibrary } from "../../src/llama/library.js";
+import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
+import type { GgufContent, GgufValue } from "../support/gguf-writer.js";
+import { corrupt, encodeHeader, randomLlama, uint64, writeGguf } from "../support/gguf-writer.js";
+import { contextOptions, decodeRow, load, shippedModel } from "../support/llama.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+
+const directory = temporaryDirectory();
+const good = directory.file("good.gguf");
+const bad = directory.file("bad.gguf");
+let library: NativeLibrary;
+
+beforeAll(async () => {
+  library = await openLibrary({ backend: "cpu" });
+  writeGguf(good, randomLlama());
+});
+
+afterAll(async () => {
+  await library[Symbol.asyncDispose]();
+  directory.remove();
+});
+
+function reasonFor(path: string): string {
+  try {
+    checkModelFile(path);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ShouldersError);
+    const { code, message } = error as ShouldersError;
+    expect(code).toBe("model_file_invalid");
+    expect(message).toContain(path);
+    return message;
+  }
+  return "";
+}
+
+/** Writes a model whose metadata are changed; a key without a value is removed. */
+function writeWith(changes: Record<string, GgufValue | null>, more: Partial<GgufContent> = {}): string {
+  const content = randomLlama();
+  for (const [key, value] of Object.entries(changes))
+    if (value === null) content.metadata.delete(key);
+    else content.metadata.set(key, value);
+  writeGguf(bad, { ...content, ...more });
+  return bad;
+}
+
+describe("a file that is no model is refused with its path and the reason", () => {
+  it("missing, a directory, empty, foreign", async () => {
+    expect(reasonFor(directory.file("none.gguf"))).toMatch(/none\.gguf does not exist/);
+    mkdirSync(directory.file("folder.gguf"));
+    expect(reasonFor(directory.file("folder.gguf"))).toMatch(/is not a file/);
+    writeFileSync(bad, "");
+    expect(reasonFor(bad)).toMatch(/is not a GGUF file/);
+    writeFileSync(bad, "PK\u0003\u0004 this is a zip file");
+    expect(reasonFor(bad)).toMatch(/is not a GGUF file/);
+    await expect(load(library, bad)).rejects.toMatchObject({ code: "model_file_invalid" });
+  });
+
+  it("truncated at any byte of its header", () => {
+    const { length } = encodeHeader(randomLlama());
+    for (let at = 0; at < length; at += at < 200 ? 1 : 37) {
+      corrupt(good, bad, { length: at });
+      expect(reasonFor(bad), `cut at ${at}`).toMatch(/truncated|is not a GGUF file/);
+    }
+  });
+
+  it("truncated in its tensors, by one byte or many", async () => {
+    const { size } = statSync(good);
+    for (const length of [size - 1, size - 1000, Math.floor(size / 2)]) {
+      corrupt(good, bad, { length });
+      expect(reasonFor(bad)).toMatch(/is truncated: it has \d+ bytes, and tensor \S+ ends at byte \d+/);
+    }
+    corrupt(shippedModel("dwarf"), bad, { length: statSync(shippedModel("dwarf")).size - 1 });
+    await expect(load(library, bad)).rejects.toThrow(/is truncated/);
+  });
+
+  it.each([
+    ["magic", 0, Buffer.from("GGML")],
+    ["version", 4, Buffer.from([9, 0, 0, 0])],
+    ["big-endian version", 4, Buffer.from([0, 0, 0, 3])],
+    ["tensor count", 8, uint64(2n ** 63n)],
+    ["tensor count", 8, uint64(2n ** 40n)],
+    ["entry count", 16, uint64(2n ** 64n - 1n)],
+    ["entry count", 16, uint64(1_000_000)],
+    ["key length", 24, uint64(2n ** 62n)],
+    ["key length", 24, uint64(0)],
+    ["value type", 52, Buffer.from([77, 0, 0, 0])],
+    ["value length", 56, uint64(2n ** 33n)],
+  ])("with a wrong %s (at %i)", (_what, at, bytes) => {
+    corrupt(good, bad, { at, bytes });
+    const before = process.memoryUsage().rss;
+    expect(reasonFor(bad)).not.toBe("");
+    expect(process.memoryUsage().rss - before).toBeLessThan(50e6);
+  });
+
+  it("with an array of absurd length", () => {
+    const content = readFileSync(good);
+    const at = content.indexOf("tokenizer.ggml.tokens") + "tokenizer.ggml.tokens".length + 8;
+    corrupt(good, bad, { at, bytes: uint64(2n ** 40n) });
+    expect(reasonFor(bad)).toMatch(
+      /the length of tokenizer\.ggml\.tokens is 1099511627776, but only \d+ bytes/,
+    );
+    corrupt(good, bad, { at: at + 8, bytes: uint64(2n ** 50n) });
+    expect(reasonFor(bad)).toMatch(/the length of token 0 is/);
+  });
+
+  it("with tensors that cannot be", () => {
+    const name = "blk.0.attn_q.weight";
+    const at = readFileSync(good).indexOf(name) + name.length;
+    corrupt(good, bad, { at, bytes: Buffer.from([5, 0, 0, 0]) });
+    expect(reasonFor(bad)).toMatch(/tensor blk\.0\.attn_q\.weight has 5 dimensions/);
+    corrupt(good, bad, { at: at + 4, bytes: uint64(2n ** 62n) });
+    expect(reasonFor(bad)).toMatch(/is truncated: .* tensor blk\.0\.attn_q\.weight ends at/);
+    corrupt(good, bad, { at: at + 4, bytes: uint64(0) });
+    expect(reasonFor(bad)).toMatch(/rows of 0 elements/);
+    corrupt(good, bad, { at: at + 20, bytes: Buffer.from([99, 0, 0, 0]) });
+    expect(reasonFor(bad)).toMatch(/of type 99, which this llama\.cpp cannot read/);
+    corrupt(good, bad, { at: at + 24, bytes: uint64(2n ** 63n) });
+    expect(reasonFor(bad)).toMatch(/is truncated/);
+  });
+
+  it("with a vocabulary that would end the process inside libllama", () => {
+    const { metadata } = randomLlama();
+    const { value } = metadata.get("tokenizer.ggml.tokens") as unknown as { value: string[] };
+    expect(
+      reasonFor(
+        writeWith({ "tokenizer.ggml.tokens": { type: "strings", value: [...value.slice(1), "<eos>"] } }),
+      ),
+    ).toMatch(/tokens 0 and 319 are the same/);
+    expect(reasonFor(writeWith({ "tokenizer.ggml.tokens": null }))).toMatch(/has no vocabulary/);
+    expect(reasonFor(writeWith({ "tokenizer.ggml.tokens": { type: "string", value: "x" } }))).toMatch(
+      /is not an array/,
+    );
+    expect(reasonFor(writeWith({ "tokenizer.ggml.merges": { type: "int32s", value: [1] } }))).toMatch(
+      /elements of type int32/,
+    );
+    expect(reasonFor(writeWith({ "tokenizer.ggml.token_type": { type: "int32s", value: [1, 2] } }))).toMatch(
+      /token_type has 2 entries for 320 tokens/,
+    );
+    expect(reasonFor(writeWith({ "general.alignment": { type: "uint32", value: 33 } }))).toMatch(
+      /general\.alignment is 33/,
+    );
+  });
+
+  it("that is no language model, or has no weights", () => {
+    expect(reasonFor(writeWith({ "general.architecture": null }))).toMatch(/names no architecture/);
+    expect(reasonFor(writeWith({}, { tensors: [] }))).toMatch(/has no weights/);
+  });
+
+  it("that libllama cannot load, in libllama's words", async () => {
+    writeWith({ "general.architecture": { type: "string", value: "nonsense" } });
+    await expect(load(library, bad)).rejects.toMatchObject({
+      code: "model_file_invalid",
+      message: expect.stringMatching(
+        /bad\.gguf cannot be loaded: .*unknown model architecture: 'nonsense'/,
+      ) as string,
+    });
+    writeWith({ "llama.embedding_length": null });
+    await expect(load(library, bad)).rejects.toThrow(/key not found in model: llama\.embedding_length/);
+  });
+});
+
+describe("a model in parts", () => {
+  const part = (number: number) => directory.file(`split-0000${number}-of-00002.gguf`);
+
+  beforeAll(() => {
+    const whole = randomLlama();
+    const at = whole.tensors.findIndex(({ name }) => name.startsWith("blk.1."));
+    const split = (number: number): [string, GgufValue][] => [
+      ["split.no", { type: "uint16", value: number }],
+      ["split.count", { type: "uint16", value: 2 }],
+      ["split.tensors.count", { type: "int32", value: whole.tensors.length }],
+    ];
+    writeGguf(part(1), {
+      ...whole,
+      metadata: new Map([...whole.metadata, ...split(0)]),
+      tensors: whole.tensors.slice(0, at),
+    });
+    writeGguf(part(2), { ...whole, metadata: new Map(split(1)), tensors: whole.tensors.slice(at) });
+  });
+
+  it("loads by its first part", async () => {
+    const model: LoadedModel = await load(library, part(1));
+    const whole = await load(library, good);
+    expect(model.sizeBytes).toBe(whole.sizeBytes);
+    expect(checkModelFile(part(1)).tensorBytes).toBe(checkModelFile(good).tensorBytes);
+    const context = model.createContext(contextOptions);
+    expect(await decodeRow(context, [5, 6, 7])).toHaveLength(320);
+    await model[Symbol.asyncDispose]();
+    await whole[Symbol.asyncDispose]();
+  });
+
+  it("is refused by another part, under another name, and when a part is missing", () => {
+    expect(reasonFor(part(2))).toMatch(/names no architecture|is part 00002/);
+    writeFileSync(bad, readFileSync(part(1)));
+    expect(reasonFor(bad)).toMatch(/its name does not end in -00001-of-NNNNN\.gguf/);
+    renameSync(part(2), directory.file("away.gguf"));
+    expect(() => checkModelFile(part(1))).toThrow(/split-00002-of-00002\.gguf does not exist/);
+    renameSync(directory.file("away.gguf"), part(2));
+  });
+});
+
+describe("loading", () => {
+  it("tells its progress up to the end", async () => {
+    const fractions: number[] = [];
+    const model = await library.loadModel(shippedModel("giant"), {
+      source: { gpuLayers: "auto" },
+      contextTokens: 512,
+      onProgress: (fraction) => fractions.push(fraction),
+    });
+    expect(fractions.length).toBeGreaterThan(3);
+    expect(fractions).toEqual([...fractions].sort((a, b) => a - b));
+    expect(fractions.at(-1)).toBe(1);
+    await model[Symbol.asyncDispose]();
+  });
+
+  it("of several files at once works, also beside one that fails", async () => {
+    writeFileSync(bad, "nothing");
+    const results = await Promise.allSettled([
+      load(library, shippedModel("dwarf")),
+      load(library, bad),
+      load(library, good),
+    ]);
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    for (const result of results)
+      if (result.status === "fulfilled") await result.value[Symbol.asyncDispose]();
+  });
+});

@@ -1,0 +1,148 @@
+import { describe, expect, it } from "vitest";
+
+import { createChatTemplate } from "../../../src/llama/chat-template.js";
+import type { ChatTemplateOptions } from "../../../src/llama/chat-template.js";
+import type { ChatTurn } from "../../../src/llama/types.js";
+
+const options: ChatTemplateOptions = {
+  text: null,
+  bosText: "<s>",
+  eosText: "</s>",
+  architecture: "llama",
+  modelName: "model",
+  fileName: "model.gguf",
+};
+
+const template = (text: string | null, changes: Partial<ChatTemplateOptions> = {}) =>
+  createChatTemplate({ ...options, text, ...changes });
+
+const conversation: ChatTurn[] = [
+  { role: "user", content: "U1" },
+  { role: "assistant", content: "A1" },
+  { role: "user", content: "U2" },
+];
+const withSystem: ChatTurn[] = [{ role: "system", content: "S" }, ...conversation];
+
+// As the models' files have them, shortened by tools and dates.
+const chatMl =
+  "{%- if messages[0]['role'] == 'system' %}{{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}" +
+  "{%- else %}{{- '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n' }}" +
+  "{%- endif %}\n{%- for message in messages %}\n{%- if (message.role == 'user') or (message.role == 'system' and not " +
+  "loop.first) or (message.role == 'assistant' and not message.tool_calls) %}\n{{- '<|im_start|>' + message.role + " +
+  "'\n' + message.content + '<|im_end|>' + '\n' }}\n{%- endif %}\n{%- endfor %}\n{%- if add_generation_prompt %}" +
+  "{{- '<|im_start|>assistant\n' }}{%- endif %}\n";
+const llama3 =
+  "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + " +
+  "message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}" +
+  "{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}" +
+  "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
+const mistral =
+  "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}" +
+  "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}" +
+  "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == " +
+  "'assistant' %}{{ message['content'] + eos_token}}{% else %}{{ raise_exception('Only user and assistant roles are " +
+  "supported!') }}{% endif %}{% endfor %}";
+const gemma =
+  "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" +
+  "{% for message in messages %}{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}" +
+  "{% set role = message['role'] %}{% endif %}{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + " +
+  "'<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}";
+const shipped =
+  "{% for m in messages %}{% if m['role'] == 'user' %}Question: {{ m['content'] }}\nAnswer:{% elif m['role'] == " +
+  "'assistant' %} {{ m['content'] }}\n{% endif %}{% endfor %}";
+
+describe("the file's own template", () => {
+  it("ChatML (Qwen2.5)", () => {
+    const { source, render, turnEnd } = template(chatMl);
+    expect(source).toBe("file");
+    expect(render(withSystem)).toBe(
+      "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n" +
+        "<|im_start|>user\nU2<|im_end|>\n<|im_start|>assistant\n",
+    );
+    expect(render(conversation.slice(0, 1))).toMatch(/^<\|im_start\|>system\nYou are Qwen/);
+    expect(turnEnd).toBe("<|im_end|>");
+  });
+
+  it("Llama 3", () => {
+    const { render, turnEnd } = template(llama3, { bosText: "<|begin_of_text|>" });
+    expect(render(withSystem.slice(0, 2))).toBe(
+      "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user" +
+        "<|end_header_id|>\n\nU1<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+    );
+    expect(turnEnd).toBe("<|eot_id|><|start_header_id|>user<|end_header_id|>");
+  });
+
+  it("Mistral, which refuses a system message: it goes before the question", () => {
+    const { render, turnEnd } = template(mistral);
+    expect(render(withSystem)).toBe("<s>[INST] S\nU1 [/INST]A1</s>[INST] U2 [/INST]");
+    expect(turnEnd).toBe("</s>[INST]");
+  });
+
+  it("Gemma, which refuses a system message too", () => {
+    const { render, turnEnd } = template(gemma, { bosText: "<bos>" });
+    expect(render(withSystem)).toBe(
+      "<bos><start_of_turn>user\nS\nU1<end_of_turn>\n<start_of_turn>model\nA1<end_of_turn>\n" +
+        "<start_of_turn>user\nU2<end_of_turn>\n<start_of_turn>model\n",
+    );
+    expect(turnEnd).toBe("<end_of_turn>");
+  });
+
+  it("the shipped models', without a space after the last word", () => {
+    const { render, turnEnd } = template(shipped);
+    expect(render(conversation)).toBe("Question: U1\nAnswer: A1\nQuestion: U2\nAnswer:");
+    // Dropped silently by the template.
+    expect(render(withSystem)).toBe("Question: S\nU1\nAnswer: A1\nQuestion: U2\nAnswer:");
+    expect(turnEnd).toBe("\nQuestion:");
+  });
+
+  it("one that takes a list of parts only", () => {
+    const parts =
+      "{% for m in messages %}{% for part in m.content %}{{ part.text }};{% endfor %}{% endfor %}";
+    expect(template(parts).render(conversation)).toBe("U1;A1;U2;");
+  });
+
+  it("is trimmed as Jinja in Hugging Face's tokenizers is", () => {
+    const text =
+      "{% for m in messages %}\n    {% if true %}\n{{ m.content }}\n    {% endif %}\n{% endfor %}\n";
+    expect(template(text).render(conversation)).toBe("U1\nA1\nU2\n");
+  });
+
+  it("that refuses a conversation makes a request invalid, in its own words", () => {
+    expect(() => template(mistral).render([...conversation, { role: "user", content: "U3" }])).toThrow(
+      expect.objectContaining({
+        code: "invalid_request",
+        param: "messages",
+        message: expect.stringMatching(/roles must alternate/) as string,
+      }) as Error,
+    );
+  });
+
+  it("keeps a system message that comes last, or in the middle", () => {
+    const turns: ChatTurn[] = [...conversation.slice(0, 2), { role: "system", content: "S" }];
+    expect(template(mistral).render(turns)).toBe("<s>[INST] U1 [/INST]A1</s>[INST] S [/INST]");
+  });
+});
+
+describe("a stand-in", () => {
+  it("is found by the model's name", () => {
+    const named = template(null, { modelName: "Meta Llama 3 8B Instruct", bosText: "<|begin_of_text|>" });
+    expect(named.source).toBe("Llama 3");
+    expect(named.problem).toBe("the file has no chat template");
+    expect(named.render(withSystem.slice(0, 2))).toBe(
+      "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|>" +
+        "<|start_header_id|>user<|end_header_id|>\n\nU1<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+    );
+  });
+
+  it("is a general one otherwise", () => {
+    expect(template(null, { bosText: "<bos>" }).render(conversation)).toBe(
+      "<bos>### Human\nU1\n\n### Assistant\nA1\n\n### Human\nU2\n\n### Assistant\n",
+    );
+  });
+
+  it.each(["{% if %}", "{{ nothing }}", "{{ messages | nofilter }}"])("takes the place of %s", (broken) => {
+    const { source, problem } = template(broken, { bosText: "<bos>" });
+    expect(source).toBe("General");
+    expect(problem).toMatch(/^the file's chat template does not work: ./);
+  });
+});
