@@ -1,6 +1,7 @@
-import { cpus, totalmem } from "node:os";
+import { cpus, loadavg, totalmem } from "node:os";
+import { figureTargets, type FigureId } from "./figures.js";
 
-/** One table of figures, all measured in the same run. */
+/** One table of what was measured in the same run. */
 export interface Table {
   title: string;
   workload: string;
@@ -8,9 +9,25 @@ export interface Table {
   rows: (string | number)[][];
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+/** What one part of the bench found. */
+export interface PartResult {
+  values: Partial<Record<FigureId, number>>;
+  tables: Table[];
+}
+
+export interface Figure {
+  id: FigureId;
+  value: number;
+  unit: string;
+  /** `<= 1.1` */
+  target: string;
+  holds: boolean;
+}
+
+export function toFigure(id: FigureId, value: number): Figure {
+  const { unit, limit, is } = figureTargets[id];
+  const holds = is === "most" ? value <= limit : value >= limit;
+  return { id, value, unit, target: `${is === "most" ? "<=" : ">="} ${limit}`, holds };
 }
 
 export function hardware(): string {
@@ -19,20 +36,27 @@ export function hardware(): string {
   return `${cpus().length} × ${model}, ${memory} GiB, Node ${process.version}, ${process.platform}-${process.arch}`;
 }
 
+/** How busy the machine is by itself: what was measured on a busy one says less. */
+export function loadText(): string {
+  return `load average ${loadavg()
+    .map((load) => load.toFixed(1))
+    .join(", ")}`;
+}
+
 const cell = (value: string | number): string =>
   typeof value === "string" || Number.isInteger(value) ? String(value) : value.toPrecision(3);
 
-export function markdown(tables: readonly Table[]): string {
-  const parts = tables.map(({ title, workload, head, rows }) =>
-    [
-      `### ${title}`,
-      "",
-      `${workload}.`,
-      "",
-      `| ${head.join(" | ")} |`,
-      `| ${head.map(() => "---").join(" | ")} |`,
-      ...rows.map((row) => `| ${row.map(cell).join(" | ")} |`),
-    ].join("\n"),
+function markdownTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  return [head, head.map(() => "---"), ...rows].map((row) => `| ${row.map(cell).join(" | ")} |`).join("\n");
+}
+
+export function tableMarkdown({ title, workload, head, rows }: Table): string {
+  return [`### ${title}`, "", `${workload}.`, "", markdownTable(head, rows)].join("\n");
+}
+
+export function figuresMarkdown(figures: readonly Figure[]): string {
+  return markdownTable(
+    ["figure", "value", "unit", "target", "holds"],
+    figures.map(({ id, value, unit, target, holds }) => [id, value, unit, target, holds ? "yes" : "**no**"]),
   );
-  return [`${hardware()}; ${new Date().toISOString().slice(0, 10)}`, ...parts].join("\n\n") + "\n";
 }

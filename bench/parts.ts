@@ -1,0 +1,52 @@
+import type { FigureId } from "./figures.js";
+import { benchBatch } from "./batch.js";
+import { benchLoopDelay } from "./loop-delay.js";
+import { benchMemory } from "./memory.js";
+import { benchOverhead } from "./overhead.js";
+import { benchPeer } from "./peer.js";
+import { benchPublicApi } from "./public-api.js";
+import type { PartResult } from "./report.js";
+import { benchSoak } from "./soak.js";
+import { benchSmallSolve, benchSolve } from "./solve-figures.js";
+import { benchStep } from "./step.js";
+import { benchPrefix, benchScaling } from "./throughput.js";
+
+export interface PartOptions {
+  /** Path of llama-server. */
+  peer: string;
+  wanted: readonly FigureId[];
+}
+
+/** A piece of the bench that is run as one. */
+export interface Part {
+  /** For pieces without a target: what --only calls them. */
+  name: string;
+  ids: readonly FigureId[];
+  needsPeer?: boolean;
+  run: (options: PartOptions) => PartResult | Promise<PartResult>;
+}
+
+export const parts: Part[] = [
+  { name: "solve", ids: ["solve_ms_1", "solve_ms_4", "solve_vs_grid"], run: benchSolve },
+  { name: "solve-small", ids: [], run: benchSmallSolve },
+  { name: "step", ids: [], run: benchStep },
+  { name: "public-api", ids: ["public_api_ratio"], run: benchPublicApi },
+  { name: "overhead-1", ids: ["overhead_1"], run: () => benchOverhead("overhead_1") },
+  { name: "overhead-8", ids: ["overhead_8"], run: () => benchOverhead("overhead_8") },
+  { name: "scaling", ids: ["scaling_8"], run: benchScaling },
+  { name: "batch", ids: [], run: benchBatch },
+  { name: "prefix", ids: ["prefix_ttft"], run: benchPrefix },
+  { name: "memory", ids: ["memory_beyond_mb", "memory_plan_error"], run: benchMemory },
+  { name: "loop-delay", ids: ["loop_delay_ms"], run: benchLoopDelay },
+  {
+    name: "peer",
+    ids: ["peer_1", "peer_8"],
+    needsPeer: true,
+    run: ({ peer, wanted }) =>
+      benchPeer(
+        peer,
+        ([1, 8] as const).filter((clients) => wanted.includes(`peer_${clients}`)),
+      ),
+  },
+  { name: "soak", ids: ["soak_mb_per_1000"], run: benchSoak },
+];
