@@ -39,6 +39,8 @@ const minLengthToSplit = 4096;
 const tailCutoff = -14.5;
 /** More than this in the tail at an end, and every token counts instead. */
 const maxTailShare = 0.02;
+/** Weights up to exp(40), their products with d² and sums of sixteen such are far from float32's end. */
+const maxLogWeight = 40;
 /** Less than this in the tail at α = 0 is rounding: its mean and variance are not known there. */
 const minTailShare = 1e-6;
 
@@ -61,8 +63,9 @@ export class SimdAxis {
   #numGathered = 0;
   /** Every α is served when all tokens are gathered, α ∈ [0, high] with a tail, none before. */
   #gathered: "none" | "all" | { high: number; tail: Tail } = "none";
-  /** A and A′ at α = 0 as summed: taken from the others, so that A(0) = A′(0) = 0 and small divergences stay exact. */
-  #origin = { logSum: 0, mean: 0 };
+  /** In [0, high] no weight is above exp(maxLogWeight): a pivot of 0 will do. */
+  #safeHigh = 0;
+  #last: Moments & { alpha: number; pivot: number } = { alpha: NaN, pivot: 0, w: 0, wd: 0, wdd: 0 };
 
   /** `gathered`: two rows that stay the axis's own. */
   constructor(
@@ -117,15 +120,17 @@ export class SimdAxis {
     const [low, high] = bounds ?? [-Infinity, Infinity];
     if (this.#covers(Math.min(low, 0)) && this.#covers(high)) return;
     const canSplit = low >= 0 && high > 0 && Number.isFinite(high) && this.rows.length >= minLengthToSplit;
-    if (!canSplit || !this.#gatherHead(high)) this.#gatherAll(this.rows);
+    if (canSplit && this.#gatherHead(high)) return;
+    this.#gatherAll(this.rows);
+    if (high > 0 && Number.isFinite(high)) this.#setSafe(high);
   }
 
   evaluate(alpha: number): AxisPoint {
     if (this.isConstant) return { forward: 0, reverse: 0, forwardSlope: 0, reverseSlope: 0 };
-    const { w, wd, wdd, logSum } = this.#sums(alpha);
+    const { pivot, w, wd, wdd } = this.#sums(alpha);
     const mean = wd / w;
-    const slope = mean - this.#origin.mean;
-    const logNormalizer = logSum - this.#origin.logSum - alpha * this.#origin.mean;
+    const slope = mean - this.residual;
+    const logNormalizer = pivot + Math.log(w) - alpha * this.residual;
     return {
       forward: Math.max(0, alpha * slope - logNormalizer),
       reverse: Math.max(0, logNormalizer),
@@ -175,7 +180,7 @@ export class SimdAxis {
       ...[base.at, reference.at, expert.at, length, this.centre, this.logBase, this.#logs, this.#shifts],
     );
     this.#gathered = "all";
-    this.#setOrigin();
+    this.#forget();
   }
 
   /** Says whether the tail turned out small; if not, nothing is gathered. */
@@ -186,6 +191,7 @@ export class SimdAxis {
       ...[base.at, reference.at, expert.at, length, this.centre, this.logBase, tailCutoff, high],
       ...[this.#logs, this.#shifts, out.byteOffset],
     );
+    this.#forget();
     const [w, wd, wdd] = out as unknown as [number, number, number];
     const atHigh = { w, wd, wdd };
     // What is not in the head: the whole has weight 1, mean `residual` and the second moment that was summed.
@@ -196,38 +202,46 @@ export class SimdAxis {
       wd: this.residual - head.wd * scale,
       wdd: this.#secondMoment - head.wdd * scale,
     };
+    this.#setSafe(high);
     const headAtHigh = this.#headSums(high);
     const shareAtHigh = w / (w + headAtHigh.w * Math.exp(headAtHigh.pivot));
     this.#gathered = "none";
     const isKnown = atZero.w > minTailShare && w > 0;
     if (!isKnown || Math.max(atZero.w, shareAtHigh) > maxTailShare) return false;
     this.#gathered = { high, tail: new Tail(atZero, atHigh, high) };
-    this.#setOrigin();
     return true;
   }
 
-  #setOrigin(): void {
-    const { w, wd, logSum } = this.#sums(0);
-    this.#origin = { logSum, mean: wd / w };
+  #forget(): void {
+    this.#safeHigh = 0;
+    this.#last.alpha = NaN;
   }
 
-  /** Σw, Σw·d, Σw·d² over head and tail, divided by exp(pivot), and ln Σw. */
-  #sums(alpha: number): Moments & { logSum: number } {
+  /** The largest log-weight is convex in α and not above 0 at α = 0: what holds at the end holds between. */
+  #setSafe(high: number): void {
+    const largest = this.#memory.wasm.largestLog(this.#logs, this.#shifts, this.#numGathered, high);
+    if (largest <= maxLogWeight) this.#safeHigh = high;
+  }
+
+  /** Σw, Σw·d, Σw·d² over head and tail, divided by exp(pivot). */
+  #sums(alpha: number): Moments & { pivot: number } {
     if (!this.#covers(alpha)) this.#gatherAll(this.rows);
-    const sums = this.#headSums(alpha);
-    if (typeof this.#gathered === "object") {
-      const tail = this.#gathered.tail.at(alpha, sums.pivot);
-      sums.w += tail.w;
-      sums.wd += tail.wd;
-      sums.wdd += tail.wdd;
-    }
-    return { ...sums, logSum: sums.pivot + Math.log(sums.w) };
+    const head = this.#headSums(alpha);
+    if (typeof this.#gathered !== "object") return head;
+    const tail = this.#gathered.tail.at(alpha, head.pivot);
+    return { pivot: head.pivot, w: head.w + tail.w, wd: head.wd + tail.wd, wdd: head.wdd + tail.wdd };
   }
 
+  /** The same over the gathered tokens; asked for twice at an end of the bounds, so the last one is kept. */
   #headSums(alpha: number): Moments & { pivot: number } {
+    if (alpha === this.#last.alpha) return this.#last;
     const { wasm, out } = this.#memory;
-    wasm.sumWeighted(this.#logs, this.#shifts, this.#numGathered, alpha, out.byteOffset);
-    const [pivot, w, wd, wdd] = out as unknown as [number, number, number, number];
-    return { pivot, w, wd, wdd };
+    const gathered = [this.#logs, this.#shifts, this.#numGathered, alpha] as const;
+    const pivot = alpha >= 0 && alpha <= this.#safeHigh ? 0 : wasm.largestLog(...gathered);
+    wasm.sumWeighted(...gathered, pivot, out.byteOffset);
+    const [w, wd, wdd] = out as unknown as [number, number, number];
+    // The assembly took the float32 nearest to logBase from every logit.
+    this.#last = { alpha, pivot: pivot + Math.fround(this.logBase) - this.logBase, w, wd, wdd };
+    return this.#last;
   }
 }

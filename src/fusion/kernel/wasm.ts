@@ -12,7 +12,8 @@ export interface KernelExports {
   select: (...numbers: number[]) => number;
   gatherAll: (...numbers: number[]) => number;
   gatherHead: (...numbers: number[]) => number;
-  sumWeighted: (logs: number, shifts: number, length: number, alpha: number, out: number) => void;
+  largestLog: (logs: number, shifts: number, length: number, alpha: number) => number;
+  sumWeighted: (...numbers: number[]) => void;
   excludeAll: (row: number, length: number) => void;
   include: (...numbers: number[]) => void;
   addShift: (...numbers: number[]) => void;

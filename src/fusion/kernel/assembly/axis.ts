@@ -173,8 +173,8 @@ function fillUp(logs: usize, shifts: usize, size: usize): void {
   }
 }
 
-/** out = pivot, Σw, Σw·d, Σw·d² over gathered tokens, w = exp(l + αd − pivot), pivot the largest l + αd. */
-export function sumWeighted(logs: usize, shifts: usize, length: u32, alpha: f32, out: usize): void {
+/** The largest l + αd of gathered tokens. */
+export function largestLog(logs: usize, shifts: usize, length: u32, alpha: f32): f32 {
   const a = f32x4.splat(alpha);
   const size = ((<usize>length << 2) + 63) & ~63;
   let best0 = f32x4.splat(-Infinity), best1 = best0;
@@ -182,8 +182,13 @@ export function sumWeighted(logs: usize, shifts: usize, length: u32, alpha: f32,
     best0 = f32x4.pmax(best0, f32x4.add(v128.load(logs + at), f32x4.mul(a, v128.load(shifts + at))));
     best1 = f32x4.pmax(best1, f32x4.add(v128.load(logs + at, 16), f32x4.mul(a, v128.load(shifts + at, 16))));
   }
-  const pivot = largest(f32x4.pmax(best0, best1));
-  const m = f32x4.splat(pivot);
+  return largest(f32x4.pmax(best0, best1));
+}
+
+/** out = Σw, Σw·d, Σw·d² over gathered tokens, w = exp(l + αd − pivot). */
+export function sumWeighted(logs: usize, shifts: usize, length: u32, alpha: f32, pivot: f32, out: usize): void {
+  const a = f32x4.splat(alpha), m = f32x4.splat(pivot);
+  const size = ((<usize>length << 2) + 63) & ~63;
   let s0 = zero2(), s1 = s0, s2 = s0;
   for (let at: usize = 0; at < size; at += 64) {
     const l = logs + at, d = shifts + at;
@@ -197,8 +202,7 @@ export function sumWeighted(logs: usize, shifts: usize, length: u32, alpha: f32,
     s1 = addBlock(s1, x0, x1, x2, x3);
     s2 = addBlock(s2, f32x4.mul(x0, d0), f32x4.mul(x1, d1), f32x4.mul(x2, d2), f32x4.mul(x3, d3));
   }
-  store<f64>(out, <f64>pivot);
-  store<f64>(out, total(s0), 8);
-  store<f64>(out, total(s1), 16);
-  store<f64>(out, total(s2), 24);
+  store<f64>(out, total(s0));
+  store<f64>(out, total(s1), 8);
+  store<f64>(out, total(s2), 16);
 }
