@@ -84,10 +84,20 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
+/** Made once a schema: it takes milliseconds, and a client may send one bad body after the other. */
+const schemaToJson = new WeakMap<z.ZodType, JsonSchema>();
+
+function toJsonSchema(schema: z.ZodType): JsonSchema {
+  const known = schemaToJson.get(schema);
+  if (known !== undefined) return known;
+  const made = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  schemaToJson.set(schema, made);
+  return made;
+}
+
 /** The keys that a schema knows at a place in a value, read from its JSON Schema. */
 export function knownKeys(schema: z.ZodType, value: unknown, path: readonly PropertyKey[]): string[] {
-  const root = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
-  let nodes: JsonSchema[] = alternatives(root, value);
+  let nodes: JsonSchema[] = alternatives(toJsonSchema(schema), value);
   path.forEach((key, depth) => {
     const inner = valueAt(value, path.slice(0, depth + 1));
     nodes = nodes.flatMap((node) => childOf(node, key)).flatMap((node) => alternatives(node, inner));
