@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { type SettingName, describeSettings } from "../config/settings.js";
 import type { CompleteFlags } from "./complete.js";
+import type { EvalFlags } from "./eval-options.js";
 import { type SettingFlags, packageVersion } from "./run-time.js";
 import type { SolveFlags } from "./solve.js";
 import { type Stop, exitCodeOf, listenForStop } from "./stop-signal.js";
@@ -90,6 +91,26 @@ function addCheck(program: Command, finish: Finish): void {
   );
 }
 
+function addEval(program: Command, finish: Finish): void {
+  const command = program
+    .command("eval")
+    .description("ask tasks by several methods; write answers, figures and pictures")
+    .option("--suite <file>", "JSON file that names models by their roles, and tasks")
+    .option("--tasks <files>", "task files, separated by commas; a public form as gsm8k:FILE, mmlu:FILE, …")
+    .option("--fusion <ids>", "ids of fusion configs to ask as they are; with --url, names of models")
+    .option("--methods <names>", "also methods made from the models: giant, right-expert, dynamic-*, … or *")
+    .option("--experts <pairs>", "the expert tuned for a task, as TASK=EXPERT, separated by commas")
+    .option("--limit <n>", "only the first n items of each task")
+    .option("--concurrency <n>", "items asked at a time", "8")
+    .option("--seed <n>", "orders choices and draws the resamples of intervals", "1")
+    .option("--out <directory>", "where answers and report go; answers found there are used again", "eval-out")
+    .option("--url <url>", "ask an OpenAI-compatible server instead (key: OPENAI_API_KEY)");
+  addSettings(command, engineSettings);
+  command.action((flags: EvalFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) => (await import("./eval.js")).evaluate(flags, stop)),
+  );
+}
+
 function addSolve(program: Command, finish: Finish): void {
   const solver = new Option("--solver <name>", "how weights are found").choices(["exact", "grid"]);
   const kernel = new Option("--kernel <name>", "arithmetic of the fusion").choices(["simd", "reference"]);
@@ -117,6 +138,7 @@ export function createProgram(finish: Finish): Command {
   addServe(program, finish);
   addComplete(program, finish);
   addCheck(program, finish);
+  addEval(program, finish);
   addSolve(program, finish);
   return program;
 }

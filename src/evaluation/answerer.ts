@@ -1,0 +1,31 @@
+import type { FinishReason } from "../engine/protocol.js";
+import type { Plan } from "./methods.js";
+import type { Item } from "./tasks/task.js";
+
+export interface Answer {
+  text: string;
+  finishReason: FinishReason;
+  promptTokens: number;
+  /** Tokens sampled, an end-of-sequence token included. */
+  numTokens: number;
+  /** Expert id to its weight at every token; null where nothing tells (the base alone, another server). */
+  weights: Record<string, number[]> | null;
+  /** Mean of KL(P̃‖P) over the tokens, nats; null as above. */
+  forward: number | null;
+  /** Share of the tokens at which the fused argmax was not the base's. */
+  flipped: number | null;
+  /** From sending the request; null where the answer comes whole. */
+  firstTokenMs: number | null;
+  totalMs: number;
+}
+
+/** Anything that answers an item: the engine, or a server. Greedy, so that a second run says the same. */
+export interface Answerer {
+  /**
+   * @returns null when the signal ended it.
+   * @throws ShouldersError
+   */
+  answer(plan: Plan, item: Item, signal: AbortSignal): Promise<Answer | null>;
+  /** Everything about a plan that decides its answers, as plain data: a change of it makes old answers void. */
+  identityOf(plan: Plan): unknown;
+}

@@ -1,0 +1,152 @@
+import type { AnswerLine } from "./answers-file.js";
+import type { Method } from "./methods.js";
+import type { Results } from "./runner.js";
+import { bootstrapInterval, mean, unionLength } from "./statistics.js";
+import type { FigureName, Target } from "./suite.js";
+
+/** Figures of one method on one task; null where a part of the formula is missing. */
+export interface MethodFigures {
+  score: number | null;
+  /** 95 % interval of the score. */
+  low: number | null;
+  high: number | null;
+  /** Answers that count; those with an error are beside them. */
+  items: number;
+  errors: number;
+  /** score ÷ tuned giant: the paper's share of full tuning. */
+  ratio: number | null;
+  /** (score − giant alone) ÷ (tuned giant − giant alone). */
+  pgr: number | null;
+  /** (score − right expert) ÷ (tuned giant − right expert): arXiv 2312.09390. */
+  burnsPgr: number | null;
+  /** score − max(giant alone, right expert); below 0 the fusion does harm. */
+  harm: number | null;
+  /** Mean KL(P̃‖P) a token, nats: how far the giant was moved. */
+  forward: number | null;
+  /** Share of tokens at which the fused argmax is not the giant's. */
+  flipped: number | null;
+  /** Sampled tokens a second of time in which at least one answer was being written. */
+  tokensPerSecond: number;
+}
+
+export interface Figure {
+  id: string;
+  value: number | null;
+  target: string;
+  holds: boolean;
+}
+
+export interface Report {
+  hardware: string;
+  /** ISO 8601, UTC. */
+  date: string;
+  command: string;
+  /** Method to what it is. */
+  methods: Record<string, string>;
+  tasks: Record<string, Record<string, MethodFigures>>;
+  figures: Figure[];
+}
+
+export interface ReportOptions {
+  hardware: string;
+  date: Date;
+  command: string;
+  methods: readonly Method[];
+  targets: readonly Target[];
+  seed: number;
+}
+
+interface Anchors {
+  giant: number | null;
+  expert: number | null;
+  tuned: number | null;
+}
+
+const isAnswered = (line: AnswerLine): line is AnswerLine & { score: number } => line.score !== null;
+
+/** Mean over all tokens of answers that have a mean over their own. */
+function tokenMean(lines: readonly AnswerLine[], figure: "forward" | "flipped"): number | null {
+  let sum = 0;
+  let numTokens = 0;
+  for (const line of lines) {
+    const value = line[figure];
+    if (value === null) continue;
+    sum += value * line.numTokens;
+    numTokens += line.numTokens;
+  }
+  return numTokens === 0 ? null : sum / numTokens;
+}
+
+function measuredOf(
+  lines: readonly AnswerLine[],
+  seed: number,
+): Omit<MethodFigures, keyof ReturnType<typeof compared>> {
+  const answered = lines.filter(isAnswered);
+  const scores = answered.map(({ score }) => score);
+  const busy = unionLength(answered.map(({ startedAt, totalMs }) => [startedAt, startedAt + totalMs]));
+  const numTokens = answered.reduce((sum, line) => sum + line.numTokens, 0);
+  return {
+    score: scores.length === 0 ? null : mean(scores),
+    ...(scores.length === 0 ? { low: null, high: null } : bootstrapInterval(scores, seed)),
+    items: answered.length,
+    errors: lines.length - answered.length,
+    forward: tokenMean(answered, "forward"),
+    flipped: tokenMean(answered, "flipped"),
+    tokensPerSecond: busy === 0 ? 0 : (numTokens * 1000) / busy,
+  };
+}
+
+/** (score − floor) ÷ (ceiling − floor); null without both, or where tuning gained nothing. */
+function recovered(score: number | null, floor: number | null, ceiling: number | null): number | null {
+  if (score === null || floor === null || ceiling === null || ceiling <= floor) return null;
+  return (score - floor) / (ceiling - floor);
+}
+
+function compared(score: number | null, { giant, expert, tuned }: Anchors) {
+  return {
+    ratio: score === null || tuned === null || tuned === 0 ? null : score / tuned,
+    pgr: recovered(score, giant, tuned),
+    burnsPgr: recovered(score, expert, tuned),
+    harm: score === null || giant === null ? null : score - Math.max(giant, expert ?? giant),
+  };
+}
+
+function targetFigure({ id, task, method, figure, atLeast, atMost }: Target, tasks: Report["tasks"]): Figure {
+  const value = tasks[task]?.[method]?.[figure satisfies FigureName] ?? null;
+  const target = [
+    ...(atLeast === undefined ? [] : [`at least ${atLeast}`]),
+    ...(atMost === undefined ? [] : [`at most ${atMost}`]),
+  ].join(", ");
+  return {
+    id,
+    value,
+    target,
+    holds: value !== null && value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity),
+  };
+}
+
+export function buildReport(results: Results, options: ReportOptions): Report {
+  const { hardware, date, command, methods, targets, seed } = options;
+  const tasks: Report["tasks"] = {};
+  for (const [task, methodToLines] of results) {
+    const measured = [...methodToLines].map(([name, lines]) => [name, measuredOf(lines, seed)] as const);
+    const scoreOf = (name: string): number | null =>
+      measured.find(([other]) => other === name)?.[1].score ?? null;
+    const anchors: Anchors = {
+      giant: scoreOf("giant"),
+      expert: scoreOf("right-expert"),
+      tuned: scoreOf("tuned-giant"),
+    };
+    tasks[task] = Object.fromEntries(
+      measured.map(([name, figures]) => [name, { ...figures, ...compared(figures.score, anchors) }]),
+    );
+  }
+  return {
+    hardware,
+    date: date.toISOString(),
+    command,
+    methods: Object.fromEntries(methods.map(({ name, description }) => [name, description])),
+    tasks,
+    figures: targets.map((target) => targetFigure(target, tasks)),
+  };
+}

@@ -1,0 +1,196 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { z } from "zod";
+import { dottedPath, explainIssues } from "../config/explain-issues.js";
+import { boundsSchema, modelSchema, type ModelSource } from "../config/fusion-config.js";
+import { parseJsonText } from "../config/json-text.js";
+import type { LoadedFusionConfig } from "../config/load.js";
+import { formatNames } from "./tasks/formats.js";
+import { type TaskSource, taskName } from "./tasks/load-task.js";
+import { invalid } from "./tasks/read-rows.js";
+import { scorerNames } from "./tasks/task.js";
+
+const id = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,39}$/,
+    "use 1 to 40 of a-z, 0-9, '.', '_', '-', starting with a letter or digit",
+  );
+
+const models = z.record(id, modelSchema).default({});
+
+export const figureNames = ["score", "ratio", "pgr", "burnsPgr", "harm", "forward", "flipped"] as const;
+export type FigureName = (typeof figureNames)[number];
+
+const targetSchema = z
+  .strictObject({
+    id: z.string().min(1).describe("Name of the figure in the report."),
+    task: id,
+    method: z.string().min(1),
+    figure: z.enum(figureNames).default("score"),
+    atLeast: z.number().optional(),
+    atMost: z.number().optional(),
+  })
+  .refine(
+    ({ atLeast, atMost }) => atLeast !== undefined || atMost !== undefined,
+    "give atLeast, atMost or both",
+  );
+
+export type Target = z.output<typeof targetSchema>;
+
+const taskSchema = z.strictObject({
+  name: id.optional().describe("Default: the file's name."),
+  file: z.string().min(1).describe("Task file, relative to this one."),
+  format: z.enum(formatNames).nullable().default(null).describe("A public form; null: the plain one."),
+  scorer: z.enum(scorerNames).optional(),
+  stop: z.array(z.string().min(1)).max(4).optional(),
+  maxTokens: z.int().min(1).optional(),
+  expert: id.optional().describe("Id of the expert tuned for this task: the right one."),
+  examples: z.string().min(1).optional().describe("A file of the same form; its first 5 items are examples."),
+});
+
+/** One file that names every model by its role, and the tasks: what an evaluation of a whole family needs. */
+export const suiteSchema = z
+  .strictObject({
+    base: modelSchema.describe("The giant, never tuned."),
+    reference: modelSchema.nullable().default(null).describe("The dwarf, untuned."),
+    experts: models.describe("Expert id to the dwarf tuned for something."),
+    merged: models.describe("Name to a dwarf merged from the experts (task arithmetic)."),
+    tunedGiants: models.describe("Task name to the giant tuned for it: the ceiling."),
+    alone: models.describe("Name to any other model, to be asked by itself."),
+    context: z
+      .strictObject({ tokens: z.int().min(16).default(4096), sequences: z.int().min(1).max(256).default(8) })
+      .prefault({}),
+    tasks: z.array(taskSchema).min(1),
+    targets: z.array(targetSchema).default([]).describe("Figures that should hold."),
+  })
+  .check(({ value, issues }) => {
+    const problem = (path: (string | number)[], message: string): void => {
+      issues.push({ code: "custom", input: value, path, message });
+    };
+    const experts = Object.keys(value.experts);
+    if (value.reference === null && experts.length + Object.keys(value.merged).length > 0)
+      problem(["reference"], "experts and merged dwarfs need the reference, the untuned dwarf");
+    value.tasks.forEach(({ expert }, index) => {
+      if (expert !== undefined && !experts.includes(expert))
+        problem(["tasks", index, "expert"], `no such expert; known: ${experts.join(", ") || "none"}`);
+    });
+    const tasks = value.tasks.map(taskName);
+    for (const [index, name] of tasks.entries())
+      if (tasks.indexOf(name) < index) problem(["tasks", index], `two tasks are called "${name}"`);
+    for (const name of Object.keys(value.tunedGiants))
+      if (!tasks.includes(name)) problem(["tunedGiants", name], `no such task; known: ${tasks.join(", ")}`);
+  });
+
+/** The models that methods are made of; paths are absolute. */
+export interface Roles {
+  base: ModelSource;
+  reference: ModelSource | null;
+  experts: { id: string; model: ModelSource; bounds: readonly [number, number] }[];
+  merged: Record<string, ModelSource>;
+  tunedGiants: Record<string, ModelSource>;
+  alone: Record<string, ModelSource>;
+  context: { tokens: number; sequences: number };
+}
+
+export interface Suite {
+  roles: Roles;
+  tasks: TaskSource[];
+  targets: Target[];
+}
+
+function absolute(source: ModelSource, file: string): ModelSource {
+  if (/^(hf|huggingface|https?):/i.test(source.model)) return source;
+  return { ...source, model: path.resolve(path.dirname(file), source.model) };
+}
+
+/** @throws ShouldersError `evaluation_invalid`, a line per problem: `file:line:column dotted.path: what to do`. */
+export function parseSuite(text: string, file: string): Suite {
+  const json = parseJsonText(text);
+  if (!json.ok)
+    throw invalid(`${file}:${json.position.line}:${json.position.column}: not JSON: ${json.message}`);
+  const parsed = suiteSchema.safeParse(json.value);
+  if (!parsed.success) {
+    const lines = explainIssues(suiteSchema, json.value, parsed.error.issues).map((problem) => {
+      const { line, column } = json.positionOf(problem.path);
+      return `${file}:${line}:${column} ${dottedPath(problem.path)}: ${problem.message}`;
+    });
+    throw invalid(lines.join("\n"));
+  }
+  const { experts, merged, tunedGiants, alone, context, tasks, targets, base, reference } = parsed.data;
+  const all = (named: Record<string, ModelSource>) =>
+    Object.fromEntries(Object.entries(named).map(([name, source]) => [name, absolute(source, file)]));
+  const beside = (given: string) => path.join(path.dirname(file), given);
+  return {
+    roles: {
+      base: absolute(base, file),
+      reference: reference && absolute(reference, file),
+      experts: Object.entries(all(experts)).map(([expertId, model]) => ({
+        id: expertId,
+        model,
+        bounds: boundsSchema.parse([0, 2]),
+      })),
+      merged: all(merged),
+      tunedGiants: all(tunedGiants),
+      alone: all(alone),
+      context,
+    },
+    tasks: tasks.map((task) => ({
+      ...task,
+      file: beside(task.file),
+      examples: task.examples === undefined ? undefined : beside(task.examples),
+    })),
+    targets,
+  };
+}
+
+export function loadSuite(file: string): Suite {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw invalid(
+      `${file}: cannot be read (${error instanceof Error ? error.message : String(error)})`,
+      error,
+    );
+  }
+  return parseSuite(text, file);
+}
+
+/**
+ * The models of several fusion configs as roles: their common base and reference, and all their experts.
+ * @throws ShouldersError `evaluation_invalid` when they do not share base and reference.
+ */
+export function rolesOfConfigs(configs: readonly LoadedFusionConfig[]): Roles {
+  const parts = configs.map(({ file, config }) => ({
+    id: config.id,
+    base: absolute(config.base, file),
+    reference: config.reference && absolute(config.reference, file),
+    experts: config.experts.map(({ id: expertId, model, bounds }) => ({
+      id: expertId,
+      model: absolute(model, file),
+      bounds,
+    })),
+    context: config.context,
+  }));
+  const [first] = parts;
+  if (first === undefined) throw invalid("name at least one fusion config with --fusion");
+  const reference = parts.find((part) => part.reference !== null)?.reference ?? null;
+  const experts = new Map<string, Roles["experts"][number]>();
+  for (const part of parts) {
+    const sharesReference = part.reference === null || part.reference.model === reference?.model;
+    if (part.base.model !== first.base.model || !sharesReference)
+      throw invalid(
+        `fusion configs "${first.id}" and "${part.id}" do not share base and reference, so no methods can be made ` +
+          "of them together; name them one at a time, or leave --methods out",
+      );
+    for (const expert of part.experts) {
+      const known = experts.get(expert.id);
+      if (known !== undefined && known.model.model !== expert.model.model)
+        throw invalid(`expert "${expert.id}" is another model in fusion config "${part.id}"`);
+      experts.set(expert.id, expert);
+    }
+  }
+  const none = { merged: {}, tunedGiants: {}, alone: {} };
+  return { base: first.base, reference, experts: [...experts.values()], ...none, context: first.context };
+}

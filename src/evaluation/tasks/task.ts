@@ -1,0 +1,91 @@
+import { z } from "zod";
+import type { ChatMessage } from "../../engine/protocol.js";
+
+export const scorerNames = ["exact", "number", "rouge2", "choice"] as const;
+export type ScorerName = (typeof scorerNames)[number];
+
+/** One question and what counts as its answer. */
+export interface Item {
+  prompt: { type: "chat"; messages: ChatMessage[] } | { type: "text"; text: string };
+  /** Any of them is right. With `choices`, the first is the text of the right choice. */
+  answers: string[];
+  /** Empty: an open question. */
+  choices: string[];
+  scorer: ScorerName;
+  /** Strings that end the answer and are not part of it. */
+  stop: string[];
+  maxTokens: number;
+  /** The answer as an example in a prompt shows it, worked steps included. */
+  target: string;
+}
+
+export interface Example {
+  user: string;
+  assistant: string;
+}
+
+export interface Task {
+  name: string;
+  items: Item[];
+  /** Id of the expert that was tuned for it; null: none was, or it is not known. */
+  expert: string | null;
+  /** Shown to the base in the methods with examples; empty: there are none. */
+  examples: Example[];
+}
+
+export const defaultMaxTokens = 128;
+
+const text = z.string().min(1);
+
+/** A line of a task file in the plain form. */
+export const itemLineSchema = z
+  .strictObject({
+    prompt: text.optional().describe("Given to every model as it stands, after its BOS token."),
+    messages: z
+      .array(z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }))
+      .min(1)
+      .optional()
+      .describe("A conversation, rendered by each model's own chat template."),
+    answers: z.array(text).min(1).optional().describe("Right answers; any of them counts."),
+    answer: text.optional().describe("Short for answers with one entry."),
+    choices: z.array(text).min(2).max(26).default([]).describe("The options of a multiple-choice question."),
+    scorer: z.enum(scorerNames).optional().describe("Default: choice with choices, else exact."),
+    stop: z.array(text).max(4).optional().describe("Strings that end the answer."),
+    maxTokens: z.int().min(1).optional().describe(`Longest answer, tokens; default ${defaultMaxTokens}.`),
+    target: text.optional().describe("The answer as an example shows it; default: the first answer."),
+    expert: text.optional().describe("Id of the expert tuned for this task, the same in every line."),
+  })
+  .check(({ value, issues }) => {
+    const problem = (path: string, message: string): void => {
+      issues.push({ code: "custom", input: value, path: [path], message });
+    };
+    if ((value.prompt === undefined) === (value.messages === undefined))
+      problem("prompt", "give either prompt or messages");
+    if ((value.answer === undefined) === (value.answers === undefined))
+      problem("answers", "give either answers or answer");
+  });
+
+export type ItemLine = z.output<typeof itemLineSchema>;
+
+/** What a line leaves open, from the suite. */
+export interface ItemDefaults {
+  scorer?: ScorerName | undefined;
+  stop?: string[] | undefined;
+  maxTokens?: number | undefined;
+}
+
+export function itemOfLine(line: ItemLine, defaults: ItemDefaults): Item {
+  const answers = line.answers ?? [line.answer ?? ""];
+  return {
+    prompt:
+      line.messages === undefined
+        ? { type: "text", text: line.prompt ?? "" }
+        : { type: "chat", messages: line.messages },
+    answers,
+    choices: line.choices,
+    scorer: line.scorer ?? defaults.scorer ?? (line.choices.length > 0 ? "choice" : "exact"),
+    stop: line.stop ?? defaults.stop ?? [],
+    maxTokens: line.maxTokens ?? defaults.maxTokens ?? defaultMaxTokens,
+    target: line.target ?? answers[0] ?? "",
+  };
+}
