@@ -6,7 +6,7 @@ import { LlamaBatch } from "./batch.js";
 import { callAsync } from "./bindings.js";
 import { availableMemory, gibibytes } from "./memory.js";
 import type { NativeLog } from "./native-log.js";
-import { captureLog, logLinesArrived } from "./native-log.js";
+import { logLinesArrived } from "./native-log.js";
 import type { ContextOptions, ModelContext } from "./types.js";
 
 /** What a context needs of its model. */
@@ -72,7 +72,7 @@ export class LlamaContext implements ModelContext {
       numSequences,
       vocabularySize: owner.vocabularySize,
     });
-    const { result, lines } = captureLog(native, () =>
+    const { result, lines } = owner.log.capture(native, () =>
       native.llama_init_from_model(owner.model, {
         ...native.llama_context_default_params(),
         n_ctx: numCells,
@@ -87,12 +87,12 @@ export class LlamaContext implements ModelContext {
     );
     if (result === null) {
       this.batch.free();
-      throw tooLarge(lines.slice(-3).join("; "));
+      throw tooLarge(lines.slice(-3).join("; ") || "libllama gave no reason");
     }
     this.#pointer = result;
     this.#memory = native.llama_get_memory(result) as Pointer;
     this.numCells = native.llama_n_ctx(result);
-    this.memoryBytes = bufferBytes(lines);
+    this.memoryBytes = bufferBytes(lines) || needed;
     this.#maxRows = maxRows;
     this.#numSequences = numSequences;
   }
@@ -102,7 +102,7 @@ export class LlamaContext implements ModelContext {
     invariant(this.batch.numTokens > 0, "decode of an empty batch");
     this.#rowsAddress = null;
     this.#numRows = 0;
-    this.#decoding = this.#decodeBatch(pointer, this.batch.numRows);
+    this.#decoding = this.#owner.log.whileBusy(() => this.#decodeBatch(pointer, this.batch.numRows));
     try {
       await this.#decoding;
     } finally {

@@ -160,13 +160,14 @@ function readArray(reader: GgufReader, key: string): number {
   return length;
 }
 
-/** libllama ends the process when two tokens have the same text. */
+/** libllama reads a token up to a NUL, names empty ones, and ends the process when two have the same text. */
 function readTokens(reader: GgufReader, length: number): void {
   const textToToken = new Map<string, number>();
   for (let token = 0; token < length; token++) {
     const bytes = reader.count(1, `the length of token ${token}`);
     if (bytes > longestKey) throw new GgufProblem(`is corrupt: token ${token} has ${bytes} bytes`);
-    const text = bytes === 0 ? `[EMPTY_${token}]` : reader.text(bytes, `token ${token}`, "latin1");
+    const [untilNul = ""] = reader.text(bytes, `token ${token}`, "latin1").split("\0", 1);
+    const text = untilNul === "" ? `[EMPTY_${token}]` : untilNul;
     const other = textToToken.get(text);
     if (other !== undefined) throw new GgufProblem(`is corrupt: tokens ${other} and ${token} are the same`);
     textToToken.set(text, token);

@@ -183,7 +183,9 @@ class Library implements NativeLibrary {
   async loadModel(path: string, options: LoadModelOptions): Promise<LoadedModel> {
     invariant(!this.#isDisposed, "loadModel after the library was closed");
     const load = this.#lastLoad.then(() =>
-      loadModel(this.#handle, path, options, (model) => this.#models.delete(model)),
+      this.#handle.log.whileBusy(() =>
+        loadModel(this.#handle, path, options, (model) => this.#models.delete(model)),
+      ),
     );
     this.#lastLoad = load.catch(() => undefined);
     const model = await load;

@@ -1,6 +1,6 @@
 import koffi from "koffi";
 
-import type { NativeFunctions, Pointer } from "./abi.js";
+import type { NativeFunctions } from "./abi.js";
 import { logCallbackType } from "./bindings.js";
 
 const numLinesKept = 32;
@@ -9,14 +9,23 @@ const numLinesKept = 32;
 export class NativeLog {
   readonly #lines: string[] = [];
   #numLines = 0;
+  #numBusy = 0;
+
+  /** Marks a native call that runs on another thread. */
+  async whileBusy<Result>(call: () => Promise<Result>): Promise<Result> {
+    this.#numBusy++;
+    try {
+      return await call();
+    } finally {
+      this.#numBusy--;
+    }
+  }
 
   /** For node-llama-cpp's `logger` option. Lines come from any thread, a turn of the event loop late. */
   add(message: string): void {
-    for (const line of message.split("\n")) {
-      if (line.trim() === "") continue;
-      this.#lines.push(line.trim());
-      this.#numLines++;
-    }
+    const lines = linesOf(message);
+    this.#lines.push(...lines);
+    this.#numLines += lines.length;
     this.#lines.splice(0, this.#lines.length - numLinesKept);
   }
 
@@ -31,6 +40,29 @@ export class NativeLog {
     const lines = numNew > 0 ? this.#lines.slice(-numNew) : [];
     return lines.length === 0 ? "libllama gave no reason" : lines.join("; ");
   }
+
+  /**
+   * Runs a synchronous native call and returns every line that libllama logs meanwhile, info included: some figures
+   * (buffer sizes) exist only there. The logger of node-llama-cpp is put back before this returns. While another
+   * thread is inside libllama its lines would come here too, so then nothing is captured.
+   */
+  capture<Result>(native: NativeFunctions, run: () => Result): { result: Result; lines: string[] } {
+    if (this.#numBusy > 0) return { result: run(), lines: [] };
+    const parts: string[] = [];
+    const [callbackOut, dataOut] = [new BigUint64Array(1), new BigUint64Array(1)];
+    native.llama_log_get(callbackOut, dataOut);
+    const callback = koffi.register((_level: number, text: string | null) => {
+      if (text !== null) parts.push(text);
+    }, logCallbackType);
+    try {
+      native.llama_log_set(callback, null);
+      const result = run();
+      return { result, lines: linesOf(parts.join("")) };
+    } finally {
+      native.llama_log_set(callbackOut[0] || null, dataOut[0] || null);
+      koffi.unregister(callback);
+    }
+  }
 }
 
 /** Lets log lines that other threads have sent arrive. */
@@ -38,32 +70,9 @@ export function logLinesArrived(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/**
- * Runs a synchronous native call and returns every line that libllama logs meanwhile, info included: some figures
- * (buffer sizes) exist only there. The logger of node-llama-cpp is put back before this returns.
- */
-export function captureLog<Result>(
-  native: NativeFunctions,
-  run: () => Result,
-): { result: Result; lines: string[] } {
-  const parts: string[] = [];
-  const previous = new BigUint64Array(2);
-  native.llama_log_get(previous.subarray(0, 1), previous.subarray(1));
-  const callback = koffi.register((_level: number, text: string | null) => {
-    if (text !== null) parts.push(text);
-  }, logCallbackType);
-  const asPointer = (address: bigint | undefined): Pointer | null => (address ? address : null);
-  try {
-    native.llama_log_set(callback, null);
-    const result = run();
-    const lines = parts
-      .join("")
-      .split("\n")
-      .map((line) => line.trim())
-      .filter((line) => line !== "");
-    return { result, lines };
-  } finally {
-    native.llama_log_set(asPointer(previous[0]), asPointer(previous[1]));
-    koffi.unregister(callback);
-  }
+function linesOf(text: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
 }

@@ -132,6 +132,12 @@ describe("a file that is no model is refused with its path and the reason", () =
         writeWith({ "tokenizer.ggml.tokens": { type: "strings", value: [...value.slice(1), "<eos>"] } }),
       ),
     ).toMatch(/tokens 0 and 319 are the same/);
+    // libllama reads up to the NUL.
+    expect(
+      reasonFor(
+        writeWith({ "tokenizer.ggml.tokens": { type: "strings", value: [...value.slice(1), "<eos>\0x"] } }),
+      ),
+    ).toMatch(/tokens 0 and 319 are the same/);
     expect(reasonFor(writeWith({ "tokenizer.ggml.tokens": null }))).toMatch(/has no vocabulary/);
     expect(reasonFor(writeWith({ "tokenizer.ggml.tokens": { type: "string", value: "x" } }))).toMatch(
       /is not an array/,
