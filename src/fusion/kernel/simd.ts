@@ -15,7 +15,7 @@ import { Arena, instantiate } from "./wasm.js";
 
 /** Logits are padded to whole blocks of this many. */
 const blockLength = 16;
-/** Shifts are exact differences of float32 as long as the rows are about as high as each other. */
+/** Differences e − r lose no digits as long as the rows are about as high as each other; else both are moved. */
 const maxOffset = 16;
 
 /**
@@ -71,7 +71,8 @@ export class SimdKernel implements FusionKernel {
       const padding = row === this.#base ? -Infinity : row.best + deepestLogit;
       this.#view(row.at, padded(this.#length)).fill(padding, this.#length);
     }
-    for (const row of experts) this.#level(row);
+    const isApart = experts.some((row) => Math.abs(row.best - this.#reference.best) > maxOffset);
+    if (isApart) for (const row of [this.#reference, ...experts]) this.#level(row);
 
     if (!plausibility || experts.length === 0) this.#weigh(this.#base, this.#baseWeights);
     if (!plausibility && experts.length > 0) this.#weigh(this.#reference, this.#referenceWeights);
@@ -139,13 +140,11 @@ export class SimdKernel implements FusionKernel {
     }
   }
 
-  /** Moves an expert's row by a constant where it is far from the reference's, for the sake of exact differences. */
+  /** Moves a row by a constant so that its best logit is 0: exact, but for the rounding of differences. */
   #level(row: Row): void {
-    const offset = Math.fround(row.best - this.#reference.best);
-    if (Math.abs(offset) <= maxOffset) return;
     const logits = this.#view(row.at, padded(this.#length));
-    for (let token = 0; token < logits.length; token++) logits[token] = (logits[token] as number) - offset;
-    row.best = Math.fround(row.best - offset);
+    for (let token = 0; token < logits.length; token++) logits[token] = (logits[token] as number) - row.best;
+    row.best = 0;
   }
 
   #weigh(row: Row, weights: { at: number; sum: number }): void {
