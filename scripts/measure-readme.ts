@@ -7,6 +7,7 @@ import pino from "pino";
 import { parseFusionConfig } from "../src/config/load.js";
 import type { StrategyConfig } from "../src/config/fusion-config.js";
 import { startEngine } from "../src/engine/client.js";
+import { plainRequest } from "../src/engine/protocol.js";
 import type { Engine, ResolvedFusionConfig } from "../src/engine/protocol.js";
 import { readmePath, replaceSection, root } from "./generated-docs.js";
 
@@ -115,20 +116,14 @@ async function answer(
   let text = "";
   const events = engine.generate(
     {
+      ...plainRequest,
       requestId: randomUUID(),
-      owner: "",
       configId,
       prompt: { type: "text", text: prompt },
       maxTokens,
       stop: ["\n"],
       sampling: config.sampling,
-      seed: 0,
-      logitBias: [],
-      topLogprobs: null,
-      logprobs: "fused",
       strategy,
-      bounds: null,
-      trace: "off",
     },
     new AbortController().signal,
   );

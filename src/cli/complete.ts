@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
+import { plainRequest } from "../engine/protocol.js";
 import type { Engine, GenerationRequest } from "../engine/protocol.js";
 import { ShouldersError, invariant } from "../errors.js";
 import type { TokenRecord } from "../trace/record.js";
@@ -44,19 +45,12 @@ export async function complete(question: string, flags: CompleteFlags, stop: Sto
   const engine = await openEngine({ configs, settings, log, signal: stop.signal });
   try {
     const request: GenerationRequest = {
+      ...plainRequest,
       requestId: randomUUID(),
-      owner: "command-line",
       configId: config.id,
       prompt: { type: "chat", messages: [{ role: "user", content: question }] },
       maxTokens: maxTokens === undefined ? null : parseCount("--max-tokens", maxTokens),
-      stop: [],
       sampling: config.sampling,
-      seed: null,
-      logitBias: [],
-      topLogprobs: null,
-      logprobs: "fused",
-      strategy: null,
-      bounds: null,
       trace: trace ? "weights" : "off",
     };
     const records = await printAnswer(engine, request, stop.signal);

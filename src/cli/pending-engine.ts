@@ -1,9 +1,11 @@
 import type {
   Engine,
   EngineDescription,
+  EngineQuery,
   EngineStats,
   GenerationEvent,
   GenerationRequest,
+  QueryResults,
   StepSample,
 } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
@@ -32,9 +34,17 @@ export class PendingEngine implements Engine {
   }
 
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
-    if (this.#engine === null)
-      throw new ShouldersError("engine_not_ready", "The models are not loaded yet: try again in a moment.");
+    if (this.#engine === null) throw notReady();
     return this.#engine.generate(request, signal);
+  }
+
+  get numRestarts(): number {
+    return this.#engine?.numRestarts ?? 0;
+  }
+
+  async query<Q extends EngineQuery>(query: Q): Promise<QueryResults[Q["type"]]> {
+    if (this.#engine === null) throw notReady();
+    return this.#engine.query(query);
   }
 
   onStep(listener: (sample: StepSample) => void): void {
@@ -45,4 +55,8 @@ export class PendingEngine implements Engine {
   async close(): Promise<void> {
     await this.#engine?.close();
   }
+}
+
+function notReady(): ShouldersError {
+  return new ShouldersError("engine_not_ready", "The models are not loaded yet: try again in a moment.");
 }

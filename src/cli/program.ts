@@ -103,7 +103,11 @@ function addEval(program: Command, finish: Finish): void {
     .option("--limit <n>", "only the first n items of each task")
     .option("--concurrency <n>", "items asked at a time", "8")
     .option("--seed <n>", "orders choices and draws the resamples of intervals", "1")
-    .option("--out <directory>", "where answers and report go; answers found there are used again", "eval-out")
+    .option(
+      "--out <directory>",
+      "where answers and report go; answers found there are used again",
+      "eval-out",
+    )
     .option("--url <url>", "ask an OpenAI-compatible server instead (key: OPENAI_API_KEY)");
   addSettings(command, engineSettings);
   command.action((flags: EvalFlags) =>

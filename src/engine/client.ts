@@ -6,11 +6,14 @@ import { Mailbox } from "./mailbox.js";
 import type {
   Engine,
   EngineDescription,
+  EngineQuery,
   EngineSettings,
   EngineStats,
   FromEngine,
   GenerationEvent,
   GenerationRequest,
+  QueryOutcome,
+  QueryResults,
   ResolvedFusionConfig,
   StepSample,
   ToEngine,
@@ -60,6 +63,9 @@ export async function startEngine(options: StartEngineOptions): Promise<Engine> 
 class EngineClient implements Engine {
   readonly #options: StartEngineOptions;
   readonly #mailboxes = new Map<string, Mailbox<GenerationEvent>>();
+  readonly #queries = new Map<number, (outcome: QueryOutcome) => void>();
+  #numQueries = 0;
+  #numRestarts = 0;
   readonly #stepListeners: ((sample: StepSample) => void)[] = [];
   #child: ChildProcess | null = null;
   #description: EngineDescription | null = null;
@@ -81,6 +87,21 @@ class EngineClient implements Engine {
 
   get stats(): EngineStats {
     return this.#stats;
+  }
+
+  get numRestarts(): number {
+    return this.#numRestarts;
+  }
+
+  async query<Q extends EngineQuery>(query: Q): Promise<QueryResults[Q["type"]]> {
+    this.#checkReady();
+    const queryId = ++this.#numQueries;
+    const outcome = await new Promise<QueryOutcome>((resolve) => {
+      this.#queries.set(queryId, resolve);
+      this.#send({ type: "query", queryId, query });
+    });
+    if (outcome.error) throw ShouldersError.fromData(outcome.error);
+    return outcome.result as QueryResults[Q["type"]];
   }
 
   onStep(listener: (sample: StepSample) => void): void {
@@ -127,8 +148,7 @@ class EngineClient implements Engine {
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent, void> {
-    if (this.#description === null)
-      throw new ShouldersError("engine_not_ready", "The models are not loaded yet: try again in a moment.");
+    this.#checkReady();
     if (signal.aborted) return;
     const { requestId } = request;
     const onFull = (isPaused: boolean) => this.#send({ type: "pause", requestId, isPaused });
@@ -148,6 +168,11 @@ class EngineClient implements Engine {
       // Still there unless `done` or a failure came: the reader has left early.
       if (this.#mailboxes.delete(requestId)) this.#send({ type: "cancel", requestId });
     }
+  }
+
+  #checkReady(): void {
+    if (this.#description === null)
+      throw new ShouldersError("engine_not_ready", "The models are not loaded yet: try again in a moment.");
   }
 
   async close(): Promise<void> {
@@ -180,6 +205,10 @@ class EngineClient implements Engine {
         this.#mailboxes.get(message.requestId)?.fail(ShouldersError.fromData(message.error));
         this.#mailboxes.delete(message.requestId);
         break;
+      case "answer":
+        this.#queries.get(message.queryId)?.(message.outcome);
+        this.#queries.delete(message.queryId);
+        break;
       case "pong":
         // A child that answers gets on, unless one step has been running all the time.
         this.#lastSignMs = performance.now() - (message.stepAgeMs ?? 0);
@@ -207,6 +236,9 @@ class EngineClient implements Engine {
     this.#stats = noStats;
     for (const mailbox of this.#mailboxes.values()) mailbox.fail(diedError(code, signal));
     this.#mailboxes.clear();
+    for (const settle of this.#queries.values())
+      settle({ result: null, error: diedError(code, signal).toData() });
+    this.#queries.clear();
     if (this.#isClosed || !wasReady) return;
     this.#options.log.error({ code, signal }, "the engine process ended unexpectedly");
     this.#scheduleRestart();
@@ -218,6 +250,7 @@ class EngineClient implements Engine {
     const excess = this.#deathTimes.length - freeRestarts;
     const delayMs = excess > 0 ? Math.min(maxBackoffMs, 1000 * 2 ** excess) : 0;
     this.#restartTimer = setTimeout(() => {
+      this.#numRestarts++;
       this.#options.log.warn("starting a new engine process");
       this.start().catch((error: unknown) => {
         this.#options.log.error({ err: error }, "the engine could not be restarted");

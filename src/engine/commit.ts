@@ -17,7 +17,8 @@ export function commit(
   const token = generated.record.token.id;
   sequence.append(token);
   sequence.sampler.accept(token);
-  if (vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token)))
+  const isForced = sequence.forced !== null;
+  if (!isForced && vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token)))
     return [...delta(sequence.text.finish()), done(sequence, "stop", [generated])];
   const released = sequence.text.push(generated, generated.bytes);
   if (sequence.text.stopFound !== null) return [...delta(released), done(sequence, "stop", [])];
@@ -47,5 +48,6 @@ export function done(
       completionTokens: sequence.numGenerated,
       cachedTokens: sequence.cachedTokens,
     },
+    queueMs: sequence.queueMs,
   };
 }

@@ -233,9 +233,12 @@ export class FusionEngine {
       const count = runningOf.get(sequence.config) ?? 0;
       // A config at its own limit lets others pass; a sequence that waits for cells does not, or it might wait for ever.
       if (count >= sequence.config.resolved.config.context.sequences) continue;
+      // What another is reading right now will soon be there to share.
+      if (this.#memory.shouldAwaitPrefix(sequence, this.#running)) continue;
       if (!this.#memory.admit(sequence, this.#running)) break;
       runningOf.set(sequence.config, count + 1);
       this.#queue.start(sequence);
+      sequence.queueMs = performance.now() - sequence.arrivalMs;
       this.#running.push(sequence);
     }
   }

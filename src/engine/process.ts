@@ -5,7 +5,8 @@ import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
 import { calibrate } from "./calibrate.js";
 import { FusionEngine } from "./engine.js";
-import { describeConfig, loadModels } from "./loaded-models.js";
+import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
+import { answerQuery } from "./queries.js";
 import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
@@ -20,6 +21,7 @@ class EngineProcess {
   readonly #open: OpenLibrary;
   readonly #log = createLogger("info");
   #engine: FusionEngine | null = null;
+  #models: LoadedModels | null = null;
   #release: () => Promise<void> = () => Promise.resolve();
 
   constructor(open: OpenLibrary) {
@@ -43,6 +45,14 @@ class EngineProcess {
       case "pause":
         this.#engine?.pause(message.requestId, message.isPaused);
         break;
+      case "query":
+        if (this.#models)
+          emit({
+            type: "answer",
+            queryId: message.queryId,
+            outcome: answerQuery(message.query, this.#models),
+          });
+        break;
       case "ping":
         emit({ type: "pong", stepAgeMs: this.#engine?.stepAgeMs ?? null });
         break;
@@ -63,6 +73,7 @@ class EngineProcess {
         await models[Symbol.asyncDispose]();
         await library[Symbol.asyncDispose]();
       };
+      this.#models = models;
       const decoding = await calibrate(models.slots, availableParallelism(), settings.threads);
       const vocabularySize = Math.max(...models.slots.map(({ model }) => model.vocabulary.size));
       const numExperts = Math.max(...configs.map(({ config }) => config.experts.length));

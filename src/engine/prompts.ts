@@ -1,17 +1,18 @@
 import { ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token } from "../llama/types.js";
 import type { LoadedConfig } from "./loaded-models.js";
-import type { GenerationRequest, Prompt } from "./protocol.js";
+import type { GenerationRequest, GivenText, Prompt } from "./protocol.js";
 
 /** A request's prompt for each model of its config (by model index), and the strings that end its answer. */
 export interface ModelPrompts {
   tokensOf: Map<number, Token[]>;
   stopStrings: string[];
+  /** Tokens to take instead of drawing; null: draw. */
+  forced: Token[] | null;
 }
 
 /**
- * Renders and tokenizes the prompt for each model that takes part. A chat is rendered by each model's own
- * template; the base alone also gets the config's few-shot examples, after the system message.
+ * Renders and tokenizes the prompt for each model that takes part, with the beginning of the answer after it.
  *
  * @throws ShouldersError `context_length_exceeded` with both numbers, `invalid_request` for an empty prompt or
  * an id outside the common vocabulary.
@@ -22,52 +23,78 @@ export function buildPrompts(
   modelIndices: readonly number[],
   models: readonly LoadedModel[],
 ): ModelPrompts {
-  const { fewShot, context } = config.resolved.config;
+  const base = models[config.base] as LoadedModel;
+  const prefix = given(request.answerPrefix, base, config);
+  const forced = request.forced === null ? null : given(request.forced, base, config);
   const tokensOf = new Map<number, Token[]>();
   const stopStrings = new Set(request.stop);
+  const param = request.prompt.type === "chat" ? "messages" : "prompt";
   for (const index of modelIndices) {
-    const model = models[index] as LoadedModel;
-    const examples = index === config.base ? fewShot : [];
-    const rendered = render(request.prompt, model, examples, config.vocabularySize);
+    const rendered = renderPrompt(request.prompt, index, config, models);
     if (index === config.base) for (const stop of rendered.stopStrings) stopStrings.add(stop);
-    const param = request.prompt.type === "chat" ? "messages" : "prompt";
-    if (rendered.tokens.length === 0)
+    const tokens = [...rendered.tokens, ...prefix];
+    if (tokens.length === 0)
       throw new ShouldersError("invalid_request", "The prompt has no tokens: send at least one.", { param });
-    // One place must be left for an answer.
-    if (rendered.tokens.length > context.tokens - 1)
-      throw new ShouldersError(
-        "context_length_exceeded",
-        `This model's context holds ${context.tokens} tokens, one of them for the answer, and the prompt has ` +
-          `${rendered.tokens.length}. Shorten the prompt, or raise context.tokens in the fusion config.`,
-        { param },
-      );
-    tokensOf.set(index, rendered.tokens);
+    checkLength(tokens.length, forced?.length ?? 1, config.resolved.config.context.tokens, param);
+    tokensOf.set(index, tokens);
   }
-  return { tokensOf, stopStrings: [...stopStrings] };
+  return { tokensOf, stopStrings: forced === null ? [...stopStrings] : [], forced };
 }
 
-function render(
+function checkLength(numPrompt: number, numAnswer: number, contextTokens: number, param: string): void {
+  if (numPrompt + numAnswer <= contextTokens) return;
+  const places = numAnswer === 1 ? "one of them for the answer" : `${numAnswer} of them for the completion`;
+  throw new ShouldersError(
+    "context_length_exceeded",
+    `This model's context holds ${contextTokens} tokens, ${places}, and the prompt has ${numPrompt}. ` +
+      `Shorten the prompt, or raise context.tokens in the fusion config.`,
+    { param },
+  );
+}
+
+/**
+ * The prompt as one model gets it. A chat is rendered by the model's own template, or by that of another model
+ * of the config where its file has none (an untuned base often has none, and its experts do); the base alone
+ * also gets the config's few-shot examples, after the system message.
+ */
+export function renderPrompt(
   prompt: Prompt,
-  model: LoadedModel,
-  examples: readonly { user: string; assistant: string }[],
-  vocabularySize: number,
+  index: number,
+  config: LoadedConfig,
+  models: readonly LoadedModel[],
 ): { tokens: Token[]; stopStrings: string[] } {
+  const model = models[index] as LoadedModel;
   switch (prompt.type) {
-    case "chat":
-      return model.renderChat(withExamples(prompt.messages, examples));
+    case "chat": {
+      const examples = index === config.base ? config.resolved.config.fewShot : [];
+      const others = [...config.experts, config.reference ?? config.base, config.base];
+      const template = [index, ...others].find((other) => models[other]?.hasChatTemplate) ?? index;
+      return (models[template] as LoadedModel).renderChat(withExamples(prompt.messages, examples));
+    }
     case "text":
       return { tokens: withBos(model.tokenize(prompt.text, true), model), stopStrings: [] };
-    case "tokens": {
-      const wrong = prompt.tokens.find((token) => token >= vocabularySize);
-      if (wrong !== undefined)
-        throw new ShouldersError(
-          "invalid_request",
-          `Token id ${wrong} is outside the vocabulary: use ids from 0 to ${vocabularySize - 1}.`,
-          { param: "prompt" },
-        );
+    case "tokens":
+      checkIds(prompt.tokens, config.vocabularySize, "prompt");
       return { tokens: prompt.tokens, stopStrings: [] };
-    }
   }
+}
+
+/** @throws ShouldersError `invalid_request` when an id is outside the vocabulary. */
+export function checkIds(tokens: readonly number[], vocabularySize: number, param: string): void {
+  const wrong = tokens.find((token) => token >= vocabularySize);
+  if (wrong !== undefined)
+    throw new ShouldersError(
+      "invalid_request",
+      `Token id ${wrong} is outside the vocabulary: use ids from 0 to ${vocabularySize - 1}.`,
+      { param },
+    );
+}
+
+function given(text: GivenText | null, model: LoadedModel, config: LoadedConfig): Token[] {
+  if (text === null) return [];
+  if (text.type === "text") return model.tokenize(text.text, false);
+  checkIds(text.tokens, config.vocabularySize, "fusion");
+  return text.tokens;
 }
 
 function withExamples(
@@ -83,7 +110,8 @@ function withExamples(
   return [...messages.slice(0, at), ...turns, ...messages.slice(at)];
 }
 
-function withBos(tokens: Token[], model: LoadedModel): Token[] {
+/** The tokens with exactly one BOS before them where the vocabulary asks for it. */
+export function withBos(tokens: Token[], model: LoadedModel): Token[] {
   const { bos, addsBos } = model.vocabulary;
   return addsBos && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
 }

@@ -41,6 +41,9 @@ export type Prompt =
   | { type: "text"; text: string }
   | { type: "tokens"; tokens: number[] };
 
+/** Text or tokens that are given instead of drawn. */
+export type GivenText = { type: "text"; text: string } | { type: "tokens"; tokens: number[] };
+
 export interface GenerationRequest {
   /** Unique among live requests. */
   requestId: string;
@@ -48,6 +51,10 @@ export interface GenerationRequest {
   owner: string;
   configId: string;
   prompt: Prompt;
+  /** The beginning of the answer, in every model; it counts as prompt. */
+  answerPrefix: GivenText | null;
+  /** Teacher forcing: these tokens are taken instead of drawn ones, each with its record; then the request ends. */
+  forced: GivenText | null;
   /** null: until the end of sequence or a full context. */
   maxTokens: number | null;
   stop: string[];
@@ -66,6 +73,22 @@ export interface GenerationRequest {
   bounds: [number, number] | null;
   trace: TraceLevel;
 }
+
+/** What a request is when nothing special is asked of it. */
+export const plainRequest: Omit<GenerationRequest, "requestId" | "configId" | "prompt" | "sampling"> = {
+  owner: "",
+  answerPrefix: null,
+  forced: null,
+  maxTokens: null,
+  stop: [],
+  seed: null,
+  logitBias: [],
+  topLogprobs: null,
+  logprobs: "fused",
+  strategy: null,
+  bounds: null,
+  trace: "off",
+};
 
 export type FinishReason = "stop" | "length";
 
@@ -95,6 +118,8 @@ export type GenerationEvent =
       stopString: string | null;
       tokens: GeneratedToken[];
       usage: Usage;
+      /** How long the request waited for a sequence, ms. */
+      queueMs: number;
     };
 
 export interface RequestEvent {
@@ -180,6 +205,7 @@ export type ToEngine =
   | { type: "cancel"; requestId: string }
   /** The reader does not keep up, or does again: a paused sequence keeps its cells and takes no part in steps. */
   | { type: "pause"; requestId: string; isPaused: boolean }
+  | { type: "query"; queryId: number; query: EngineQuery }
   | { type: "ping" }
   | { type: "shutdown" };
 
@@ -190,8 +216,26 @@ export type FromEngine =
   /** What one step brought, for all requests; `step` is null for what happened between steps. */
   | { type: "events"; events: RequestEvent[]; step: StepSample | null; stats: EngineStats }
   | { type: "failed"; requestId: string; error: ErrorData }
+  | { type: "answer"; queryId: number; outcome: QueryOutcome }
   /** `stepAgeMs`: how long the step in flight has been running; null between steps. */
   | { type: "pong"; stepAgeMs: number | null };
+
+/** Questions that need a model's vocabulary or template and no decoding. */
+export type EngineQuery =
+  /** `addSpecial`: begin with BOS where the vocabulary asks for it. `parseSpecial`: control tokens written out become ids. */
+  | { type: "tokenize"; configId: string; text: string; addSpecial: boolean; parseSpecial: boolean }
+  | { type: "detokenize"; configId: string; tokens: number[] }
+  | { type: "renderPrompt"; configId: string; prompt: Prompt };
+
+export interface QueryResults {
+  tokenize: { tokens: { id: number; bytes: Uint8Array }[] };
+  detokenize: { bytes: Uint8Array };
+  /** Per role (`base`, `reference`, expert ids): the prompt as each model gets it. */
+  renderPrompt: { prompts: Record<string, { text: string; tokens: number[] }> };
+}
+
+export type QueryOutcome =
+  { result: QueryResults[keyof QueryResults]; error: null } | { result: null; error: ErrorData };
 
 /** The server's view of an engine. The real one lives in a child process; tests have a scripted one. */
 export interface Engine {
@@ -204,6 +248,10 @@ export interface Engine {
    * @throws ShouldersError what the engine refused or what ended it.
    */
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
+  /** @throws ShouldersError as the engine refuses; `engine_not_ready`, `engine_died`. */
+  query<Q extends EngineQuery>(query: Q): Promise<QueryResults[Q["type"]]>;
+  /** How often a new engine had to be started after one died. */
+  readonly numRestarts: number;
   onStep(listener: (sample: StepSample) => void): void;
   close(): Promise<void>;
 }

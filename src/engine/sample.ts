@@ -23,7 +23,11 @@ export function sample({ sequence, fusion, kernel, vocabulary, msOf, fuseMs }: S
   const startMs = performance.now();
   const fusedTop = kernel.top("fused", Math.max(1, numTop));
   const [fused] = fusedTop as [TokenLogprob];
-  const drawn = sequence.sampler.sample(fusion.row, fused.token, isProcessed ? numTop : 0);
+  const forced = sequence.forced?.[sequence.numGenerated];
+  const drawn =
+    forced === undefined
+      ? sequence.sampler.sample(fusion.row, fused.token, isProcessed ? numTop : 0)
+      : { token: forced, processedLogprob: -Infinity, candidates: [] };
   const sampleMs = performance.now() - startMs;
   const [base] = kernel.top("base", 1) as [TokenLogprob];
   const fusedLogprob = (fusion.row.logits[drawn.token] ?? -Infinity) - fusion.row.logNormalizer;
@@ -31,7 +35,7 @@ export function sample({ sequence, fusion, kernel, vocabulary, msOf, fuseMs }: S
     {
       sequence,
       token: drawn.token,
-      logprob: isProcessed ? drawn.processedLogprob : fusedLogprob,
+      logprob: isProcessed && forced === undefined ? drawn.processedLogprob : fusedLogprob,
       fusion,
       best: { base, fused },
       vocabulary,

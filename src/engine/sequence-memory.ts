@@ -1,5 +1,6 @@
 import type { ModelContext } from "../llama/types.js";
 import type { ModelSlot } from "./loaded-models.js";
+import { isDecoding } from "./scheduler.js";
 import { isCoveredBy, longestMatch, type PrefixHolder } from "./prefix.js";
 import type { Sequence } from "./sequence.js";
 import { type SequenceLease, SequencePool } from "./sequence-pool.js";
@@ -64,6 +65,26 @@ export class SequenceMemory {
     const index = this.#cached.indexOf(donor);
     if (index >= 0) this.#cached.push(...this.#cached.splice(index, 1));
     return true;
+  }
+
+  /**
+   * Whether a running sequence is about to read more of this one's beginning than could be shared now. The wait
+   * lasts only until that part is read, and several answers to one prompt then read it once.
+   */
+  shouldAwaitPrefix(sequence: Sequence, running: readonly Sequence[]): boolean {
+    if (this.#maxCached === 0) return false;
+    const reading = running
+      .filter((other) => !other.isPaused && !isDecoding(other))
+      .map((other) => ({
+        owner: other.owner,
+        heldOf: new Map(other.cursors.map((c) => [c.model, c.tokens])),
+      }));
+    const seeker = seekerOf(sequence);
+    const later = longestMatch(seeker, reading);
+    if (later === null) return false;
+    const now = longestMatch(seeker, this.#donors(running));
+    const { model } = sequence.base;
+    return (later.lengthOf.get(model) ?? 0) > (now?.lengthOf.get(model) ?? 0);
   }
 
   /** The sequence is over: what it holds stays for others to begin with, as far as there is room. */

@@ -49,8 +49,12 @@ export class Sequence implements SequenceView, Waiting {
   readonly arrival: number;
   readonly arrivalMs = performance.now();
   readonly promptTokens: number;
+  /** Tokens to take instead of drawing; null: draw. */
+  readonly forced: readonly number[] | null;
   readonly maxTokens: number;
   lease: SequenceLease | null = null;
+  /** How long it waited for a place, ms. */
+  queueMs = 0;
   numGenerated = 0;
   /** Tokens of the base's prompt whose cells were shared instead of decoded. */
   cachedTokens = 0;
@@ -65,11 +69,12 @@ export class Sequence implements SequenceView, Waiting {
     this.sampler = sampler;
     this.arrival = arrival;
     this.text = new TextStream(prompts.stopStrings);
+    this.forced = prompts.forced;
     this.cursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));
     this.promptTokens = this.base.tokens.length;
     const longestPrompt = Math.max(...this.cursors.map((cursor) => cursor.tokens.length));
     const room = config.resolved.config.context.tokens - longestPrompt;
-    this.maxTokens = Math.min(request.maxTokens ?? room, room);
+    this.maxTokens = this.forced?.length ?? Math.min(request.maxTokens ?? room, room);
   }
 
   get owner(): string {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
 import path from "node:path";
 import { type StrategyConfig, samplingSchema } from "../config/fusion-config.js";
+import { plainRequest } from "../engine/protocol.js";
 import type { Engine, GeneratedToken, GenerationRequest, ResolvedFusionConfig } from "../engine/protocol.js";
 import { invariant } from "../errors.js";
 import type { Answer, Answerer } from "./answerer.js";
@@ -88,6 +89,7 @@ export class EngineAnswerer implements Answerer {
 
   #requestFor({ configId, strategy }: Plan, item: Item): GenerationRequest {
     return {
+      ...plainRequest,
       requestId: randomUUID(),
       owner: "eval",
       configId,
@@ -96,11 +98,7 @@ export class EngineAnswerer implements Answerer {
       stop: item.stop,
       sampling: greedy,
       seed: this.#seed,
-      logitBias: [],
-      topLogprobs: null,
-      logprobs: "fused",
       strategy,
-      bounds: null,
       trace: "weights",
     };
   }

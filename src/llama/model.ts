@@ -204,6 +204,10 @@ export class LlamaModel implements LoadedModel {
     });
   }
 
+  get hasChatTemplate(): boolean {
+    return this.chatTemplate.problem === null;
+  }
+
   tokenize(text: string, special: boolean): Token[] {
     this.#ready();
     return this.#tokenizer.tokenize(text, special);

@@ -10,6 +10,8 @@ import type {
   GenerationRequest,
   ModelDescription,
   StepSample,
+  EngineQuery,
+  QueryResults,
 } from "../../src/engine/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
 import type { TokenRecord } from "../../src/trace/record.js";
@@ -86,6 +88,17 @@ export class FakeEngine implements Engine {
     }
   }
 
+  readonly numRestarts = 0;
+
+  /** Scripted answers to queries, by type. */
+  readonly answers: Partial<QueryResults> = {};
+
+  query<Q extends EngineQuery>(query: Q): Promise<QueryResults[Q["type"]]> {
+    const answer = this.answers[query.type as Q["type"]];
+    if (!answer) throw new Error(`no answer is scripted for ${query.type}`);
+    return Promise.resolve(answer);
+  }
+
   onStep(listener: (sample: StepSample) => void): void {
     this.#stepListeners.push(listener);
   }
@@ -147,6 +160,7 @@ export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "
     stopString: null,
     tokens,
     usage: { promptTokens: 7, completionTokens: numTokens + tokens.length, cachedTokens: 3 },
+    queueMs: 2,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { FusionConfig, StrategyConfig } from "../../src/config/fusion-config.js";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { LoadedModels, ModelSlot } from "../../src/engine/loaded-models.js";
+import { plainRequest } from "../../src/engine/protocol.js";
 import type { GenerationRequest } from "../../src/engine/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
 import type { Batch, LoadedModel, ModelContext, Vocabulary } from "../../src/llama/types.js";
@@ -214,19 +215,13 @@ export const greedy = {
 
 export function fakeRequest(requestId: string, options: Partial<GenerationRequest> = {}): GenerationRequest {
   return {
+    ...plainRequest,
     requestId,
-    owner: "",
     configId: "fake",
     prompt: { type: "text", text: "question:" },
     maxTokens: null,
-    stop: [],
     sampling: greedy,
     seed: 1,
-    logitBias: [],
-    topLogprobs: null,
-    logprobs: "fused",
-    strategy: null,
-    bounds: null,
     trace: "weights",
     ...options,
   };

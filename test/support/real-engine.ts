@@ -7,6 +7,7 @@ import {
   type StrategyConfig,
 } from "../../src/config/fusion-config.js";
 import { startEngine } from "../../src/engine/client.js";
+import { plainRequest } from "../../src/engine/protocol.js";
 import type {
   Engine,
   EngineSettings,
@@ -96,19 +97,13 @@ export function textRequest(
   options: Partial<GenerationRequest> = {},
 ): GenerationRequest {
   return {
+    ...plainRequest,
     requestId: `test-${++numRequests}`,
-    owner: "",
     configId,
     prompt: { type: "text", text },
     maxTokens: 40,
-    stop: [],
     sampling: greedy,
     seed: 1,
-    logitBias: [],
-    topLogprobs: null,
-    logprobs: "fused",
-    strategy: null,
-    bounds: null,
     trace: "weights",
     ...options,
   };

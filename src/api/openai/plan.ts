@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { SamplingSettings, StrategyConfig } from "../../config/fusion-config.js";
+import { plainRequest } from "../../engine/protocol.js";
 import type {
   ChatMessage,
   ConfigDescription,
@@ -74,6 +75,7 @@ function plan(
     isStream: body.stream ?? false,
     includeUsage: body.stream_options?.include_usage ?? false,
     request: {
+      ...plainRequest,
       ...own,
       // Nobody shows a key yet: all are one.
       owner: "anonymous",

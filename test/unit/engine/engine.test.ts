@@ -471,3 +471,69 @@ describe("the prefix cache", () => {
     for (const context of models.contexts) expect(context.cells.size).toBe(0);
   });
 });
+
+describe("teacher forcing", () => {
+  const trained = { base: says("giant"), reference: says("dwarf"), experts: [says("right")] };
+
+  it("takes the given tokens, with the record of each, and then ends", async () => {
+    const { run } = start({
+      ...trained,
+      strategy: { type: "static", weights: { e0: 2 }, plausibility: null },
+    });
+    const outcome = await run(fakeRequest("a", { forced: { type: "text", text: "rival" }, maxTokens: 1 }));
+    expect(outcome.text).toBe("rival");
+    expect(doneOf(outcome)).toMatchObject({ finishReason: "length", usage: { completionTokens: 5 } });
+    const records = outcome.events.flatMap((event) => (event.type === "delta" ? event.tokens : []));
+    expect(records.map(({ record }) => record.weights)).toEqual(Array(5).fill({ e0: 2 }));
+    // The law says "right": the first two letters are likely, the third is not.
+    expect(records[1]!.record.logprob).toBeGreaterThan(-0.1);
+    expect(records[2]!.record.logprob).toBeLessThan(-3);
+  });
+
+  it("goes on past an end of sequence and over stop strings", async () => {
+    const { run } = start({ base: says("x") });
+    const tokens = [0x61, END, 0x62];
+    const outcome = await run(fakeRequest("a", { forced: { type: "tokens", tokens }, stop: ["b"] }));
+    expect(tokensOf(outcome)).toEqual(tokens);
+    expect(outcome.text).toBe("ab");
+  });
+
+  it("is refused when it does not fit, with both numbers", async () => {
+    const { run } = start({ base: says("x") });
+    const forced = { type: "text", text: "y".repeat(60) } as const;
+    const outcome = await run(fakeRequest("a", { forced }));
+    expect(outcome.error).toMatchObject({ code: "context_length_exceeded" });
+    expect(outcome.error?.message).toMatch(/60 of them for the completion, and the prompt has 9/);
+  });
+
+  it("an answer's beginning is part of the prompt of every model", async () => {
+    const { run } = start({
+      ...trained,
+      strategy: { type: "static", weights: { e0: 2 }, plausibility: null },
+    });
+    const outcome = await run(fakeRequest("a", { answerPrefix: { type: "text", text: "ri" } }));
+    expect(outcome.text).toBe("ght");
+    expect(doneOf(outcome).usage.promptTokens).toBe("question:ri".length);
+  });
+});
+
+describe("several answers to one prompt", () => {
+  it("read it once", async () => {
+    const { run, models } = start({
+      base: dream(1),
+      reference: dream(2),
+      experts: [dream(3)],
+      config: { context: { tokens: 64, sequences: 4 } },
+      limits: { cacheSequences: 4 },
+      batchTokens: 8,
+    });
+    const prompt = { type: "text", text: "a long prompt that is read in several chunks:" } as const;
+    const outcomes = await Promise.all(
+      ["a", "b", "c", "d"].map((id) => run(fakeRequest(id, { prompt, maxTokens: 3 }))),
+    );
+    expect(new Set(outcomes.map((outcome) => tokensOf(outcome).join())).size).toBe(1);
+    const read = models.contexts[0]!.batchSizes.reduce((sum, size) => sum + size, 0);
+    // The prompt once, its last token for each, and two of three tokens each.
+    expect(read).toBe(prompt.text.length + 3 + 4 * 2);
+  });
+});
