@@ -13,6 +13,7 @@ import {
   tensorTypes,
   valueTypes,
 } from "./gguf-format.js";
+import { checkHyperparameters } from "./gguf-hyperparameters.js";
 import { GgufProblem, GgufReader } from "./gguf-reader.js";
 
 /** What a checked model file says about itself. */
@@ -55,6 +56,11 @@ export function checkModelFile(path: string): GgufSummary {
   const architecture = first.values.get("general.architecture");
   if (typeof architecture !== "string" || architecture === "")
     throw invalid(path, "is not a language model: it names no architecture");
+  try {
+    checkHyperparameters(architecture, first.values, first.arrayLengths);
+  } catch (cause) {
+    throw cause instanceof GgufProblem ? invalid(path, cause.message) : cause;
+  }
   const parts = splitParts(path, first.values);
   let { tensorBytes } = first;
   for (const part of parts.slice(1)) tensorBytes += checkPart(part).tensorBytes;

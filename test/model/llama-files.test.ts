@@ -153,6 +153,27 @@ describe("a file that is no model is refused with its path and the reason", () =
     );
   });
 
+  it.each([
+    ["block_count", 0],
+    ["block_count", 513],
+    ["block_count", 2 ** 32 - 1],
+    ["nextn_predict_layers", 3],
+    ["expert_count", 2],
+    ["expert_count", 65_536],
+    ["expert_used_count", 1],
+    ["expert_group_count", 2],
+  ])("with a shape that would end the process inside libllama (%s %i)", (name, value) => {
+    expect(reasonFor(writeWith({ [`llama.${name}`]: { type: "uint32", value } }))).toMatch(
+      new RegExp(`is corrupt: llama\\.${name} is ${value}`),
+    );
+  });
+
+  it("with an unknown kind of RoPE scaling", () => {
+    expect(reasonFor(writeWith({ "llama.rope.scaling.type": { type: "string", value: "odd" } }))).toMatch(
+      /is odd/,
+    );
+  });
+
   it("that is no language model, or has no weights", () => {
     expect(reasonFor(writeWith({ "general.architecture": null }))).toMatch(/names no architecture/);
     expect(reasonFor(writeWith({}, { tensors: [] }))).toMatch(/has no weights/);
@@ -168,6 +189,31 @@ describe("a file that is no model is refused with its path and the reason", () =
     });
     writeWith({ "llama.embedding_length": null });
     await expect(load(library, bad)).rejects.toThrow(/key not found in model: llama\.embedding_length/);
+  });
+});
+
+describe("headers with random faults", () => {
+  it("load or are refused; none ends the process", async () => {
+    const { length } = encodeHeader(randomLlama());
+    let state = 12_345;
+    const random = (below: number) => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    let numLoaded = 0;
+    for (let round = 0; round < 60; round++) {
+      const content = readFileSync(good);
+      for (let fault = 0; fault < 2; fault++) content[random(length)] = random(3) === 0 ? 0 : random(256);
+      writeFileSync(bad, content);
+      const model = await load(library, bad).catch((error: unknown) => {
+        expect(error).toMatchObject({ code: "model_file_invalid" });
+        return null;
+      });
+      if (model) numLoaded++;
+      await model?.[Symbol.asyncDispose]();
+    }
+    expect(numLoaded).toBeGreaterThan(0);
+    expect(numLoaded).toBeLessThan(60);
   });
 });
 
