@@ -24,7 +24,7 @@ const gainWorthAPass = 1e-7;
 /** … and by more than this: divergences are resolved to a millionth of a nat and of the targets. */
 const resolution = 1e-12;
 /** A piece is looked into while J in it could be below this share of the best J found. */
-const promise = 0.9;
+const promise = 0.98;
 const maxSamples = 60;
 
 /**
