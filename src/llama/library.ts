@@ -2,7 +2,7 @@ import { basename } from "node:path";
 
 import type { LibraryHandle } from "koffi";
 import koffi from "koffi";
-import { getLlama, getModuleVersion, LlamaLogLevel } from "node-llama-cpp";
+import { getLlama, getModuleVersion, LlamaLogLevel, NoBinaryFoundError } from "node-llama-cpp";
 import type { Llama } from "node-llama-cpp";
 
 import { invariant, ShouldersError } from "../errors.js";
@@ -43,6 +43,8 @@ export async function openLibrary({ backend }: OpenLibraryOptions): Promise<Nati
     logLevel: LlamaLogLevel.warn,
     logger: (_level, message) => log.add(message),
   }).catch((cause: unknown) => {
+    if (cause instanceof NoBinaryFoundError)
+      throw unavailable(backend, "none of its binaries starts here (is the driver installed?)", cause);
     throw unavailable(backend, cause instanceof Error ? cause.message : String(cause), cause);
   });
   try {
