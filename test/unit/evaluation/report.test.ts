@@ -1,0 +1,212 @@
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { describe, expect, it } from "vitest";
+import type { AnswerLine } from "../../../src/evaluation/answers-file.js";
+import type { Method, MethodKind } from "../../../src/evaluation/methods.js";
+import { renderMarkdown } from "../../../src/evaluation/markdown.js";
+import { buildReport, type ReportOptions } from "../../../src/evaluation/report.js";
+import type { Results } from "../../../src/evaluation/runner.js";
+import { weightCurves } from "../../../src/evaluation/weight-curves.js";
+import { writeReport } from "../../../src/evaluation/write-report.js";
+
+const line = (parts: Partial<AnswerLine>): AnswerLine => ({
+  key: "k",
+  task: "recall",
+  method: "m",
+  item: 0,
+  prompt: "?",
+  expected: ["a"],
+  answer: "a",
+  score: 1,
+  finishReason: "stop",
+  promptTokens: 3,
+  numTokens: 10,
+  weights: null,
+  forward: null,
+  flipped: null,
+  startedAt: 0,
+  firstTokenMs: 1,
+  totalMs: 1000,
+  error: null,
+  ...parts,
+});
+
+/** Ten answers, so many of them right. */
+const answers = (numRight: number, parts: Partial<AnswerLine> = {}): AnswerLine[] =>
+  Array.from({ length: 10 }, (_, item) => line({ item, score: item < numRight ? 1 : 0, ...parts }));
+
+const methods = (
+  [
+    ["giant", "alone"],
+    ["right-expert", "alone"],
+    ["static-1", "static"],
+    ["dynamic-exact", "dynamic"],
+    ["tuned-giant", "tuned"],
+  ] as [string, MethodKind][]
+).map(([name, kind]): Method => ({ name, kind, description: `what ${name} is`, planFor: () => null }));
+
+const options: ReportOptions = {
+  hardware: "2 cores of a test",
+  date: new Date("2026-01-02T03:04:05Z"),
+  command: "shoulders eval",
+  methods,
+  targets: [],
+  seed: 1,
+};
+
+const results: Results = new Map([
+  [
+    "recall",
+    new Map([
+      ["giant", answers(1)],
+      ["right-expert", answers(3)],
+      ["static-1", answers(2)],
+      ["dynamic-exact", answers(7, { weights: { trivia: [0.5, 1.5] }, forward: 0.4, flipped: 0.2 })],
+      ["tuned-giant", answers(9)],
+    ]),
+  ],
+]);
+
+describe("buildReport", () => {
+  it("computes every figure by its formula", () => {
+    const { tasks } = buildReport(results, options);
+    const { low, high, ...figures } = tasks.recall!["dynamic-exact"]!;
+    expect(figures.score).toBeCloseTo(0.7);
+    expect(figures.ratio).toBeCloseTo(0.7 / 0.9);
+    expect(figures.pgr).toBeCloseTo((0.7 - 0.1) / (0.9 - 0.1));
+    expect(figures.burnsPgr).toBeCloseTo((0.7 - 0.3) / (0.9 - 0.3));
+    expect(figures.harm).toBeCloseTo(0.7 - 0.3);
+    expect(figures).toMatchObject({ items: 10, errors: 0, forward: 0.4, flipped: 0.2 });
+    expect(low).toBeLessThan(0.7);
+    expect(high).toBeGreaterThan(0.7);
+    expect(tasks.recall!["static-1"]!.harm).toBeCloseTo(-0.1);
+    // All ten were written within the same second.
+    expect(figures.tokensPerSecond).toBeCloseTo(100);
+  });
+
+  it("leaves out what a missing method would be needed for", () => {
+    const some: Results = new Map([["t", new Map([["static-1", answers(5)]])]]);
+    const { tasks } = buildReport(some, options);
+    expect(tasks.t!["static-1"]).toMatchObject({
+      score: 0.5,
+      ratio: null,
+      pgr: null,
+      burnsPgr: null,
+      harm: null,
+    });
+  });
+
+  it("has no PGR where tuning gained nothing", () => {
+    const useless: Results = new Map([
+      [
+        "t",
+        new Map([
+          ["giant", answers(9)],
+          ["static-1", answers(5)],
+          ["tuned-giant", answers(9)],
+        ]),
+      ],
+    ]);
+    expect(buildReport(useless, options).tasks.t!["static-1"]).toMatchObject({ pgr: null });
+    expect(buildReport(useless, options).tasks.t!["static-1"]!.harm).toBeCloseTo(-0.4);
+  });
+
+  it("counts errors apart, and gives no score where there are only errors", () => {
+    const failed = { score: null, answer: null, error: { code: "internal", message: "?" } };
+    const mixed: Results = new Map([
+      [
+        "t",
+        new Map([
+          ["giant", [line({}), line(failed)]],
+          ["static-1", [line(failed)]],
+        ]),
+      ],
+    ]);
+    const { giant, "static-1": lost } = buildReport(mixed, options).tasks.t!;
+    expect(giant).toMatchObject({ score: 1, items: 1, errors: 1 });
+    expect(lost).toMatchObject({ score: null, low: null, high: null, items: 0, errors: 1, harm: null });
+  });
+
+  it("tells which targets hold", () => {
+    const target = { task: "recall", method: "dynamic-exact" };
+    const { figures } = buildReport(results, {
+      ...options,
+      targets: [
+        { ...target, id: "high", figure: "score", atLeast: 0.9, atMost: undefined },
+        { ...target, id: "between", figure: "pgr", atLeast: 0.5, atMost: 0.8 },
+        { ...target, id: "unknown", method: "none", figure: "score", atLeast: 0, atMost: undefined },
+      ],
+    });
+    expect(figures.map(({ id, target: aim, holds }) => ({ id, aim, holds }))).toEqual([
+      { id: "high", aim: "at least 0.9", holds: false },
+      { id: "between", aim: "at least 0.5, at most 0.8", holds: true },
+      { id: "unknown", aim: "at least 0", holds: false },
+    ]);
+    expect(figures[2]?.value).toBeNull();
+  });
+});
+
+describe("weightCurves", () => {
+  it("are means and quartiles by position, as far as a tenth of the answers reaches", () => {
+    const rows = [[1, 0], [0.5], ...Array.from({ length: 18 }, () => [0, 1, 1])];
+    const lines = rows.map((row) => line({ weights: { trivia: row } }));
+    lines.push(line({ weights: { trivia: [0, 1, 1, 7] } }));
+    const curves = weightCurves(new Map([["t", new Map([["dynamic-exact", lines]])]]), methods).get("t")!;
+    expect(curves.map(({ name }) => name)).toEqual(["dynamic-exact"]);
+    expect(curves[0]!.points).toHaveLength(3);
+    expect(curves[0]!.points[0]).toMatchObject({ mean: 1.5 / 21, low: 0, high: 0 });
+    expect(curves[0]!.points[1]!.mean).toBeCloseTo(19 / 20);
+  });
+
+  it("leave out weights that never change", () => {
+    const fixed = answers(1, { weights: { trivia: [1, 1] } });
+    expect(weightCurves(new Map([["t", new Map([["static-1", fixed]])]]), methods).get("t")).toEqual([]);
+  });
+});
+
+describe("writeReport", () => {
+  const directory = mkdtempSync(path.join(tmpdir(), "report-"));
+  const report = writeReport(directory, results, options);
+  const read = (name: string): string => readFileSync(path.join(directory, name), "utf8");
+
+  it("writes the figures as JSON", () => {
+    expect(JSON.parse(read("report.json"))).toEqual(report);
+    expect(Object.keys(report)).toEqual(["hardware", "date", "command", "methods", "tasks", "figures"]);
+  });
+
+  it("writes tables that say how they came about", () => {
+    const text = read("report.md");
+    expect(text).toContain("`shoulders eval`\n\n2 cores of a test; 2026-01-02 03:04 UTC.");
+    expect(text).toContain("| dynamic-exact | 0.70 |");
+    expect(text).toMatch(
+      /\| dynamic-exact \| 0\.70 \| 0\.\d\d to [01]\.\d\d \| 10 \| 0\.78 \| 0\.75 \| 0\.67 \| \+0\.40 \|/,
+    );
+    expect(text).toContain("![Gap recovered by task and method](gap.svg)");
+    expect(text).toContain("(score − giant alone) ÷ (tuned giant − giant alone)");
+    // No item failed: no column for it.
+    expect(text).not.toContain("| errors |");
+    expect(renderMarkdown(report, [])).not.toContain("![");
+  });
+
+  it("draws every method on a white ground", () => {
+    for (const name of ["scores.svg", "gap.svg", "weights.svg"]) {
+      const svg = read(name);
+      expect(svg).toMatch(/^<svg[^>]* width="\d+" height="\d+"/);
+      expect(svg).toContain(">recall<");
+      expect(svg).toMatch(/fill="(#ffffff|rgb\(255,255,255\)|#fff)"/);
+      expect(svg).not.toContain("NaN");
+    }
+    for (const { name } of methods) expect(read("scores.svg")).toContain(`>${name}<`);
+    expect(read("gap.svg")).not.toContain(">tuned-giant<");
+    expect(read("weights.svg")).toContain(">dynamic-exact<");
+  });
+
+  it("draws no picture that would be empty", () => {
+    const empty = mkdtempSync(path.join(tmpdir(), "report-"));
+    writeReport(empty, new Map([["t", new Map([["giant", answers(2)]])]]), options);
+    expect(existsSync(path.join(empty, "scores.svg"))).toBe(true);
+    expect(existsSync(path.join(empty, "gap.svg"))).toBe(false);
+    expect(existsSync(path.join(empty, "weights.svg"))).toBe(false);
+  });
+});

@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { createRandom, shuffled } from "../../../src/evaluation/random.js";
+import { bootstrapInterval, mean, quantile, unionLength } from "../../../src/evaluation/statistics.js";
+
+describe("bootstrapInterval", () => {
+  const values = Array.from({ length: 400 }, (_, index) => (index % 10 < 3 ? 1 : 0));
+
+  it("comes to the normal approximation where that holds", () => {
+    const half = 1.96 * Math.sqrt((0.3 * 0.7) / 400);
+    const { low, high } = bootstrapInterval(values, 1);
+    expect(Math.abs(low - (0.3 - half))).toBeLessThan(0.008);
+    expect(Math.abs(high - (0.3 + half))).toBeLessThan(0.008);
+  });
+
+  it("is decided by its seed", () => {
+    expect(bootstrapInterval(values, 5)).toEqual(bootstrapInterval(values, 5));
+    expect(bootstrapInterval(values, 5)).not.toEqual(bootstrapInterval(values, 6));
+  });
+
+  it("covers the true mean of small samples about as often as it says", () => {
+    const random = createRandom(3);
+    let covered = 0;
+    for (let trial = 0; trial < 200; trial++) {
+      const sample = Array.from({ length: 60 }, () => (random() < 0.4 ? 1 : 0));
+      const { low, high } = bootstrapInterval(sample, trial);
+      if (low <= 0.4 && 0.4 <= high) covered++;
+    }
+    expect(covered).toBeGreaterThan(178);
+  });
+
+  it("has no width where all values are equal", () => {
+    expect(bootstrapInterval([0, 0, 0], 1)).toEqual({ low: 0, high: 0 });
+  });
+});
+
+describe("random numbers", () => {
+  it("are uniform in [0, 1)", () => {
+    const random = createRandom(1);
+    const drawn = Array.from({ length: 20_000 }, random);
+    expect(Math.abs(mean(drawn) - 0.5)).toBeLessThan(0.01);
+    expect(Math.min(...drawn)).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...drawn)).toBeLessThan(1);
+  });
+
+  it("shuffle without loss, every place alike", () => {
+    const counts = [0, 0, 0];
+    for (let seed = 0; seed < 3000; seed++) {
+      const order = shuffled(["right", "b", "c"], createRandom(seed));
+      expect([...order].sort()).toEqual(["b", "c", "right"]);
+      counts[order.indexOf("right")]!++;
+    }
+    for (const count of counts) expect(Math.abs(count - 1000)).toBeLessThan(120);
+  });
+});
+
+it("quantiles lie between neighbours", () => {
+  expect(quantile([1, 2, 3, 4], 0.5)).toBe(2.5);
+  expect(quantile([1, 2, 3, 4], 0)).toBe(1);
+  expect(quantile([7], 0.975)).toBe(7);
+});
+
+it("the union of intervals counts what overlaps once", () => {
+  expect(
+    unionLength([
+      [5, 8],
+      [0, 2],
+      [1, 3],
+      [6, 7],
+    ]),
+  ).toBe(6);
+  expect(unionLength([])).toBe(0);
+});
