@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { GenerationRequest } from "../../src/engine/protocol.js";
+import { type GenerationRequest, plainRequest } from "../../src/engine/protocol.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
 const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
@@ -29,6 +29,8 @@ describe("what reaches the engine", () => {
     const { requestId, ...request } = await submittedFor("/v1/chat/completions", chat);
     expect(requestId).toMatch(/^chatcmpl-/);
     expect(request).toEqual({
+      ...plainRequest,
+      owner: "anonymous",
       configId: "both",
       prompt: { type: "chat", messages: [{ role: "user", content: "hi" }] },
       maxTokens: null,
