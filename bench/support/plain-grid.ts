@@ -11,13 +11,14 @@ export function plainGrid({ base, reference, experts }: LogitsRows): { logits: F
   const targets = experts.map((expert) => divergences(logSoftmax(expert), logReference));
   let best = { objective: Infinity, expert: 0, alpha: 0 };
   const logits = new Float32Array(base.length);
+  const logFused = new Float64Array(base.length);
   const fuse = (expert: Float32Array, alpha: number) => {
     for (let i = 0; i < logits.length; i++) logits[i] = base[i]! + alpha * (expert[i]! - reference[i]!);
   };
   for (const [t, expert] of experts.entries())
     for (let k = 0; k <= 20; k++) {
       fuse(expert, k / 10);
-      const { forward, reverse } = divergences(logSoftmax(logits), logBase);
+      const { forward, reverse } = divergences(logSoftmax(logits, logFused), logBase);
       let objective = 0;
       for (const target of targets)
         objective += (forward - target.forward) ** 2 + (reverse - target.reverse) ** 2;
@@ -27,13 +28,12 @@ export function plainGrid({ base, reference, experts }: LogitsRows): { logits: F
   return { logits, alpha: best.alpha };
 }
 
-function logSoftmax(logits: Float32Array): Float64Array {
+function logSoftmax(logits: Float32Array, result = new Float64Array(logits.length)): Float64Array {
   let most = -Infinity;
   for (const logit of logits) if (logit > most) most = logit;
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - most);
   const logNormalizer = most + Math.log(sum);
-  const result = new Float64Array(logits.length);
   for (let i = 0; i < logits.length; i++) result[i] = logits[i]! - logNormalizer;
   return result;
 }
