@@ -81,7 +81,25 @@ export class Metrics {
       },
       ["model"],
     );
+    this.#countRestarts(engine);
     engine.onStep((sample) => this.#step(sample));
+  }
+
+  /** Another process than the one seen before is a restart; looked for at each step and at each scrape. */
+  #countRestarts(engine: Engine): void {
+    let lastPid: number | null = null;
+    const look = () => {
+      const pid = engine.description?.pid ?? lastPid;
+      if (lastPid !== null && pid !== lastPid) restarts.inc();
+      lastPid = pid;
+    };
+    const restarts = new Counter({
+      name: "shoulders_engine_restarts_total",
+      help: "Engine processes started after the first.",
+      registers: this.#registers,
+      collect: look,
+    });
+    engine.onStep(look);
   }
 
   requestStarted(): void {

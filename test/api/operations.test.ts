@@ -149,6 +149,18 @@ describe("metrics", () => {
     expect((await fetch(`${server.url}/metrics`)).headers.get("content-type")).toContain("text/plain");
   });
 
+  test("another engine process is a restart", async () => {
+    const server = await startTestServer();
+    const restarts = () => metricOf(server, "shoulders_engine_restarts_total");
+    const { description } = server.engine;
+    expect(await restarts()).toBe(0);
+    server.engine.description = null;
+    expect(await restarts()).toBe(0);
+    server.engine.description = { ...description!, pid: 2 };
+    expect(await restarts()).toBe(1);
+    expect(await restarts()).toBe(1);
+  });
+
   test("what JSON or Prometheus cannot write does no harm", async () => {
     const server = await startTestServer();
     server.engine.script = () => {
