@@ -40,7 +40,7 @@ export interface RunOptions {
 export type Results = Map<string, Map<string, AnswerLine[]>>;
 
 /** What passes by itself: a queue that drains, an engine that starts again. */
-const passing: ErrorCode[] = ["queue_full", "engine_not_ready", "engine_died"];
+const passing: ErrorCode[] = ["queue_full", "queue_timeout", "engine_not_ready", "engine_died"];
 const waitsMs = [500, 1000, 2000, 4000, 8000, 16_000];
 
 function keyOf(identity: string, item: Item): string {
