@@ -1,6 +1,7 @@
 import { Agent, request } from "node:http";
 
-const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+/** A connection a request: servers differ in how long they keep one that is idle, and close it just when it is used. */
+const agent = new Agent({ keepAlive: false });
 
 export interface StreamResult {
   status: number;

@@ -1,19 +1,15 @@
 import path from "node:path";
-import type { EngineDescription } from "../src/engine/protocol.js";
+import type { DecodePlan, EngineDescription } from "../src/engine/protocol.js";
 
 /** How an engine decodes: at the same time or in turn, and with how many threads each file. */
 export interface Decoding {
-  mode: string;
+  mode: DecodePlan["mode"];
   threadsOf: (file: string) => number;
 }
 
-export function decodingOf(description: EngineDescription): Decoding {
-  const { decoding, threads } = description as {
-    decoding?: { mode: string; threads: Record<string, number> };
-    threads?: number;
-  };
+export function decodingOf({ decoding }: EngineDescription): Decoding {
   return {
-    mode: decoding?.mode ?? "together",
-    threadsOf: (file) => decoding?.threads[path.basename(file, ".gguf")] ?? threads ?? 1,
+    mode: decoding.mode,
+    threadsOf: (file) => decoding.threads[path.basename(file, ".gguf")] ?? 1,
   };
 }
