@@ -24,7 +24,8 @@ const gainWorthAPass = 1e-7;
 /** … and by more than this: divergences are resolved to a millionth of a nat and of the targets. */
 const resolution = 1e-12;
 /** A piece is looked into while J in it could be below this share of the best J found. */
-const promise = 0.98;
+const promise = 0.998;
+const leastErrorOfBend = 1 / 16;
 const maxSamples = 60;
 
 /**
@@ -80,15 +81,26 @@ function searchSide(
   return best;
 }
 
-/** A cubic's error goes as t²(1 − t)² over the piece and with the fourth power of its width. */
+/**
+ * A cubic's error goes as t²(1 − t)² over the piece and with the fourth power of its width. A sharp turn may miss
+ * the cubic where it was split by chance: so the error is not taken below a share of what the cubic bends.
+ */
 function split({ left, right }: Piece, middle: Sample): [Piece, Piece] {
   const at = (middle.alpha - left.alpha) / (right.alpha - left.alpha);
   const miss = (key: keyof Divergence) => cubic(left, right, key, at) - middle.point[key];
   const error = Math.hypot(miss("forward"), miss("reverse")) / Math.max(16 * (at * (1 - at)) ** 2, 0.01);
-  return [
-    { left, right: middle, error: error * at ** 4 },
-    { left: middle, right, error: error * (1 - at) ** 4 },
-  ];
+  const piece = (from: Sample, to: Sample, width: number): Piece => {
+    const bend = Math.hypot(bendOf(from, to, "forward"), bendOf(from, to, "reverse"));
+    return { left: from, right: to, error: Math.max(error * width ** 4, leastErrorOfBend * bend) };
+  };
+  return [piece(left, middle, at), piece(middle, right, 1 - at)];
+}
+
+/** How far the slopes at the ends are from a parabola's, times the width: of third order in the width. */
+function bendOf(left: Sample, right: Sample, key: keyof Divergence): number {
+  const slope = key === "forward" ? "forwardSlope" : "reverseSlope";
+  const width = right.alpha - left.alpha;
+  return width * (left.point[slope] + right.point[slope]) - 2 * (right.point[key] - left.point[key]);
 }
 
 interface Step {

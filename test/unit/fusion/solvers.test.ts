@@ -67,7 +67,7 @@ describe.each(Object.entries(solvers))("%s solver", (name, solve) => {
     let looks = 0;
     const counted = (alpha: number) => (looks++, axis(alpha));
     expect(solve(counted, [0, 2], { forward: 0.3, reverse: 0.1 }).evaluations).toBe(looks);
-    expect(looks).toBeLessThanOrEqual(name === "grid" ? 21 : 12);
+    expect(looks).toBeLessThanOrEqual(name === "grid" ? 21 : 16);
   });
 });
 
