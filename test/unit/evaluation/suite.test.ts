@@ -2,7 +2,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseFusionConfig } from "../../../src/config/load.js";
 import { configuredMethods, deriveMethods, selectMethods } from "../../../src/evaluation/methods.js";
-import { parseSuite, rolesOfConfigs } from "../../../src/evaluation/suite.js";
+import { loadSuite, parseSuite, rolesOfConfigs } from "../../../src/evaluation/suite.js";
 import type { Task } from "../../../src/evaluation/tasks/task.js";
 
 const written = {
@@ -40,6 +40,10 @@ const task = (name: string, parts: Partial<Task> = {}): Task => ({
 });
 
 describe("parseSuite", () => {
+  it.each(["models/suite.json", "test/data/eval/starter.suite.json"])("takes %s", (shipped) => {
+    expect(loadSuite(path.resolve(import.meta.dirname, "../../..", shipped)).tasks.length).toBeGreaterThan(1);
+  });
+
   it("finds models and tasks beside the file", () => {
     const { roles, tasks } = parse(written);
     expect(roles.base.model).toBe(path.resolve("/models/giant.gguf"));
