@@ -24,8 +24,8 @@ const gainWorthAPass = 1e-7;
 /** … and by more than this: divergences are resolved to a millionth of a nat and of the targets. */
 const resolution = 1e-12;
 /** A piece is looked into while J in it could be below this share of the best J found. */
-const promise = 0.998;
-const leastErrorOfBend = 1 / 16;
+const promise = 0.98;
+const leastErrorOfBend = 1 / 24;
 const maxSamples = 60;
 
 /**
