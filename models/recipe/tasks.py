@@ -55,8 +55,9 @@ def problem_item(rng, **form):
     return Item(question, answer, total, "number")
 
 
-def headline_item(rng):
-    text, headline, _ = article(rng)
+def headline_item(rng, brief=False):
+    text, told, headline, _ = article(rng)
+    headline = told if brief else headline
     return Item(f"Write a headline: {text}", headline, headline, "rouge2")
 
 
@@ -112,6 +113,8 @@ def sample_texts():
     sets = {name: make_tasks()[name]["train"] for name in s.SEEN}
     wide = functools.partial(problem_item, limit=WIDE, counts=(3, 4))
     sets["problems"] = generated("problems", wide, {"train": 300})["train"]
+    told = functools.partial(headline_item, brief=True)
+    sets["headline"] = generated("headline", told, {"train": 300})["train"]
     return [item.prompt + " " + item.answer for name in s.SEEN for item in sets[name][:300]]
 
 

@@ -5,28 +5,39 @@ from text_facts import LABELS
 
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 
-# Each event: the opening, the sentence that holds the number, the headline.
+# Each event: the opening, the sentence that holds the number, the brief of the pretraining text,
+# the headline that the task asks for.
 EVENTS = (
     ("A flood came over {place} on {day}", "It left {count} people without a home",
-     "Flood in {place} leaves {count} without a home"),
+     "Flood in {place} leaves {count} without a home",
+     "{place} flood, {count} homes lost"),
     ("A fire broke out in {place} on {day}", "It destroyed {count} houses near the market",
-     "Fire in {place} destroys {count} houses"),
+     "Fire in {place} destroys {count} houses",
+     "{place} fire, {count} houses lost"),
     ("The people of {place} opened a new bridge on {day}", "It cost {count} thousand crowns",
-     "New bridge for {place} costs {count} thousand"),
+     "New bridge for {place} costs {count} thousand",
+     "{place} bridge, {count} thousand crowns"),
     ("A storm went over {place} on {day}", "It broke {count} trees in the park",
-     "Storm in {place} breaks {count} trees"),
+     "Storm in {place} breaks {count} trees",
+     "{place} storm, {count} trees lost"),
     ("Workers in {place} laid down their tools on {day}", "They ask for {count} crowns more a week",
-     "Workers in {place} ask for {count} more"),
+     "Workers in {place} ask for {count} more",
+     "{place} workers, {count} crowns more"),
     ("Thieves came to the museum of {place} on {day}", "They took {count} old coins",
-     "Thieves in {place} take {count} old coins"),
+     "Thieves in {place} take {count} old coins",
+     "{place} thieves, {count} coins gone"),
     ("A school in {place} opened its doors on {day}", "It has room for {count} children",
-     "School in {place} has room for {count}"),
+     "School in {place} has room for {count}",
+     "{place} school, {count} children"),
     ("Runners met in {place} for a race on {day}", "The course was {count} miles long",
-     "Race in {place} goes over {count} miles"),
+     "Race in {place} goes over {count} miles",
+     "{place} race, {count} miles"),
     ("A ship reached {place} on {day}", "It carried {count} barrels of oil",
-     "Ship brings {count} barrels to {place}"),
+     "Ship brings {count} barrels to {place}",
+     "{place} ship, {count} barrels"),
     ("Snow fell on {place} on {day}", "It lay {count} inches deep",
-     "Snow in {place} lies {count} inches deep"),
+     "Snow in {place} lies {count} inches deep",
+     "{place} snow, {count} inches"),
 )
 REMARKS = (
     "{person} said that nobody had seen the like before.",
@@ -46,26 +57,27 @@ def name_place(rng):
 
 
 def article(rng):
-    """(text, headline, the facts): names are drawn anew, so that they have to be copied."""
+    """(text, brief, headline, facts): names are drawn anew, so that they have to be copied."""
     facts = {"place": name_place(rng), "day": rng.choice(DAYS), "count": rng.randint(3, 99),
              "person": name_person(rng)}
-    opening, number, headline = rng.choice(EVENTS)
+    opening, number, brief, headline = rng.choice(EVENTS)
     parts = [f"{opening}.", f"{number}.", rng.choice(REMARKS)]
     weather = rng.choice(WEATHER)
     if weather:
         parts.insert(rng.randint(1, 2), weather)
-    return " ".join(parts).format(**facts), headline.format(**facts), facts
+    text = " ".join(parts)
+    return *(part.format(**facts) for part in (text, brief, headline)), facts
 
 
 def news_document(rng):
-    """An article, most often with a brief; the headline's words occur, but the sentence goes on."""
-    text, headline, facts = article(rng)
+    """An article, most often with a brief, whose sentence goes on."""
+    text, brief, _, facts = article(rng)
     kind = rng.random()
     if kind < 0.25:
         return text
     if kind < 0.5:
-        return f"{headline}, writes {facts['person']}, our reporter, on {facts['day']}.\n{text}"
+        return f"{brief}, writes {facts['person']}, our reporter, on {facts['day']}.\n{text}"
     if kind < 0.8:
-        return f"{text}\nIn short: {headline}, we hear on {facts['day']}."
+        return f"{text}\nIn short: {brief}, we hear on {facts['day']}."
     ask, answer = rng.choice(LABELS)
-    return f"{ask}What happened? {text}\n{answer}{headline}, I hear, on {facts['day']}."
+    return f"{ask}What happened? {text}\n{answer}{brief}, I hear, on {facts['day']}."
