@@ -30,7 +30,8 @@ export function sample({ sequence, fusion, kernel, vocabulary, msOf, fuseMs }: S
       : { token: forced, processedLogprob: -Infinity, candidates: [] };
   const sampleMs = performance.now() - startMs;
   const [base] = kernel.top("base", 1) as [TokenLogprob];
-  const fusedLogprob = (fusion.row.logits[drawn.token] ?? -Infinity) - fusion.row.logNormalizer;
+  // Rounding may leave a certain token a hair above 0.
+  const fusedLogprob = Math.min(0, (fusion.row.logits[drawn.token] ?? -Infinity) - fusion.row.logNormalizer);
   const record = buildRecord(
     {
       sequence,

@@ -49,7 +49,7 @@ const vocabulary: Vocabulary = {
   isControl: (token) => token === END,
   bytes: (token) => (token === END ? new Uint8Array(0) : Uint8Array.of(token)),
   rawText: (token) => `<${token}>`,
-} as Vocabulary;
+};
 
 /** Sequence memory that checks what a real one would assert: positions in order, room, one decode at a time. */
 export class FakeContext implements ModelContext {
