@@ -123,7 +123,7 @@ export class ReferenceKernel implements FusionKernel {
     if (!row) return [];
     const tokens = new Set(this.#tokens);
     const logNormalizer = logSumExp(this.#tokens, (i) => at(row.logits, i));
-    return topOf(row.logits, k, logNormalizer, (token) => !tokens.has(token));
+    return topOf(row.logits, k, logNormalizer, { isExcluded: (token) => !tokens.has(token) });
   }
 }
 

@@ -37,6 +37,8 @@ export class SimdKernel implements FusionKernel {
   #length = 0;
   #axes: SimdAxis[] = [];
   #hasReference = false;
+  /** The base's weights are those of all its tokens. */
+  #isBaseWeighed = false;
   #logNormalizer = 0;
 
   constructor(capacity: KernelCapacity) {
@@ -74,7 +76,8 @@ export class SimdKernel implements FusionKernel {
     const isApart = experts.some((row) => Math.abs(row.best - this.#reference.best) > maxOffset);
     if (isApart) for (const row of [this.#reference, ...experts]) this.#level(row);
 
-    if (!plausibility || experts.length === 0) this.#weigh(this.#base, this.#baseWeights);
+    this.#isBaseWeighed = !plausibility || experts.length === 0;
+    if (this.#isBaseWeighed) this.#weigh(this.#base, this.#baseWeights);
     if (!plausibility && experts.length > 0) this.#weigh(this.#reference, this.#referenceWeights);
     this.#axes = experts.map((expert, t) => this.#makeAxis(expert, t, plausibility));
   }
@@ -103,16 +106,29 @@ export class SimdKernel implements FusionKernel {
   }
 
   top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[] {
-    if (of === "fused") return topOf(this.#view(this.#fused), k, this.#logNormalizer);
+    if (of === "fused") return this.#topOf(this.#fused, k, this.#logNormalizer);
     if (of === "reference" && !this.#hasReference) return [];
     const row =
       of === "base" ? this.#base : of === "reference" ? this.#reference : this.#axes[of.expert]?.rows.expert;
     if (!row) return [];
+    return this.#topOf(row.at, k, this.#logSum(row));
+  }
+
+  #topOf(row: number, k: number, logNormalizer: number): TokenLogprob[] {
     const { wasm } = this.#memory;
-    // The row of weights of the reference serves only while rows are loaded.
-    const sum = wasm.exponentiate(row.at, this.#referenceWeights.at, padded(this.#length), row.best);
     const base = this.#view(this.#base.at);
-    return topOf(this.#view(row.at), k, row.best + Math.log(sum), (token) => base[token] === -Infinity);
+    return topOf(this.#view(row), k, logNormalizer, {
+      isExcluded: (token) => base[token] === -Infinity,
+      nextAbove: (from, least) => wasm.nextAbove(row, from, this.#length, least),
+    });
+  }
+
+  /** Log of the sum of a loaded row's exponentials. */
+  #logSum(row: Row): number {
+    if (row === this.#base && this.#isBaseWeighed) return row.best + Math.log(this.#baseWeights.sum);
+    // The row of weights of the reference serves only while rows are loaded.
+    const at = this.#referenceWeights.at;
+    return row.best + Math.log(this.#memory.wasm.exponentiate(row.at, at, padded(this.#length), row.best));
   }
 
   /** Copies and scans a row; says whether all of it is finite. */

@@ -7,6 +7,7 @@ export interface KernelExports {
   heapBase: () => number;
   scan: (row: number, length: number, out: number) => void;
   exponentiate: (row: number, weights: number, length: number, best: number) => number;
+  nextAbove: (row: number, from: number, length: number, least: number) => number;
   sumShift: (...numbers: number[]) => void;
   isConstantShift: (...numbers: number[]) => number;
   select: (...numbers: number[]) => number;

@@ -38,3 +38,20 @@ export function exponentiate(row: usize, weights: usize, length: u32, best: f32)
   }
   return total(sum);
 }
+
+/** Index of the first of the row's logits [from, length) that is above `least`; `length` where none is. */
+export function nextAbove(row: usize, from: u32, length: u32, least: f32): u32 {
+  let index = from;
+  for (; index < length && (index & 15) != 0; index++) if (load<f32>(row + (<usize>index << 2)) > least) return index;
+  const floor = f32x4.splat(least);
+  for (; index + 16 <= length; index += 16) {
+    const at = row + (<usize>index << 2);
+    const any = v128.or(
+      v128.or(f32x4.gt(v128.load(at), floor), f32x4.gt(v128.load(at, 16), floor)),
+      v128.or(f32x4.gt(v128.load(at, 32), floor), f32x4.gt(v128.load(at, 48), floor)),
+    );
+    if (v128.any_true(any)) break;
+  }
+  for (; index < length; index++) if (load<f32>(row + (<usize>index << 2)) > least) return index;
+  return length;
+}
