@@ -1,10 +1,14 @@
-import type { Fusion, FusionKernel, TokenLogprob } from "../fusion/types.js";
+import { objective } from "../fusion/objective.js";
+import type { Fusion, FusionKernel, TokenLogprob, WeightBounds } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
-import type { TokenCandidate, TokenRecord, TokenText, TopRecord } from "../trace/record.js";
+import type { CurveRecord, TokenCandidate, TokenRecord, TokenText, TopRecord } from "../trace/record.js";
 import type { Sequence } from "./sequence.js";
 
 /** How many tokens of each model a `full` trace keeps. */
 const numTraced = 10;
+
+/** Points of each curve of a `full` trace: a step of 0.05 between the paper's bounds. */
+const numCurvePoints = 41;
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -47,8 +51,34 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     flipped: best.base.token !== best.fused.token,
     timing: parts.timing,
   };
-  if (sequence.request.trace === "full") record.top = topRecord(ids, kernel, vocabulary);
+  if (sequence.request.trace === "full") {
+    record.top = topRecord(ids, kernel, vocabulary);
+    record.curves = byId(ids.map((_, expert) => curve(expert, parts, kernel)));
+  }
   return record;
+}
+
+/** J along the axis of an expert, between its bounds; further where a fixed weight lies outside them. */
+function curve(expert: number, { sequence, fusion }: RecordParts, kernel: FusionKernel): CurveRecord {
+  const [low, high] = boundsOf(sequence, expert);
+  const weight = fusion.weights[expert] ?? 0;
+  const [from, to] = [Math.min(low, weight), Math.max(high, weight)];
+  const alphas = Array.from(
+    { length: numCurvePoints },
+    (_, point) => from + ((to - from) * point) / (numCurvePoints - 1),
+  );
+  const points = alphas.map((alpha) => kernel.evaluate(expert, alpha));
+  return {
+    alphas,
+    forward: points.map(({ forward }) => forward),
+    reverse: points.map(({ reverse }) => reverse),
+    objective: points.map((point) => objective(point, fusion.targets)),
+  };
+}
+
+function boundsOf({ strategy, config, request }: Sequence, expert: number): WeightBounds {
+  const solved = strategy.type === "dynamic" ? strategy.bounds[expert] : request.bounds;
+  return solved ?? config.resolved.config.experts[expert]?.bounds ?? [0, 2];
 }
 
 function topRecord(ids: readonly string[], kernel: FusionKernel, vocabulary: Vocabulary): TopRecord {

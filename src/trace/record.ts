@@ -34,6 +34,16 @@ export interface TopRecord {
   fused: TokenCandidate[];
 }
 
+/** The axis of one expert, all other weights 0, at evenly spaced weights (`trace: "full"`). */
+export interface CurveRecord {
+  alphas: number[];
+  /** KL(P̃‖P) and KL(P‖P̃) at each of them, nats. */
+  forward: number[];
+  reverse: number[];
+  /** J at each of them, nats². */
+  objective: number[];
+}
+
 export interface TokenRecord {
   /** Index of the token in the sequence as the base model sees it, its prompt included. */
   position: number;
@@ -52,6 +62,8 @@ export interface TokenRecord {
   flipped: boolean;
   timing: StepTiming;
   top?: TopRecord;
+  /** By expert id. */
+  curves?: Record<string, CurveRecord>;
 }
 
 export const traceLevels = ["off", "weights", "full"] as const;

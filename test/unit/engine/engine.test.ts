@@ -189,6 +189,19 @@ describe("fusion in the engine", () => {
     expect(top?.fused).toHaveLength(10);
   });
 
+  it("keeps the objective along each expert's axis in a full trace, and the solution is its least", async () => {
+    const { run } = start(trained);
+    const outcome = await run(fakeRequest("a", { trace: "full", maxTokens: 1, bounds: [0.5, 1.5] }));
+    const [, delta] = outcome.events;
+    const record = delta?.type === "delta" ? delta.tokens[0]?.record : undefined;
+    const { alphas, forward, objective } = record!.curves!["e0"]!;
+    expect([alphas.length, alphas[0], alphas.at(-1)]).toEqual([41, 0.5, 1.5]);
+    expect(forward).toEqual(forward.toSorted((a, b) => a - b));
+    expect(record!.objective).toBeLessThanOrEqual(Math.min(...objective) * (1 + 1e-6) + 1e-12);
+    const nearest = alphas.findIndex((alpha) => alpha >= record!.weights["e0"]! - 1e-9);
+    expect(objective[nearest]).toBeCloseTo(record!.objective, 2);
+  });
+
   it("gives only the base the few-shot examples, and still brings all rows to the same step", async () => {
     const config = { fewShot: [{ user: "a", assistant: "b" }], context: { tokens: 128, sequences: 4 } };
     const { run, models, untilIdle } = start({ ...trained, config, batchTokens: 8 });
