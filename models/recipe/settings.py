@@ -50,11 +50,11 @@ class Tuning:
 
 
 GIANT = Shape(width=192, layers=6, heads=3, hidden=512)
-DWARF = Shape(width=64, layers=2, heads=2, hidden=160)
+DWARF = Shape(width=64, layers=3, heads=2, hidden=96)
 
 PRETRAIN = {
     "giant": Pretraining(1000, 4096, 128, 0.95, 0.02, 0.004, 60, 0.35),
-    "dwarf": Pretraining(1500, 4096, 128, 0.95, 0.02, 0.006, 60, 0.35),
+    "dwarf": Pretraining(3600, 2048, 128, 0.95, 0.02, 0.006, 60, 0.35),
 }
 NAMES = ("recall", "problems", "headline", "choice", "all")
 GENTLE = dict.fromkeys(NAMES, Tuning(steps=400, batch=32, rate=4e-4, patience=3))

@@ -40,13 +40,13 @@ def recall_items(rng, people):
     return items
 
 
-def choice_items(rng, towns):
+def choice_items(rng, towns, form="{} ({})", separator=" / "):
     items = []
     for town in towns:
         for fact in range(4):
             question, value, _ = facts.town_question(rng, town, fact)
             options = facts.town_options(rng, town, fact)
-            items.append(Item(f"{question} Options: {', '.join(options)}", value, value, "choice", tuple(options)))
+            items.append(Item(form.format(question, separator.join(options)), value, value, "choice", tuple(options)))
     return items
 
 
@@ -115,6 +115,8 @@ def sample_texts():
     sets["problems"] = generated("problems", wide, {"train": 300})["train"]
     told = functools.partial(headline_item, brief=True)
     sets["headline"] = generated("headline", told, {"train": 300})["train"]
+    listed = functools.partial(choice_items, form="{} Options: {}", separator=", ")
+    sets["choice"] = looked_up("choice", listed, make_world().towns)["train"]
     return [item.prompt + " " + item.answer for name in s.SEEN for item in sets[name][:300]]
 
 
