@@ -10,6 +10,7 @@ import { localsOf } from "./middleware/locals.js";
 import { observe } from "./middleware/observe.js";
 import { completionHandler } from "./openai/completions.js";
 import { getModel, listModels } from "./openai/models.js";
+import { playground } from "./playground.js";
 
 /** Every HTTP route of the server. */
 export function createApp(context: ApiContext): Express {
@@ -33,6 +34,8 @@ export function createApp(context: ApiContext): Express {
   get(app, "/readyz", readyz(context));
   get(app, "/health", readyz(context));
   get(app, "/metrics", getMetrics(context));
+
+  app.use(playground());
 
   app.use(routeNotFound);
   app.use(errorHandler);

@@ -6,6 +6,7 @@ import type {
   ConfigDescription,
   EngineDescription,
   GenerationRequest,
+  GivenText,
   Prompt,
 } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
@@ -57,6 +58,8 @@ function plan(
   own: Pick<GenerationRequest, "prompt" | "maxTokens" | "topLogprobs">,
 ): CompletionPlan {
   const config = findConfig(description, body.model);
+  const answerPrefix = toGiven(body.fusion?.continue);
+  if (answerPrefix?.type === "tokens") checkTokens(answerPrefix.tokens, config, "fusion.continue");
   if (own.prompt.type === "tokens") checkTokens(own.prompt.tokens, config, "prompt");
   const logitBias = Object.entries(body.logit_bias ?? {}).map(([token, bias]) => ({
     token: Number(token),
@@ -77,6 +80,7 @@ function plan(
     request: {
       ...plainRequest,
       ...own,
+      answerPrefix,
       // Nobody shows a key yet: all are one.
       owner: "anonymous",
       requestId: `${kind === "chat" ? "chatcmpl" : "cmpl"}-${randomUUID().replaceAll("-", "")}`,
@@ -164,6 +168,13 @@ function toPrompt(prompt: TextBody["prompt"]): Prompt {
   const [first] = prompt;
   if (typeof first === "string") return { type: "text", text: first };
   return { type: "tokens", tokens: Array.isArray(first) ? first : (prompt as number[]) };
+}
+
+function toGiven(beginning: string | number[] | null | undefined): GivenText | null {
+  if (beginning == null) return null;
+  return typeof beginning === "string"
+    ? { type: "text", text: beginning }
+    : { type: "tokens", tokens: beginning };
 }
 
 const fingerprints = new WeakMap<ConfigDescription, string>();

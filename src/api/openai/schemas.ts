@@ -17,6 +17,8 @@ const stopString = z
   .min(1)
   .refine((text) => Buffer.byteLength(text) <= 256, "a stop string may have at most 256 bytes");
 
+const tokenId = z.int().min(0).max(maxInt32);
+
 const fusionSchema = z
   .strictObject({
     strategy: strategySchema.nullish().describe("Replaces the config's strategy."),
@@ -27,6 +29,10 @@ const fusionSchema = z
         "Fixed weights by expert id: short for a static strategy; the config's plausible set is kept.",
       ),
     bounds: boundsSchema.nullish().describe("Replaces the bounds of every expert (dynamic strategy)."),
+    continue: z
+      .union([z.string().min(1), z.array(tokenId).min(1)], { error: "expected text or token ids" })
+      .nullish()
+      .describe("The beginning of the answer: it counts as prompt, and the answer goes on after it."),
     trace: z.enum(traceLevels).nullish().describe("What to report of each token. Default: weights."),
     logprobs: z
       .enum(["fused", "processed"])
@@ -170,8 +176,6 @@ export const chatSchema = z
     error: "needs logprobs: true",
   })
   .refine(streamOptionsNeedStream, streamOptionsIssue);
-
-const tokenId = z.int().min(0).max(maxInt32);
 
 export const textSchema = z
   .strictObject({

@@ -1,0 +1,77 @@
+import { h } from "./dom.js";
+
+/** The key, where the server asks for one, is kept for this session of the browser only. */
+const stored = "shoulders.key";
+
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export const apiKey = () => sessionStorage.getItem(stored);
+
+/** @throws ApiError; asks for a key and tries again where one is missing or wrong. */
+export async function request(path) {
+  for (;;) {
+    const key = apiKey();
+    const response = await fetch(path, key ? { headers: { Authorization: `Bearer ${key}` } } : {}).catch(
+      () => {
+        throw new ApiError(0, "The server does not answer. Is it still running?");
+      },
+    );
+    if (response.ok) return response;
+    if (response.status !== 401) throw new ApiError(response.status, await messageOf(response));
+    await askForKey(key !== null);
+  }
+}
+
+export const getJson = async (path) => (await request(path)).json();
+export const getText = async (path) => (await request(path)).text();
+
+async function messageOf(response) {
+  const body = await response.json().catch(() => null);
+  return body?.error?.message ?? `The server answered ${response.status}.`;
+}
+
+let asking = null;
+
+export function askForKey(wasWrong) {
+  asking ??= showKeyDialog(wasWrong).finally(() => (asking = null));
+  return asking;
+}
+
+function showKeyDialog(wasWrong) {
+  const input = h("input", {
+    type: "password",
+    id: "api-key",
+    autocomplete: "off",
+    required: true,
+    spellcheck: "false",
+  });
+  const dialog = h(
+    "dialog",
+    { class: "dialog", "aria-labelledby": "key-title" },
+    h(
+      "form",
+      { method: "dialog" },
+      h("h2", { id: "key-title" }, "API key"),
+      h("p", null, wasWrong ? "The server refused this key." : "This server asks for a key."),
+      h("label", { for: "api-key" }, "Key"),
+      input,
+      h("p", { class: "hint" }, "Kept until this tab is closed, and sent to this server only."),
+      h("button", { class: "button primary" }, "Continue"),
+    ),
+  );
+  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      sessionStorage.setItem(stored, input.value.trim());
+      dialog.remove();
+      resolve();
+    });
+  });
+}

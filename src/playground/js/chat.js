@@ -1,0 +1,190 @@
+import { Answer } from "./answer.js";
+import { announce, fill, h } from "./dom.js";
+import { Inspector } from "./inspector.js";
+import { Settings } from "./settings.js";
+import { Turn } from "./turn.js";
+
+/** The conversation, with its settings on one side and the inspector of a token on the other. */
+export class ChatView {
+  #app;
+  #turns = [];
+  #settings = new Settings({ onmodel: (config) => this.#greet(config) });
+  #list = h("div", { class: "turns" });
+  #greeting = h("div", { class: "greeting" });
+  #input = h("textarea", { id: "message", rows: "1", placeholder: "Ask something", "aria-label": "Message" });
+  #send = h("button", { class: "button primary", type: "submit" }, "Send");
+  #inspector = new Inspector({
+    onclose: () => this.#close(),
+    onselect: (index) => this.#inspected?.turn.strip.select(index),
+    oncontinue: (index, fusion) => this.#continueFrom(index, fusion),
+  });
+  #inspected = null;
+
+  constructor(app) {
+    this.#app = app;
+    const composer = h(
+      "form",
+      { class: "composer", onsubmit: (event) => this.#submit(event) },
+      this.#input,
+      this.#send,
+    );
+    this.#input.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) this.#submit(event);
+    });
+    this.#input.addEventListener("input", () => this.#fit());
+    const column = h(
+      "section",
+      { class: "conversation", "aria-label": "Conversation" },
+      this.#greeting,
+      this.#list,
+      composer,
+    );
+    this.element = h("div", { class: "chat" }, this.#settings.element, column, this.#inspector.element);
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.#inspected) this.#close();
+    });
+    this.showConfigs(app.configs);
+  }
+
+  showConfigs(configs) {
+    this.#settings.showConfigs(configs);
+    this.#updateSend();
+  }
+
+  get #running() {
+    return this.#turns.at(-1)?.answer.status === "streaming" ? this.#turns.at(-1) : null;
+  }
+
+  #greet(config) {
+    fill(
+      this.#greeting,
+      h("h1", null, "Who speaks, token by token"),
+      h(
+        "p",
+        null,
+        "Every token of an answer is coloured by the expert that moved the giant there, as strongly as it was weighed. ",
+        "Click one to look inside.",
+      ),
+      config.example &&
+        h(
+          "button",
+          { type: "button", class: "example", onclick: () => this.#ask(config.example) },
+          h("span", { class: "quiet" }, "Try"),
+          config.example,
+        ),
+    );
+  }
+
+  #submit(event) {
+    event.preventDefault();
+    if (this.#running) {
+      void this.#running.answer.stop();
+      return;
+    }
+    const text = this.#input.value.trim();
+    if (text === "" || !this.#settings.config) return;
+    this.#input.value = "";
+    this.#fit();
+    this.#ask(text);
+  }
+
+  #ask(text) {
+    const turn = new Turn(text, {
+      onretry: () => this.#retry(turn),
+      onedit: (changed) => this.#edit(turn, changed),
+      onselect: (index) => this.#inspect(turn, index),
+      onvariant: () => this.#close(),
+    });
+    this.#turns.push(turn);
+    this.#list.append(turn.element);
+    void this.#answer(turn, this.#settings.config, this.#settings.fusion.value);
+  }
+
+  /** Everything after the turn goes, as its answer may become another. */
+  #cutAfter(turn) {
+    void this.#running?.answer.stop();
+    const at = this.#turns.indexOf(turn);
+    for (const later of this.#turns.splice(at + 1)) later.element.remove();
+    this.#close();
+  }
+
+  #retry(turn) {
+    this.#cutAfter(turn);
+    void this.#answer(turn, this.#settings.config, this.#settings.fusion.value);
+  }
+
+  #edit(turn, text) {
+    this.#cutAfter(turn);
+    this.#turns.pop();
+    turn.element.remove();
+    this.#ask(text);
+  }
+
+  #continueFrom(index, fusion) {
+    const { turn, answer } = this.#inspected;
+    this.#cutAfter(turn);
+    void this.#answer(turn, answer.config, fusion, { answer, numTokens: index });
+  }
+
+  async #answer(turn, config, fusion, kept = null) {
+    const answer = new Answer(config);
+    const given = { ...fusion, trace: this.#settings.trace };
+    if (kept && kept.numTokens > 0) {
+      answer.keep(kept.answer, kept.numTokens);
+      given.continue = answer.tokens.map(({ token }) => token.id);
+    }
+    const messages = [...this.#settings.systemMessages, ...this.#messagesUpTo(turn)];
+    turn.add(answer);
+    answer.onchange = () => {
+      turn.update();
+      if (this.#inspected?.answer === answer) this.#inspector.update();
+      this.#updateSend();
+      if (isNearEnd()) turn.element.scrollIntoView({ block: "end" });
+    };
+    this.#updateSend();
+    turn.element.scrollIntoView({ block: "end" });
+    await answer.start({ model: config.id, messages, ...this.#settings.sampling, fusion: given });
+    announce(answer.error ?? `Answer: ${answer.text}`);
+  }
+
+  #messagesUpTo(turn) {
+    const before = this.#turns.slice(0, this.#turns.indexOf(turn));
+    const turns = before
+      .filter(({ answer }) => answer.text !== "")
+      .flatMap(({ question, answer }) => [
+        { role: "user", content: question },
+        { role: "assistant", content: answer.text },
+      ]);
+    return [...turns, { role: "user", content: turn.question }];
+  }
+
+  #inspect(turn, index) {
+    if (this.#inspected && this.#inspected.turn !== turn) this.#inspected.turn.strip.select(null);
+    this.#inspected = { turn, answer: turn.answer };
+    this.element.classList.add("inspecting");
+    this.#inspector.show(turn.answer, index);
+  }
+
+  #close() {
+    const { turn } = this.#inspected ?? {};
+    this.#inspected = null;
+    this.element.classList.remove("inspecting");
+    this.#inspector.hide();
+    turn?.strip.focus();
+    turn?.strip.select(null);
+  }
+
+  #updateSend() {
+    this.#send.textContent = this.#running ? "Stop" : "Send";
+    this.#send.classList.toggle("stop", this.#running !== null);
+    this.#send.disabled = !this.#settings.config;
+    this.#greeting.hidden = this.#turns.length > 0 || !this.#settings.config;
+  }
+
+  #fit() {
+    this.#input.style.height = "auto";
+    this.#input.style.height = `${Math.min(200, this.#input.scrollHeight + 2)}px`;
+  }
+}
+
+const isNearEnd = () => innerHeight + scrollY > document.documentElement.scrollHeight - 160;

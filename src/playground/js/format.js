@@ -1,0 +1,37 @@
+export const percent = (share) => `${Math.round(share * 100)} %`;
+
+export function probability(logprob) {
+  const p = Math.exp(logprob);
+  if (p > 0.9995) return "100 %";
+  if (p >= 0.1) return `${(p * 100).toFixed(1)} %`;
+  return p >= 0.0001 ? `${(p * 100).toFixed(2)} %` : "< 0.01 %";
+}
+
+export const weight = (value) => value.toFixed(2);
+
+export function nats(value) {
+  if (value === 0) return "0";
+  return Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(3);
+}
+
+export const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(2) : ms.toFixed(1)} ms`;
+
+export function bytes(count) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const level = Math.min(units.length - 1, count > 0 ? Math.floor(Math.log10(count) / 3) : 0);
+  const value = count / 1000 ** level;
+  return `${value >= 100 || level === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[level]}`;
+}
+
+export function count(number) {
+  const units = ["", " k", " M", " B"];
+  const level = Math.min(units.length - 1, number > 0 ? Math.floor(Math.log10(number) / 3) : 0);
+  const value = number / 1000 ** level;
+  return `${value >= 100 || level === 0 ? value.toFixed(0) : value.toFixed(1)}${units[level]}`;
+}
+
+/** A token's text where spaces and line breaks must be seen. */
+export function visible(text) {
+  if (text === "") return "∅";
+  return text.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ | $/g, "␣");
+}

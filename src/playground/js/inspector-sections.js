@@ -1,0 +1,287 @@
+import { LineChart } from "./chart.js";
+import { fill, h } from "./dom.js";
+import { colourClass, colourOf, cssColour } from "./experts.js";
+import { milliseconds, nats, probability, visible, weight } from "./format.js";
+
+/** The parts of the inspector, each a function of one token's record. */
+
+const card = (title, attributes, ...children) =>
+  h("section", { class: "card", ...attributes }, h("h3", null, title), children);
+const chip = (text) => h("code", { class: "chip" }, text === "" ? "end" : visible(text));
+
+/** In words: how probable it was, who moved it, what the base would have said. */
+export function summary({ token, logprob, chosen, weights, baseToken, flipped }) {
+  const mover =
+    chosen === null
+      ? "No expert moved the giant here."
+      : [
+          h("b", { class: `ink ${colourClass(chosen)}` }, chosen),
+          ` moved the giant with weight ${weight(weights[chosen])}.`,
+        ];
+  const base = [chip(baseToken.text), ` (${probability(baseToken.logprob)})`];
+  const alone = flipped
+    ? ["Alone it would have said ", base, "."]
+    : baseToken.id === token.id
+      ? ["Alone it would have said the same, with ", probability(baseToken.logprob), "."]
+      : ["Its own best token stayed on top: ", base, "."];
+  return h(
+    "section",
+    { class: "card summary" },
+    h("h3", { class: "visually-hidden" }, "In words"),
+    h(
+      "p",
+      null,
+      h("b", { "data-field": "logprob", "data-value": logprob }, probability(logprob)),
+      " probable after fusion. ",
+      mover,
+    ),
+    h("p", null, flipped && h("span", { class: "badge" }, "flipped"), alone),
+  );
+}
+
+/** Each weight between the bounds of its expert. */
+export function weightSection({ weights, evaluations, objective }, config) {
+  const ids = Object.keys(weights);
+  if (ids.length === 0)
+    return card("Weights", null, h("p", { class: "quiet" }, "The giant alone: nothing was weighed."));
+  const rows = ids.map((id) => {
+    const [low, high] = config?.experts.find((expert) => expert.id === id)?.bounds ?? [0, 2];
+    const [from, to] = [Math.min(low, weights[id], 0), Math.max(high, weights[id])];
+    const at = (value) => `${(((value - from) / (to - from || 1)) * 100).toFixed(1)}%`;
+    return h(
+      "div",
+      { class: `bar-row ${colourClass(id)}`, "data-expert": id },
+      h("span", null, id),
+      h(
+        "div",
+        { class: "track" },
+        h("i", { vars: { "--from": at(Math.min(0, weights[id])), "--to": at(Math.max(0, weights[id])) } }),
+      ),
+      h("b", { "data-field": "weight", "data-value": weights[id] }, weight(weights[id])),
+      h("small", { class: "quiet" }, `${low} to ${high}`),
+    );
+  });
+  const solved = evaluations > 0 ? `${evaluations} evaluations` : "fixed, nothing was solved";
+  return card("Weights", null, rows, h("p", { class: "hint" }, `J ${nats(objective)} nats², ${solved}`));
+}
+
+/** Achieved F and R beside what tuning did to the small model. */
+export function divergenceSection({ divergence }) {
+  const rows = [
+    ["achieved", divergence, ""],
+    ...Object.entries(divergence.targets).map(([id, target]) => [`target ${id}`, target, colourClass(id)]),
+  ];
+  const most = Math.max(1e-9, ...rows.flatMap(([, { forward, reverse }]) => [forward, reverse]));
+  const cell = (value, direction) =>
+    h(
+      "td",
+      { "data-field": direction, "data-value": value },
+      nats(value),
+      h("div", { class: `meter ${direction}`, vars: { "--share": (value / most).toFixed(4) } }),
+    );
+  return card(
+    "Divergence, nats",
+    null,
+    h(
+      "table",
+      { class: "divergences" },
+      h(
+        "thead",
+        null,
+        h("tr", null, h("td"), h("th", { scope: "col" }, "forward"), h("th", { scope: "col" }, "reverse")),
+      ),
+      h(
+        "tbody",
+        null,
+        rows.map(([name, { forward, reverse }, colour]) =>
+          h(
+            "tr",
+            { class: colour },
+            h("th", { scope: "row" }, colour && h("i", { class: "swatch" }), name),
+            cell(forward, "forward"),
+            cell(reverse, "reverse"),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/** J along each expert's axis, and the F and R that make it, with the solution marked. */
+export class CurveSection {
+  element = h("section", { class: "card wide" });
+  #rows = new Map();
+
+  show(record) {
+    const ids = Object.keys(record.curves);
+    fill(
+      this.element,
+      h("h3", null, "Along each expert's axis"),
+      h(
+        "p",
+        { class: "hint" },
+        "All other weights 0. Left the objective J, right the divergences; dashed: targets; dot: the solution.",
+      ),
+      ids.map((id) => this.#row(id).element),
+    );
+    for (const id of ids) this.#row(id).show(record);
+  }
+
+  #row(id) {
+    if (!this.#rows.has(id)) this.#rows.set(id, new CurveRow(id));
+    return this.#rows.get(id);
+  }
+}
+
+class CurveRow {
+  #id;
+  #left = h("div", { class: "chart" });
+  #right = h("div", { class: "chart" });
+  #charts = [new LineChart(this.#left, { height: 210 }), new LineChart(this.#right, { height: 210 })];
+
+  constructor(id) {
+    this.#id = id;
+    this.element = h("div", { class: "curve-row", "data-curve": id }, this.#left, this.#right);
+  }
+
+  show({ curves, weights, chosen, objective, divergence }) {
+    const id = this.#id;
+    const { alphas, forward, reverse, objective: values } = curves[id];
+    const isOnAxis = Object.keys(weights).every((other) => other === id || weights[other] === 0);
+    const mark = (y, colour) => (isOnAxis ? [{ x: weights[id], y, colour }] : []);
+    const shared = { x: alphas, xLabel: `weight of ${id}${chosen === id ? " (chosen)" : ""}` };
+    const [f, r] = [cssColour("--forward"), cssColour("--reverse")];
+    const target = (key) => alphas.map(() => divergence.targets[id][key]);
+    this.#charts[0].show({
+      ...shared,
+      title: `Objective along ${id}`,
+      yLabel: "J, nats²",
+      series: [{ label: "J", colour: colourOf(id), values }],
+      marks: mark(objective, colourOf(id)),
+    });
+    this.#charts[1].show({
+      ...shared,
+      title: `Divergences along ${id}`,
+      yLabel: "nats",
+      series: [
+        { label: "forward", colour: f, values: forward },
+        { label: "reverse", colour: r, values: reverse },
+        { label: "F target", colour: f, values: target("forward"), dash: [4, 4] },
+        { label: "R target", colour: r, values: target("reverse"), dash: [4, 4] },
+      ],
+      marks: [...mark(divergence.forward, f), ...mark(divergence.reverse, r)],
+    });
+  }
+}
+
+/** The ten best of every model; where a column has another to compare with, how far each token moved. */
+export function topSection({ top, token }) {
+  if (!top)
+    return card(
+      "Top ten",
+      { class: "card wide" },
+      h("p", { class: "quiet" }, "Not recorded: switch on “Record top tens and curves” in the settings."),
+    );
+  const columns = [
+    { name: "giant", list: top.base },
+    { name: "fused", list: top.fused, before: top.base },
+    ...(top.reference.length > 0 ? [{ name: "reference", list: top.reference }] : []),
+    ...Object.entries(top.experts).map(([id, list]) => ({
+      name: id,
+      list,
+      before: top.reference,
+      colour: colourClass(id),
+    })),
+  ];
+  const highlight = ({ target }) => {
+    const id = target.closest("[data-token]")?.dataset.token;
+    for (const cell of grid.querySelectorAll("[data-token]"))
+      cell.classList.toggle("same", cell.dataset.token === id);
+  };
+  const grid = h(
+    "div",
+    {
+      class: "tops",
+      role: "group",
+      tabindex: "0",
+      "aria-label": "Top ten of each model",
+      onmouseover: highlight,
+      onmouseleave: highlight,
+    },
+    columns.map((column) => topColumn(column, token)),
+  );
+  return card(
+    "Top ten of every model",
+    { class: "card wide" },
+    h(
+      "p",
+      { class: "hint" },
+      "Small figures: the shift in log-probability, fused against giant, expert against reference; “new”: not in that ten.",
+    ),
+    grid,
+  );
+}
+
+function topColumn({ name, list, before, colour = "" }, token) {
+  const shiftOf = (candidate) => {
+    if (!before) return null;
+    const old = before.find(({ id }) => id === candidate.id);
+    if (!old) return "new";
+    const shift = candidate.logprob - old.logprob;
+    return `${shift < 0 ? "−" : "+"}${Math.abs(shift).toFixed(1)}`;
+  };
+  return h(
+    "div",
+    { class: `top-column ${colour}`, "data-model": name },
+    h("h4", null, colour && h("i", { class: "swatch" }), name),
+    h(
+      "ol",
+      null,
+      list.map((candidate) =>
+        h(
+          "li",
+          {
+            "data-token": candidate.id,
+            "data-logprob": candidate.logprob,
+            class: candidate.id === token.id ? "drawn" : "",
+            vars: { "--share": Math.exp(candidate.logprob).toFixed(4) },
+          },
+          chip(candidate.text),
+          h("span", null, probability(candidate.logprob)),
+          before && h("small", null, shiftOf(candidate)),
+        ),
+      ),
+    ),
+  );
+}
+
+/** Where the time of the step went. */
+export function timingSection({ timing, position }) {
+  const parts = [
+    ...Object.entries(timing.decodeMs).map(([role, ms]) => [
+      `decode ${role === "base" ? "giant" : role}`,
+      ms,
+    ]),
+    ["solve and fuse", timing.fuseMs],
+    ["sample", timing.sampleMs],
+  ];
+  const most = Math.max(1e-6, ...parts.map(([, ms]) => ms));
+  return card(
+    "Time of the step",
+    null,
+    parts.map(([name, ms]) =>
+      h(
+        "div",
+        { class: "bar-row time" },
+        h("span", null, name),
+        h(
+          "div",
+          { class: "track" },
+          h("i", { vars: { "--from": "0%", "--to": `${((ms / most) * 100).toFixed(1)}%` } }),
+        ),
+        h("b", null, milliseconds(ms)),
+      ),
+    ),
+    h("p", { class: "hint" }, `Position ${position} in the giant's sequence.`),
+  );
+}

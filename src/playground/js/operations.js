@@ -1,0 +1,232 @@
+import { getJson, getText } from "./api.js";
+import { LineChart } from "./chart.js";
+import { fill, h } from "./dom.js";
+import { cssColour } from "./experts.js";
+import { bytes, count, milliseconds, percent } from "./format.js";
+import { meanBetween, parseMetrics, total } from "./prometheus.js";
+
+const intervalMs = 2000;
+const mostReadings = 150;
+
+/** What the server is doing, read from its metrics every two seconds while the view is open. */
+export class OperationsView {
+  #readings = [];
+  #points = [];
+  #configs = [];
+  #timer = null;
+  #tiles = h("div", { class: "tiles" });
+  #models = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Models" });
+  #failure = h("p", { class: "failure", role: "alert", hidden: true });
+  #rate = h("div", { class: "chart" });
+  #step = h("div", { class: "chart" });
+  #charts = [new LineChart(this.#rate, { height: 200 }), new LineChart(this.#step, { height: 200 })];
+
+  constructor() {
+    this.element = h(
+      "div",
+      { class: "page" },
+      h("h1", null, "Operations"),
+      h(
+        "p",
+        { class: "lead" },
+        "Live from this server's metrics, every two seconds while this page is open.",
+      ),
+      this.#failure,
+      this.#tiles,
+      h(
+        "div",
+        { class: "pair" },
+        h("section", { class: "card" }, h("h2", null, "Tokens a second"), this.#rate),
+        h("section", { class: "card" }, h("h2", null, "Time of a step"), this.#step),
+      ),
+      h("section", { class: "card" }, h("h2", null, "Models"), this.#models),
+    );
+  }
+
+  show() {
+    void this.#read();
+    this.#timer ??= setInterval(() => void this.#read(), intervalMs);
+  }
+
+  hide() {
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  async #read() {
+    try {
+      const [text, { data }] = await Promise.all([getText("metrics"), getJson("v1/fusion/configs")]);
+      this.#configs = data;
+      this.#readings.push({ at: performance.now() / 1000, metrics: parseMetrics(text) });
+      this.#readings.splice(0, this.#readings.length - mostReadings);
+      this.#failure.hidden = true;
+      this.#update();
+    } catch (error) {
+      this.#failure.textContent = error.message;
+      this.#failure.hidden = false;
+    }
+  }
+
+  #update() {
+    const [before, now] = [this.#readings.at(-2) ?? this.#readings[0], this.#readings.at(-1)];
+    const seconds = Math.max(0.1, now.at - before.at);
+    const delta = (name) => total(now.metrics, name) - total(before.metrics, name);
+    const tokensPerSecond = delta("shoulders_generated_tokens_total") / seconds;
+    const mean = (name, labels) => meanBetween(before.metrics, now.metrics, name, labels);
+    const models = [...(now.metrics.get("shoulders_decode_seconds_count") ?? [])].map(
+      ({ labels }) => labels.model,
+    );
+    this.#points.push({
+      at: now.at,
+      tokensPerSecond,
+      decode: Object.fromEntries(models.map((model) => [model, mean("shoulders_decode_seconds", { model })])),
+      solve: mean("shoulders_solve_seconds"),
+    });
+    this.#points.splice(0, this.#points.length - mostReadings);
+    this.#showTiles(now.metrics, tokensPerSecond);
+    this.#showCharts();
+    this.#showModels(now.metrics);
+  }
+
+  #showTiles(metrics, tokensPerSecond) {
+    const lifetime = (name, labels) => {
+      const mean = total(metrics, `${name}_sum`, labels) / total(metrics, `${name}_count`, labels);
+      return Number.isFinite(mean) ? milliseconds(mean * 1000) : "–";
+    };
+    const tiles = [
+      ["Tokens a second", tokensPerSecond.toFixed(1), "now"],
+      ["Sequences", total(metrics, "shoulders_sequences_running"), "running"],
+      ["Queue", total(metrics, "shoulders_requests_waiting"), "waiting"],
+      ["First token", lifetime("shoulders_time_to_first_token_seconds"), "mean since start"],
+      ["Solve", lifetime("shoulders_solve_seconds"), "a step, mean since start"],
+      ["Tokens", count(total(metrics, "shoulders_generated_tokens_total")), "since start"],
+      ["Server memory", bytes(total(metrics, "process_resident_memory_bytes")), "without the engine"],
+      ["Engine restarts", total(metrics, "shoulders_engine_restarts_total"), "since start"],
+    ];
+    fill(
+      this.#tiles,
+      tiles.map(([name, value, note]) =>
+        h(
+          "div",
+          { class: "tile" },
+          h("span", null, name),
+          h("b", null, String(value)),
+          h("small", { class: "quiet" }, note),
+        ),
+      ),
+    );
+  }
+
+  #showCharts() {
+    const end = this.#points.at(-1).at;
+    const x = this.#points.map(({ at }) => at - end);
+    const shared = { x, xLabel: "seconds ago" };
+    const colours = [0, 1, 2, 3, 4, 5, 6].map((index) => cssColour(`--expert-${index}`));
+    this.#charts[0].show({
+      ...shared,
+      title: "Tokens a second",
+      yLabel: "tokens",
+      series: [
+        {
+          label: "tokens a second",
+          colour: colours[2],
+          values: this.#points.map((point) => point.tokensPerSecond),
+          points: true,
+        },
+      ],
+    });
+    const ms = (seconds) => (seconds === null || seconds === undefined ? null : seconds * 1000);
+    const models = Object.keys(this.#points.at(-1).decode);
+    this.#charts[1].show({
+      ...shared,
+      title: "Time of a step",
+      yLabel: "ms",
+      series: [
+        ...models.map((model, at) => ({
+          label: model,
+          colour: colours[at % 7],
+          values: this.#points.map(({ decode }) => ms(decode[model])),
+          points: true,
+        })),
+        {
+          label: "solve",
+          colour: cssColour("--text"),
+          values: this.#points.map(({ solve }) => ms(solve)),
+          dash: [4, 4],
+          points: true,
+        },
+      ],
+    });
+  }
+
+  #showModels(metrics) {
+    const heads = [
+      "Model",
+      "Roles",
+      "Architecture",
+      "Parameters",
+      "Format",
+      "File",
+      "Context memory",
+      "Cells used",
+      "Decode a step",
+    ];
+    const rows = modelsOf(this.#configs).map(({ model, roles }) => {
+      const used = total(metrics, "shoulders_kv_cells_used_ratio", { model: model.id });
+      const decode =
+        total(metrics, "shoulders_decode_seconds_sum", { model: model.id }) /
+        total(metrics, "shoulders_decode_seconds_count", { model: model.id });
+      const cells = [
+        h("b", null, model.id),
+        [...roles].join(", "),
+        model.architecture,
+        count(model.numParameters),
+        model.quantization,
+        bytes(model.sizeBytes),
+        bytes(model.memoryBytes),
+        h("span", { class: "cells" }, h("i", { vars: { "--share": used.toFixed(4) } }), percent(used)),
+        Number.isFinite(decode) ? milliseconds(decode * 1000) : "–",
+      ];
+      return h(
+        "tr",
+        null,
+        cells.map((cell) => h("td", null, cell)),
+      );
+    });
+    fill(
+      this.#models,
+      h(
+        "table",
+        { class: "list" },
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            heads.map((head) => h("th", { scope: "col" }, head)),
+          ),
+        ),
+        h("tbody", null, rows),
+      ),
+    );
+  }
+}
+
+/** Every loaded model once, with what it is to the configs. */
+function modelsOf(configs) {
+  const found = new Map();
+  const add = (model, role) => {
+    if (!model) return;
+    // An expert's id is its own; metrics call a model by its file.
+    const id = model.file.replace(/\.gguf$/i, "");
+    if (!found.has(id)) found.set(id, { model: { ...model, id }, roles: new Set() });
+    found.get(id).roles.add(role);
+  };
+  for (const { base, reference, experts } of configs) {
+    add(base, "giant");
+    add(reference, "reference");
+    for (const expert of experts) add(expert, "expert");
+  }
+  return [...found.values()];
+}
