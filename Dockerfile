@@ -8,9 +8,11 @@ COPY src ./src
 RUN npm run build && npm prune --omit=dev --no-audit --no-fund
 
 # Runtime: the program, its production dependencies and the shipped models and fusion configs.
+# Who reaches the container is decided where its port is published: there, set SHOULDERS_API_KEYS (README, Keys).
 FROM node:20-bookworm-slim
 ENV NODE_ENV=production \
     SHOULDERS_HOST=0.0.0.0 \
+    SHOULDERS_WITHOUT_KEYS=anywhere \
     SHOULDERS_MODELS_DIR=/models
 WORKDIR /app
 COPY --from=build /app/package.json ./

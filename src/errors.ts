@@ -20,6 +20,11 @@ const errorDefinitions = {
   invalid_request: badRequest,
   unsupported_field: badRequest,
   context_length_exceeded: badRequest,
+  invalid_api_key: { status: 401, type: "authentication_error" },
+  host_forbidden: { status: 403, type: "invalid_request_error" },
+  rate_limited: { status: 429, type: "rate_limit_error" },
+  headers_too_large: { status: 431, type: "invalid_request_error" },
+  request_timeout: { status: 408, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
   trace_not_found: notFound,
   route_not_found: notFound,
@@ -64,12 +69,19 @@ export interface ErrorData {
 export class ShouldersError extends Error {
   readonly code: ErrorCode;
   readonly param: string | null;
+  /** After which a new try may succeed; null: as the status says. */
+  readonly retryAfterSeconds: number | null;
 
-  constructor(code: ErrorCode, message: string, options: { param?: string | null; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { param?: string | null; cause?: unknown; retryAfterSeconds?: number } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "ShouldersError";
     this.code = code;
     this.param = options.param ?? null;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? null;
   }
 
   get status(): number {

@@ -2,17 +2,21 @@ import type { Logger } from "pino";
 import type { ConfigDescription, Engine, EngineDescription } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
 import type { TraceStore } from "../trace/store.js";
+import type { Gate } from "./access/gate.js";
 import type { Metrics } from "./metrics.js";
 
 /** What the server holds against its clients; every one may be set where it is started. */
 export interface ServerLimits {
   bodyBytes: number;
+  /** Most connections; more are closed at once. */
+  connections: number;
   traceBytes: number;
   traceAgeMs: number;
   /** Silence on a stream after which a comment shows that it lives. */
   keepAliveMs: number;
   /** How long a reader may leave what was sent unread before it is dropped. */
   drainTimeoutMs: number;
+  sockets: number;
   socketResponses: number;
   socketFrameBytes: number;
   /** Unread bytes on a WebSocket at which no more frames are answered. */
@@ -26,10 +30,12 @@ export interface ServerLimits {
 
 export const defaultLimits: ServerLimits = {
   bodyBytes: 2 * 1024 * 1024,
+  connections: 4096,
   traceBytes: 64 * 1024 * 1024,
   traceAgeMs: 60 * 60 * 1000,
   keepAliveMs: 15_000,
   drainTimeoutMs: 30_000,
+  sockets: 1024,
   socketResponses: 8,
   socketFrameBytes: 1024 * 1024,
   socketHardMarkBytes: 1024 * 1024,
@@ -46,6 +52,7 @@ export interface ApiContext {
   limits: ServerLimits;
   traces: TraceStore;
   metrics: Metrics;
+  gate: Gate;
   /** Unix time, seconds. */
   startedAt: number;
   /** Aborted when the server was told to close. */

@@ -16,6 +16,8 @@ export interface RequestLabels {
   route: string;
   /** Id of a loaded config, or none. */
   model: string;
+  /** Name of the API key. */
+  owner: string;
   outcome: Outcome;
 }
 
@@ -32,6 +34,12 @@ export class Metrics {
 
   readonly #started = this.#counter("requests_started_total", "Requests begun; each ends in one outcome.");
   readonly #requests = this.#counter("requests_total", "Requests ended.", ["route", "model", "outcome"]);
+  readonly #keyRequests = this.#counter("key_requests_total", "Requests ended, by API key.", [
+    "key",
+    "outcome",
+  ]);
+  readonly #keyTokens = this.#counter("key_generated_tokens_total", "Tokens generated, by API key.", ["key"]);
+  readonly #queue = this.#histogram("queue_seconds", "Wait of a request for its sequence.");
   readonly #firstToken = this.#histogram("time_to_first_token_seconds", "From request to first token.");
   readonly #interToken = this.#histogram("inter_token_latency_seconds", "Between tokens of a request.");
   readonly #duration = this.#histogram("request_duration_seconds", "From request to its last token.");
@@ -81,25 +89,33 @@ export class Metrics {
       },
       ["model"],
     );
+    this.#gauge("cached_sequences", "Finished sequences kept for prompts that begin like them.", (gauge) => {
+      gauge.set(engine.stats.cached);
+    });
+    this.#gauge(
+      "decode_threads",
+      "Threads of a model's decode; mode: models of a step decode together or in turn.",
+      (gauge) => {
+        const { mode = "", threads = {} } = engine.description?.decoding ?? {};
+        for (const [model, count] of Object.entries(threads)) gauge.set({ model, mode }, count);
+      },
+      ["model", "mode"],
+    );
     this.#countRestarts(engine);
     engine.onStep((sample) => this.#step(sample));
   }
 
-  /** Another process than the one seen before is a restart; looked for at each step and at each scrape. */
   #countRestarts(engine: Engine): void {
-    let lastPid: number | null = null;
-    const look = () => {
-      const pid = engine.description?.pid ?? lastPid;
-      if (lastPid !== null && pid !== lastPid) restarts.inc();
-      lastPid = pid;
-    };
-    const restarts = new Counter({
+    let numCounted = 0;
+    new Counter({
       name: "shoulders_engine_restarts_total",
       help: "Engine processes started after the first.",
       registers: this.#registers,
-      collect: look,
+      collect() {
+        this.inc(engine.numRestarts - numCounted);
+        numCounted = engine.numRestarts;
+      },
     });
-    engine.onStep(look);
   }
 
   requestStarted(): void {
@@ -107,11 +123,12 @@ export class Metrics {
   }
 
   requestEnded(labels: RequestLabels): void {
-    const { route, model, outcome } = labels;
+    const { route, model, owner, outcome } = labels;
     this.#requests.inc({ route, model, outcome });
+    this.#keyRequests.inc({ key: owner, outcome });
   }
 
-  startCompletion(config: string): CompletionTimer {
+  startCompletion(config: string, owner: string): CompletionTimer {
     const startedAt = performance.now();
     let lastAt: number | null = null;
     return {
@@ -126,11 +143,13 @@ export class Metrics {
         lastAt = now;
         for (const record of records) this.#token(config, record);
       },
-      end: (usage) => {
+      end: (usage, queueMs) => {
+        if (queueMs !== null) this.#queue.observe(queueMs / 1000);
         this.#duration.observe((performance.now() - startedAt) / 1000);
         this.#promptTokens.inc(usage.promptTokens);
         this.#cachedTokens.inc(usage.cachedTokens);
         this.#generatedTokens.inc(usage.completionTokens);
+        this.#keyTokens.inc({ key: owner }, usage.completionTokens);
       },
     };
   }
@@ -189,5 +208,6 @@ export class Metrics {
 
 export interface CompletionTimer {
   tokens(records: readonly TokenRecord[]): void;
-  end(usage: Usage): void;
+  /** @param queueMs how long it waited for a sequence, where the engine said it. */
+  end(usage: Usage, queueMs: number | null): void;
 }

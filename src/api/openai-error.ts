@@ -15,14 +15,15 @@ export function toOpenAiError(error: ShouldersError): OpenAiError {
   const message = error.code === "internal" ? "Internal error: see the server's log." : error.message;
   return {
     status: error.status,
-    headers: retryAfter(error.status),
+    headers: headersOf(error),
     body: { error: { message, type: error.type, param: error.param, code: error.code } },
   };
 }
 
-/** Seconds after which a new try may succeed. */
-function retryAfter(status: number): Record<string, string> {
-  if (status === 429) return { "Retry-After": "1" };
-  if (status === 503) return { "Retry-After": "5" };
+/** Seconds after which a new try may succeed, and how to show a key. */
+function headersOf({ status, retryAfterSeconds }: ShouldersError): Record<string, string> {
+  if (status === 429) return { "Retry-After": String(retryAfterSeconds ?? 1) };
+  if (status === 503) return { "Retry-After": String(retryAfterSeconds ?? 5) };
+  if (status === 401) return { "WWW-Authenticate": "Bearer" };
   return {};
 }

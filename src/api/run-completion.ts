@@ -22,8 +22,9 @@ export async function* runCompletion(
   const isAborted = () => signal.aborted;
   if (isAborted()) return;
   const { request } = plan;
-  const timer = context.metrics.startCompletion(request.configId);
+  const timer = context.metrics.startCompletion(request.configId, request.owner);
   let isAccepted = false;
+  let queueMs: number | null = null;
   let usage: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
   let ending: Pick<TraceEnding, "status" | "finish_reason"> = { status: "cancelled", finish_reason: null };
   try {
@@ -40,6 +41,7 @@ export async function* runCompletion(
       }
       if (event.type === "done") {
         usage = event.usage;
+        queueMs = event.queueMs;
         ending = {
           status: event.finishReason === "stop" ? "completed" : "incomplete",
           finish_reason: event.finishReason,
@@ -57,7 +59,7 @@ export async function* runCompletion(
     throw ShouldersError.from(cause);
   } finally {
     context.traces.end(request.requestId, { ...ending, usage: toUsage(usage) });
-    if (isAccepted) timer.end(usage);
+    if (isAccepted) timer.end(usage, queueMs);
   }
 }
 
@@ -66,7 +68,8 @@ function beginTrace(
   { request, model, created }: CompletionPlan,
   promptTokens: number,
 ) {
-  traces.begin({ id: request.requestId, model, created, prompt_tokens: promptTokens });
+  const { requestId: id, owner } = request;
+  traces.begin({ id, owner, model, created, prompt_tokens: promptTokens });
 }
 
 /** JSON would write null for what is not a number. */

@@ -5,9 +5,11 @@ import type { Logger } from "pino";
 import type { Engine } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { TraceStore } from "../trace/store.js";
+import { Gate, openRules, type AccessRules } from "./access/gate.js";
 import { createApp } from "./app.js";
 import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js";
 import { Metrics } from "./metrics.js";
+import { answerUnreadable } from "./unreadable.js";
 import { StreamEndpoint } from "./websocket/endpoint.js";
 
 export interface ServerOptions extends Partial<ServerLimits> {
@@ -17,6 +19,8 @@ export interface ServerOptions extends Partial<ServerLimits> {
   port: number;
   log: Logger;
   version: string;
+  /** Left out: nobody is asked for a key, and no other name or site is known. */
+  access?: Partial<AccessRules>;
 }
 
 export interface RunningServer {
@@ -25,9 +29,18 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** Against peers that take their time; Node's own defaults are longer, or checked twice a minute. */
+const httpLimits = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 15_000,
+  requestTimeout: 120_000,
+  connectionsCheckingInterval: 5_000,
+  keepAliveTimeout: 75_000,
+};
+
 /** Serves the API of an engine, which may still be loading. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { engine, host, port, log, version, ...given } = options;
+  const { engine, host, port, log, version, access, ...given } = options;
   const limits = { ...defaultLimits, ...given };
   const closing = new AbortController();
   const cut = new AbortController();
@@ -38,11 +51,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     limits,
     traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
     metrics: new Metrics(engine),
+    gate: new Gate({ ...openRules, ...access }),
     startedAt: Math.floor(Date.now() / 1000),
     closing: closing.signal,
     cut: cut.signal,
   };
-  const server = createServer({ keepAliveTimeout: 75_000 }, createApp(context));
+  const server = createServer(httpLimits, createApp(context));
+  server.maxConnections = limits.connections;
+  server.on("clientError", answerUnreadable);
   const stream = new StreamEndpoint(context, server);
   // Old traces go also when nobody asks.
   const purges = setInterval(() => context.traces.purge(), 60_000);

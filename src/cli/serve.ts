@@ -1,5 +1,6 @@
 import { isIPv6 } from "node:net";
 import { type RunningServer, startServer } from "../api/server.js";
+import { loadApiKeys, requireKeysOnNetwork } from "../config/api-keys.js";
 import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import type { Engine } from "../engine/protocol.js";
@@ -25,6 +26,9 @@ export function toUrl({ host, port }: { host: string; port: number }): string {
 
 async function listen(engine: Engine, settings: Settings, log: Logger): Promise<RunningServer> {
   const { host, port, traceMegabytes, traceMinutes } = settings;
+  const { allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests } = settings;
+  const keys = loadApiKeys(settings, process.env);
+  requireKeysOnNetwork(settings, keys);
   try {
     return await startServer({
       engine,
@@ -32,6 +36,7 @@ async function listen(engine: Engine, settings: Settings, log: Logger): Promise<
       port,
       log,
       version: packageVersion(),
+      access: { keys, allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests },
       traceBytes: traceMegabytes * 2 ** 20,
       traceAgeMs: traceMinutes * 60_000,
     });

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
+import { KEYS_VARIABLE } from "./api-keys.js";
 import { dottedPath, explainIssues } from "./explain-issues.js";
 import { parseJsonText } from "./json-text.js";
 import { nearestKey } from "./nearest-key.js";
@@ -77,11 +78,16 @@ export function resolveSettings(input: SettingsInput): ResolvedSettings {
 function defaultOf(setting: SettingDescription, input: SettingsInput): Candidate {
   const value = settingsSchema.shape[setting.name].parse(undefined);
   return {
-    value: setting.isPath ? path.resolve(input.packageRoot, String(value)) : value,
+    value: setting.isPath ? resolvePath(input.packageRoot, String(value)) : value,
     origin: "default",
     source: "default",
     directory: input.packageRoot,
   };
+}
+
+/** An empty path stands for none. */
+function resolvePath(directory: string, value: string): string {
+  return value === "" ? "" : path.resolve(directory, value);
 }
 
 /** Candidates written as text, the strongest first. A variable that is set to nothing counts as not set. */
@@ -114,7 +120,7 @@ function accept(setting: SettingDescription, candidate: Candidate, problems: str
   for (const reading of given) {
     const parsed = schema.safeParse(reading);
     if (!parsed.success) continue;
-    candidate.value = setting.isPath ? path.resolve(candidate.directory, String(parsed.data)) : parsed.data;
+    candidate.value = setting.isPath ? resolvePath(candidate.directory, String(parsed.data)) : parsed.data;
     return true;
   }
   problems.push(
@@ -169,7 +175,7 @@ function readSettingsFile(
 const foreignVariable = /^SHOULDERS_(?:SERVICE|PORT)_/;
 
 function unknownVariables(environment: Record<string, string | undefined>): string[] {
-  const known = [...describeSettings().map((setting) => setting.variable), FILE_VARIABLE];
+  const known = [...describeSettings().map((setting) => setting.variable), FILE_VARIABLE, KEYS_VARIABLE];
   return Object.keys(environment)
     .filter((name) => name.startsWith("SHOULDERS_") && !known.includes(name) && !foreignVariable.test(name))
     .map((name) => {

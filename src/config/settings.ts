@@ -11,10 +11,37 @@ export const settingsSchema = z.strictObject({
     .string()
     .min(1)
     .default("127.0.0.1")
-    .describe(
-      "Address to listen on; 0.0.0.0 opens the server to the network, and nothing asks for a key yet.",
-    ),
+    .describe("Address to listen on; 0.0.0.0 opens the server to the network, which needs API keys."),
   port: z.int().min(0).max(65_535).default(8080).describe("Port to listen on; 0: any free one, printed."),
+  apiKeysFile: z
+    .string()
+    .meta({ format: "path" })
+    .default("")
+    .describe("File of API keys, `name=key` a line (also: SHOULDERS_API_KEYS); empty: nobody is asked."),
+  withoutKeys: z
+    .enum(["loopback", "anywhere"])
+    .default("loopback")
+    .describe("Where a server without API keys may listen; anywhere: whoever reaches it may use it."),
+  allowedHosts: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Names by which clients may call this server, besides localhost and addresses; *: any."),
+  allowedOrigins: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Origins of other sites whose pages may use this server (CORS): https://app.example."),
+  requestsPerMinute: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(0)
+    .describe("Most requests of one API key in a minute; more get 429; 0: no limit."),
+  concurrentRequests: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(0)
+    .describe("Most requests of one API key at a time; more get 429; 0: no limit."),
   fusionConfigs: path
     .default("fusion-configs")
     .describe("Directory of fusion configs, or one file; the default is the program's own."),

@@ -44,6 +44,8 @@ export type TraceEvent =
 
 interface Entry {
   header: TraceHeader;
+  /** Whose completion it was; nobody else sees it. */
+  owner: string;
   /** Records as JSON: compact, and their length is what the bound on bytes counts. */
   tokens: string[];
   bytes: number;
@@ -76,11 +78,15 @@ export class TraceStore {
     return this.#bytes;
   }
 
-  begin(trace: Pick<TraceHeader, "id" | "model" | "created" | "prompt_tokens">): void {
+  begin({
+    owner,
+    ...trace
+  }: Pick<TraceHeader, "id" | "model" | "created" | "prompt_tokens"> & { owner: string }): void {
     const changes = new EventEmitter();
     changes.setMaxListeners(0);
     this.#entries.set(trace.id, {
       header: { ...trace, object: "fusion.trace", status: "in_progress", finish_reason: null, usage: null },
+      owner,
       tokens: [],
       bytes: headerBytes,
       begunAt: this.#limits.now(),
@@ -111,16 +117,17 @@ export class TraceStore {
     entry.changes.emit("change");
   }
 
-  get(id: string): Trace | null {
+  get(id: string, owner: string): Trace | null {
     this.purge();
     const entry = this.#entries.get(id);
-    return entry === undefined ? null : { ...entry.header, tokens: parseTokens(entry.tokens) };
+    return entry?.owner !== owner ? null : { ...entry.header, tokens: parseTokens(entry.tokens) };
   }
 
   /** Newest first. */
-  list(): TraceHeader[] {
+  list(owner: string): TraceHeader[] {
     this.purge();
-    return [...this.#entries.values()].map(({ header }) => header).reverse();
+    const own = [...this.#entries.values()].filter((entry) => entry.owner === owner);
+    return own.map(({ header }) => header).reverse();
   }
 
   /** Everything so far, then what comes, until the completion ends or its trace is dropped. */

@@ -1,7 +1,9 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { run, start, untilPrinted } from "../support/command-line.js";
 
@@ -120,6 +122,27 @@ describe("shoulders serve", () => {
     expect(stderr).toBe(
       `shoulders: Cannot listen on 127.0.0.1:${port} (another program listens there); choose another address with --host and --port.\n`,
     );
+  });
+
+  it("does not open itself to a network without keys, nor take keys that are none", async () => {
+    const wide = await run(["serve", "--port", "0", "--host", "0.0.0.0"]);
+    expect(wide.code).toBe(2);
+    expect(wide.stderr).toContain("give --api-keys-file or SHOULDERS_API_KEYS");
+    const missing = await run(["serve", "--port", "0", "--api-keys-file", "nowhere"]);
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toContain("--api-keys-file: the file cannot be read");
+  });
+
+  it("asks for a key of the file", async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), "shoulders-keys-"));
+    const file = path.join(directory, "keys");
+    writeFileSync(file, "# who may\nann=ann-secret-0123456789\n");
+    const child = serve("--load", "giant", "--host", "0.0.0.0", "--api-keys-file", file);
+    const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(await untilPrinted(child, "curl"))!;
+    rmSync(directory, { recursive: true });
+    expect((await fetch(`${url}/v1/models`)).status).toBe(401);
+    const headers = { Authorization: "Bearer ann-secret-0123456789" };
+    expect((await fetch(`${url}/v1/models`, { headers })).status).toBe(200);
   });
 
   it("ends with a clear line when a model cannot be loaded", async () => {

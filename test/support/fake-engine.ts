@@ -88,7 +88,7 @@ export class FakeEngine implements Engine {
     }
   }
 
-  readonly numRestarts = 0;
+  numRestarts = 0;
 
   /** Scripted answers to queries, by type. */
   readonly answers: Partial<QueryResults> = {};
@@ -248,7 +248,7 @@ export function describeEngine(): EngineDescription {
     library: { llama: "b1", nodeLlamaCpp: "3", backend: "cpu", devices: [] },
     kernel: "simd",
     stepTimeoutMs: 10_000,
-    decoding: { mode: "together", threads: {}, stepMs: 1, promptTokenMs: 1, isMeasured: false },
+    decoding: { mode: "together", threads: { giant: 2 }, stepMs: 1, promptTokenMs: 1, isMeasured: false },
     configs: [both, giant],
   };
 }

@@ -9,6 +9,8 @@ export interface RequestLocals {
   route: string;
   /** Id of a loaded config, or none. */
   model: string;
+  /** Name of the key that was shown. */
+  owner: string;
   /** Set where the status does not tell: a stream that failed. */
   outcome: Outcome | null;
   error: ShouldersError | null;

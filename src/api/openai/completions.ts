@@ -16,7 +16,9 @@ type Events = AsyncIterable<GenerationEvent>;
 export function completionHandler(context: ApiContext, kind: CompletionKind): RequestHandler {
   return async (request, response) => {
     const plan = planCompletion(kind, request.body, requireEngine(context));
-    localsOf(response).model = plan.model;
+    const locals = localsOf(response);
+    locals.model = plan.model;
+    plan.request.owner = locals.owner;
     const events = runCompletion(context, plan, closedSignal(response, context.cut));
     const writer = new CompletionWriter(plan);
     if (plan.isStream) await stream(context, response, events, writer);

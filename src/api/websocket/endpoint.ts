@@ -1,10 +1,23 @@
-import { STATUS_CODES, type IncomingMessage, type Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
-import { type ServerOptions, WebSocketServer } from "ws";
+import { type ServerOptions, type WebSocket, WebSocketServer } from "ws";
 import { ShouldersError } from "../../errors.js";
+import { anonymous } from "../access/key-ring.js";
 import type { ApiContext } from "../context.js";
-import { toOpenAiError } from "../openai-error.js";
+import { outcomeOf } from "../metrics.js";
+import { requestIdOf } from "../middleware/observe.js";
+import { refuse } from "../unreadable.js";
 import { StreamSession, streamRoute } from "./session.js";
+
+interface SocketClient {
+  requestId: string;
+  /** Name of the key. */
+  owner: string;
+  startedAt: number;
+}
+
+/** The subprotocol of a client that shows its key in the other one. */
+const subprotocol = "realtime";
 
 /** `GET /v1/stream`: takes upgrades of an HTTP server and keeps the sessions that come of them. */
 export class StreamEndpoint {
@@ -22,6 +35,8 @@ export class StreamEndpoint {
       perMessageDeflate: false,
       maxPayload: context.limits.socketFrameBytes,
       closeTimeout: context.limits.socketCloseMs,
+      // Never the one that holds a key.
+      handleProtocols: (offered) => offered.has(subprotocol) && subprotocol,
     };
     this.#sockets = new WebSocketServer(options);
     this.#pings = setInterval(() => this.#checkAlive(), context.limits.socketPingMs);
@@ -49,36 +64,63 @@ export class StreamEndpoint {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on("error", () => socket.destroy());
-    const refusal = this.#refusalOf(request);
-    if (refusal !== null) {
-      refuse(socket, refusal);
+    const client: SocketClient = {
+      requestId: requestIdOf(request.headers["x-request-id"]),
+      owner: anonymous,
+      startedAt: performance.now(),
+    };
+    try {
+      client.owner = this.#admit(request);
+    } catch (thrown) {
+      this.#refuse(socket, client, ShouldersError.from(thrown));
       return;
     }
-    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const session = new StreamSession(this.#context, webSocket);
-      this.#sessions.add(session);
-      webSocket.once("close", () => this.#sessions.delete(session));
+    this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#open(webSocket, client));
+  }
+
+  /**
+   * Everything that can be wrong is wrong before the 101.
+   * @returns whose socket it is
+   * @throws ShouldersError
+   */
+  #admit(request: IncomingMessage): string {
+    const { gate, closing, limits } = this.#context;
+    gate.checkOrigin(request);
+    const owner = gate.identify(request) ?? anonymous;
+    if (request.url?.split("?")[0] !== streamRoute)
+      throw new ShouldersError("route_not_found", `No WebSocket here; it is at ${streamRoute}.`);
+    if (closing.aborted) throw new ShouldersError("server_closing", "The server is shutting down.");
+    if (this.#sessions.size >= limits.sockets)
+      throw new ShouldersError("too_many_responses", `${limits.sockets} sockets are open: try again later.`);
+    return owner;
+  }
+
+  #open(webSocket: WebSocket, { requestId, owner, startedAt }: SocketClient): void {
+    const session = new StreamSession(this.#context, webSocket, owner);
+    this.#sessions.add(session);
+    webSocket.once("close", (code) => {
+      this.#sessions.delete(session);
+      const durationMs = Math.round(performance.now() - startedAt);
+      this.#context.log.info(
+        { requestId, route: streamRoute, key: owner, code, durationMs },
+        "socket closed",
+      );
     });
   }
 
-  #refusalOf({ url, headers }: IncomingMessage): ShouldersError | null {
-    if (url?.split("?")[0] !== streamRoute)
-      return new ShouldersError("route_not_found", `No WebSocket here; it is at ${streamRoute}.`);
-    if (this.#context.closing.aborted)
-      return new ShouldersError("server_closing", "The server is shutting down.");
-    if (headers.origin !== undefined && !isSameHost(headers.origin, headers.host))
-      return new ShouldersError("origin_forbidden", "Pages of other sites may not connect.");
-    return null;
+  #refuse(socket: Duplex, { requestId, owner }: SocketClient, error: ShouldersError): void {
+    const { metrics, log } = this.#context;
+    const labels = { route: streamRoute, model: "none", outcome: outcomeOf(error.status) };
+    metrics.requestStarted();
+    metrics.requestEnded({ ...labels, owner });
+    const line = { requestId, method: "GET", ...labels, key: owner, status: error.status, code: error.code };
+    log.info(line, "request ended");
+    refuse(socket, error, requestId);
   }
 
   #checkAlive(): void {
     for (const session of this.#sessions) session.checkAlive();
   }
-}
-
-/** Browsers let any page open a WebSocket to any server, and send the page's origin along. */
-function isSameHost(origin: string, host: string | undefined): boolean {
-  return URL.canParse(origin) && new URL(origin).host === host;
 }
 
 /**
@@ -97,17 +139,4 @@ function serveWithoutUpgrade(
   }
   socket.unshift(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
   server.emit("connection", socket);
-}
-
-function refuse(socket: Duplex, error: ShouldersError): void {
-  const { status, headers, body } = toOpenAiError(error);
-  const text = JSON.stringify(body);
-  const lines = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
-    "Connection: close",
-    "Content-Type: application/json",
-    `Content-Length: ${Buffer.byteLength(text)}`,
-    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-  ];
-  socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`);
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { RawData, WebSocket } from "ws";
 import { ShouldersError } from "../../errors.js";
 import { requireEngine, type ApiContext } from "../context.js";
-import { outcomeOf } from "../metrics.js";
+import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
 import { planCompletion, type CompletionPlan } from "../openai/plan.js";
 import { parseRequest } from "../parse.js";
@@ -15,12 +15,15 @@ export const streamRoute = "/v1/stream";
 export class StreamSession {
   readonly #context: ApiContext;
   readonly #socket: WebSocket;
+  /** Name of the key that opened it. */
+  readonly #owner: string;
   readonly #running = new Map<string, AbortController>();
   #hasAnsweredPing = true;
   #isClosing = false;
 
-  constructor(context: ApiContext, socket: WebSocket) {
+  constructor(context: ApiContext, socket: WebSocket, owner: string) {
     this.#context = context;
+    this.#owner = owner;
     this.#socket = socket;
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     socket.on("pong", () => {
@@ -96,19 +99,24 @@ export class StreamSession {
   }
 
   #create({ id: givenId, ...body }: { id?: string | null | undefined }): void {
-    const { metrics, log } = this.#context;
+    const { metrics, log, gate } = this.#context;
     metrics.requestStarted();
+    let leave: (() => void) | null = null;
     try {
+      leave = gate.limiter.enter(this.#owner);
       const plan = this.#plan(body);
       const id = givenId ?? plan.request.requestId;
       if (this.#running.has(id))
         throw new ShouldersError("invalid_request", `Response "${id}" is still running; choose another id.`, {
           param: "id",
         });
-      this.#run(id, plan).catch((error: unknown) => log.error({ err: error }, "response failed"));
+      this.#run(id, plan)
+        .catch((error: unknown) => log.error({ err: error }, "response failed"))
+        .finally(leave);
     } catch (thrown) {
-      const outcome = outcomeOf(ShouldersError.from(thrown).status);
-      metrics.requestEnded({ route: streamRoute, model: "none", outcome });
+      leave?.();
+      const { status, code } = ShouldersError.from(thrown);
+      this.#ended({ model: "none", outcome: outcomeOf(status), code });
       throw thrown;
     }
   }
@@ -121,20 +129,28 @@ export class StreamSession {
         "too_many_responses",
         `A socket runs at most ${most} responses at a time; wait for one to end.`,
       );
-    return planCompletion("messages" in body ? "chat" : "text", body, requireEngine(this.#context));
+    const kind = "messages" in body ? "chat" : "text";
+    const plan = planCompletion(kind, body, requireEngine(this.#context));
+    plan.request.owner = this.#owner;
+    return plan;
   }
 
   async #run(id: string, plan: CompletionPlan): Promise<void> {
-    const { metrics, log } = this.#context;
     const controller = new AbortController();
     this.#running.set(id, controller);
     const { signal } = controller;
     const outcome = await runResponse(this.#context, { id, plan, signal, send: this.#send });
     this.#running.delete(id);
-    const labels = { route: streamRoute, model: plan.model, outcome };
-    metrics.requestEnded(labels);
-    log.info({ requestId: plan.request.requestId, ...labels }, "request ended");
+    this.#ended({ requestId: plan.request.requestId, model: plan.model, outcome });
     if (this.#isClosing) this.closeWhenIdle();
+  }
+
+  /** The one end of a response, in metrics and log. */
+  #ended(end: { requestId?: string; model: string; outcome: Outcome; code?: string }): void {
+    const { metrics, log } = this.#context;
+    const { model, outcome } = end;
+    metrics.requestEnded({ route: streamRoute, model, owner: this.#owner, outcome });
+    log.info({ route: streamRoute, key: this.#owner, ...end }, "request ended");
   }
 
   #cancel(id: string): void {

@@ -8,7 +8,8 @@ const usage = {
   total_tokens: 2,
   prompt_tokens_details: { cached_tokens: 0 },
 };
-const begun = (id: string) => ({ id, model: "both", created: 1, prompt_tokens: 1 });
+const header = (id: string) => ({ id, model: "both", created: 1, prompt_tokens: 1 });
+const begun = (id: string) => ({ ...header(id), owner: "ann" });
 const ended = { status: "completed", finish_reason: "stop", usage } as const;
 const { record } = tokenOf("a");
 const recordBytes = JSON.stringify(record).length;
@@ -21,11 +22,11 @@ describe("bounds", () => {
       store.append(id, [record]);
       store.end(id, ended);
     }
-    expect(store.list().map(({ id }) => id)).toEqual(["b", "a"]);
+    expect(store.list("ann").map(({ id }) => id)).toEqual(["b", "a"]);
     store.begin(begun("c"));
-    expect(store.list().map(({ id }) => id)).toEqual(["c", "b"]);
+    expect(store.list("ann").map(({ id }) => id)).toEqual(["c", "b"]);
     expect(store.bytes).toBe(2 * 512 + recordBytes);
-    expect(store.get("a")).toBeNull();
+    expect(store.get("a", "ann")).toBeNull();
   });
 
   test("one trace alone stays within them, and nothing breaks when it goes", async () => {
@@ -40,7 +41,7 @@ describe("bounds", () => {
     store.end("a", ended);
     expect((await next).value).toMatchObject({ type: "trace.tokens" });
     expect((await events.next()).done).toBe(true);
-    expect(store.get("a")).toBeNull();
+    expect(store.get("a", "ann")).toBeNull();
   });
 
   test("old ones go, running ones stay", () => {
@@ -51,21 +52,29 @@ describe("bounds", () => {
     store.end("ended", ended);
     now = 1000;
     store.begin(begun("young"));
-    expect(store.list()).toHaveLength(3);
+    expect(store.list("ann")).toHaveLength(3);
     now = 1001;
-    expect(store.list().map(({ id }) => id)).toEqual(["young", "running"]);
+    expect(store.list("ann").map(({ id }) => id)).toEqual(["young", "running"]);
     store.end("running", ended);
-    expect(store.list().map(({ id }) => id)).toEqual(["young"]);
+    expect(store.list("ann").map(({ id }) => id)).toEqual(["young"]);
   });
 });
 
 describe("readers", () => {
+  test("nobody sees the traces of another owner", () => {
+    const store = new TraceStore({ maxBytes: 10_000, maxAgeMs: 1000 });
+    store.begin(begun("a"));
+    store.begin({ ...begun("b"), owner: "bob" });
+    expect(store.list("bob").map(({ id }) => id)).toEqual(["b"]);
+    expect([store.get("a", "bob"), store.get("b", "ann")]).toEqual([null, null]);
+  });
+
   test("a trace is a copy of what was appended", () => {
     const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000 });
     store.begin(begun("a"));
     store.append("a", [record]);
-    expect(store.get("a")).toEqual({
-      ...begun("a"),
+    expect(store.get("a", "ann")).toEqual({
+      ...header("a"),
       object: "fusion.trace",
       status: "in_progress",
       finish_reason: null,
@@ -74,7 +83,7 @@ describe("readers", () => {
     });
     store.append("unknown", [record]);
     store.end("unknown", ended);
-    expect(store.list()).toHaveLength(1);
+    expect(store.list("ann")).toHaveLength(1);
   });
 
   test("two who follow see the same, each at its own pace", async () => {

@@ -1,0 +1,122 @@
+import type { RequestHandler } from "express";
+import type { z } from "zod";
+import { ShouldersError } from "../errors.js";
+import type { ApiContext } from "./context.js";
+import { getConfig, listConfigs } from "./fusion/configs.js";
+import { followTrace, getTrace, listQuerySchema, listTraces, traceQuerySchema } from "./fusion/traces.js";
+import { getMetrics, livez, readyz } from "./health.js";
+import { completionHandler } from "./openai/completions.js";
+import { getModel, listModels } from "./openai/models.js";
+import { chatSchema, textSchema } from "./openai/schemas.js";
+
+export interface Route {
+  method: "GET" | "POST";
+  /** Express's pattern; also the label in metrics and logs. */
+  path: string;
+  /** One line for the OpenAPI document. */
+  summary: string;
+  body?: z.ZodType;
+  query?: z.ZodType;
+  /** Media types of a good answer; JSON where left out. */
+  produces?: readonly string[];
+  handler: RequestHandler<{ id: string }>;
+}
+
+const jsonOrEvents = ["application/json", "text/event-stream"];
+
+/** Every route of the API: what express serves and what the OpenAPI document says. */
+export function createRoutes(context: ApiContext): Route[] {
+  return [...completionRoutes(context), ...fusionRoutes(context), ...operationRoutes(context)];
+}
+
+function completionRoutes(context: ApiContext): Route[] {
+  const completions = ["/v1", ""].flatMap((prefix): Route[] => [
+    {
+      method: "POST",
+      path: `${prefix}/chat/completions`,
+      summary: "Answer a conversation.",
+      body: chatSchema,
+      produces: jsonOrEvents,
+      handler: completionHandler(context, "chat"),
+    },
+    {
+      method: "POST",
+      path: `${prefix}/completions`,
+      summary: "Go on with a text, or with token ids.",
+      body: textSchema,
+      produces: jsonOrEvents,
+      handler: completionHandler(context, "text"),
+    },
+  ]);
+  return [
+    ...completions,
+    { method: "GET", path: "/v1/models", summary: "The fusion configs.", handler: listModels(context) },
+    { method: "GET", path: "/v1/models/:id", summary: "One of them.", handler: getModel(context) },
+    {
+      method: "GET",
+      path: "/v1/stream",
+      summary: "WebSocket: many responses on one socket, JSON text frames.",
+      handler: upgradeRequired,
+    },
+  ];
+}
+
+function fusionRoutes(context: ApiContext): Route[] {
+  return [
+    {
+      method: "GET",
+      path: "/v1/fusion/configs",
+      summary: "Models, sizes, vocabulary and strategy of every config.",
+      handler: listConfigs(context),
+    },
+    {
+      method: "GET",
+      path: "/v1/fusion/configs/:id",
+      summary: "The same of one config.",
+      handler: getConfig(context),
+    },
+    {
+      method: "GET",
+      path: "/v1/fusion/traces",
+      summary: "Recent completions of the key, newest first.",
+      query: listQuerySchema,
+      handler: listTraces(context),
+    },
+    {
+      method: "GET",
+      path: "/v1/fusion/traces/:id",
+      summary: "What happened at each token of a completion.",
+      query: traceQuerySchema,
+      produces: ["application/json", "text/csv"],
+      handler: getTrace(context),
+    },
+    {
+      method: "GET",
+      path: "/v1/fusion/traces/:id/events",
+      summary: "The same while it happens.",
+      produces: ["text/event-stream"],
+      handler: followTrace(context),
+    },
+  ];
+}
+
+function operationRoutes(context: ApiContext): Route[] {
+  const isReady = readyz(context);
+  return [
+    { method: "GET", path: "/livez", summary: "The process answers.", handler: livez },
+    { method: "GET", path: "/readyz", summary: "A completion would be taken.", handler: isReady },
+    { method: "GET", path: "/health", summary: "As /readyz.", handler: isReady },
+    {
+      method: "GET",
+      path: "/metrics",
+      summary: "Prometheus.",
+      produces: ["text/plain"],
+      handler: getMetrics(context),
+    },
+  ];
+}
+
+const upgradeRequired: RequestHandler = (_request, response) => {
+  response.set({ Upgrade: "websocket", Connection: "Upgrade" });
+  throw new ShouldersError("upgrade_required", "This route is a WebSocket: connect with ws:// or wss://.");
+};
