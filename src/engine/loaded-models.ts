@@ -159,6 +159,7 @@ export function describeConfig(config: LoadedConfig, slots: readonly ModelSlot[]
   return {
     id: settings.id,
     description: settings.description,
+    example: settings.example ?? null,
     base: describe(config.base),
     reference: config.reference === null ? null : describe(config.reference),
     experts: settings.experts.map((expert, index) => ({

@@ -55,6 +55,8 @@ export interface GenerationRequest {
   answerPrefix: GivenText | null;
   /** Teacher forcing: these tokens are taken instead of drawn ones, each with its record; then the request ends. */
   forced: GivenText | null;
+  /** GBNF with a rule `root`, which the answer must match; null: any answer. */
+  grammar: string | null;
   /** null: until the end of sequence or a full context. */
   maxTokens: number | null;
   stop: string[];
@@ -79,6 +81,7 @@ export const plainRequest: Omit<GenerationRequest, "requestId" | "configId" | "p
   owner: "",
   answerPrefix: null,
   forced: null,
+  grammar: null,
   maxTokens: null,
   stop: [],
   seed: null,
@@ -146,6 +149,8 @@ export interface ModelDescription {
 export interface ConfigDescription {
   id: string;
   description: string;
+  /** A question to try. */
+  example: string | null;
   base: ModelDescription;
   reference: ModelDescription | null;
   experts: (ModelDescription & { id: string; bounds: readonly [number, number] })[];

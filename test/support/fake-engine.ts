@@ -228,6 +228,7 @@ export function describeEngine(): EngineDescription {
     ...shared,
     id: "both",
     description: "two experts",
+    example: null,
     reference: modelOf("dwarf"),
     experts: [
       { ...modelOf("dwarf-trivia"), id: "trivia", bounds: [0, 2] },
@@ -239,6 +240,7 @@ export function describeEngine(): EngineDescription {
     ...shared,
     id: "giant",
     description: "the base alone",
+    example: null,
     reference: null,
     experts: [],
     strategy: { type: "base" },

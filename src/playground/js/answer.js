@@ -15,6 +15,8 @@ export class Answer {
   /** Called after every change. */
   onchange = () => undefined;
   #cancel = () => undefined;
+  /** Text that came before the token it belongs to. */
+  #early = "";
 
   constructor(config) {
     this.config = config;
@@ -46,7 +48,9 @@ export class Answer {
         this.traceId = traceId;
       },
       onTokens: (text, tokens) => {
-        this.texts.push(...sharedOut(text, tokens));
+        const { texts, rest } = sharedOut(this.#early + text, tokens);
+        this.#early = rest;
+        this.texts.push(...texts);
         this.tokens.push(...tokens);
         this.onchange();
       },
@@ -57,6 +61,7 @@ export class Answer {
       this.status = response.status;
       this.usage = response.usage;
       this.error = response.error?.message ?? null;
+      if (this.texts.length > 0) this.texts[this.texts.length - 1] += this.#early;
     } catch (error) {
       this.status = "failed";
       this.error = error.message;
@@ -69,7 +74,10 @@ export class Answer {
   }
 }
 
-/** The text of a frame, token by token; what is no token's own text alone goes to the last of them. */
+/**
+ * Text, token by token. A character that is split over tokens goes to the last of them; what belongs to a token
+ * that is still held back is the rest.
+ */
 export function sharedOut(text, tokens) {
   let rest = text;
   const texts = tokens.map(({ token }) => {
@@ -77,6 +85,7 @@ export function sharedOut(text, tokens) {
     rest = rest.slice(token.text.length);
     return token.text;
   });
-  if (rest !== "" && texts.length > 0) texts[texts.length - 1] += rest;
-  return texts;
+  if (!tokens.at(-1)?.token.text.includes("\ufffd")) return { texts, rest };
+  texts[texts.length - 1] += rest;
+  return { texts, rest: "" };
 }

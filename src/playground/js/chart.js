@@ -3,7 +3,7 @@ import { cssColour } from "./experts.js";
 
 /**
  * A line chart. What it shows is plain data, which chart-svg.js draws too:
- * `{ title, x, xLabel, yLabel, xTick?, series: [{ label, values, colour, dash?, points? }], marks: [{ x, y, colour }] }`
+ * `{ title, x, xLabel, yLabel, xTick?, xRange?, series: [{ label, values, colour, dash?, points? }], marks: [{ x, y, colour }] }`
  * Dragging zooms, a double click shows all again.
  */
 export class LineChart {
@@ -52,7 +52,7 @@ export class LineChart {
   }
 
   #options(width) {
-    const { series, xLabel, yLabel, xTick } = this.#spec;
+    const { series, xLabel, yLabel, xTick, xRange } = this.#spec;
     const axis = {
       stroke: cssColour("--quiet"),
       grid: { stroke: cssColour("--line"), width: 1 },
@@ -65,7 +65,8 @@ export class LineChart {
       width,
       height: this.#height,
       padding: [8, 12, 0, 0],
-      scales: { x: { time: false }, y: { range: rangeOf } },
+      pxAlign: 0,
+      scales: { x: { time: false, ...(xRange && { range: xRange }) }, y: { range: rangeOf } },
       cursor: { points: { size: 6 }, focus: { prox: 24 }, drag: { x: true, y: false, dist: 4 } },
       axes: [
         {
@@ -95,6 +96,7 @@ export class LineChart {
 
   #drawMarks({ ctx, bbox, valToPos }) {
     ctx.save();
+    ctx.setLineDash([]);
     if (this.#selected !== null) {
       const x = valToPos.call(this.#plot, this.#selected, "x", true);
       ctx.strokeStyle = cssColour("--text");

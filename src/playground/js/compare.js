@@ -1,7 +1,7 @@
 import { Answer } from "./answer.js";
 import { announce, fill, h } from "./dom.js";
 import { Inspector } from "./inspector.js";
-import { Settings } from "./settings.js";
+import { favourite, Settings } from "./settings.js";
 import { legend, TokenStrip } from "./token-strip.js";
 
 const mostConfigs = 4;
@@ -51,21 +51,28 @@ export class CompareView {
       this.#inspector.element,
     );
     this.#settings.element.open = false;
+    this.#settings.setMostTokens(64);
     this.showConfigs(app.configs);
   }
 
   showConfigs(configs) {
     this.#configs = configs;
     if (configs[0]) this.#settings.showConfigs(configs);
-    const example = configs.find((config) => config.example)?.example;
+    const example = favourite(configs)?.example;
+    const preselected = worthComparing(configs);
     if (example && this.#input.value === "") this.#input.value = example;
     fill(
       this.#choices,
-      configs.map(({ id, description }, index) =>
+      configs.map(({ id, description }) =>
         h(
           "label",
           { class: "choice", title: description },
-          h("input", { type: "checkbox", value: id, checked: index < 3, onchange: () => this.#limit() }),
+          h("input", {
+            type: "checkbox",
+            value: id,
+            checked: preselected.has(id),
+            onchange: () => this.#limit(),
+          }),
           h("span", null, id),
         ),
       ),
@@ -175,4 +182,13 @@ export function partingOf(answer, other) {
   const shared = Math.min(answer.tokens.length, other.tokens.length);
   for (let at = 0; at < shared; at++) if (answer.tokens[at].token.id !== other.tokens[at].token.id) return at;
   return null;
+}
+
+/** The giant alone and the fusions of the favourite's experts, as far as there are any. */
+function worthComparing(configs) {
+  const expertsIn = ({ experts }) => experts.map(({ id }) => id).join();
+  const wanted = configs.length > 0 ? expertsIn(favourite(configs)) : "";
+  const fitting = configs.filter((config) => ["", wanted].includes(expertsIn(config)));
+  const chosen = fitting.length >= 2 ? fitting.slice(0, 3) : configs.slice(0, 2);
+  return new Set(chosen.map(({ id }) => id));
 }

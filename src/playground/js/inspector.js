@@ -116,9 +116,9 @@ export class Inspector {
       summary(record),
       weightSection(record, config),
       divergenceSection(record),
+      timingSection(record),
       record.curves && Object.keys(record.curves).length > 0 && this.#curves.element,
       topSection(record),
-      timingSection(record),
       config && config.experts.length > 0 && this.#whatIf?.element,
     );
     if (record.curves) this.#curves.show(record);

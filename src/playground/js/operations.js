@@ -120,7 +120,12 @@ export class OperationsView {
   #showCharts() {
     const end = this.#points.at(-1).at;
     const x = this.#points.map(({ at }) => at - end);
-    const shared = { x, xLabel: "seconds ago" };
+    const shared = {
+      x,
+      xLabel: "seconds ago",
+      xTick: (second) => String(Math.abs(Math.round(second))),
+      xRange: (_, low) => [Math.min(-60, low), 0],
+    };
     const colours = [0, 1, 2, 3, 4, 5, 6].map((index) => cssColour(`--expert-${index}`));
     this.#charts[0].show({
       ...shared,
@@ -184,7 +189,7 @@ export class OperationsView {
         model.quantization,
         bytes(model.sizeBytes),
         bytes(model.memoryBytes),
-        h("span", { class: "cells" }, h("i", { vars: { "--share": used.toFixed(4) } }), percent(used)),
+        h("span", { class: "cells", vars: { "--fill": used.toFixed(4) } }, percent(used)),
         Number.isFinite(decode) ? milliseconds(decode * 1000) : "–",
       ];
       return h(

@@ -62,9 +62,7 @@ export class Settings {
       this.model,
       configs.map(({ id }) => h("option", { value: id }, id)),
     );
-    const first =
-      configs.find(({ id }) => id === chosen) ?? configs.find(({ experts }) => experts.length > 0);
-    this.model.value = (first ?? configs[0])?.id ?? "";
+    this.model.value = (configs.find(({ id }) => id === chosen) ?? favourite(configs))?.id ?? "";
     this.#showConfig();
   }
 
@@ -78,6 +76,10 @@ export class Settings {
       .filter(({ name }) => this.#inputs[name].value !== "" && this.#inputs[name].checkValidity())
       .map(({ name }) => [name, Number(this.#inputs[name].value)]);
     return Object.fromEntries(given);
+  }
+
+  setMostTokens(count) {
+    this.#inputs.max_tokens.value = String(count);
   }
 
   get trace() {
@@ -98,4 +100,10 @@ export class Settings {
     this.fusion.show(config);
     this.onmodel(config);
   }
+}
+
+/** What is shown first: a config with experts and a question to try, where there is one. */
+export function favourite(configs) {
+  const fused = configs.filter(({ experts }) => experts.length > 0);
+  return fused.findLast(({ example }) => example) ?? fused[0] ?? configs[0];
 }

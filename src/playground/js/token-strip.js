@@ -79,7 +79,7 @@ export class TokenStrip {
         "aria-label": `Token ${index + 1}, ${visible(token.text)}: ${says}${flipped ? ", flipped" : ""}`,
         vars: { "--intensity": intensity.toFixed(3) },
       },
-      text === "" ? (token.text === "" ? "end" : "·") : text,
+      text === "" ? (token.text === "" ? "end" : "·") : text.replaceAll("\n", "⏎\n"),
     );
   }
 
