@@ -18,8 +18,8 @@ export async function benchMemory(): Promise<PartResult> {
   await using server = await startShoulders([
     familyConfigFile("fused", ["expert-1", "expert-2"], { tokens: 512, sequences: 8 }),
   ]);
-  for (let round = 0; round < 3; round++)
-    await tokensPerSecond(server.url, { model: "fused", clients: 8, promptLength: 64, numTokens: 16 });
+  for (let round = 0; round < 2; round++)
+    await tokensPerSecond(server.url, { model: "fused", clients: 8, promptLength: 16, numTokens: 8 });
   const answer = await fetch(`${server.url}/v1/fusion/configs/fused`);
   const config = (await answer.json()) as { base: Model; reference: Model; experts: Model[] };
   const models = [config.base, config.reference, ...config.experts];
@@ -37,7 +37,7 @@ export async function benchMemory(): Promise<PartResult> {
     tables: [
       {
         title: "Resident memory, MB",
-        workload: `bench family, base + reference + 2 experts, V = ${vocabularySize}, 8 sequences of 512 tokens, after 24 requests`,
+        workload: `bench family, base + reference + 2 experts, V = ${vocabularySize}, 8 sequences of 512 tokens, after 16 requests`,
         head: ["what", "MB"],
         rows: [
           ["server process", mb(resident.server)],

@@ -7,7 +7,7 @@ import type { PartResult } from "./report.js";
 import { median, sum } from "./statistics.js";
 import { decodingOf, type Decoding } from "./threads.js";
 
-const promptLength = 32;
+const promptLength = 4;
 const numTokens = 13;
 const budgetMs = 35_000;
 

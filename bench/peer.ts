@@ -9,7 +9,7 @@ const threads = 1;
 const sequences = 8;
 const contextTokens = 512;
 const load = { model: "base", promptLength: 64, numTokens: 64 };
-const numRounds = 7;
+const numRounds = 5;
 
 /** The base alone through our HTTP stream and through llama-server's: the same file, threads and prompts. */
 export async function benchPeer(program: string, clientCounts: readonly (1 | 8)[]): Promise<PartResult> {

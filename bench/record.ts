@@ -13,21 +13,32 @@ export function recordFigures(
 ): string {
   const [head, rest] = cut(text, begin);
   const [table, tail] = cut(rest, end);
-  const rowOf = new Map<string, string>();
+  const rowOf = new Map<string, string[]>();
   for (const line of table.split("\n")) {
-    const id = /^\| (\w+) \|/.exec(line)?.[1];
-    if (id !== undefined && id in figureTargets) rowOf.set(id, line);
+    const cells = line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim());
+    if (cells[0] !== undefined && cells[0] in figureTargets) rowOf.set(cells[0], cells);
   }
-  for (const { id, value, unit, target, holds } of figures) {
-    const cells = [id, `${value.toPrecision(3)} ${unit}`, target, holds ? "yes" : "no", date, hardware];
-    rowOf.set(id, `| ${cells.join(" | ")} |`);
-  }
-  const rows = (Object.keys(figureTargets) as FigureId[]).flatMap((id) => rowOf.get(id) ?? []);
-  const heading = [
-    "| figure | last result | target | holds | date | hardware |",
-    `| ${Array(6).fill("---").join(" | ")} |`,
-  ];
-  return `${head}${begin}\n\n${[...heading, ...rows].join("\n")}\n\n${end}${tail}`;
+  for (const { id, value, unit, target, holds } of figures)
+    rowOf.set(id, [id, `${value.toPrecision(3)} ${unit}`, target, holds ? "yes" : "no", date, hardware]);
+  const rows = (Object.keys(figureTargets) as FigureId[]).flatMap((id) => {
+    const row = rowOf.get(id);
+    return row ? [row] : [];
+  });
+  return `${head}${begin}\n\n${aligned([columns, ...rows])}\n\n${end}${tail}`;
+}
+
+const columns = ["figure", "last result", "target", "holds", "date", "hardware"];
+
+/** A Markdown table with columns of even width, as Prettier wants it; the first row is its head. */
+function aligned(rows: readonly string[][]): string {
+  const widths = columns.map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  const [head = [], ...rest] = rows;
+  return [head, widths.map((width) => "-".repeat(width)), ...rest].map(line).join("\n");
 }
 
 function cut(text: string, mark: string): [before: string, after: string] {
