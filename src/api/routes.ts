@@ -3,11 +3,24 @@ import type { z } from "zod";
 import { ShouldersError } from "../errors.js";
 import type { ApiContext } from "./context.js";
 import { getConfig, listConfigs } from "./fusion/configs.js";
+import { explain, explainSchema } from "./fusion/explain.js";
+import { solve, solveSchema } from "./fusion/solve.js";
 import { followTrace, getTrace, listQuerySchema, listTraces, traceQuerySchema } from "./fusion/traces.js";
 import { getMetrics, livez, readyz } from "./health.js";
 import { completionHandler } from "./openai/completions.js";
 import { getModel, listModels } from "./openai/models.js";
+import { responsesHandler } from "./openai/responses.js";
+import { responsesSchema } from "./openai/responses-schema.js";
 import { chatSchema, textSchema } from "./openai/schemas.js";
+import { getOpenApi } from "./openapi.js";
+import {
+  applyTemplate,
+  applyTemplateSchema,
+  detokenize,
+  detokenizeSchema,
+  tokenize,
+  tokenizeSchema,
+} from "./vocabulary.js";
 
 export interface Route {
   method: "GET" | "POST";
@@ -26,7 +39,19 @@ const jsonOrEvents = ["application/json", "text/event-stream"];
 
 /** Every route of the API: what express serves and what the OpenAPI document says. */
 export function createRoutes(context: ApiContext): Route[] {
-  return [...completionRoutes(context), ...fusionRoutes(context), ...operationRoutes(context)];
+  const routes: Route[] = [
+    ...completionRoutes(context),
+    ...fusionRoutes(context),
+    ...vocabularyRoutes(context),
+    ...operationRoutes(context),
+    {
+      method: "GET",
+      path: "/openapi.json",
+      summary: "This document.",
+      handler: getOpenApi(context, () => routes),
+    },
+  ];
+  return routes;
 }
 
 function completionRoutes(context: ApiContext): Route[] {
@@ -50,6 +75,14 @@ function completionRoutes(context: ApiContext): Route[] {
   ]);
   return [
     ...completions,
+    {
+      method: "POST",
+      path: "/v1/responses",
+      summary: "Answer a conversation, in OpenAI's newer shape.",
+      body: responsesSchema,
+      produces: jsonOrEvents,
+      handler: responsesHandler(context),
+    },
     { method: "GET", path: "/v1/models", summary: "The fusion configs.", handler: listModels(context) },
     { method: "GET", path: "/v1/models/:id", summary: "One of them.", handler: getModel(context) },
     {
@@ -76,6 +109,20 @@ function fusionRoutes(context: ApiContext): Route[] {
       handler: getConfig(context),
     },
     {
+      method: "POST",
+      path: "/v1/fusion/explain",
+      summary: "Weights and log-probabilities at every token of a given answer; nothing is drawn.",
+      body: explainSchema,
+      handler: explain(context),
+    },
+    {
+      method: "POST",
+      path: "/v1/fusion/solve",
+      summary: "Weights for rows of logits; no model is needed.",
+      body: solveSchema,
+      handler: solve(),
+    },
+    {
       method: "GET",
       path: "/v1/fusion/traces",
       summary: "Recent completions of the key, newest first.",
@@ -96,6 +143,33 @@ function fusionRoutes(context: ApiContext): Route[] {
       summary: "The same while it happens.",
       produces: ["text/event-stream"],
       handler: followTrace(context),
+    },
+  ];
+}
+
+/** As llama-server has them. */
+function vocabularyRoutes(context: ApiContext): Route[] {
+  return [
+    {
+      method: "POST",
+      path: "/tokenize",
+      summary: "Token ids of a text.",
+      body: tokenizeSchema,
+      handler: tokenize(context),
+    },
+    {
+      method: "POST",
+      path: "/detokenize",
+      summary: "The text of token ids.",
+      body: detokenizeSchema,
+      handler: detokenize(context),
+    },
+    {
+      method: "POST",
+      path: "/apply-template",
+      summary: "A conversation as the prompt that each model gets.",
+      body: applyTemplateSchema,
+      handler: applyTemplate(context),
     },
   ];
 }

@@ -21,14 +21,18 @@ export class SseWriter {
     this.#keepAlive = setInterval(() => this.#comment(), limits.keepAliveMs);
   }
 
-  /** Resolves when the reader keeps up, or has left. */
-  async send(data: object | "[DONE]"): Promise<void> {
+  /**
+   * Resolves when the reader keeps up, or has left.
+   * @param name of the event, for readers that go by it
+   */
+  async send(data: object | "[DONE]", name: string | null = null): Promise<void> {
     const response = this.#response;
     if (response.destroyed || response.writableEnded) return;
     this.#open();
     this.#keepAlive.refresh();
     const text = data === "[DONE]" ? data : JSON.stringify(data);
-    if (!response.write(`data: ${text}\n\n`)) await this.#drained();
+    const line = name === null ? "" : `event: ${name}\n`;
+    if (!response.write(`${line}data: ${text}\n\n`)) await this.#drained();
   }
 
   /** Ends the response, if it has begun. Call it on every path. */

@@ -88,7 +88,7 @@ export async function runSolve(
 type KernelFor = (vocabularySize: number, numExperts: number) => FusionKernel;
 
 /** One kernel, replaced when a case does not fit into it. */
-function makeKernelPool(name: KernelName): KernelFor {
+export function makeKernelPool(name: KernelName): KernelFor {
   let kernel: FusionKernel | null = null;
   let capacity = { vocabularySize: 0, numExperts: 0 };
   return (vocabularySize, numExperts) => {

@@ -270,7 +270,7 @@ describe("limits of a key", () => {
       headers: bearer(annKey),
     });
     const frames: string[] = [];
-    socket.on("message", (data) => frames.push(String(data)));
+    socket.on("message", (data: Buffer) => frames.push(data.toString()));
     await once(socket, "open");
     const create = JSON.stringify({ type: "response.create", response: chat });
     socket.send(create);

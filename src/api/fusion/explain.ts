@@ -1,0 +1,94 @@
+import type { RequestHandler } from "express";
+import { z } from "zod";
+import type { GeneratedToken, GivenText, Usage } from "../../engine/protocol.js";
+import { ShouldersError } from "../../errors.js";
+import { findConfig, requireEngine, type ApiContext } from "../context.js";
+import { localsOf } from "../middleware/locals.js";
+import { planCompletion, type CompletionPlan } from "../openai/plan.js";
+import { chatSchema } from "../openai/schemas.js";
+import { recordsOf, toUsage } from "../openai/shapes.js";
+import { parseRequest } from "../parse.js";
+import { runCompletion } from "../run-completion.js";
+import { closedSignal } from "../sse-writer.js";
+
+const textOrTokens = z.union([z.string().min(1), z.array(z.int().min(0)).min(1)], {
+  error: "expected text or token ids",
+});
+
+export const explainSchema = z
+  .strictObject({
+    model: chatSchema.shape.model,
+    messages: chatSchema.shape.messages.nullish(),
+    prompt: textOrTokens.nullish().describe("Text or token ids, instead of messages."),
+    completion: textOrTokens.describe(
+      "The answer to look at: every token of it is taken as given, none is drawn.",
+    ),
+    fusion: chatSchema.shape.fusion,
+  })
+  .refine(({ messages, prompt }) => (messages == null) !== (prompt == null), {
+    path: ["messages"],
+    error: "give either messages or a prompt",
+  });
+
+type ExplainBody = z.output<typeof explainSchema>;
+
+/** `POST /v1/fusion/explain`: the records that a given answer would have had. */
+export function explain(context: ApiContext): RequestHandler {
+  return async (request, response) => {
+    const plan = planExplanation(request.body, context);
+    const locals = localsOf(response);
+    locals.model = plan.model;
+    plan.request.owner = locals.owner;
+    const tokens: GeneratedToken[] = [];
+    for await (const event of runCompletion(context, plan, closedSignal(response, context.cut))) {
+      if (event.type === "accepted") continue;
+      tokens.push(...event.tokens);
+      if (event.type === "done") response.json(explanation(plan, tokens, event.usage));
+    }
+  };
+}
+
+/** @throws ShouldersError that names the field at fault. */
+function planExplanation(body: unknown, context: ApiContext): CompletionPlan {
+  const description = requireEngine(context);
+  const { model, messages, prompt, completion, fusion } = parseRequest(explainSchema, body);
+  const plan =
+    messages == null
+      ? planCompletion("text", { model, prompt, fusion }, description)
+      : planCompletion("chat", { model, messages, fusion }, description);
+  const forced = toGiven(completion, findConfig(description, model).vocabularySize);
+  const requestId = plan.request.requestId.replace(/^\w+/, "explain");
+  return { ...plan, request: { ...plan.request, requestId, forced, maxTokens: null } };
+}
+
+function toGiven(completion: ExplainBody["completion"], vocabularySize: number): GivenText {
+  if (typeof completion === "string") return { type: "text", text: completion };
+  const index = completion.findIndex((token) => token >= vocabularySize);
+  if (index < 0) return { type: "tokens", tokens: completion };
+  const param = `completion.${index}`;
+  throw new ShouldersError(
+    "invalid_request",
+    `Invalid '${param}': a token id must be below ${vocabularySize}, the size of the vocabulary.`,
+    { param },
+  );
+}
+
+function explanation(
+  { request, model, created, systemFingerprint }: CompletionPlan,
+  tokens: GeneratedToken[],
+  usage: Usage,
+) {
+  const records = recordsOf(tokens);
+  const sum = records.reduce((total, { logprob }) => total + logprob, 0);
+  return {
+    id: request.requestId,
+    object: "fusion.explanation",
+    created,
+    model,
+    system_fingerprint: systemFingerprint,
+    // Nats, of the fused distribution.
+    logprob: { sum, mean: sum / Math.max(1, records.length) },
+    tokens: records,
+    usage: toUsage(usage),
+  };
+}

@@ -1,0 +1,123 @@
+import type { RequestHandler } from "express";
+import { z } from "zod";
+import { boundsSchema, strategySchema, type StrategyConfig } from "../../config/fusion-config.js";
+import { ShouldersError } from "../../errors.js";
+import { fuseRows } from "../../fusion/fuse-rows.js";
+import { makeKernelPool } from "../../fusion/solve-command.js";
+import { defaultBounds } from "../../fusion/strategies/dynamic.js";
+import type { Fusion, FusionKernel, LogitsRows, Strategy } from "../../fusion/types.js";
+import { parseRequest } from "../parse.js";
+
+/** Of all rows together: what is solved within some 20 ms, so that the event loop can do it. */
+const mostLogits = 262_144;
+
+/** JSON has no −Infinity: a token that takes no part is written so. */
+const masked = "-Infinity";
+
+/** As the kernel keeps it: a number of 32 bits. */
+function isLogit(value: unknown): boolean {
+  return typeof value === "number" ? Number.isFinite(Math.fround(value)) : value === masked;
+}
+
+const row = z
+  .array(z.unknown())
+  .min(2)
+  .superRefine((values, issues) => {
+    const index = values.findIndex((value) => !isLogit(value));
+    if (index >= 0)
+      issues.addIssue({
+        code: "custom",
+        path: [index],
+        message: `expected a finite number (32 bits) or "${masked}"`,
+      });
+  })
+  .transform((values) => Float32Array.from(values, Number));
+
+export const solveSchema = z
+  .strictObject({
+    base: row.describe(`Logits of the base for one token; "${masked}" where a token takes no part.`),
+    reference: row.describe("Logits of the reference for the same token."),
+    experts: z
+      .record(z.string().min(1).max(64), row)
+      .refine((experts) => Object.keys(experts).length >= 1, "expected at least one expert")
+      .refine((experts) => Object.keys(experts).length <= 16, "expected at most 16 experts")
+      .describe("Expert id to its logits."),
+    strategy: strategySchema.nullish().describe("Default: dynamic, exact, over all tokens."),
+    bounds: boundsSchema.nullish().describe("Of every weight that is solved for. Default: [0, 2]."),
+    top: z
+      .int()
+      .min(0)
+      .max(100)
+      .nullish()
+      .describe("How many tokens of the fused row to answer. Default: 10."),
+  })
+  .refine(
+    ({ base, reference, experts }) =>
+      [base, reference, ...Object.values(experts)].reduce((sum, { length }) => sum + length, 0) <= mostLogits,
+    {
+      path: ["base"],
+      error: `all rows together may have at most ${mostLogits} logits; leave unlikely tokens out`,
+    },
+  );
+
+type SolveBody = z.output<typeof solveSchema>;
+
+/** `POST /v1/fusion/solve`: weights for rows of logits, without any model. */
+export function solve(): RequestHandler {
+  const kernelFor = makeKernelPool("simd");
+  return (request, response) => {
+    const body = parseRequest(solveSchema, request.body);
+    const ids = Object.keys(body.experts);
+    const experts = Object.values(body.experts);
+    const { base, reference } = body;
+    const vocabularySize = Math.min(...[base, reference, ...experts].map(({ length }) => length));
+    const kernel = kernelFor(vocabularySize, ids.length);
+    const fusion = fuse(kernel, { base, reference, experts }, toStrategy(body, ids));
+    const byId = <Value>(values: readonly Value[]) =>
+      Object.fromEntries(ids.map((id, index) => [id, values[index]]));
+    response.json({
+      object: "fusion.solution",
+      weights: byId(fusion.weights),
+      chosen: fusion.chosen === null ? null : ids[fusion.chosen],
+      divergence: { ...fusion.divergence, targets: byId(fusion.targets) },
+      objective: fusion.objective,
+      evaluations: fusion.evaluations,
+      fused: kernel.top("fused", body.top ?? 10).map(({ token, logprob }) => ({ id: token, logprob })),
+    });
+  };
+}
+
+/** What is wrong with rows is, here, wrong with the request. */
+function fuse(kernel: FusionKernel, rows: LogitsRows, strategy: Strategy): Fusion {
+  try {
+    return fuseRows(kernel, rows, strategy);
+  } catch (thrown) {
+    const { code, message } = ShouldersError.from(thrown);
+    if (code !== "non_finite_logits" && code !== "rows_invalid") throw thrown;
+    throw new ShouldersError("invalid_request", `Invalid rows: ${message}`, { param: "base" });
+  }
+}
+
+function toStrategy(body: SolveBody, ids: readonly string[]): Strategy {
+  const strategy: StrategyConfig = body.strategy ?? { type: "dynamic", solver: "exact", plausibility: null };
+  switch (strategy.type) {
+    case "base":
+      return strategy;
+    case "static": {
+      const stranger = Object.keys(strategy.weights).find((id) => !ids.includes(id));
+      if (stranger !== undefined) throw unknownExpert(ids);
+      return { ...strategy, weights: ids.map((id) => strategy.weights[id] ?? 0) };
+    }
+    case "dynamic":
+      return { ...strategy, bounds: ids.map(() => body.bounds ?? defaultBounds) };
+  }
+}
+
+function unknownExpert(ids: readonly string[]): ShouldersError {
+  const known = ids.map((id) => JSON.stringify(id)).join(", ");
+  return new ShouldersError(
+    "invalid_request",
+    `Invalid 'strategy.weights': every id must be one of experts: ${known}.`,
+    { param: "strategy.weights" },
+  );
+}

@@ -1,0 +1,159 @@
+import { randomUUID } from "node:crypto";
+import type { FinishReason, GeneratedToken, Usage } from "../../engine/protocol.js";
+import type { OpenAiErrorBody } from "../openai-error.js";
+import { chatLogprobs } from "./logprobs.js";
+import type { CompletionPlan } from "./plan.js";
+import type { ResponsesBody } from "./responses-schema.js";
+import { recordsOf } from "./shapes.js";
+
+type Status = "in_progress" | "completed" | "incomplete" | "failed";
+
+/** An event of a streamed response; `sequence_number` is counted here. */
+export interface ResponseEvent {
+  type: string;
+  sequence_number: number;
+  [field: string]: unknown;
+}
+
+/** Writes the bodies of one response of `/v1/responses`, whole or as events. */
+export class ResponseWriter {
+  readonly #body: ResponsesBody;
+  readonly #plan: CompletionPlan;
+  readonly #itemId = `msg_${randomUUID().replaceAll("-", "")}`;
+  readonly #hasLogprobs: boolean;
+  #text = "";
+  readonly #tokens: GeneratedToken[] = [];
+  #numEvents = 0;
+
+  constructor(body: ResponsesBody, plan: CompletionPlan) {
+    this.#body = body;
+    this.#plan = plan;
+    this.#hasLogprobs = body.include?.includes("message.output_text.logprobs") ?? false;
+  }
+
+  /** Before the first of the others; nothing after it. */
+  opening(): ResponseEvent[] {
+    if (this.#numEvents > 0) return [];
+    const response = this.#response("in_progress", []);
+    const part = { type: "output_text", text: "", annotations: [], logprobs: [] };
+    return [
+      this.#event("response.created", { response }),
+      this.#event("response.in_progress", { response }),
+      this.#event("response.output_item.added", {
+        output_index: 0,
+        item: { ...this.#item("in_progress"), content: [] },
+      }),
+      this.#event("response.content_part.added", { ...this.#place, part }),
+    ];
+  }
+
+  /** null: there is nothing in it that this client would see. */
+  delta(delta: string, tokens: readonly GeneratedToken[]): ResponseEvent | null {
+    this.#text += delta;
+    this.#tokens.push(...tokens);
+    const isTraced = this.#plan.request.trace !== "off" && tokens.length > 0;
+    if (delta === "" && !isTraced && !(this.#hasLogprobs && tokens.length > 0)) return null;
+    return this.#event("response.output_text.delta", {
+      ...this.#place,
+      delta,
+      logprobs: this.#logprobs(tokens),
+      ...(isTraced && { fusion: { tokens: recordsOf(tokens) } }),
+    });
+  }
+
+  ending(finishReason: FinishReason, usage: Usage): ResponseEvent[] {
+    const status = statusOf(finishReason);
+    return [
+      this.#event("response.output_text.done", {
+        ...this.#place,
+        text: this.#text,
+        logprobs: this.#logprobs(this.#tokens),
+      }),
+      this.#event("response.content_part.done", { ...this.#place, part: this.#part() }),
+      this.#event("response.output_item.done", { output_index: 0, item: this.#item(status) }),
+      this.#event(`response.${status}`, { response: this.whole(finishReason, usage) }),
+    ];
+  }
+
+  failed(error: OpenAiErrorBody["error"]): ResponseEvent {
+    const response = {
+      ...this.#response("failed", [this.#item("incomplete")]),
+      error: { code: error.code, message: error.message },
+    };
+    return this.#event("response.failed", { response });
+  }
+
+  /** Of what was given to `delta` so far. */
+  whole(finishReason: FinishReason, { promptTokens, cachedTokens, completionTokens }: Usage): object {
+    const status = statusOf(finishReason);
+    const isTraced = this.#plan.request.trace !== "off";
+    return {
+      ...this.#response(status, [this.#item(status)]),
+      usage: {
+        input_tokens: promptTokens,
+        input_tokens_details: { cached_tokens: cachedTokens },
+        output_tokens: completionTokens,
+        output_tokens_details: { reasoning_tokens: 0 },
+        total_tokens: promptTokens + completionTokens,
+      },
+      ...(isTraced && { fusion: { tokens: recordsOf(this.#tokens) } }),
+    };
+  }
+
+  get #place() {
+    return { item_id: this.#itemId, output_index: 0, content_index: 0 };
+  }
+
+  #event(type: string, fields: object): ResponseEvent {
+    return { type, sequence_number: this.#numEvents++, ...fields };
+  }
+
+  #part() {
+    const logprobs = this.#logprobs(this.#tokens);
+    return { type: "output_text", text: this.#text, annotations: [], logprobs };
+  }
+
+  #item(status: Status) {
+    return { id: this.#itemId, type: "message", status, role: "assistant", content: [this.#part()] };
+  }
+
+  #logprobs(tokens: readonly GeneratedToken[]) {
+    return this.#hasLogprobs ? chatLogprobs(tokens).content : [];
+  }
+
+  /** Every field that OpenAI's schema requires, with what was asked for or its default. */
+  #response(status: Status, output: object[]) {
+    const { request, created, model } = this.#plan;
+    const body = this.#body;
+    return {
+      id: request.requestId,
+      object: "response",
+      created_at: created,
+      status,
+      background: false,
+      error: null,
+      incomplete_details: status === "incomplete" ? { reason: "max_output_tokens" } : null,
+      instructions: body.instructions ?? null,
+      max_output_tokens: body.max_output_tokens ?? null,
+      metadata: body.metadata ?? {},
+      model,
+      output,
+      parallel_tool_calls: body.parallel_tool_calls ?? true,
+      previous_response_id: null,
+      reasoning: { effort: null, summary: null },
+      store: false,
+      temperature: request.sampling.temperature,
+      text: { format: { type: "text" } },
+      tool_choice: "auto",
+      tools: [],
+      top_logprobs: body.top_logprobs ?? 0,
+      top_p: request.sampling.topP,
+      truncation: "disabled",
+      usage: null,
+      user: body.user ?? null,
+    };
+  }
+}
+
+const statusOf = (finishReason: FinishReason): "completed" | "incomplete" =>
+  finishReason === "length" ? "incomplete" : "completed";

@@ -1,0 +1,95 @@
+import type { RequestHandler } from "express";
+import { z } from "zod";
+import { ShouldersError } from "../errors.js";
+import { findConfig, requireEngine, type ApiContext } from "./context.js";
+import { localsOf } from "./middleware/locals.js";
+import { planCompletion } from "./openai/plan.js";
+import { chatSchema } from "./openai/schemas.js";
+import { parseRequest } from "./parse.js";
+
+/** llama-server's routes for a vocabulary and a template; it has one model, so `model` may be left out. */
+
+const model = z.string().min(1).nullish().describe("Id of a fusion config. Default: the first.");
+
+export const tokenizeSchema = z.strictObject({
+  model,
+  content: z.string().describe("The text."),
+  add_special: z.boolean().nullish().describe("Begin as a prompt does (BOS). Default: false."),
+  parse_special: z.boolean().nullish().describe("Read control tokens that are written out. Default: true."),
+  with_pieces: z.boolean().nullish().describe("Answer each token's text with its id. Default: false."),
+});
+
+export const detokenizeSchema = z.strictObject({
+  model,
+  tokens: z.array(z.int().min(0)).describe("Token ids."),
+});
+
+export const applyTemplateSchema = z.strictObject({ model, messages: chatSchema.shape.messages });
+
+/** `POST /tokenize`, of the base's vocabulary. */
+export function tokenize(context: ApiContext): RequestHandler {
+  return async (request, response) => {
+    const body = parseRequest(tokenizeSchema, request.body);
+    const { tokens } = await context.engine.query({
+      type: "tokenize",
+      configId: configIdOf(context, response, body.model),
+      text: body.content,
+      addSpecial: body.add_special ?? false,
+      parseSpecial: body.parse_special ?? true,
+    });
+    const asked = body.with_pieces
+      ? tokens.map(({ id, bytes }) => ({ id, piece: pieceOf(bytes) }))
+      : tokens.map(({ id }) => id);
+    response.json({ tokens: asked });
+  };
+}
+
+/** `POST /detokenize` */
+export function detokenize(context: ApiContext): RequestHandler {
+  return async (request, response) => {
+    const body = parseRequest(detokenizeSchema, request.body);
+    const configId = configIdOf(context, response, body.model);
+    const { vocabularySize } = findConfig(requireEngine(context), configId);
+    const index = body.tokens.findIndex((token) => token >= vocabularySize);
+    if (index >= 0)
+      throw new ShouldersError(
+        "invalid_request",
+        `Invalid 'tokens.${index}': a token id must be below ${vocabularySize}, the size of the vocabulary.`,
+        { param: `tokens.${index}` },
+      );
+    const { bytes } = await context.engine.query({ type: "detokenize", configId, tokens: body.tokens });
+    response.json({ content: Buffer.from(bytes).toString("utf8") });
+  };
+}
+
+/** `POST /apply-template`: the base's prompt as llama-server would answer it, and each model's beside it. */
+export function applyTemplate(context: ApiContext): RequestHandler {
+  return async (request, response) => {
+    const body = parseRequest(applyTemplateSchema, request.body);
+    const configId = configIdOf(context, response, body.model);
+    const plan = planCompletion("chat", { model: configId, messages: body.messages }, requireEngine(context));
+    const { prompt } = plan.request;
+    const { prompts } = await context.engine.query({ type: "renderPrompt", configId, prompt });
+    response.json({ prompt: prompts["base"]?.text ?? "", fusion: { prompts } });
+  };
+}
+
+type Locals = Parameters<typeof localsOf>[0];
+
+function configIdOf(context: ApiContext, response: Locals, asked: string | null | undefined): string {
+  const description = requireEngine(context);
+  const id = asked ?? description.configs[0]?.id ?? "";
+  localsOf(response).model = findConfig(description, id).id;
+  return id;
+}
+
+const strictDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+
+/** Its text, or its bytes where it is a part of a character. */
+function pieceOf(bytes: Uint8Array): string | number[] {
+  try {
+    return strictDecoder.decode(bytes);
+  } catch {
+    return [...bytes];
+  }
+}
