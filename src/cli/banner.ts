@@ -1,4 +1,6 @@
 import type { LoadedFusionConfig } from "../config/load.js";
+import type { EngineDescription } from "../engine/protocol.js";
+import { decodingLines, memoryText } from "./engine-text.js";
 
 type Config = LoadedFusionConfig["config"];
 
@@ -26,7 +28,7 @@ export function curlLine(address: string, configs: readonly Config[]): string {
 }
 
 /** What `serve` prints once it answers: where, which fusion configs, and something to try. */
-export function banner(address: string, configs: readonly Config[]): string {
+export function banner(address: string, configs: readonly Config[], engine: EngineDescription): string {
   const widest = Math.max(...configs.map((config) => config.id.length));
   const lines = configs.map((config) => `  ${config.id.padEnd(widest)}  ${config.description}`.trimEnd());
   return [
@@ -34,6 +36,10 @@ export function banner(address: string, configs: readonly Config[]): string {
     "",
     "Fusion configs (the models of the API):",
     ...lines,
+    "",
+    `Memory    ${memoryText(engine)}`,
+    `Decoding  ${decodingLines(engine).join("
+          ")}`,
     "",
     "Try:",
     `  ${curlLine(address, configs)}`,

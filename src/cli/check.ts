@@ -5,6 +5,7 @@ import type { Settings } from "../config/settings.js";
 import type { ConfigDescription, EngineDescription, ModelDescription } from "../engine/protocol.js";
 import { invariant } from "../errors.js";
 import { openEngine } from "./open-engine.js";
+import { decodingLines, memoryText } from "./engine-text.js";
 import { type SettingFlags, prepare } from "./run-time.js";
 import type { Stop } from "./stop-signal.js";
 import { renderTable } from "./table.js";
@@ -16,13 +17,6 @@ function findConfig(given: string, settings: Settings): LoadedFusionConfig[] {
     given.endsWith(".json") || given.includes("/") || given.includes(path.sep) || existsSync(given);
   if (isPath) return loadFusionConfigs(path.resolve(given));
   return selectFusionConfigs(loadFusionConfigs(settings.fusionConfigs), [given]);
-}
-
-/** `together, threads giant 2, dwarf 1; 1.3 ms a token, measured` */
-function decodingText({ mode, threads, stepMs, isMeasured }: EngineDescription["decoding"]): string {
-  const counts = Object.entries(threads).map(([model, count]) => `${model} ${count}`);
-  const source = isMeasured ? "measured" : "set";
-  return `${mode}, threads ${counts.join(", ")} (${source}); ${stepMs.toPrecision(3)} ms a token`;
 }
 
 function modelsTable(config: ConfigDescription): string {
@@ -66,7 +60,6 @@ export function describeChecked(config: ConfigDescription, engine: EngineDescrip
       .map((model) => [model.path, model]),
   );
   const models = [...pathToModel.values()];
-  const total = models.reduce((sum, { sizeBytes, memoryBytes }) => sum + sizeBytes + memoryBytes, 0);
   const devices = engine.library.devices.length > 0 ? ` (${engine.library.devices.join(", ")})` : "";
   const vocabulary =
     models.length === 1
@@ -79,9 +72,10 @@ export function describeChecked(config: ConfigDescription, engine: EngineDescrip
     `vocabulary  ${vocabulary}`,
     `strategy    ${JSON.stringify(config.strategy)}`,
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
-    `memory      ${formatBytes(total)} for weights and contexts`,
+    `memory      ${memoryText(engine)}`,
     `library     llama.cpp ${engine.library.llama} on ${engine.library.backend}${devices}`,
-    `decoding    ${decodingText(engine.decoding)}`,
+    `decoding    ${decodingLines(engine).join("
+            ")}`,
     "",
   ].join("\n");
 }

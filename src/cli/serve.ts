@@ -4,7 +4,7 @@ import { loadApiKeys, requireKeysOnNetwork } from "../config/api-keys.js";
 import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import type { Engine } from "../engine/protocol.js";
-import { ShouldersError } from "../errors.js";
+import { invariant, ShouldersError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { banner } from "./banner.js";
 import { openEngine } from "./open-engine.js";
@@ -62,9 +62,11 @@ export async function serve(flags: SettingFlags, stop: Stop): Promise<number> {
   const engine = new PendingEngine();
   const server = await listen(engine, settings, log);
   try {
-    engine.arrive(await openEngine({ configs, settings, log, signal: stop.signal }));
+    const started = await openEngine({ configs, settings, log, signal: stop.signal });
+    engine.arrive(started);
     const shown = configs.map(({ config }) => config);
-    process.stdout.write(banner(toUrl(server.address), shown));
+    invariant(started.description !== null, "a started engine describes itself");
+    process.stdout.write(banner(toUrl(server.address), shown, started.description));
     await untilAborted(stop.signal);
     log.info("stopping; answers in progress may finish");
     return 0;

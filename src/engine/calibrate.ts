@@ -1,52 +1,83 @@
 import type { ModelSlot } from "./loaded-models.js";
-import type { DecodePlan } from "./protocol.js";
+import type { DecodePlan, DecodeWay } from "./protocol.js";
 
-/** A way to decode a step: mode, and threads of each slot's model. */
+/** A way to decode a step, with the threads of each slot's model. */
 interface Candidate {
-  mode: DecodePlan["mode"];
+  mode: DecodeWay["mode"];
   threads: number[];
+}
+
+/** What a step that is timed decodes in every model. */
+interface TimedStep {
+  numTokens: number;
+  /** Each token of a sequence of its own, with its row: what decoding several requests looks like. */
+  areSequences: boolean;
 }
 
 const numWarmUps = 1;
 const numRepeats = 5;
 /** Once this much has gone into measuring, the candidates that are left are not tried. */
-const patienceMs = 8_000;
-/** Prompt tokens of the batch that is timed. */
-const promptTokens = 32;
+const patienceMs = 5_000;
+const numPromptTokens = 32;
+const mostSequences = 8;
 
 /**
  * Finds out how the models of a step are decoded fastest here: all at once or in turn, with how many threads
- * each. More threads are not always faster: libllama's spin while they wait, and on shared or few cores they
- * wait for each other.
+ * each, for steps of one token and for batches. More threads are not always faster: libllama's spin while they
+ * wait, and on shared or few cores they wait for each other; a single token waits for memory, a batch for cores.
  *
+ * @param numSequences most sequences that run at once.
  * @param fixedThreads what was set: only the mode is measured then.
  */
 export async function calibrate(
   slots: readonly ModelSlot[],
+  numSequences: number,
   numCores: number,
   fixedThreads: number | null,
 ): Promise<DecodePlan> {
-  let best: { candidate: Candidate; ms: number } | null = null;
-  const startMs = performance.now();
-  for (const candidate of candidates(slots, numCores, fixedThreads)) {
-    if (best !== null && performance.now() - startMs > patienceMs) break;
-    const ms = await timeStep(slots, candidate, 1);
-    if (best === null || ms < best.ms) best = { candidate, ms };
-  }
-  const { candidate, ms } = best as { candidate: Candidate; ms: number };
-  slots.forEach(({ context }, index) => context.setThreads(candidate.threads[index] as number));
-  const promptMs = await timeStep(slots, candidate, promptTokens);
+  const ways = candidates(slots, numCores, fixedThreads);
+  const batchTokens = Math.min(mostSequences, numSequences);
+  const single = await fastest(slots, ways, { numTokens: 1, areSequences: true });
+  const batch = await fastest(slots, ways, { numTokens: batchTokens, areSequences: true });
+  const promptMs = await timeStep(slots, batch.way, { numTokens: numPromptTokens, areSequences: false });
+  slots.forEach(({ context }, index) =>
+    context.setThreads(single.way.threads[index] as number, batch.way.threads[index] as number),
+  );
   return {
-    mode: candidate.mode,
-    threads: Object.fromEntries(slots.map(({ id }, index) => [id, candidate.threads[index] as number])),
-    stepMs: ms,
-    promptTokenMs: promptMs / promptTokens,
+    ...describe(slots, single),
+    batch: describe(slots, batch),
+    promptTokenMs: promptMs / numPromptTokens,
     isMeasured: fixedThreads === null,
   };
 }
 
+interface Timed {
+  way: Candidate;
+  ms: number;
+}
+
+function describe(slots: readonly ModelSlot[], { way, ms }: Timed): DecodeWay {
+  const threads = slots.map(({ id }, index) => [id, way.threads[index] as number] as const);
+  return { mode: way.mode, threads: Object.fromEntries(threads), stepMs: ms };
+}
+
+async function fastest(
+  slots: readonly ModelSlot[],
+  ways: readonly Candidate[],
+  step: TimedStep,
+): Promise<Timed> {
+  const startMs = performance.now();
+  let best: Timed | null = null;
+  for (const way of ways) {
+    if (best !== null && performance.now() - startMs > patienceMs) break;
+    const ms = await timeStep(slots, way, step);
+    if (best === null || ms < best.ms) best = { way, ms };
+  }
+  return best as Timed;
+}
+
 function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number | null): Candidate[] {
-  const modes: DecodePlan["mode"][] = slots.length > 1 ? ["together", "in-turn"] : ["in-turn"];
+  const modes: DecodeWay["mode"][] = slots.length > 1 ? ["together", "in-turn"] : ["in-turn"];
   const equal = (threads: number) => slots.map(() => threads);
   if (fixed !== null) return modes.map((mode) => ({ mode, threads: equal(fixed) }));
   const counts = [1];
@@ -60,31 +91,40 @@ function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number
   return [...even, { mode: "together", threads: slots.map((slot) => (slot === largest ? spare : 1)) }];
 }
 
-/** Median ms of a step in which every model decodes `numTokens` tokens of one sequence. */
+/** Median ms of a step. */
 async function timeStep(
   slots: readonly ModelSlot[],
   { mode, threads }: Candidate,
-  numTokens: number,
+  step: TimedStep,
 ): Promise<number> {
-  slots.forEach(({ context }, index) => context.setThreads(threads[index] as number));
+  slots.forEach(({ context }, index) =>
+    context.setThreads(threads[index] as number, threads[index] as number),
+  );
   const times: number[] = [];
   for (let repeat = 0; repeat < numWarmUps + numRepeats; repeat++) {
-    for (const { context, model } of slots) {
-      const token = model.vocabulary.bos ?? 0;
-      context.removePositions(0, 0, null);
-      context.batch.clear();
-      const count = Math.min(numTokens, context.batch.capacity);
-      for (let position = 0; position < count; position++)
-        context.batch.add(token, position, 0, position === count - 1);
-    }
+    for (const slot of slots) fillBatch(slot, step);
     const startMs = performance.now();
     if (mode === "together") await Promise.all(slots.map(({ context }) => context.decode()));
     else for (const { context } of slots) await context.decode();
     const ms = performance.now() - startMs;
+    forget(slots, step);
     if (repeat >= numWarmUps) times.push(ms);
     // A slow model needs no five repeats to be told from another.
     if (times.length > 0 && ms > 1_000) break;
   }
-  for (const { context } of slots) context.removePositions(0, 0, null);
   return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] as number;
+}
+
+function fillBatch({ context, model }: ModelSlot, { numTokens, areSequences }: TimedStep): void {
+  const token = model.vocabulary.bos ?? 0;
+  context.batch.clear();
+  for (let index = 0; index < Math.min(numTokens, context.batch.capacity); index++) {
+    if (areSequences) context.batch.add(token, 0, index, true);
+    else context.batch.add(token, index, 0, false);
+  }
+}
+
+function forget(slots: readonly ModelSlot[], { numTokens, areSequences }: TimedStep): void {
+  for (const { context } of slots)
+    for (let id = 0; id < (areSequences ? numTokens : 1); id++) context.removePositions(id, 0, null);
 }

@@ -114,9 +114,15 @@ class EngineClient implements Engine {
     const paths = configs.flatMap((config) => [config.basePath, config.referencePath, ...config.expertPaths]);
     const child = fork(entry ?? new URL("./child.js", import.meta.url), {
       serialization: "advanced",
-      execArgv: [],
+      // Checking model files leaves garbage that V8 would keep room for; the child collects it once it has loaded.
+      execArgv: ["--expose-gc"],
       // Every model's decode occupies a thread of libuv's pool while it runs; file and DNS work needs some too.
-      env: { ...process.env, UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)) },
+      // With an arena a thread, glibc would keep far more memory than is in use.
+      env: {
+        MALLOC_ARENA_MAX: "2",
+        ...process.env,
+        UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)),
+      },
       // What native code prints must not mix with an answer on standard output.
       stdio: ["ignore", 2, 2, "ipc"],
     });

@@ -22,10 +22,11 @@ export function commit(
     return [...delta(sequence.text.finish()), done(sequence, "stop", [generated])];
   const released = sequence.text.push(generated, generated.bytes);
   if (sequence.text.stopFound !== null) return [...delta(released), done(sequence, "stop", [])];
-  if (sequence.numGenerated < sequence.maxTokens) return delta(released);
+  const { isComplete } = sequence.sampler;
+  if (sequence.numGenerated < sequence.maxTokens && !isComplete) return delta(released);
   const rest = sequence.text.finish();
   const all = { text: released.text + rest.text, tokens: [...released.tokens, ...rest.tokens] };
-  return [...delta(all), done(sequence, "length", [])];
+  return [...delta(all), done(sequence, isComplete ? "stop" : "length", [])];
 }
 
 function delta(released: Released<GeneratedToken>): GenerationEvent[] {

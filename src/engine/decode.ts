@@ -21,12 +21,12 @@ export interface Decoded {
 /**
  * Fills every model's batch from the plan and decodes them.
  *
- * @param together all models at the same time; else one after the other.
+ * @param together whether all models decode at the same time: in steps of one token a model, and in others.
  */
 export async function decode(
   plan: readonly PlannedSequence<Sequence>[],
   slots: readonly ModelSlot[],
-  together: boolean,
+  together: { single: boolean; batch: boolean },
 ): Promise<Decoded> {
   for (const slot of slots) slot.context.batch.clear();
   const rows = plan.map((planned) => fillBatches(planned, slots));
@@ -42,7 +42,8 @@ export async function decode(
     }
     msOf.set(model, performance.now() - startMs);
   };
-  if (together) await Promise.all(slots.map(decodeOne));
+  const isSingle = slots.every(({ context }) => context.batch.numTokens <= 1);
+  if (isSingle ? together.single : together.batch) await Promise.all(slots.map(decodeOne));
   else for (const [model, slot] of slots.entries()) await decodeOne(slot, model);
   const decoded = { ready: [] as ReadySequence[], failed: [] as Decoded["failed"], msOf };
   plan.forEach(({ sequence, numTokens, completes }, index) => {

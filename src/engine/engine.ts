@@ -8,6 +8,7 @@ import { commit, done } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { fuse, strategyOf } from "./fuse.js";
 import type { LoadedModels, ModelSlot } from "./loaded-models.js";
+import { Grammars } from "./grammars.js";
 import { PrefillBudget } from "./prefill-budget.js";
 import { buildPrompts } from "./prompts.js";
 import type { EngineStats, FromEngine, GenerationRequest, RequestEvent, StepSample } from "./protocol.js";
@@ -26,8 +27,8 @@ export interface FusionEngineParts {
   models: LoadedModels;
   kernel: FusionKernel;
   createSamplerChain: (options: SamplerOptions) => SamplerChain;
-  /** Whether the models of a step are decoded at the same time. */
-  decodesTogether: boolean;
+  /** Whether the models of a step are decoded at the same time: steps of one token a model, and others. */
+  together: { single: boolean; batch: boolean };
   limits: EngineLimits;
   emit: (message: FromEngine) => void;
   log: Pick<Logger, "error">;
@@ -49,6 +50,7 @@ export class FusionEngine {
   readonly #memory: SequenceMemory;
   readonly #prefillBudget: PrefillBudget;
   readonly #queue: RequestQueue;
+  readonly #grammars: Grammars;
   #running: Sequence[] = [];
   #numArrived = 0;
   #numSteps = 0;
@@ -63,6 +65,7 @@ export class FusionEngine {
     this.#slots = parts.models.slots;
     this.#memory = new SequenceMemory(this.#slots, parts.models.numSequences, parts.limits.cacheSequences);
     this.#queue = new RequestQueue(parts.limits);
+    this.#grammars = new Grammars(this.#slots);
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -152,6 +155,7 @@ export class FusionEngine {
         logitBias: request.logitBias,
         seed: request.seed ?? randomInt(2 ** 32),
         contextTokens: config.resolved.config.context.tokens,
+        grammar: request.grammar === null ? null : this.#grammars.mask(request.grammar, config),
       },
       this.#parts.createSamplerChain,
     );
@@ -188,7 +192,7 @@ export class FusionEngine {
     const active = this.#running.filter((sequence) => !sequence.isPaused);
     const plan = schedule(active, budgets, this.#prefillBudget.tokens);
     const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;
-    const decoded = await decode(plan, this.#slots, this.#parts.decodesTogether);
+    const decoded = await decode(plan, this.#slots, this.#parts.together);
     const clock: StepClock = { fuseMs: 0, sampleMs: 0 };
     const events = decoded.ready.flatMap((ready) => this.#advance(ready, decoded, clock));
     for (const { sequence, error } of decoded.failed) this.#end(sequence, error);
@@ -213,7 +217,17 @@ export class FusionEngine {
       const fusion = fuse(ready, this.#slots, kernel);
       const fuseMs = performance.now() - startMs;
       const vocabulary = this.#vocabulary(sequence.config.base);
-      const generated = sample({ sequence, fusion, kernel, vocabulary, msOf: decoded.msOf, fuseMs });
+      const { base } = sequence.config;
+      const baseRow = (this.#slots[base] as ModelSlot).context.logits(ready.rowOf.get(base) as number);
+      const generated = sample({
+        sequence,
+        fusion,
+        kernel,
+        vocabulary,
+        baseRow,
+        msOf: decoded.msOf,
+        fuseMs,
+      });
       clock.fuseMs += fuseMs;
       clock.sampleMs += generated.record.timing.sampleMs;
       const vocabularies = sequence.cursors.map(({ model }) => this.#vocabulary(model));

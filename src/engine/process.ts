@@ -74,18 +74,24 @@ class EngineProcess {
         await library[Symbol.asyncDispose]();
       };
       this.#models = models;
-      const decoding = await calibrate(models.slots, availableParallelism(), settings.threads);
+      const decoding = await calibrate(
+        models.slots,
+        models.numSequences,
+        availableParallelism(),
+        settings.threads,
+      );
       const vocabularySize = Math.max(...models.slots.map(({ model }) => model.vocabulary.size));
       const numExperts = Math.max(...configs.map(({ config }) => config.experts.length));
       this.#engine = new FusionEngine({
         models,
         kernel: createKernel(settings.kernel, { vocabularySize, numExperts }),
         createSamplerChain: (options) => library.createSamplerChain(options, vocabularySize),
-        decodesTogether: decoding.mode === "together",
+        together: { single: decoding.mode === "together", batch: decoding.batch.mode === "together" },
         limits: settings,
         emit,
         log: this.#log,
       });
+      globalThis.gc?.();
       emit({
         type: "ready",
         description: {
@@ -99,6 +105,11 @@ class EngineProcess {
           },
           kernel: settings.kernel,
           decoding,
+          memory: {
+            weightsBytes: sum(models.slots.map(({ model }) => model.sizeBytes)),
+            contextsBytes: sum(models.slots.map(({ context }) => context.memoryBytes)),
+            programBytes: programBytes(models, numExperts),
+          },
           configs: [...models.configs.values()].map((config) => describeConfig(config, models.slots)),
         },
       });
@@ -118,6 +129,17 @@ class EngineProcess {
 function emit(message: FromEngine): void {
   // The pipe is gone only when the server is: then this process is about to end as well.
   if (process.connected) process.send?.(message);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** Measured on Linux: two Node processes with libllama, what libllama keeps per token of a vocabulary, and rows. */
+function programBytes({ slots }: LoadedModels, numExperts: number): number {
+  const sizes = slots.map(({ model }) => model.vocabulary.size);
+  const kernelBytes = (5 + 3 * numExperts) * Float32Array.BYTES_PER_ELEMENT * Math.max(...sizes);
+  return 145e6 + 150 * sum(sizes) + kernelBytes;
 }
 
 function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: number): number {

@@ -35,7 +35,12 @@ export function buildPrompts(
     const tokens = [...rendered.tokens, ...prefix];
     if (tokens.length === 0)
       throw new ShouldersError("invalid_request", "The prompt has no tokens: send at least one.", { param });
-    checkLength(tokens.length, forced?.length ?? 1, config.resolved.config.context.tokens, param);
+    checkLength(
+      tokens.length,
+      forced?.length ?? Math.min(request.maxTokens ?? 1, 1),
+      config.resolved.config.context.tokens,
+      param,
+    );
     tokensOf.set(index, tokens);
   }
   return { tokensOf, stopStrings: forced === null ? [...stopStrings] : [], forced };
@@ -69,7 +74,10 @@ export function renderPrompt(
       const examples = index === config.base ? config.resolved.config.fewShot : [];
       const others = [...config.experts, config.reference ?? config.base, config.base];
       const template = [index, ...others].find((other) => models[other]?.hasChatTemplate) ?? index;
-      return (models[template] as LoadedModel).renderChat(withExamples(prompt.messages, examples));
+      return (models[template] as LoadedModel).renderChat(
+        withExamples(prompt.messages, examples),
+        prompt.ending,
+      );
     }
     case "text":
       return { tokens: withBos(model.tokenize(prompt.text, true), model), stopStrings: [] };

@@ -36,8 +36,11 @@ export interface ChatMessage {
   content: string;
 }
 
+export type ChatEnding = "answer" | "continue" | "none";
+
 export type Prompt =
-  | { type: "chat"; messages: ChatMessage[] }
+  /** `ending`: the prompt ends where an answer begins (default), in the last message, or after it. */
+  | { type: "chat"; messages: ChatMessage[]; ending?: ChatEnding }
   | { type: "text"; text: string }
   | { type: "tokens"; tokens: number[] };
 
@@ -162,14 +165,23 @@ export interface ConfigDescription {
   sampling: SamplingSettings;
 }
 
-/** How the models of a step are decoded here: what was fastest when it was measured at start, or what was set. */
-export interface DecodePlan {
+/** A way to decode the models of a step. */
+export interface DecodeWay {
   /** All models at the same time, or one after the other. */
   mode: "together" | "in-turn";
   /** Model id to threads of its decode. */
   threads: Record<string, number>;
-  /** Milliseconds of a step of one token, and of a batch of prompt tokens, when it was measured. */
+  /** Milliseconds of such a step when it was measured. */
   stepMs: number;
+}
+
+/**
+ * How steps are decoded here: what was fastest when it was measured at start, or what was set. The plan itself
+ * is for steps of one token a model; `batch` is for all others.
+ */
+export interface DecodePlan extends DecodeWay {
+  batch: DecodeWay;
+  /** Milliseconds a prompt token takes in a batch. */
   promptTokenMs: number;
   isMeasured: boolean;
 }
@@ -181,6 +193,14 @@ export interface EngineDescription {
   library: { llama: string; nodeLlamaCpp: string; backend: string; devices: string[] };
   kernel: "simd" | "reference";
   decoding: DecodePlan;
+  /** What both processes are going to hold. */
+  memory: {
+    weightsBytes: number;
+    /** Cells and compute buffers. */
+    contextsBytes: number;
+    /** The programs themselves, vocabularies and fusion kernel: an estimate. */
+    programBytes: number;
+  };
   configs: ConfigDescription[];
 }
 

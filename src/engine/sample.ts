@@ -10,13 +10,15 @@ export interface SampleParts {
   /** Still holds the rows of `fusion`. */
   kernel: FusionKernel;
   vocabulary: Vocabulary;
+  baseRow: Float32Array;
   /** Model index to ms of its decode in this step. */
   msOf: ReadonlyMap<number, number>;
   fuseMs: number;
 }
 
 /** Draws the sequence's next token from its fused row and writes down how it came about. */
-export function sample({ sequence, fusion, kernel, vocabulary, msOf, fuseMs }: SampleParts): GeneratedToken {
+export function sample(parts: SampleParts): GeneratedToken {
+  const { sequence, fusion, kernel, vocabulary, baseRow, msOf, fuseMs } = parts;
   const { request } = sequence;
   const numTop = request.topLogprobs ?? 0;
   const isProcessed = request.logprobs === "processed";
@@ -26,7 +28,11 @@ export function sample({ sequence, fusion, kernel, vocabulary, msOf, fuseMs }: S
   const forced = sequence.forced?.[sequence.numGenerated];
   const drawn =
     forced === undefined
-      ? sequence.sampler.sample(fusion.row, fused.token, isProcessed ? numTop : 0)
+      ? sequence.sampler.sample(fusion.row, {
+          argmax: fused.token,
+          baseRow,
+          numCandidates: isProcessed ? request.topLogprobs : null,
+        })
       : { token: forced, processedLogprob: -Infinity, candidates: [] };
   const sampleMs = performance.now() - startMs;
   const [base] = kernel.top("base", 1) as [TokenLogprob];

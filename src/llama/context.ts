@@ -131,8 +131,8 @@ export class LlamaContext implements ModelContext {
     return new ShouldersError("decode_failed", `Decoding with ${this.#owner.path} failed: ${reason}.`);
   }
 
-  setThreads(threads: number): void {
-    this.#native.llama_set_n_threads(this.#ready(), threads, threads);
+  setThreads(single: number, batch: number): void {
+    this.#native.llama_set_n_threads(this.#ready(), single, batch);
   }
 
   logits(row: number): Float32Array {

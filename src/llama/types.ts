@@ -22,8 +22,11 @@ export interface LoadedModel extends AsyncDisposable {
   tokenize(text: string, special: boolean): Token[];
   /** Whether the file brings a chat template that works; without one a stand-in renders chats. */
   readonly hasChatTemplate: boolean;
-  /** The prompt of a chat as this file's own template renders it, tokenized, with exactly one BOS where the vocabulary asks for it. */
-  renderChat(turns: readonly ChatTurn[]): RenderedPrompt;
+  /**
+   * The prompt of a chat as this file's own template renders it, tokenized, with exactly one BOS where the
+   * vocabulary asks for it. `ending`: where an answer begins (default), in the last message, or after it.
+   */
+  renderChat(turns: readonly ChatTurn[], ending?: ChatEnding): RenderedPrompt;
   createContext(options: ContextOptions): ModelContext;
 }
 
@@ -31,6 +34,8 @@ export interface ChatTurn {
   role: "system" | "user" | "assistant";
   content: string;
 }
+
+export type ChatEnding = "answer" | "continue" | "none";
 
 export interface RenderedPrompt {
   tokens: Token[];
@@ -82,8 +87,8 @@ export interface ModelContext extends AsyncDisposable {
    * @throws ShouldersError `decode_failed`, naming the model.
    */
   decode(): Promise<void>;
-  /** Threads of the decodes that follow. */
-  setThreads(threads: number): void;
+  /** Threads of the decodes that follow: of one token, and of more. */
+  setThreads(single: number, batch: number): void;
   /** A view of one row (length: vocabulary size), valid until the next decode. */
   logits(row: number): Float32Array;
   /** Forgets positions [from, to) of a sequence; `to` null: to its end. */

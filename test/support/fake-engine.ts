@@ -250,7 +250,15 @@ export function describeEngine(): EngineDescription {
     library: { llama: "b1", nodeLlamaCpp: "3", backend: "cpu", devices: [] },
     kernel: "simd",
     stepTimeoutMs: 10_000,
-    decoding: { mode: "together", threads: { giant: 2 }, stepMs: 1, promptTokenMs: 1, isMeasured: false },
+    decoding: {
+      mode: "together",
+      threads: { giant: 2 },
+      stepMs: 1,
+      batch: { mode: "together", threads: { giant: 2 }, stepMs: 2 },
+      promptTokenMs: 1,
+      isMeasured: false,
+    },
+    memory: { weightsBytes: 1e6, contextsBytes: 1e6, programBytes: 1e6 },
     configs: [both, giant],
   };
 }

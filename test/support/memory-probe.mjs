@@ -50,7 +50,7 @@ const engine = new FusionEngine({
   models,
   kernel: createKernel("simd", { vocabularySize: size, numExperts: 2 }),
   createSamplerChain: (options) => library.createSamplerChain(options, size),
-  decodesTogether: true,
+  together: { single: true, batch: true },
   limits,
   log: console,
   emit: (message) => {

@@ -5,6 +5,7 @@ import { asksForStack, describeFailure, exitCodeFor } from "../../../src/cli/fai
 import { createProgress } from "../../../src/cli/progress.js";
 import { parseFusionConfig } from "../../../src/config/load.js";
 import { ShouldersError } from "../../../src/errors.js";
+import { describeEngine } from "../../support/fake-engine.js";
 
 const config = (fields: object): ReturnType<typeof parseFusionConfig>["config"] =>
   parseFusionConfig(JSON.stringify({ base: "b", ...fields }), "F").config;
@@ -18,10 +19,14 @@ describe("banner", () => {
   ];
 
   it("says where, what, and how to try the first fused config that has an example", () => {
-    const text = banner("http://127.0.0.1:8080", configs);
+    const text = banner("http://127.0.0.1:8080", configs, describeEngine());
     expect(text).toContain("Shoulders listens on http://127.0.0.1:8080\n");
     expect(text).toContain("  alone  The base.\n  fused\n");
     expect(text).toContain('"model":"fused"');
+    expect(text).toMatch(/Memory +\d.*: weights .*, contexts .*, programs about /);
+    expect(text).toMatch(
+      /Decoding +1 token: together, threads giant 2; 1.00 ms \(set\)\n +a batch: together/,
+    );
   });
 
   it("quotes the question for a shell", () => {

@@ -55,7 +55,7 @@ function start(options: FakeModelsOptions & { limits?: Partial<EngineLimits> }) 
     createSamplerChain: () => {
       throw new Error("these tests are greedy");
     },
-    decodesTogether: true,
+    together: { single: true, batch: true },
     limits: {
       maxWaiting: 10,
       maxWaitingTokens: 10_000,

@@ -1,0 +1,37 @@
+import { compileGrammar, type CompiledGrammar } from "../sampling/gbnf.js";
+import { GrammarMask, TokenTable } from "../sampling/grammar-mask.js";
+import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
+
+/** Compiled grammars that are kept: the answers to one prompt, and a client's next request, often share one. */
+const mostKept = 16;
+
+/** Grammars of requests over the vocabularies of the loaded models. */
+export class Grammars {
+  readonly #slots: readonly ModelSlot[];
+  readonly #tables = new WeakMap<LoadedConfig, TokenTable>();
+  /** By text, the one used last at the end. */
+  readonly #compiled = new Map<string, CompiledGrammar>();
+
+  constructor(slots: readonly ModelSlot[]) {
+    this.#slots = slots;
+  }
+
+  /** @throws ShouldersError `invalid_request` for a text that is no grammar. */
+  mask(text: string, config: LoadedConfig): GrammarMask {
+    const grammar = this.#compiled.get(text) ?? compileGrammar(text);
+    this.#compiled.delete(text);
+    this.#compiled.set(text, grammar);
+    if (this.#compiled.size > mostKept) this.#compiled.delete(this.#compiled.keys().next().value as string);
+    return new GrammarMask(grammar, this.#table(config));
+  }
+
+  #table(config: LoadedConfig): TokenTable {
+    const known = this.#tables.get(config);
+    if (known) return known;
+    const models = [config.base, config.reference, ...config.experts].filter((model) => model !== null);
+    const vocabularies = models.map((model) => (this.#slots[model] as ModelSlot).model.vocabulary);
+    const table = new TokenTable(vocabularies, config.vocabularySize);
+    this.#tables.set(config, table);
+    return table;
+  }
+}
