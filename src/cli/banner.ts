@@ -38,8 +38,7 @@ export function banner(address: string, configs: readonly Config[], engine: Engi
     ...lines,
     "",
     `Memory    ${memoryText(engine)}`,
-    `Decoding  ${decodingLines(engine).join("
-          ")}`,
+    `Decoding  ${decodingLines(engine).join("\n          ")}`,
     "",
     "Try:",
     `  ${curlLine(address, configs)}`,

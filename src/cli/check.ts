@@ -74,8 +74,7 @@ export function describeChecked(config: ConfigDescription, engine: EngineDescrip
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
     `memory      ${memoryText(engine)}`,
     `library     llama.cpp ${engine.library.llama} on ${engine.library.backend}${devices}`,
-    `decoding    ${decodingLines(engine).join("
-            ")}`,
+    `decoding    ${decodingLines(engine).join("\n            ")}`,
     "",
   ].join("\n");
 }
