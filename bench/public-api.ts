@@ -44,6 +44,7 @@ export async function benchPublicApi(): Promise<PartResult> {
           logitBias: [],
           seed: 1,
           contextTokens: 512,
+          grammar: null,
         },
         (options) => library.createSamplerChain(options, vocabularySize),
       );
@@ -56,7 +57,7 @@ export async function benchPublicApi(): Promise<PartResult> {
       );
       const [best] = kernel.top("fused", 1) as [TokenLogprob];
       kernel.top("base", 1);
-      sampler.sample(fusion.row, best.token, 0);
+      sampler.sample(fusion.row, { argmax: best.token, baseRow: base!, numCandidates: null });
       ours.set(name, [...(ours.get(name) ?? []), performance.now() - startMs]);
     }
     const token = tokenAt(promptLength + at) as Token;

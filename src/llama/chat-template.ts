@@ -9,7 +9,7 @@ import {
 import type { ChatHistoryItem, ResolveChatWrapperOptions } from "node-llama-cpp";
 
 import { ShouldersError } from "../errors.js";
-import type { ChatTurn } from "./types.js";
+import type { ChatEnding, ChatTurn } from "./types.js";
 
 /** Turns a conversation into the text of a prompt. */
 export interface ChatTemplate {
@@ -23,7 +23,7 @@ export interface ChatTemplate {
    */
   readonly turnEnd: string;
   /** @throws ShouldersError `invalid_request` when the template refuses these turns. */
-  readonly render: (turns: readonly ChatTurn[]) => string;
+  readonly render: (turns: readonly ChatTurn[], ending?: ChatEnding) => string;
 }
 
 export interface ChatTemplateOptions {
@@ -59,7 +59,8 @@ export function createChatTemplate(options: ChatTemplateOptions): ChatTemplate {
       source: "file",
       problem: null,
       turnEnd: findTurnEnd(render),
-      render: (turns) => refuse(() => render(takesSystem ? turns : withoutSystem(turns), true)),
+      render: (turns, ending) =>
+        refuse(() => renderTo(ending, takesSystem ? turns : withoutSystem(turns), render)),
     };
   } catch (error) {
     return createStandIn(options, `the file's chat template does not work: ${messageOf(error)}`);
@@ -80,6 +81,16 @@ function refuse(render: () => string): string {
       { param: "messages", cause },
     );
   }
+}
+
+/** The last message is cut where its text ends: what a template writes after it would end the turn. */
+function renderTo(ending: ChatEnding = "answer", turns: readonly ChatTurn[], render: Renderer): string {
+  const text = render(turns, ending === "answer");
+  if (ending !== "continue") return text;
+  const last = turns.at(-1)?.content.trim() ?? "";
+  const at = text.lastIndexOf(last);
+  if (at < 0) throw new TypeError("it leaves out the last message, which was to be continued");
+  return text.slice(0, at + last.length);
 }
 
 const probe = { user: "shoulders-user", answer: "shoulders-answer", next: "shoulders-next" } as const;
@@ -178,7 +189,7 @@ function createStandIn(options: ChatTemplateOptions, problem: string): ChatTempl
     source: wrapper.wrapperName,
     problem,
     turnEnd: findTurnEnd(render),
-    render: (turns) => refuse(() => render(turns, true)),
+    render: (turns, ending) => refuse(() => renderTo(ending, turns, render)),
   };
 }
 

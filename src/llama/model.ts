@@ -16,6 +16,7 @@ import { gibibytes, memoryLimit } from "./memory.js";
 import { logLinesArrived } from "./native-log.js";
 import { Tokenizer } from "./tokenizer.js";
 import type {
+  ChatEnding,
   ChatTurn,
   ContextOptions,
   LoadedModel,
@@ -213,9 +214,9 @@ export class LlamaModel implements LoadedModel {
     return this.#tokenizer.tokenize(text, special);
   }
 
-  renderChat(turns: readonly ChatTurn[]): RenderedPrompt {
+  renderChat(turns: readonly ChatTurn[], ending: ChatEnding = "answer"): RenderedPrompt {
     this.#ready();
-    return this.#tokenizer.renderChat(this.chatTemplate, turns);
+    return this.#tokenizer.renderChat(this.chatTemplate, turns, ending);
   }
 
   createContext(options: ContextOptions): ModelContext {

@@ -2,7 +2,7 @@ import { invariant } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { tokenAttribute } from "./abi.js";
 import type { ChatTemplate } from "./chat-template.js";
-import type { ChatTurn, RenderedPrompt, Token } from "./types.js";
+import type { ChatEnding, ChatTurn, RenderedPrompt, Token } from "./types.js";
 import type { LlamaVocabulary } from "./vocabulary.js";
 
 /** Texts that end an answer must have at least this much besides white space: a bare newline would cut answers. */
@@ -40,11 +40,11 @@ export class Tokenizer {
   }
 
   /** The prompt of a chat, with exactly one BOS where the vocabulary asks for one. */
-  renderChat(template: ChatTemplate, turns: readonly ChatTurn[]): RenderedPrompt {
+  renderChat(template: ChatTemplate, turns: readonly ChatTurn[], ending: ChatEnding): RenderedPrompt {
     const guard = unusedCharacter(turns);
     const guarded = turns.map((turn) => ({ ...turn, content: this.#guardControlTexts(turn.content, guard) }));
     const tokens = template
-      .render(guarded)
+      .render(guarded, ending)
       .split(guard)
       .flatMap((text) => this.tokenize(text, true));
     const { bos, addsBos } = this.#vocabulary;

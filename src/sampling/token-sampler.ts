@@ -1,6 +1,8 @@
 import type { SamplingSettings } from "../config/fusion-config.js";
 import type { FusedRow } from "../fusion/types.js";
 import type { SampledToken, SamplerChain, SamplerOptions } from "../llama/types.js";
+import { ShouldersError } from "../errors.js";
+import type { GrammarMask } from "./grammar-mask.js";
 
 export interface TokenSamplerOptions {
   sampling: SamplingSettings;
@@ -9,6 +11,17 @@ export interface TokenSamplerOptions {
   seed: number;
   /** How many tokens the penalties look back at: the whole answer. */
   contextTokens: number;
+  /** What the answer must be; null: anything. */
+  grammar: GrammarMask | null;
+}
+
+export interface SampleOptions {
+  /** The fused row's most probable token. */
+  argmax: number;
+  /** The base's row: where a grammar allows none of the tokens that the fusion left, the base decides. */
+  baseRow: Float32Array;
+  /** Processed candidates to report; null: nothing of the processed distribution is. */
+  numCandidates: number | null;
 }
 
 /**
@@ -17,25 +30,53 @@ export interface TokenSamplerOptions {
  */
 export class TokenSampler implements Disposable {
   readonly #chain: SamplerChain | null;
+  readonly #grammar: GrammarMask | null;
 
   constructor(options: TokenSamplerOptions, createChain: (options: SamplerOptions) => SamplerChain) {
     this.#chain = isPlainGreedy(options) ? null : createChain(chainOptions(options));
+    this.#grammar = options.grammar;
+  }
+
+  /** The grammar allows no more: the answer has ended. */
+  get isComplete(): boolean {
+    return this.#grammar?.isComplete ?? false;
   }
 
   /**
-   * @param argmax the fused row's most probable token.
-   * @param numCandidates how many processed candidates to report.
-   * @returns the token and log-probabilities (nats) of the processed distribution: after bias, penalties,
+   * A grammar is asked about the one token that was drawn; only when it refuses is the whole row masked, and
+   * drawn from again. Both ways together draw each token as the masked row alone would: p + (1 − P)·p/P = p/P.
+   *
+   * @returns the token and log-probabilities (nats) of the processed distribution: after grammar, bias, penalties,
    * temperature and truncation. For plain greedy that distribution is the one token.
    */
-  sample(row: FusedRow, argmax: number, numCandidates: number): SampledToken {
-    if (this.#chain) return this.#chain.sample(row.logits, numCandidates);
-    const candidates = numCandidates > 0 ? [{ token: argmax, logprob: 0 }] : [];
-    return { token: argmax, processedLogprob: 0, candidates };
+  sample(row: FusedRow, { argmax, baseRow, numCandidates }: SampleOptions): SampledToken {
+    const grammar = this.#grammar;
+    if (grammar === null) return this.#draw(row.logits, argmax, numCandidates ?? 0);
+    if (numCandidates === null) {
+      const drawn = this.#draw(row.logits, argmax, 0);
+      if (grammar.allows(drawn.token)) return drawn;
+    }
+    const masked = grammar.apply(row.logits) ?? grammar.apply(baseRow);
+    if (masked === null)
+      throw new ShouldersError(
+        "invalid_request",
+        "The models have no token with which the grammar could go on.",
+        {
+          param: "grammar",
+        },
+      );
+    return this.#draw(masked, argmaxOf(masked), numCandidates ?? 0);
   }
 
   accept(token: number): void {
     this.#chain?.accept(token);
+    this.#grammar?.accept(token);
+  }
+
+  #draw(logits: Float32Array, argmax: number, numCandidates: number): SampledToken {
+    if (this.#chain) return this.#chain.sample(logits, numCandidates);
+    const candidates = numCandidates > 0 ? [{ token: argmax, logprob: 0 }] : [];
+    return { token: argmax, processedLogprob: 0, candidates };
   }
 
   [Symbol.dispose](): void {
@@ -51,6 +92,10 @@ function isPlainGreedy({ sampling, logitBias }: TokenSamplerOptions): boolean {
     sampling.presencePenalty === 0 &&
     sampling.frequencyPenalty === 0
   );
+}
+
+function argmaxOf(logits: Float32Array): number {
+  return logits.reduce((best, logit, token) => (logit > (logits[best] as number) ? token : best), 0);
 }
 
 function chainOptions({ sampling, logitBias, seed, contextTokens }: TokenSamplerOptions): SamplerOptions {

@@ -1,0 +1,210 @@
+import type { CharacterClass, CompiledGrammar } from "./gbnf.js";
+import { refuseGrammar } from "./gbnf.js";
+
+/**
+ * Follows a text, byte by byte, through a grammar. The places where it may stand are stacks of elements still to
+ * come, shared as linked lists; a set of them is a state, and states and their steps are kept, so that asking the
+ * whole vocabulary at each token costs a table look-up a byte. Every cost is bounded: a grammar that is too
+ * ambiguous fails its own request and holds nobody else up.
+ */
+
+/** Ways in which a text may stand in the grammar at once, and what finding them may take. */
+const mostStacks = 1_000;
+const mostExpansions = 20_000;
+/** States kept with their steps, 1 KiB each; past it they are found anew. */
+const mostStates = 4_096;
+const mostNodes = 500_000;
+
+const dead = -1;
+const unknown = -2;
+
+/** A UTF-8 character of which some bytes are there. */
+interface PartialCharacter {
+  value: number;
+  numMissing: number;
+  /** The smallest code point that may be written with so many bytes. */
+  least: number;
+}
+
+interface State {
+  /** Nodes whose top is a class of characters. */
+  stacks: readonly number[];
+  /** The text may end here. */
+  accepts: boolean;
+  partial: PartialCharacter | null;
+  /** By byte: the next state, `dead` or `unknown`. */
+  next: Int32Array;
+}
+
+/** The states of one grammar, found as they are needed. For one text: `tidy` renumbers them. */
+export class GrammarMachine {
+  readonly #grammar: CompiledGrammar;
+  /** A stack is a node: the element on top, and the node below. Node 0 is the empty stack. */
+  #elementOf: number[] = [-1];
+  #belowOf: number[] = [-1];
+  #nodeOf = new Map<string, number>();
+  #states: State[] = [];
+  #stateOf = new Map<string, number>();
+
+  constructor(grammar: CompiledGrammar) {
+    this.#grammar = grammar;
+    this.start();
+  }
+
+  start(): number {
+    const alternatives = this.#grammar.rules[this.#grammar.root] ?? [];
+    return this.#intern(this.#expand(alternatives.map((element) => this.#push(element, 0))), null);
+  }
+
+  accepts(state: number): boolean {
+    const { accepts, partial } = this.#states[state] as State;
+    return accepts && partial === null;
+  }
+
+  /** Nothing may follow. */
+  isComplete(state: number): boolean {
+    return this.accepts(state) && (this.#states[state] as State).stacks.length === 0;
+  }
+
+  /** @returns the state after these bytes, or −1 when the grammar does not allow them. */
+  follow(state: number, bytes: Uint8Array): number {
+    let at = state;
+    for (let index = 0; index < bytes.length && at !== dead; index++) {
+      const byte = bytes[index] as number;
+      const known = (this.#states[at] as State).next[byte] as number;
+      at = known === unknown ? this.#step(at, byte) : known;
+    }
+    return at;
+  }
+
+  /** Drops all states when there are too many; @returns the given one's new number. */
+  tidy(state: number): number {
+    if (this.#states.length < mostStates && this.#elementOf.length < mostNodes) return state;
+    const { stacks, accepts, partial } = this.#states[state] as State;
+    const lists = stacks.map((node) => this.#list(node));
+    [this.#elementOf, this.#belowOf] = [[-1], [-1]];
+    this.#nodeOf = new Map();
+    this.#states = [];
+    this.#stateOf = new Map();
+    const nodes = lists.map((list) => list.reduceRight((below, element) => this.#push(element, below), 0));
+    return this.#intern({ stacks: nodes, accepts }, partial);
+  }
+
+  #step(from: number, byte: number): number {
+    const state = this.#states[from] as State;
+    const partial = nextCharacter(state.partial, byte);
+    let to = dead;
+    if (partial !== null && partial.numMissing > 0) {
+      const canGoOn = state.stacks.some((node) => mayMatch(this.#classOf(node), partial));
+      if (canGoOn) to = this.#intern(state, partial);
+    } else if (partial !== null) {
+      const taken = state.stacks.filter((node) => matches(this.#classOf(node), partial.value));
+      const after = this.#expand(taken.map((node) => this.#after(node)));
+      if (after.accepts || after.stacks.length > 0) to = this.#intern(after, null);
+    }
+    state.next[byte] = to;
+    return to;
+  }
+
+  /** Replaces rules on top of stacks by their alternatives until characters are on top of all. */
+  #expand(nodes: readonly number[]): Pick<State, "stacks" | "accepts"> {
+    const { elements, rules } = this.#grammar;
+    const seen = new Set(nodes);
+    const stacks: number[] = [];
+    let accepts = false;
+    // A set takes what is added while it is walked.
+    for (const node of seen) {
+      const element = elements[this.#elementOf[node] as number];
+      if (node === 0) accepts = true;
+      else if (element?.type === "end") seen.add(this.#belowOf[node] as number);
+      else if (element?.type === "characters") stacks.push(node);
+      else if (element)
+        for (const start of rules[element.rule] ?? []) seen.add(this.#push(start, this.#after(node)));
+      if (seen.size > mostExpansions || stacks.length > mostStacks)
+        throw refuseGrammar("it is too ambiguous: a text can stand at too many places in it at once");
+    }
+    return { stacks: stacks.sort((a, b) => a - b), accepts };
+  }
+
+  /** The stack with its top gone by: an alternative that is over leaves no node. */
+  #after(node: number): number {
+    const next = (this.#elementOf[node] as number) + 1;
+    const below = this.#belowOf[node] as number;
+    return this.#grammar.elements[next]?.type === "end" ? below : this.#push(next, below);
+  }
+
+  #push(element: number, below: number): number {
+    const key = `${element} ${below}`;
+    const known = this.#nodeOf.get(key);
+    if (known !== undefined) return known;
+    const node = this.#elementOf.push(element) - 1;
+    this.#belowOf.push(below);
+    this.#nodeOf.set(key, node);
+    return node;
+  }
+
+  #list(node: number): number[] {
+    const list: number[] = [];
+    for (let at = node; at !== 0; at = this.#belowOf[at] as number) list.push(this.#elementOf[at] as number);
+    return list;
+  }
+
+  #intern({ stacks, accepts }: Pick<State, "stacks" | "accepts">, partial: PartialCharacter | null): number {
+    const key = `${stacks.join()} ${accepts} ${partial ? [partial.value, partial.numMissing, partial.least].join() : ""}`;
+    const known = this.#stateOf.get(key);
+    if (known !== undefined) return known;
+    const state =
+      this.#states.push({ stacks, accepts, partial, next: new Int32Array(256).fill(unknown) }) - 1;
+    this.#stateOf.set(key, state);
+    return state;
+  }
+
+  #classOf(node: number): CharacterClass {
+    const element = this.#grammar.elements[this.#elementOf[node] as number];
+    return element?.type === "characters" ? element.characters : { ranges: [], isNegated: false };
+  }
+}
+
+/** A character after one more byte; null: no UTF-8. */
+function nextCharacter(partial: PartialCharacter | null, byte: number): PartialCharacter | null {
+  if (partial !== null) {
+    if (byte >> 6 !== 0b10) return null;
+    const next = {
+      ...partial,
+      value: (partial.value << 6) | (byte & 0x3f),
+      numMissing: partial.numMissing - 1,
+    };
+    return rangeOf(next) === null ? null : next;
+  }
+  if (byte < 0x80) return { value: byte, numMissing: 0, least: 0 };
+  if (byte < 0xc2 || byte > 0xf4) return null;
+  if (byte < 0xe0) return { value: byte & 0x1f, numMissing: 1, least: 0x80 };
+  if (byte < 0xf0) return { value: byte & 0x0f, numMissing: 2, least: 0x800 };
+  return { value: byte & 0x07, numMissing: 3, least: 0x10000 };
+}
+
+/** The code points that it may become; null: none. */
+function rangeOf({ value, numMissing, least }: PartialCharacter): [low: number, high: number] | null {
+  const low = Math.max(value << (6 * numMissing), least);
+  const high = Math.min(((value + 1) << (6 * numMissing)) - 1, 0x10ffff);
+  const isSurrogate = low >= 0xd800 && high <= 0xdfff;
+  return low > high || isSurrogate ? null : [low, high];
+}
+
+function matches({ ranges, isNegated }: CharacterClass, point: number): boolean {
+  return ranges.some(([low, high]) => low <= point && point <= high) !== isNegated;
+}
+
+/** Whether some completion of the character matches. */
+function mayMatch({ ranges, isNegated }: CharacterClass, partial: PartialCharacter): boolean {
+  const range = rangeOf(partial);
+  if (range === null) return false;
+  const [low, high] = range;
+  if (!isNegated) return ranges.some((other) => other[0] <= high && low <= other[1]);
+  for (let point = low; point <= high;) {
+    const excluded = ranges.find((other) => other[0] <= point && point <= other[1]);
+    if (excluded === undefined) return true;
+    point = excluded[1] + 1;
+  }
+  return false;
+}
