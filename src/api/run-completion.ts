@@ -59,8 +59,13 @@ export async function* runCompletion(
     throw ShouldersError.from(cause);
   } finally {
     context.traces.end(request.requestId, { ...ending, usage: toUsage(usage) });
-    if (isAccepted) timer.end(usage, queueMs);
+    if (isAccepted) timer.end(countedUsage(plan, usage), queueMs);
   }
+}
+
+/** Of several answers to one prompt the first counts it. */
+export function countedUsage({ countsPrompt }: CompletionPlan, usage: Usage): Usage {
+  return countsPrompt ? usage : { ...usage, promptTokens: 0, cachedTokens: 0 };
 }
 
 function beginTrace(

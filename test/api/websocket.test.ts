@@ -173,7 +173,8 @@ describe("frames", () => {
       [create({ id: "a b" }), { param: "response.id" }],
       [create({ model: "nope" }), { code: "model_not_found", param: "model" }],
       [create({ temperature: 3 }), { code: "invalid_request", param: "temperature" }],
-      [create({ tools: [{}] }), { code: "unsupported_field", param: "tools" }],
+      [create({ tools: [{}] }), { code: "invalid_request", param: "tools.0.type" }],
+      [create({ n: 2 }), { code: "unsupported_field", param: "n" }],
       [{ type: "response.create", response: { model: "both" } }, { param: "prompt" }],
       [{ type: "response.cancel", response_id: "nobody" }, { param: "response_id" }],
     ];

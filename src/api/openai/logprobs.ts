@@ -30,9 +30,10 @@ function chatCandidate(token: string, logprob: number, bytes: Uint8Array): ChatC
 
 export interface TextLogprobs {
   tokens: string[];
-  token_logprobs: number[];
+  /** null: the first token of an echoed prompt, which nothing comes before. */
+  token_logprobs: (number | null)[];
   /** Token to log-probability: the alternatives that were asked for, and the token itself. */
-  top_logprobs: Record<string, number>[];
+  top_logprobs: (Record<string, number> | null)[];
   /** Index in the answer's text (in Unicode characters) at which the token starts. */
   text_offset: number[];
 }
@@ -48,13 +49,37 @@ export class TextLogprobsWriter {
       tokens: names,
       token_logprobs: tokens.map(({ record }) => finiteLogprob(record.logprob)),
       top_logprobs: tokens.map((token, index) => alternatives(token, names[index] ?? "")),
-      text_offset: tokens.map(({ bytes }) => {
-        const start = this.#offset;
-        this.#offset += Array.from(this.#decoder.decode(bytes, { stream: true })).length;
-        return start;
-      }),
+      text_offset: tokens.map(({ bytes }) => this.#place(bytes)),
     };
   }
+
+  /** An echoed prompt: its first token has no log-probability. */
+  writePrompt(first: Uint8Array, others: readonly GeneratedToken[]): TextLogprobs {
+    const start = this.#place(first);
+    const rest = this.write(others);
+    return {
+      tokens: [tokenName("", first), ...rest.tokens],
+      token_logprobs: [null, ...rest.token_logprobs],
+      top_logprobs: [null, ...rest.top_logprobs],
+      text_offset: [start, ...rest.text_offset],
+    };
+  }
+
+  /** @returns where the token starts. */
+  #place(bytes: Uint8Array): number {
+    const start = this.#offset;
+    this.#offset += Array.from(this.#decoder.decode(bytes, { stream: true })).length;
+    return start;
+  }
+}
+
+export function joinLogprobs(a: TextLogprobs, b: TextLogprobs): TextLogprobs {
+  return {
+    tokens: [...a.tokens, ...b.tokens],
+    token_logprobs: [...a.token_logprobs, ...b.token_logprobs],
+    top_logprobs: [...a.top_logprobs, ...b.top_logprobs],
+    text_offset: [...a.text_offset, ...b.text_offset],
+  };
 }
 
 function alternatives({ record, topLogprobs }: GeneratedToken, name: string): Record<string, number> {

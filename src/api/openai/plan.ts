@@ -2,7 +2,6 @@ import { createHash, randomUUID } from "node:crypto";
 import type { SamplingSettings, StrategyConfig } from "../../config/fusion-config.js";
 import { plainRequest } from "../../engine/protocol.js";
 import type {
-  ChatMessage,
   ConfigDescription,
   EngineDescription,
   GenerationRequest,
@@ -12,7 +11,10 @@ import type {
 import { ShouldersError } from "../../errors.js";
 import { findConfig } from "../context.js";
 import { parseRequest } from "../parse.js";
+import { answerGrammar } from "./answer-grammar.js";
+import { toConversation } from "./conversation.js";
 import { chatSchema, textSchema, type ChatBody, type TextBody } from "./schemas.js";
+import { planTools } from "./tools.js";
 
 export type CompletionKind = "chat" | "text";
 
@@ -25,8 +27,49 @@ export interface CompletionPlan {
   systemFingerprint: string;
   isStream: boolean;
   includeUsage: boolean;
-  /** `requestId` is the completion's id. */
+  /** Every prompt of the request; each is answered `numAnswers` times. */
+  prompts: Prompt[];
+  numAnswers: number;
+  /** The answer begins with its prompt. */
+  isEchoed: boolean;
+  /** The answer may be tool calls, in the form of `tool-calls.ts`. */
+  hasTools: boolean;
+  /** Its usage counts the prompt: of several answers to one prompt, only the first does. */
+  countsPrompt: boolean;
+  /** The first choice; `requestId` is the completion's id. */
   request: GenerationRequest;
+}
+
+/** Most choices of one request: prompts times `n`. */
+const mostChoices = 128;
+
+/**
+ * A plan of its own for each choice, those of one prompt together. Ids and seeds are distinct: choice i has seed
+ * + i, and the completion's id with `-i` after it.
+ */
+export function choicesOf(plan: CompletionPlan): CompletionPlan[] {
+  const { prompts, numAnswers, request } = plan;
+  return prompts.flatMap((prompt, p) =>
+    Array.from({ length: numAnswers }, (_, answer): CompletionPlan => {
+      const index = p * numAnswers + answer;
+      const requestId = index === 0 ? request.requestId : `${request.requestId}-${index}`;
+      const seed = request.seed === null ? null : (request.seed + index) >>> 0;
+      return { ...plan, countsPrompt: answer === 0, request: { ...request, prompt, seed, requestId } };
+    }),
+  );
+}
+
+/** @throws ShouldersError unless the plan is one plain text, which is all that a WebSocket response holds. */
+export function requireSingle(plan: CompletionPlan): CompletionPlan {
+  const refuse = (param: string) =>
+    new ShouldersError("unsupported_field", `Invalid '${param}': not supported over WebSocket; use HTTP.`, {
+      param,
+    });
+  if (plan.numAnswers > 1) throw refuse("n");
+  if (plan.prompts.length > 1) throw refuse("prompt");
+  if (plan.isEchoed) throw refuse("echo");
+  if (plan.hasTools) throw refuse("tools");
+  return plan;
 }
 
 /** @throws ShouldersError that names the field at fault. */
@@ -37,30 +80,43 @@ export function planCompletion(
 ): CompletionPlan {
   if (kind === "chat") {
     const chat = parseRequest(chatSchema, body);
+    const tools = planTools(chat);
     return plan(kind, chat, description, {
-      prompt: { type: "chat", messages: chat.messages.map(toMessage) },
+      prompts: [toConversation(chat, tools)],
+      isEchoed: false,
+      hasTools: tools !== null,
+      grammar: answerGrammar(chat, tools),
       maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? null,
       topLogprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : null,
     });
   }
   const text = parseRequest(textSchema, body);
   return plan(kind, text, description, {
-    prompt: toPrompt(text.prompt),
+    prompts: toPrompts(text.prompt),
+    isEchoed: text.echo ?? false,
+    hasTools: false,
+    grammar: answerGrammar(text, null),
     maxTokens: text.max_tokens ?? 16,
     topLogprobs: text.logprobs ?? null,
   });
 }
 
+type OwnParts = Pick<CompletionPlan, "prompts" | "isEchoed" | "hasTools"> &
+  Pick<GenerationRequest, "maxTokens" | "topLogprobs" | "grammar">;
+
 function plan(
   kind: CompletionKind,
   body: ChatBody | TextBody,
   description: EngineDescription,
-  own: Pick<GenerationRequest, "prompt" | "maxTokens" | "topLogprobs">,
+  { prompts, isEchoed, hasTools, ...own }: OwnParts,
 ): CompletionPlan {
   const config = findConfig(description, body.model);
   const answerPrefix = toGiven(body.fusion?.continue);
   if (answerPrefix?.type === "tokens") checkTokens(answerPrefix.tokens, config, "fusion.continue");
-  if (own.prompt.type === "tokens") checkTokens(own.prompt.tokens, config, "prompt");
+  const numAnswers = body.n ?? 1;
+  if (prompts.length * numAnswers > mostChoices)
+    throw invalid("prompt", `${prompts.length} prompts times n = ${numAnswers} are more than ${mostChoices}`);
+  for (const prompt of prompts) if (prompt.type === "tokens") checkTokens(prompt.tokens, config, "prompt");
   const logitBias = Object.entries(body.logit_bias ?? {}).map(([token, bias]) => ({
     token: Number(token),
     bias,
@@ -77,9 +133,15 @@ function plan(
     systemFingerprint: systemFingerprint(description, config),
     isStream: body.stream ?? false,
     includeUsage: body.stream_options?.include_usage ?? false,
+    prompts,
+    numAnswers,
+    isEchoed,
+    hasTools,
+    countsPrompt: true,
     request: {
       ...plainRequest,
       ...own,
+      prompt: prompts[0] as Prompt,
       answerPrefix,
       // Nobody shows a key yet: all are one.
       owner: "anonymous",
@@ -152,22 +214,13 @@ function invalid(param: string, message: string): ShouldersError {
   return new ShouldersError("invalid_request", `Invalid '${param}': ${message}.`, { param });
 }
 
-function toMessage({ role, content }: ChatBody["messages"][number]): ChatMessage {
-  return {
-    role: role === "user" || role === "assistant" ? role : "system",
-    content:
-      typeof content === "string"
-        ? content
-        : content.map((part) => (part.type === "text" ? part.text : "")).join("\n"),
-  };
-}
-
-/** A list of one prompt is that prompt; the schema refuses longer ones. */
-function toPrompt(prompt: TextBody["prompt"]): Prompt {
-  if (typeof prompt === "string") return { type: "text", text: prompt };
-  const [first] = prompt;
-  if (typeof first === "string") return { type: "text", text: first };
-  return { type: "tokens", tokens: Array.isArray(first) ? first : (prompt as number[]) };
+/** One prompt, or several: a list of ids is one. */
+function toPrompts(prompt: TextBody["prompt"]): Prompt[] {
+  if (typeof prompt === "string") return [{ type: "text", text: prompt }];
+  if (typeof prompt[0] === "number") return [{ type: "tokens", tokens: prompt as number[] }];
+  return (prompt as string[] | number[][]).map((one) =>
+    typeof one === "string" ? { type: "text", text: one } : { type: "tokens", tokens: one },
+  );
 }
 
 function toGiven(beginning: string | number[] | null | undefined): GivenText | null {

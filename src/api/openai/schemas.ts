@@ -2,6 +2,8 @@ import { z } from "zod";
 import { boundsSchema, samplingSchema, strategySchema } from "../../config/fusion-config.js";
 import { traceLevels } from "../../trace/record.js";
 import { unsupportedUnless } from "../parse.js";
+import { grammarSchema, responseFormatSchema } from "./answer-grammar.js";
+import { toolCallSchema, toolChoiceSchema, toolsSchema } from "./tools.js";
 
 /** Bodies of completion requests. null means the default everywhere; defaults are applied in plan.ts. */
 
@@ -84,13 +86,9 @@ const sharedFields = {
       ),
     })
     .nullish(),
-  n: unsupportedUnless(z.int().min(1).max(16), (n) => n === 1, "send one request for each answer"),
-  grammar: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),
-  response_format: unsupportedUnless(
-    z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) }),
-    ({ type }) => type === "text",
-    'only {"type": "text"} is',
-  ),
+  n: z.int().min(1).max(16).nullish().describe("Answers to each prompt; their seeds are seed, seed + 1, …"),
+  grammar: grammarSchema,
+  response_format: responseFormatSchema,
   fusion: fusionSchema.nullish().describe("What is said to the fusion, and what to report of it."),
   // Clients send these; they ask for nothing that changes an answer here.
   user: z.string().nullish(),
@@ -114,26 +112,38 @@ const otherPart = z
 
 const nothing = (list: readonly unknown[]) => list.length === 0;
 
-const messageSchema = z.strictObject({
-  role: z
-    .enum(["system", "developer", "user", "assistant", "tool", "function"])
-    .refine((role) => role !== "tool" && role !== "function", {
-      params: { code: "unsupported_field" },
-      error: "not supported yet; use system, developer, user or assistant",
-    }),
-  content: z
-    .union([z.string(), z.array(z.discriminatedUnion("type", [textPart, otherPart])).min(1)])
-    .describe("Text, or text parts, which are joined by line breaks."),
-  name: z.string().nullish().describe("Accepted; not shown to the models."),
-  // What an answer of ours or of OpenAI holds when it is sent back as a message.
-  refusal: unsupportedUnless(z.string(), () => false, "leave it out"),
-  audio: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
-  annotations: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
-  tool_calls: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
-  function_call: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
-  tool_call_id: unsupportedUnless(z.string(), () => false, "leave it out"),
-  parsed: z.unknown().optional().describe("Accepted: OpenAI's helpers add it to the answers they return."),
-});
+const messageSchema = z
+  .strictObject({
+    role: z
+      .enum(["system", "developer", "user", "assistant", "tool", "function"])
+      .refine((role) => role !== "function", {
+        params: { code: "unsupported_field" },
+        error: "not supported; use tool",
+      }),
+    content: z
+      .union([z.string(), z.array(z.discriminatedUnion("type", [textPart, otherPart])).min(1)])
+      .nullish()
+      .describe("Text, or text parts, which are joined by line breaks."),
+    name: z.string().nullish().describe("Accepted; not shown to the models."),
+    // What an answer of ours or of OpenAI holds when it is sent back as a message.
+    refusal: unsupportedUnless(z.string(), () => false, "leave it out"),
+    audio: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
+    annotations: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
+    tool_calls: z.array(toolCallSchema).max(128).nullish().describe("Calls that an answer made."),
+    function_call: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
+    tool_call_id: z.string().nullish().describe("Which call a tool's message answers."),
+    parsed: z.unknown().optional().describe("Accepted: OpenAI's helpers add it to the answers they return."),
+  })
+  .check((context) => {
+    const { role, content, tool_calls, tool_call_id } = context.value;
+    const problem = (field: string, message: string) =>
+      context.issues.push({ code: "custom", input: context.value, path: [field], message });
+    const hasCalls = (tool_calls?.length ?? 0) > 0;
+    if (content == null && !(role === "assistant" && hasCalls)) problem("content", "missing: expected text");
+    if (hasCalls && role !== "assistant") problem("tool_calls", "only an assistant's message has calls");
+    if (role === "tool" && tool_call_id == null) problem("tool_call_id", "a tool's message needs it");
+    if (role !== "tool" && tool_call_id != null) problem("tool_call_id", "only a tool's message has it");
+  });
 
 const streamOptionsNeedStream = (body: { stream?: unknown; stream_options?: unknown }) =>
   body.stream_options == null || body.stream === true;
@@ -147,12 +157,17 @@ export const chatSchema = z
     max_completion_tokens: maxTokens(1).describe("As max_tokens, and wins over it."),
     logprobs: z.boolean().nullish().describe("Report the log-probability of each token."),
     top_logprobs: z.int().min(0).max(20).nullish().describe("Alternatives to report; needs logprobs: true."),
-    tools: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
-    tool_choice: unsupportedUnless(
-      z.unknown(),
-      (choice) => choice === "none" || choice === "auto",
-      "leave it out",
-    ),
+    tools: toolsSchema,
+    tool_choice: toolChoiceSchema,
+    parallel_tool_calls: z.boolean().nullish().describe("false: at most one call in an answer."),
+    add_generation_prompt: z
+      .boolean()
+      .nullish()
+      .describe("false: the prompt ends with the last message instead of the beginning of an answer."),
+    continue_final_message: z
+      .boolean()
+      .nullish()
+      .describe("The answer goes on after the last message, which must be the assistant's."),
     functions: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
     function_call: unsupportedUnless(
       z.unknown(),
@@ -169,7 +184,6 @@ export const chatSchema = z
     reasoning_effort: unsupportedUnless(z.string(), (effort) => effort === "none", "leave it out"),
     verbosity: unsupportedUnless(z.string(), (verbosity) => verbosity === "medium", "leave it out"),
     web_search_options: unsupportedUnless(z.unknown(), () => false, "leave it out"),
-    parallel_tool_calls: z.boolean().nullish(),
   })
   .refine((body) => body.top_logprobs == null || body.logprobs === true, {
     path: ["top_logprobs"],
@@ -190,11 +204,7 @@ export const textSchema = z
         ],
         { error: ({ input }) => (input === undefined ? "missing: " : "") + "expected text or token ids" },
       )
-      .refine((prompt) => !Array.isArray(prompt) || typeof prompt[0] === "number" || prompt.length === 1, {
-        params: { code: "unsupported_field" },
-        error: "several prompts are not supported yet; send one request for each",
-      })
-      .describe("Text or token ids, as it is: no chat template is applied."),
+      .describe("Text or token ids, or a list of either, as it is: no chat template is applied."),
     max_tokens: maxTokens(0).describe("Most tokens to generate. Default: 16."),
     logprobs: z
       .int()
@@ -202,7 +212,7 @@ export const textSchema = z
       .max(5)
       .nullish()
       .describe("Report log-probabilities and this many alternatives."),
-    echo: unsupportedUnless(z.boolean(), (isWanted) => !isWanted, "leave it out"),
+    echo: z.boolean().nullish().describe("Begin the answer with the prompt, with logprobs where asked for."),
     suffix: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),
     best_of: unsupportedUnless(z.int().min(0).max(20), (count) => count === 1, "leave it out"),
   })

@@ -1,108 +1,80 @@
-import type { FinishReason, GeneratedToken, Usage } from "../../engine/protocol.js";
+import type { GeneratedToken, GenerationEvent, Usage } from "../../engine/protocol.js";
 import type { TokenRecord } from "../../trace/record.js";
 import type { UsageRecord } from "../../trace/store.js";
-import { chatLogprobs, TextLogprobsWriter } from "./logprobs.js";
+import type { ChoiceEvent, CollectedChoice } from "../run-choices.js";
+import { ChatFormat, TextFormat, type ChoiceFormat } from "./choice-format.js";
 import type { CompletionPlan } from "./plan.js";
 
 type Tokens = readonly GeneratedToken[];
-
-/** How one kind of completion writes its choice. One is made for each completion. */
-interface ChoiceFormat {
-  readonly object: string;
-  readonly chunkObject: string;
-  /** The choice of the first chunk, before any text; null: there is none. */
-  opening(): object | null;
-  delta(text: string, tokens: Tokens): object;
-  ending(finishReason: FinishReason): object;
-  whole(text: string, tokens: Tokens, finishReason: FinishReason): object;
-}
-
-function chatFormat(hasLogprobs: boolean): ChoiceFormat {
-  const logprobs = (tokens: Tokens) => (hasLogprobs ? chatLogprobs(tokens) : null);
-  const chunk = (delta: object, tokens: Tokens | null, finishReason: FinishReason | null) => ({
-    index: 0,
-    delta,
-    logprobs: tokens && logprobs(tokens),
-    finish_reason: finishReason,
-  });
-  return {
-    object: "chat.completion",
-    chunkObject: "chat.completion.chunk",
-    opening: () => chunk({ role: "assistant", content: "" }, null, null),
-    delta: (text, tokens) => chunk({ content: text }, tokens, null),
-    ending: (finishReason) => chunk({}, null, finishReason),
-    whole: (text, tokens, finishReason) => ({
-      index: 0,
-      message: { role: "assistant", content: text, refusal: null },
-      logprobs: logprobs(tokens),
-      finish_reason: finishReason,
-    }),
-  };
-}
-
-function textFormat(hasLogprobs: boolean): ChoiceFormat {
-  const writer = new TextLogprobsWriter();
-  const choice = (text: string, tokens: Tokens | null, finishReason: FinishReason | null) => ({
-    text,
-    index: 0,
-    logprobs: hasLogprobs && tokens ? writer.write(tokens) : null,
-    finish_reason: finishReason,
-  });
-  return {
-    object: "text_completion",
-    chunkObject: "text_completion",
-    opening: () => null,
-    delta: (text, tokens) => choice(text, tokens, null),
-    ending: (finishReason) => choice("", null, finishReason),
-    whole: choice,
-  };
-}
+type Done = Extract<GenerationEvent, { type: "done" }>;
+type Shown = Exclude<ChoiceEvent["event"], { type: "accepted" }>;
 
 /** Writes the bodies of one completion, whole or in chunks. */
 export class CompletionWriter {
   readonly #plan: CompletionPlan;
-  readonly #format: ChoiceFormat;
-  readonly #hasLogprobs: boolean;
+  /** By index of the choice. */
+  readonly #formats: ChoiceFormat[];
+  readonly #hasOpened = new Set<number>();
+  /** By index of the choice, of those that have ended. */
+  readonly #usages: Usage[] = [];
 
   constructor(plan: CompletionPlan) {
     this.#plan = plan;
-    this.#hasLogprobs = plan.request.topLogprobs !== null;
-    this.#format = plan.kind === "chat" ? chatFormat(this.#hasLogprobs) : textFormat(this.#hasLogprobs);
+    const { kind, prompts, numAnswers, request, hasTools } = plan;
+    const hasLogprobs = request.topLogprobs !== null;
+    const Format = kind === "chat" ? ChatFormat : TextFormat;
+    this.#formats = Array.from(
+      { length: prompts.length * numAnswers },
+      (_, index) => new Format({ index, hasLogprobs, hasTools }),
+    );
   }
 
-  opening(): object | null {
-    const choice = this.#format.opening();
-    return choice && this.#chunk([choice]);
+  /** Whether every choice has ended. */
+  get isComplete(): boolean {
+    return Object.keys(this.#usages).length === this.#formats.length;
   }
 
-  /** null: there is nothing in it that this client would see. */
-  delta(text: string, tokens: Tokens): object | null {
-    if (text === "" && (tokens.length === 0 || !(this.#hasLogprobs || this.#isTraced))) return null;
-    return this.#chunk([this.#withFusion(this.#format.delta(text, tokens), tokens)]);
-  }
-
-  ending(finishReason: FinishReason, hiddenTokens: Tokens): object {
-    return this.#chunk([this.#withFusion(this.#format.ending(finishReason), hiddenTokens)]);
+  /** The chunks in which a client gets to see an event. */
+  chunks({ index, event }: ChoiceEvent): object[] {
+    if (event.type === "accepted") return [];
+    const format = this.#formats[index] as ChoiceFormat;
+    const opening = this.#hasOpened.has(index) ? null : format.opening();
+    this.#hasOpened.add(index);
+    if (event.type === "done") this.#usages[index] = event.usage;
+    return [opening, ...this.#choices(format, event)].flatMap((choice) =>
+      choice === null ? [] : [this.#chunk([choice])],
+    );
   }
 
   /** The chunk after the last one, where the client asked for it. */
-  usage(usage: Usage): object | null {
-    return this.#plan.includeUsage ? this.#chunk([], toUsage(usage)) : null;
+  usage(): object | null {
+    return this.#plan.includeUsage ? this.#chunk([], this.#totalUsage()) : null;
   }
 
-  /** @param tokens those whose text is shown; `hiddenTokens`: the others. */
-  whole(
-    text: string,
-    tokens: Tokens,
-    hiddenTokens: Tokens,
-    end: { finishReason: FinishReason; usage: Usage },
-  ) {
-    const choice = this.#format.whole(text, tokens, end.finishReason);
-    return {
-      ...this.#envelope(this.#format.object),
-      choices: [this.#withFusion(choice, [...tokens, ...hiddenTokens])],
-      usage: toUsage(end.usage),
-    };
+  whole(collected: readonly CollectedChoice[]): object {
+    const { kind } = this.#plan;
+    const choices = collected.map(({ done, ...answer }, index) => {
+      const { tokens, finishReason, usage } = done as Done;
+      this.#usages[index] = usage;
+      const body = (this.#formats[index] as ChoiceFormat).whole(answer, finishReason);
+      return this.#withFusion(body, [...answer.tokens, ...tokens]);
+    });
+    const object = kind === "chat" ? "chat.completion" : "text_completion";
+    return { ...this.#envelope(object), choices, usage: this.#totalUsage() };
+  }
+
+  #choices(format: ChoiceFormat, event: Shown): (object | null)[] {
+    switch (event.type) {
+      case "echo":
+        return [format.echo(event.echo)];
+      case "delta": {
+        const isTraced = this.#isTraced && event.tokens.length > 0;
+        const choice = format.delta(event.text, event.tokens, isTraced);
+        return [choice && this.#withFusion(choice, event.tokens)];
+      }
+      case "done":
+        return [format.rest(), this.#withFusion(format.ending(event.finishReason), event.tokens)];
+    }
   }
 
   get #isTraced(): boolean {
@@ -120,8 +92,21 @@ export class CompletionWriter {
   }
 
   #chunk(choices: object[], usage: UsageRecord | null = null): object {
-    const chunk = { ...this.#envelope(this.#format.chunkObject), choices };
+    const object = this.#plan.kind === "chat" ? "chat.completion.chunk" : "text_completion";
+    const chunk = { ...this.#envelope(object), choices };
     return this.#plan.includeUsage ? { ...chunk, usage } : chunk;
+  }
+
+  /** Over all choices; a prompt counts once, however many answers it has. */
+  #totalUsage(): UsageRecord {
+    const total: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+    this.#usages.forEach((usage, index) => {
+      total.completionTokens += usage.completionTokens;
+      if (index % this.#plan.numAnswers > 0) return;
+      total.promptTokens += usage.promptTokens;
+      total.cachedTokens += usage.cachedTokens;
+    });
+    return toUsage(total);
   }
 }
 

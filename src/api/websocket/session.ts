@@ -4,7 +4,7 @@ import { ShouldersError } from "../../errors.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import { planCompletion, type CompletionPlan } from "../openai/plan.js";
+import { planCompletion, requireSingle, type CompletionPlan } from "../openai/plan.js";
 import { parseRequest } from "../parse.js";
 import { clientFrameSchema, type ClientFrame, type ServerFrame } from "./frames.js";
 import { runResponse } from "./response.js";
@@ -26,6 +26,7 @@ export class StreamSession {
     this.#owner = owner;
     this.#socket = socket;
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
+    socket.on("ping", (data) => this.#answer(() => socket.pong(data)));
     socket.on("pong", () => {
       this.#hasAnsweredPing = true;
     });
@@ -130,7 +131,7 @@ export class StreamSession {
         `A socket runs at most ${most} responses at a time; wait for one to end.`,
       );
     const kind = "messages" in body ? "chat" : "text";
-    const plan = planCompletion(kind, body, requireEngine(this.#context));
+    const plan = requireSingle(planCompletion(kind, body, requireEngine(this.#context)));
     plan.request.owner = this.#owner;
     return plan;
   }
@@ -183,10 +184,14 @@ export class StreamSession {
 
   /** An answer to one frame. A client that sends without reading is dropped before it fills the memory. */
   #reply(frame: ServerFrame): void {
+    this.#answer(() => this.#socket.send(JSON.stringify(frame)));
+  }
+
+  #answer(send: () => void): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     if (this.#socket.bufferedAmount > this.#context.limits.socketHardMarkBytes)
       this.#drop(1013, "Frames were not read in time.");
-    else this.#socket.send(JSON.stringify(frame));
+    else send();
   }
 
   #drop(code: number, reason: string): void {

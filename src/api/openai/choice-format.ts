@@ -1,0 +1,147 @@
+import type { FinishReason, GeneratedToken } from "../../engine/protocol.js";
+import type { Echo } from "./echo.js";
+import { chatLogprobs, joinLogprobs, TextLogprobsWriter } from "./logprobs.js";
+import { readAnswer, ToolCallReader } from "./tool-calls.js";
+
+type Tokens = readonly GeneratedToken[];
+
+export interface ChoiceOptions {
+  index: number;
+  hasLogprobs: boolean;
+  /** The answer may be tool calls. */
+  hasTools: boolean;
+}
+
+/** How one kind of completion writes one of its choices. */
+export interface ChoiceFormat {
+  /** The choice of its first chunk, before any text; null: there is none. */
+  opening(): object | null;
+  /** null: there is nothing in it that a client would see, unless `isTraced`. */
+  delta(text: string, tokens: Tokens, isTraced: boolean): object | null;
+  /** A prompt that is given back. */
+  echo(echo: Echo): object | null;
+  /** What was held back until the end, if anything was. */
+  rest(): object | null;
+  ending(finishReason: FinishReason): object;
+  whole(answer: { text: string; tokens: Tokens; echo: Echo | null }, finishReason: FinishReason): object;
+}
+
+export class ChatFormat implements ChoiceFormat {
+  readonly #options: ChoiceOptions;
+  readonly #reader: ToolCallReader | null;
+
+  constructor(options: ChoiceOptions) {
+    this.#options = options;
+    this.#reader = options.hasTools ? new ToolCallReader() : null;
+  }
+
+  opening(): object {
+    return this.#chunk({ role: "assistant", content: "" });
+  }
+
+  delta(text: string, tokens: Tokens, isTraced: boolean): object | null {
+    const { content, toolCalls } = this.#reader?.push(text) ?? { content: text, toolCalls: [] };
+    const hasCalls = toolCalls.length > 0;
+    if (content === "" && !hasCalls && !isTraced && !this.#showsTokens(tokens)) return null;
+    const delta = hasCalls ? { ...(content !== "" && { content }), tool_calls: toolCalls } : { content };
+    return this.#chunk(delta, tokens);
+  }
+
+  echo(): null {
+    return null;
+  }
+
+  rest(): object | null {
+    const content = this.#reader?.finish().content ?? "";
+    return content === "" ? null : this.#chunk({ content });
+  }
+
+  ending(finishReason: FinishReason): object {
+    return this.#chunk({}, null, this.#reason(finishReason, this.#reader?.numCalls ?? 0));
+  }
+
+  whole({ text, tokens }: { text: string; tokens: Tokens }, finishReason: FinishReason): object {
+    const answer = this.#reader ? readAnswer(text) : { content: text, toolCalls: [] };
+    const { content, toolCalls } = answer;
+    const hasCalls = toolCalls.length > 0;
+    return {
+      index: this.#options.index,
+      message: {
+        role: "assistant",
+        content: hasCalls && content === "" ? null : content,
+        refusal: null,
+        ...(hasCalls && {
+          tool_calls: toolCalls.map(({ id, type, function: called }) => ({ id, type, function: called })),
+        }),
+      },
+      logprobs: this.#logprobs(tokens),
+      finish_reason: this.#reason(finishReason, toolCalls.length),
+    };
+  }
+
+  #reason(finishReason: FinishReason, numCalls: number): string {
+    return numCalls > 0 && finishReason === "stop" ? "tool_calls" : finishReason;
+  }
+
+  #showsTokens(tokens: Tokens): boolean {
+    return this.#options.hasLogprobs && tokens.length > 0;
+  }
+
+  #logprobs(tokens: Tokens): object | null {
+    return this.#options.hasLogprobs ? chatLogprobs(tokens) : null;
+  }
+
+  #chunk(delta: object, tokens: Tokens | null = null, finishReason: string | null = null): object {
+    const logprobs = tokens && this.#logprobs(tokens);
+    return { index: this.#options.index, delta, logprobs, finish_reason: finishReason };
+  }
+}
+
+export class TextFormat implements ChoiceFormat {
+  readonly #options: ChoiceOptions;
+  readonly #writer = new TextLogprobsWriter();
+
+  constructor(options: ChoiceOptions) {
+    this.#options = options;
+  }
+
+  opening(): null {
+    return null;
+  }
+
+  delta(text: string, tokens: Tokens, isTraced: boolean): object | null {
+    const { hasLogprobs } = this.#options;
+    if (text === "" && !isTraced && !(hasLogprobs && tokens.length > 0)) return null;
+    return this.#choice(text, hasLogprobs ? this.#writer.write(tokens) : null);
+  }
+
+  echo(echo: Echo): object {
+    return this.#choice(echo.text, this.#promptLogprobs(echo));
+  }
+
+  rest(): null {
+    return null;
+  }
+
+  ending(finishReason: FinishReason): object {
+    return this.#choice("", null, finishReason);
+  }
+
+  whole(
+    { text, tokens, echo }: { text: string; tokens: Tokens; echo: Echo | null },
+    finishReason: FinishReason,
+  ): object {
+    const prompt = echo && this.#promptLogprobs(echo);
+    const answer = this.#options.hasLogprobs ? this.#writer.write(tokens) : null;
+    const logprobs = prompt && answer ? joinLogprobs(prompt, answer) : answer;
+    return this.#choice((echo?.text ?? "") + text, logprobs, finishReason);
+  }
+
+  #promptLogprobs({ scored }: Echo) {
+    return scored && this.#writer.writePrompt(scored.first, scored.others);
+  }
+
+  #choice(text: string, logprobs: object | null, finishReason: FinishReason | null = null): object {
+    return { text, index: this.#options.index, logprobs, finish_reason: finishReason };
+  }
+}
