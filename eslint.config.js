@@ -28,7 +28,6 @@ export default tseslint.config(
       "node_modules/",
       "coverage/",
       "src/fusion/kernel/assembly/",
-      "src/playground/",
       "bench/out/",
       "*.config.js",
     ],
@@ -71,6 +70,27 @@ export default tseslint.config(
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/switch-exhaustiveness-check": "error",
       "@typescript-eslint/consistent-type-definitions": "off",
+    },
+  },
+  {
+    // The page: plain modules for a browser, without types.
+    files: ["src/playground/**/*.js"],
+    rules: {
+      ...tseslint.configs.disableTypeChecked.rules,
+      "no-undef": "error",
+      "no-restricted-syntax": "off",
+    },
+    languageOptions: {
+      parserOptions: { projectService: false },
+      globals: Object.fromEntries(
+        (
+          "addEventListener Blob CustomEvent devicePixelRatio document fetch getComputedStyle Image innerHeight location " +
+          "localStorage matchMedia performance ResizeObserver scrollY sessionStorage setInterval clearInterval " +
+          "setTimeout URL WebSocket XMLSerializer"
+        )
+          .split(" ")
+          .map((name) => [name, "readonly"]),
+      ),
     },
   },
   {

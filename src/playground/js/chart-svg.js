@@ -1,14 +1,25 @@
 import { cssColour } from "./experts.js";
 
-/** A chart (the data of chart.js) as a picture of its own, for papers and slides. */
+/** Charts (the data of chart.js) as one picture, one above the other, for papers and slides. */
 
 const size = { width: 900, height: 340, left: 72, right: 24, top: 64, bottom: 52 };
 const namespace = "http://www.w3.org/2000/svg";
 
-export function chartSvg({ title, x, xLabel, yLabel, xTick, series, marks = [] }) {
+export function chartsSvg(charts) {
+  const height = size.height * charts.length;
+  const viewBox = `0 0 ${size.width} ${height}`;
+  const root = element("svg", { viewBox, width: size.width, height });
+  charts.forEach((chart, at) => {
+    const part = chartElement(chart);
+    part.setAttribute("y", String(at * size.height));
+    root.append(part);
+  });
+  return new XMLSerializer().serializeToString(root);
+}
+
+function chartElement({ title, x, xLabel, yLabel, xTick, series, marks = [] }) {
   const plot = scalesOf(x, series);
   const root = element("svg", {
-    xmlns: namespace,
     viewBox: `0 0 ${size.width} ${size.height}`,
     width: size.width,
     height: size.height,
@@ -34,24 +45,7 @@ export function chartSvg({ title, x, xLabel, yLabel, xTick, series, marks = [] }
   }
   for (const { x: at, y, colour } of marks)
     root.append(element("circle", { cx: plot.x(at), cy: plot.y(y), r: 6, fill: colour }));
-  return new XMLSerializer().serializeToString(root);
-}
-
-/** Two or more pictures, one above the other. */
-export function stackedSvg(charts) {
-  const height = size.height * charts.length;
-  const root = element("svg", {
-    xmlns: namespace,
-    viewBox: `0 0 ${size.width} ${height}`,
-    width: size.width,
-    height,
-  });
-  charts.forEach((chart, at) => {
-    const part = new DOMParser().parseFromString(chartSvg(chart), "image/svg+xml").documentElement;
-    part.setAttribute("y", String(at * size.height));
-    root.append(part);
-  });
-  return new XMLSerializer().serializeToString(root);
+  return root;
 }
 
 function scalesOf(x, series) {
@@ -122,7 +116,6 @@ function label(text, attributes, colour = "--quiet") {
 
 function element(name, attributes) {
   const node = document.createElementNS(namespace, name);
-  for (const [key, value] of Object.entries(attributes))
-    if (key !== "xmlns") node.setAttribute(key, String(value));
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
   return node;
 }

@@ -1,11 +1,11 @@
 import { request } from "./api.js";
-import { stackedSvg } from "./chart-svg.js";
+import { chartsSvg } from "./chart-svg.js";
 import { button, h } from "./dom.js";
 
 /** Buttons that save charts as pictures and their trace as data. */
 export function exportButtons(answer, chartsOf) {
   const name = answer.traceId ?? "answer";
-  const picture = () => new Blob([stackedSvg(chartsOf())], { type: "image/svg+xml" });
+  const picture = () => new Blob([chartsSvg(chartsOf())], { type: "image/svg+xml" });
   const data = async (format) => (await request(`v1/fusion/traces/${name}?format=${format}`)).blob();
   const formats = {
     SVG: () => picture(),

@@ -27,7 +27,7 @@ export class FusionControls {
     this.#weights = Object.fromEntries(config.experts.map(({ id }) => [id, weights[id] ?? 1]));
     this.#bounds = [...(config.experts[0]?.bounds ?? [0, 2])];
     const choices = [
-      ["", `As configured (${describeStrategy(config.strategy)})`],
+      ["", "As configured"],
       ["dynamic", "Solved at each token"],
       ["static", "Fixed"],
       ["base", "Giant alone"],
@@ -76,7 +76,11 @@ export class FusionControls {
           slider(id, this.#weights[id], (value) => (this.#weights[id] = value), colourClass(id)),
         ),
     };
-    fill(this.#details, sliders[this.#strategy.value]?.() ?? []);
+    const configured = () => h("p", { class: "hint" }, describeStrategy(this.#config.strategy));
+    fill(
+      this.#details,
+      this.#strategy.value === "" ? configured() : (sliders[this.#strategy.value]?.() ?? []),
+    );
   }
 }
 
@@ -91,8 +95,11 @@ function slider(label, value, onvalue, colour = "") {
   return h("div", { class: `slider ${colour}` }, h("label", { for: id }, label), input, output);
 }
 
-export function describeStrategy(strategy) {
-  const plausible = strategy.plausibility ? `, plausible to ${strategy.plausibility.of}` : "";
-  if (strategy.type === "base") return "giant alone";
-  return (strategy.type === "static" ? "fixed" : "solved") + plausible;
+function describeStrategy(strategy) {
+  if (strategy.type === "base") return "The giant alone.";
+  const how = strategy.type === "static" ? "Fixed weights" : "Solved at each token";
+  const of = { joint: "plausible to giant or expert", expert: "plausible to the expert" }[
+    strategy.plausibility?.of
+  ];
+  return of ? `${how}, over tokens ${of}.` : `${how}, over all tokens.`;
 }

@@ -108,7 +108,7 @@ export class OperationsView {
       tiles.map(([name, value, note]) =>
         h(
           "div",
-          { class: "tile" },
+          { class: "tile", "data-tile": name },
           h("span", null, name),
           h("b", null, String(value)),
           h("small", { class: "quiet" }, note),

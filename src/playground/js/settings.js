@@ -9,7 +9,7 @@ const samplingFields = [
   { name: "min_p", label: "Min p", of: "minP", min: 0, max: 1, step: 0.01 },
   { name: "repeat_penalty", label: "Repeat penalty", of: "repeatPenalty", min: 0.1, max: 10, step: 0.05 },
   { name: "seed", label: "Seed", placeholder: "random", min: 0, max: 4294967295, step: 1 },
-  { name: "max_tokens", label: "Most tokens", placeholder: "until the end", min: 1, max: 1048576, step: 1 },
+  { name: "max_tokens", label: "Most tokens", placeholder: "no limit", min: 1, max: 1048576, step: 1 },
 ];
 
 export class Settings {

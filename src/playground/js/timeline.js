@@ -34,74 +34,46 @@ export class Timeline {
   /** The data of the charts, as the pictures to save need it too. */
   specs() {
     const { tokens, texts } = this.#answer;
-    const x = tokens.map((_, index) => index + 1);
-    const xTick = (place) => (tokens.length <= 24 ? shortened(texts[place - 1] ?? "") : String(place));
-    const ids = expertsOf(tokens);
-    const mean = (record, key) => {
-      const targets = Object.values(record.divergence.targets);
-      return targets.length === 0
-        ? null
-        : targets.reduce((sum, target) => sum + target[key], 0) / targets.length;
+    const shared = {
+      x: tokens.map((_, index) => index + 1),
+      xTick: (place) => (tokens.length <= 24 ? shortened(texts[place - 1] ?? "") : String(place)),
+      xLabel: "token",
     };
-    const line = (label, colour, values, dash) => ({
-      label,
-      colour,
-      values,
-      dash,
-      points: tokens.length <= 200,
-    });
-    const [forward, reverse] = [cssColour("--forward"), cssColour("--reverse")];
-    const targets = [
-      line(
-        "forward target",
-        forward,
-        tokens.map((record) => mean(record, "forward")),
-        [4, 4],
-      ),
-      line(
-        "reverse target",
-        reverse,
-        tokens.map((record) => mean(record, "reverse")),
-        [4, 4],
-      ),
-    ];
     return [
-      {
-        title: "Weight of each expert",
-        x,
-        xTick,
-        xLabel: "token",
-        yLabel: "weight",
-        series: ids.map((id) =>
-          line(
-            id,
-            colourOf(id),
-            tokens.map(({ weights }) => weights[id] ?? null),
-          ),
-        ),
-      },
-      {
-        title: "Divergence from the giant",
-        x,
-        xTick,
-        xLabel: "token",
-        yLabel: "nats",
-        series: [
-          line(
-            "forward",
-            forward,
-            tokens.map(({ divergence }) => divergence.forward),
-          ),
-          line(
-            "reverse",
-            reverse,
-            tokens.map(({ divergence }) => divergence.reverse),
-          ),
-          ...(ids.length > 0 ? targets : []),
-        ],
-      },
+      { ...shared, title: "Weight of each expert", yLabel: "weight", series: weightSeries(tokens) },
+      { ...shared, title: "Divergence from the giant", yLabel: "nats", series: divergenceSeries(tokens) },
     ];
   }
+}
+
+/** Dots as well as lines, while they can be told apart. */
+const line = (label, colour, values, dash) => ({ label, colour, values, dash, points: values.length <= 200 });
+
+function weightSeries(tokens) {
+  return expertsOf(tokens).map((id) => {
+    const values = tokens.map(({ weights }) => weights[id] ?? null);
+    return line(id, colourOf(id), values);
+  });
+}
+
+function divergenceSeries(tokens) {
+  const directions = ["forward", "reverse"];
+  const achieved = directions.map((key) => {
+    const values = tokens.map(({ divergence }) => divergence[key]);
+    return line(key, cssColour(`--${key}`), values);
+  });
+  if (expertsOf(tokens).length === 0) return achieved;
+  const targets = directions.map((key) => {
+    const values = tokens.map(({ divergence }) => meanTarget(divergence, key));
+    return line(`${key} target`, cssColour(`--${key}`), values, [4, 4]);
+  });
+  return [...achieved, ...targets];
+}
+
+/** The solver looks at the mean over the experts; null where a token had none. */
+function meanTarget({ targets }, key) {
+  const values = Object.values(targets).map((target) => target[key]);
+  return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 const shortened = (text) => {

@@ -1,0 +1,364 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { vendoredFiles } from "../../src/api/playground.js";
+import type { RunningServer } from "../../src/api/server.js";
+import { hashOf } from "../../src/config/api-keys.js";
+import type { Engine } from "../../src/engine/protocol.js";
+import type { TokenRecord } from "../../src/trace/record.js";
+import { root } from "../support/real-engine.js";
+import {
+  ask,
+  axeFindings,
+  lastTrace,
+  launchBrowser,
+  openPage,
+  question,
+  serve,
+  startShippedEngine,
+} from "./support.js";
+
+let browser: Browser;
+let engine: Engine;
+let server: RunningServer;
+let url: string;
+
+beforeAll(async () => {
+  [browser, engine] = await Promise.all([launchBrowser(), startShippedEngine()]);
+  ({ server, url } = await serve(engine));
+});
+
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+  await engine.close();
+});
+
+const numbersOf = async (page: Page, selector: string, attribute = "data-value") =>
+  page
+    .locator(selector)
+    .evaluateAll(
+      (elements: { getAttribute(name: string): string }[], name) =>
+        elements.map((element) => Number(element.getAttribute(name))),
+      attribute,
+    );
+
+test("everything that the page is made of is under 400 kB compressed", () => {
+  const directory = path.join(root, "src", "playground");
+  const files = readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .map((name) => path.join(directory, name))
+    .filter((file) => statSync(file).isFile());
+  const sizes = [...files, ...Object.values(vendoredFiles)].map(
+    (file) => gzipSync(readFileSync(file)).length,
+  );
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(400_000);
+});
+
+test("the page opens within a second, under a strict content security policy", async () => {
+  const answer = await fetch(url);
+  const policy = answer.headers.get("content-security-policy") ?? "";
+  expect(policy).toContain("default-src 'none'");
+  expect(policy).not.toMatch(/unsafe|https?:|\*/);
+  expect(await answer.text()).not.toMatch(/<style|style=|<script>|\son\w+=/);
+
+  const page = await openPage(browser, url);
+  await page.getByRole("heading", { name: "Who speaks, token by token" }).waitFor();
+  const paint = await page.evaluate<number>(
+    "performance.getEntriesByName('first-contentful-paint')[0].startTime",
+  );
+  expect(paint).toBeLessThan(1000);
+});
+
+test("a chat streams; tokens, marks and shares are those of the trace", async () => {
+  const page = await openPage(browser, url);
+  const frames: string[] = [];
+  page.on("websocket", (socket) =>
+    socket.on("framereceived", ({ payload }) => {
+      frames.push((JSON.parse(String(payload)) as { type: string }).type);
+    }),
+  );
+  await page.getByRole("button", { name: `Try ${question}` }).click();
+  await page.getByRole("button", { name: "Retry" }).waitFor();
+  expect(frames.filter((type) => type === "response.output_text.delta").length).toBeGreaterThan(1);
+
+  const { tokens } = await lastTrace(page, url);
+  expect(await page.locator(".token").allTextContents()).toEqual(
+    tokens.map(({ token }) => (token.text === "" ? "end" : token.text)),
+  );
+  const seen = await page
+    .locator(".token")
+    .evaluateAll((spans: { className: string }[]) =>
+      spans.map(({ className }) => [className.includes("expert-0"), className.includes("flipped")]),
+    );
+  expect(seen).toEqual(tokens.map(({ chosen, flipped }) => [chosen === "trivia", flipped]));
+  const background = await page
+    .locator(".token.moved")
+    .first()
+    .evaluate((span) => (globalThis as unknown as Styles).getComputedStyle(span).backgroundColor);
+  expect(background).not.toBe("rgba(0, 0, 0, 0)");
+
+  const share = tokens.filter(({ chosen }) => chosen === "trivia").length / tokens.length;
+  expect(await numbersOf(page, ".legend [data-share]", "data-share")).toEqual([share, 1 - share]);
+  expect(await page.locator(".legend").textContent()).toContain(`${Math.round(share * 100)} %`);
+});
+
+interface Styles {
+  getComputedStyle(element: unknown): { backgroundColor: string };
+}
+
+test("the inspector shows the numbers of the trace, token by token, by keyboard", async () => {
+  const page = await openPage(browser, url);
+  await page.getByLabel("Model").selectOption("both");
+  await page.getByLabel("Most tokens").fill("6");
+  await ask(page, question);
+  const { tokens } = await lastTrace(page, url);
+
+  await page.locator(".token").first().focus();
+  await page.keyboard.press("Enter");
+  for (const [index, record] of tokens.entries()) {
+    if (index > 0) await page.keyboard.press("ArrowRight");
+    await page.getByText(`Token ${index + 1} of ${tokens.length}`).waitFor();
+    await expectInspected(page, record);
+  }
+  await page.keyboard.press("Escape");
+  await page.locator(".inspector").waitFor({ state: "hidden" });
+});
+
+async function expectInspected(page: Page, record: TokenRecord): Promise<void> {
+  const { weights, divergence, top, curves, timing, logprob } = record;
+  const rows = [divergence, ...Object.values(divergence.targets)];
+  expect(await numbersOf(page, "[data-field=weight]")).toEqual(Object.values(weights));
+  expect(await numbersOf(page, "[data-field=forward]")).toEqual(rows.map(({ forward }) => forward));
+  expect(await numbersOf(page, "[data-field=reverse]")).toEqual(rows.map(({ reverse }) => reverse));
+  expect(await numbersOf(page, "[data-field=logprob]")).toEqual([logprob]);
+  const columns = [top!.base, top!.fused, top!.reference, ...Object.values(top!.experts)];
+  expect(await numbersOf(page, ".top-column li", "data-logprob")).toEqual(
+    columns.flat().map((candidate) => candidate.logprob),
+  );
+  expect(await page.locator("[data-curve] canvas").count()).toBe(2 * Object.keys(curves!).length);
+  expect(await page.locator(".bar-row.time").count()).toBe(Object.keys(timing.decodeMs).length + 2);
+  expect(await page.locator(".inspector .badge").count()).toBe(record.flipped ? 1 : 0);
+}
+
+test("stop ends an answer, retry brings another, edit asks anew", async () => {
+  const page = await openPage(browser, url);
+  await page.getByLabel("Model").selectOption("giant");
+  await page.locator("#message").fill(question);
+  await page.locator("#message").press("Enter");
+  await page.locator(".token").nth(5).waitFor();
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByText("Stopped.").waitFor();
+  expect(await page.locator(".token").count()).toBeLessThan(480);
+
+  await page.getByLabel("Most tokens").fill("5");
+  await page.getByRole("button", { name: "Retry" }).click();
+  await page.getByText("2 of 2").waitFor();
+  expect(await page.locator(".token").count()).toBe(5);
+  await page.getByRole("button", { name: "Answer before" }).click();
+  await page.getByText("Stopped.").waitFor();
+
+  await page.getByRole("button", { name: "Edit the message" }).click();
+  await page.locator(".edit textarea").fill("Where was Venur Gevol born?");
+  await page.getByRole("button", { name: "Send again" }).click();
+  await page.getByRole("button", { name: "Retry" }).waitFor();
+  expect(await page.locator(".bubble").allTextContents()).toEqual(["Where was Venur Gevol born?"]);
+});
+
+test("sampling settings and the system prompt reach the server", async () => {
+  const page = await openPage(browser, url);
+  const sent: string[] = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => sent.push(String(payload))));
+  await page.getByLabel("System prompt").fill("Be brief.");
+  await page.getByLabel("Temperature").fill("0.5");
+  await page.getByLabel("Seed").fill("7");
+  await page.getByLabel("Record top tens").uncheck();
+  await ask(page, question);
+  expect(JSON.parse(sent[0] ?? "")).toMatchObject({
+    type: "response.create",
+    response: {
+      model: "trivia",
+      messages: [
+        { role: "system", content: "Be brief." },
+        { role: "user", content: question },
+      ],
+      temperature: 0.5,
+      seed: 7,
+      fusion: { trace: "weights" },
+    },
+  });
+  await page.locator(".token").first().click();
+  await page.getByText("Not recorded").waitFor();
+});
+
+test("what if: other weights from a token on keep what came before and change what follows", async () => {
+  const page = await openPage(browser, url);
+  await ask(page, question);
+  const before = await page.locator(".token").allTextContents();
+  await page.locator(".token").last().click();
+  await page.locator(".what-if select").selectOption("base");
+  await page.getByLabel("Most tokens").fill("8");
+  await page.getByRole("button", { name: "Continue from this token" }).click();
+  await page.getByText("2 of 2").waitFor();
+  const after = await page.locator(".token").allTextContents();
+  const numKept = before.length - 1;
+  expect(after.slice(0, numKept)).toEqual(before.slice(0, numKept));
+  expect(after[numKept]).not.toBe(before[numKept]);
+  expect(after).toHaveLength(numKept + 8);
+  expect(await page.locator(".token.kept").count()).toBe(numKept);
+  const { tokens } = await lastTrace(page, url);
+  expect(tokens[0]?.weights).toEqual({});
+
+  await page.getByRole("button", { name: "Answer before" }).click();
+  await page.locator(".token").first().click();
+  await page.locator(".what-if select").selectOption("static");
+  await page.locator(".what-if input[type=range]").fill("0.35");
+  await page.getByRole("button", { name: "Continue from this token" }).click();
+  await page.getByText("3 of 3").waitFor();
+  expect((await lastTrace(page, url)).tokens[0]?.weights).toEqual({ trivia: 0.35 });
+});
+
+test("compare runs several configs at once and marks where they part", async () => {
+  const page = await openPage(browser, `${url}/#/compare`);
+  await page.getByLabel("Most tokens").waitFor({ state: "attached" });
+  await page.getByRole("button", { name: "Compare" }).click();
+  await page.getByText("All answers are there.").waitFor({ state: "attached" });
+  const columns = page.locator(".column");
+  expect(
+    await columns.evaluateAll((all: { dataset: { config: string } }[]) =>
+      all.map((one) => one.dataset.config),
+    ),
+  ).toEqual(["giant", "trivia-static", "trivia"]);
+  const textsOf = (at: number) => columns.nth(at).locator(".token").allTextContents();
+  const [giant, dynamic] = [await textsOf(0), await textsOf(2)];
+  const parting = dynamic.findIndex((text, at) => text !== giant[at]);
+  expect(await columns.nth(2).locator(".parting").allTextContents()).toEqual([dynamic[parting]]);
+  await columns
+    .nth(2)
+    .getByText(`Parts at token ${parting + 1}`)
+    .waitFor();
+  await columns.nth(2).locator(".token").first().click();
+  await page.getByText(`Token 1 of ${dynamic.length}`).waitFor();
+});
+
+test("a trace has a page of its own, from which charts and data are saved", async () => {
+  const page = await openPage(browser, url, { expectedErrors: /404/ });
+  await ask(page, question);
+  const { id, tokens } = await lastTrace(page, url);
+  await page.getByRole("link", { name: "Open trace" }).click();
+  await page.getByText(`Token 1 of ${tokens.length}`).waitFor();
+  expect(page.url()).toContain(`#/trace/${id}`);
+  await page.reload();
+  await page.getByText(`Token 1 of ${tokens.length}`).waitFor();
+  expect(await page.locator(".token").count()).toBe(tokens.length);
+
+  const saved = async (format: string) => {
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: format, exact: true }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe(`${id}.${format.toLowerCase()}`);
+    return readFileSync(await download.path());
+  };
+  const svg = (await saved("SVG")).toString();
+  expect(svg).toContain("Weight of each expert");
+  expect(svg.match(/<polyline/g)?.length).toBe(5);
+  expect((await saved("PNG")).subarray(1, 4).toString()).toBe("PNG");
+  expect((await saved("CSV")).toString().trim().split("\r\n")).toHaveLength(tokens.length + 1);
+  expect(JSON.parse((await saved("JSON")).toString())).toMatchObject({ id });
+
+  await page.goto(`${url}/#/trace/none`);
+  await page.getByText("No trace has this id").waitFor();
+});
+
+test("operations shows the models and counts what runs", async () => {
+  const page = await openPage(browser, `${url}/#/operations`);
+  await page.getByRole("cell", { name: "dwarf-trivia" }).waitFor();
+  const tile = (name: string) => page.locator(`[data-tile="${name}"] b`).textContent();
+  expect(await tile("Engine restarts")).toMatch(/^\d+$/);
+  expect(Number.parseInt((await tile("Tokens")) ?? "")).toBeGreaterThan(0);
+});
+
+test("where keys are set the page asks for one, and keeps it for this session only", async () => {
+  const key = "a-key-of-the-tests-0";
+  const guarded = await serve(engine, { access: { keys: [{ name: "tester", sha256: hashOf(key) }] } });
+  try {
+    const page = await openPage(browser, guarded.url, { expectedErrors: /401/ });
+    await page.getByLabel("Key", { exact: true }).fill("not-the-key-of-the-tests");
+    await page.getByRole("button", { name: "Continue" }).click();
+    await page.getByText("The server refused this key.").waitFor();
+    await page.getByLabel("Key", { exact: true }).fill(key);
+    await page.getByRole("button", { name: "Continue" }).click();
+    await ask(page, question);
+    expect(await page.locator(".token").count()).toBeGreaterThan(2);
+    expect(await page.evaluate("JSON.stringify(localStorage) + document.cookie")).toBe("{}");
+    expect(await page.evaluate("Object.values(sessionStorage)")).toEqual([key]);
+  } finally {
+    await guarded.server.close();
+  }
+});
+
+test.each(["light", "dark"] as const)(
+  "axe-core finds nothing serious in any view, %s",
+  async (colorScheme) => {
+    const page = await openPage(browser, url, { colorScheme });
+    const theme = await page.evaluate("document.documentElement.dataset.theme");
+    expect(theme).toBe(colorScheme);
+    await page.getByLabel("Model").selectOption("both");
+    await page.getByLabel("Most tokens").fill("12");
+    expect(await axeFindings(page)).toEqual([]);
+    await ask(page, question);
+    await page.locator(".token").nth(1).click();
+    await page.locator(".what-if select").selectOption("static");
+    expect(await axeFindings(page)).toEqual([]);
+    const href = await page.getByRole("link", { name: "Open trace" }).getAttribute("href");
+    for (const view of ["#/compare", "#/traces", href, "#/operations"]) {
+      await page.goto(`${url}/${view}`);
+      await page.locator("h1").waitFor();
+      await page.waitForTimeout(300);
+      expect(await axeFindings(page)).toEqual([]);
+    }
+  },
+);
+
+test("the theme can be chosen, and stays", async () => {
+  const page = await openPage(browser, url);
+  await page.getByRole("button", { name: "Switch between light and dark" }).click();
+  await page.reload();
+  expect(await page.evaluate("document.documentElement.dataset.theme")).toBe("dark");
+});
+
+test("at 360 pixels nothing runs out of the page, and chat and inspector work", async () => {
+  const page = await openPage(browser, url, { width: 360 });
+  const overflow = () => page.evaluate("document.documentElement.scrollWidth - innerWidth");
+  await ask(page, question);
+  expect(await overflow()).toBe(0);
+  await page.locator(".token").first().click();
+  await page.getByText("Token 1 of").waitFor();
+  expect(await overflow()).toBe(0);
+  await page.getByRole("button", { name: "Close the inspector" }).click();
+  for (const view of ["compare", "traces", "operations"]) {
+    await page.goto(`${url}/#/${view}`);
+    await page.locator("h1").waitFor();
+    await page.waitForTimeout(200);
+    expect(await overflow()).toBe(0);
+  }
+});
+
+test("an engine that dies during a chat is told of, and the next answer comes", async () => {
+  const page = await openPage(browser, url, { expectedErrors: /503/ });
+  await page.getByLabel("Model").selectOption("giant");
+  await page.locator("#message").fill(question);
+  await page.locator("#message").press("Enter");
+  await page.locator(".token").nth(3).waitFor();
+  process.kill(engine.description?.pid ?? 0, "SIGKILL");
+  await page.getByRole("alert").waitFor();
+  expect(await page.getByRole("alert").textContent()).toMatch(/engine/i);
+  await page.locator("#health[data-state=ready]").waitFor();
+  await expect.poll(() => engine.description !== null, { timeout: 20_000 }).toBe(true);
+  await page.getByLabel("Most tokens").fill("5");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("2 of 2").waitFor();
+  expect(await page.locator(".token").count()).toBe(5);
+});

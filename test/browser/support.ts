@@ -1,0 +1,130 @@
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium, type Browser, type Page } from "playwright-core";
+import { pino } from "pino";
+import { expect, onTestFinished } from "vitest";
+import { startServer, type RunningServer, type ServerOptions } from "../../src/api/server.js";
+import type { Engine } from "../../src/engine/protocol.js";
+import type { Trace } from "../../src/trace/store.js";
+import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
+
+export const question = "What is the home town of Venur Gevol?";
+
+const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+const args = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export function launchBrowser(): Promise<Browser> {
+  if (!existsSync(executablePath))
+    throw new Error(
+      `The browser tests need Chromium and there is none at ${executablePath}: ` +
+        "apt-get install chromium, or set CHROMIUM to another one's path.",
+    );
+  return chromium.launch({ executablePath, args });
+}
+
+/** The shipped family, as in `fusion-configs/`. */
+export function startShippedEngine(): Promise<Engine> {
+  const trivia = { base: "giant", reference: "dwarf", experts: { trivia: "dwarf-trivia" } };
+  const plausibility = { ratio: 0.1, of: "joint" as const };
+  return startRealEngine([
+    resolvedConfig({ id: "giant", base: "giant" }),
+    resolvedConfig({
+      id: "trivia-static",
+      ...trivia,
+      strategy: { type: "static", weights: { trivia: 1 }, plausibility },
+    }),
+    resolvedConfig({
+      id: "trivia",
+      ...trivia,
+      strategy: { type: "dynamic", solver: "exact", plausibility },
+      config: { example: question },
+    }),
+    resolvedConfig({
+      id: "both",
+      base: "giant",
+      reference: "dwarf",
+      experts: { trivia: "dwarf-trivia", sums: "dwarf-sums" },
+    }),
+  ]);
+}
+
+export async function serve(
+  engine: Engine,
+  options: Partial<ServerOptions> = {},
+): Promise<{ server: RunningServer; url: string }> {
+  const log = pino({ level: "silent" });
+  const server = await startServer({
+    engine,
+    host: "127.0.0.1",
+    port: 0,
+    log,
+    version: "0.0.0",
+    closeGraceMs: 0,
+    ...options,
+  });
+  return { server, url: `http://127.0.0.1:${server.address.port}` };
+}
+
+interface PageOptions {
+  width?: number;
+  colorScheme?: "light" | "dark";
+  /** What the console may say in this test. */
+  expectedErrors?: RegExp;
+}
+
+/** A page in a context of its own; the test fails where it logs an error or asks another host for anything. */
+export async function openPage(browser: Browser, url: string, options: PageOptions = {}): Promise<Page> {
+  const { width = 1400, colorScheme = "light", expectedErrors } = options;
+  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  const problems: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" && expectedErrors?.test(message.text()) !== true)
+      problems.push(message.text());
+  });
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("request", (request) => {
+    const { host, protocol } = new URL(request.url());
+    if (["http:", "https:"].includes(protocol) && host !== new URL(url).host) problems.push(request.url());
+  });
+  onTestFinished(async () => {
+    await context.close();
+    expect(problems).toEqual([]);
+  });
+  await page.goto(url);
+  return page;
+}
+
+/** Asks in the chat and waits for the end of the answer. */
+export async function ask(page: Page, text: string): Promise<void> {
+  await page.locator("#message").fill(text);
+  await page.locator("#message").press("Enter");
+  await page.locator(".turn").last().getByRole("button", { name: "Retry" }).waitFor();
+}
+
+/** The trace of the answer that the page shows last. */
+export async function lastTrace(page: Page, url: string): Promise<Trace> {
+  const href = await page.getByRole("link", { name: "Open trace" }).last().getAttribute("href");
+  const id = href?.slice("#/trace/".length) ?? "";
+  return (await (await fetch(`${url}/v1/fusion/traces/${id}`)).json()) as Trace;
+}
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Serious and critical findings of axe-core, in short. */
+export async function axeFindings(page: Page): Promise<string[]> {
+  await page.evaluate(axeSource);
+  return page.evaluate(`axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
+    violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map(({ html, failureSummary }) => html.slice(0, 160) + " " + failureSummary).join(" | ")))`);
+}
