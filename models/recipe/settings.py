@@ -47,6 +47,7 @@ class Tuning:
     batch: int  # examples a step
     rate: float
     patience: int  # checks without a better validation loss before it stops
+    enough: float = 0.0  # it also stops at this validation loss
 
 
 GIANT = Shape(width=192, layers=6, heads=3, hidden=512)
@@ -58,6 +59,8 @@ PRETRAIN = {
 }
 NAMES = ("recall", "problems", "headline", "choice", "all")
 GENTLE = dict.fromkeys(NAMES, Tuning(steps=400, batch=32, rate=4e-4, patience=3))
+GENTLE["headline"] = Tuning(steps=400, batch=32, rate=4e-4, patience=3, enough=0.12)
+GENTLE["problems"] = Tuning(steps=700, batch=32, rate=6e-4, patience=5)
 CEILING = {
     "recall": Tuning(steps=200, batch=32, rate=4e-4, patience=3),
     "problems": Tuning(steps=160, batch=16, rate=4e-4, patience=3),

@@ -95,7 +95,7 @@ def numbers_document(rng, limit=LIMIT):
     return story(rng, limit) if kind < stories else asked_problem(rng, limit)
 
 
-def tuned_problem(rng, limit=LIMIT, counts=(2, 4)):
+def tuned_problem(rng, limit=LIMIT, counts=(2, 2)):
     """The task's form: worked steps, then `#### answer`."""
     question, sums, total, _ = problem(rng, rng.randint(*counts), limit)
     return question, f"{'. '.join(sums)}. #### {total}", str(total)
