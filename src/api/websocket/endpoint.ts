@@ -31,6 +31,8 @@ export class StreamEndpoint {
     // closeTimeout is missing in the types of ws.
     const options: ServerOptions & { closeTimeout: number } = {
       noServer: true,
+      // Pongs to one who does not read would fill the memory: the session answers.
+      autoPong: false,
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: context.limits.socketFrameBytes,
