@@ -1,5 +1,5 @@
 import { compileGrammar, type CompiledGrammar } from "../sampling/gbnf.js";
-import { GrammarMask, TokenTable } from "../sampling/grammar-mask.js";
+import { GrammarMask, TokenTable, withoutUnwritable } from "../sampling/grammar-mask.js";
 import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
 
 /** Compiled grammars that are kept: the answers to one prompt, and a client's next request, often share one. */
@@ -9,7 +9,7 @@ const mostKept = 16;
 export class Grammars {
   readonly #slots: readonly ModelSlot[];
   readonly #tables = new WeakMap<LoadedConfig, TokenTable>();
-  /** By text, the one used last at the end. */
+  /** By config and text, the one used last at the end. */
   readonly #compiled = new Map<string, CompiledGrammar>();
 
   constructor(slots: readonly ModelSlot[]) {
@@ -18,11 +18,13 @@ export class Grammars {
 
   /** @throws ShouldersError `invalid_request` for a text that is no grammar. */
   mask(text: string, config: LoadedConfig): GrammarMask {
-    const grammar = this.#compiled.get(text) ?? compileGrammar(text);
-    this.#compiled.delete(text);
-    this.#compiled.set(text, grammar);
+    const table = this.#table(config);
+    const key = `${config.resolved.config.id} ${text}`;
+    const grammar = this.#compiled.get(key) ?? withoutUnwritable(compileGrammar(text), table);
+    this.#compiled.delete(key);
+    this.#compiled.set(key, grammar);
     if (this.#compiled.size > mostKept) this.#compiled.delete(this.#compiled.keys().next().value as string);
-    return new GrammarMask(grammar, this.#table(config));
+    return new GrammarMask(grammar, table);
   }
 
   #table(config: LoadedConfig): TokenTable {

@@ -1,5 +1,5 @@
 import type { Vocabulary } from "../llama/types.js";
-import type { CompiledGrammar } from "./gbnf.js";
+import { refuseGrammar, type CharacterClass, type CompiledGrammar } from "./gbnf.js";
 import { GrammarMachine } from "./grammar.js";
 
 /** What a grammar needs to know of the tokens that a config's models share; made once. */
@@ -7,6 +7,10 @@ export class TokenTable {
   readonly size: number;
   readonly #bytes: Uint8Array[];
   readonly #ends: Uint8Array;
+  /** ASCII characters that are tokens. */
+  readonly #ascii: number[];
+  /** Every byte of a longer character is a token. */
+  readonly #writesAll: boolean;
   /** For masked rows, of all sequences in turn. */
   readonly scratch: Float32Array;
 
@@ -16,8 +20,22 @@ export class TokenTable {
     this.size = size;
     this.scratch = new Float32Array(size);
     this.#bytes = Array.from({ length: size }, (_, token) => base.bytes(token));
+    const single = new Set(this.#bytes.flatMap((bytes) => (bytes.length === 1 ? [...bytes] : [])));
+    this.#ascii = [...single].filter((byte) => byte < 0x80);
+    // 0xC0, 0xC1 and those past 0xF4 are in no character.
+    this.#writesAll = Array.from({ length: 0xf5 - 0x80 }, (_, index) => 0x80 + index).every(
+      (byte) => single.has(byte) || byte === 0xc0 || byte === 0xc1,
+    );
     this.#ends = Uint8Array.from({ length: size }, (_, token) =>
       vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token)) ? 1 : 0,
+    );
+  }
+
+  /** Whether some character of the class can be written, byte by byte if need be. */
+  canWrite({ ranges, isNegated }: CharacterClass): boolean {
+    if (this.#writesAll && (isNegated || ranges.some((range) => range[1] >= 0x80))) return true;
+    return this.#ascii.some(
+      (byte) => ranges.some(([low, high]) => low <= byte && byte <= high) !== isNegated,
     );
   }
 
@@ -28,6 +46,37 @@ export class TokenTable {
   isEnd(token: number): boolean {
     return this.#ends[token] === 1;
   }
+}
+
+/**
+ * The grammar without what these tokens cannot write: a small vocabulary may lack characters, and an answer that
+ * came to a place where one is needed could not go on.
+ *
+ * @throws ShouldersError `invalid_request` when nothing is left.
+ */
+export function withoutUnwritable(grammar: CompiledGrammar, table: TokenTable): CompiledGrammar {
+  const { elements, rules, root } = grammar;
+  const live = new Uint8Array(rules.length);
+  const canWrite = elements.map(
+    (element) => element.type !== "characters" || table.canWrite(element.characters),
+  );
+  const isLive = (start: number): boolean => {
+    for (let at = start; ; at++) {
+      const element = elements[at];
+      if (element === undefined || element.type === "end") return true;
+      if (element.type === "rule" ? live[element.rule] === 0 : !canWrite[at]) return false;
+    }
+  };
+  for (let hasChanged = true; hasChanged;) {
+    hasChanged = false;
+    rules.forEach((starts, rule) => {
+      if (live[rule] === 1 || !starts.some(isLive)) return;
+      live[rule] = 1;
+      hasChanged = true;
+    });
+  }
+  if (live[root] === 0) throw refuseGrammar("the models' vocabulary cannot write what it asks for");
+  return { ...grammar, rules: rules.map((starts) => starts.filter(isLive)) };
 }
 
 /** Where one answer stands in its grammar, and which tokens may follow. */

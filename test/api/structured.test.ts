@@ -1,0 +1,157 @@
+import fc from "fast-check";
+import { zodResponseFormat } from "openai/helpers/zod";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { anySchema, isValid } from "../support/json-schemas.js";
+import { startRealServer, type RealServer } from "../support/real-server.js";
+
+let server: RealServer;
+beforeAll(async () => {
+  server = await startRealServer();
+});
+afterAll(() => server.close());
+
+const messages = [{ role: "user" as const, content: "What is 12 plus 30?" }];
+const body = { model: "both", messages, max_tokens: 400 };
+
+interface Answer {
+  choices: { message: { content: string }; finish_reason: string }[];
+}
+
+async function ask(fields: object): Promise<{ content: string; reason: string }> {
+  const response = await server.post("/v1/chat/completions", { ...body, ...fields });
+  const answer = (await response.json()) as Answer;
+  expect(response.status, JSON.stringify(answer)).toBe(200);
+  const [choice] = answer.choices;
+  return { content: choice!.message.content, reason: choice!.finish_reason };
+}
+
+const formatOf = (schema: object) => ({
+  response_format: { type: "json_schema", json_schema: { name: "answer", schema } },
+});
+
+describe("response_format", () => {
+  test("json_schema: whatever the schema, the model and the temperature, the answer is valid", async () => {
+    let numWhole = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        // The shipped vocabulary is ASCII.
+        anySchema.filter((schema) => !JSON.stringify(schema).includes("ö")),
+        fc.constantFrom("both", "giant", "plausible"),
+        fc.constantFrom(0, 1, 2),
+        fc.nat(),
+        async (schema, model, temperature, seed) => {
+          const { content, reason } = await ask({ ...formatOf(schema), model, temperature, seed });
+          // Strings without a most length may go on to the end of the context.
+          if (reason === "length") return;
+          numWhole++;
+          expect(isValid(schema, content), `${JSON.stringify(schema)}: ${content}`).toBe(true);
+        },
+      ),
+      { numRuns: 30 },
+    );
+    expect(numWhole).toBeGreaterThan(12);
+  });
+
+  test("json_object is an object, and one that was cut short says so", async () => {
+    const { content, reason } = await ask({ response_format: { type: "json_object" }, seed: 3 });
+    if (reason === "stop") expect(JSON.parse(content)).toBeTypeOf("object");
+    const cut = await ask({ response_format: { type: "json_object" }, max_tokens: 1 });
+    expect(cut.reason).toBe("length");
+  });
+
+  test("the openai package parses an answer with its zod helper", async () => {
+    const shape = z.object({
+      answer: z.number().int(),
+      sure: z.boolean(),
+      unit: z.enum(["m", "km"]).nullable(),
+      note: z.string().max(20),
+    });
+    const completion = await server.client.chat.completions.parse({
+      ...body,
+      response_format: zodResponseFormat(shape, "sum"),
+    });
+    expect(shape.parse(completion.choices[0]?.message.parsed)).toEqual(completion.choices[0]?.message.parsed);
+    expect(completion.choices[0]?.finish_reason).toBe("stop");
+  });
+
+  test.each([
+    [{ type: "object", properties: { a: { type: "string", pattern: "x" } } }, "properties.a.pattern"],
+    [{ type: "array", contains: {} }, "contains"],
+  ])("%j cannot be enforced and is refused", async (schema, path) => {
+    const response = await server.post("/v1/chat/completions", { ...body, ...formatOf(schema) });
+    expect(response.status).toBe(400);
+    const { error } = (await response.json()) as { error: { param: string } };
+    expect(error.param).toBe(`response_format.json_schema.schema.${path}`);
+  });
+});
+
+describe("grammar", () => {
+  test("holds the answer, streamed as whole, greedy as not", async () => {
+    for (const temperature of [0, 1]) {
+      const fields = { grammar: 'root ::= " "? ("yes" | "no") [.!]{1,3}', temperature, seed: 5 };
+      const { content, reason } = await ask(fields);
+      expect(content).toMatch(/^ ?(yes|no)[.!]{1,3}$/);
+      expect(reason).toBe("stop");
+      let streamed = "";
+      const stream = await server.client.chat.completions.create({ ...body, ...fields, stream: true });
+      for await (const chunk of stream) streamed += chunk.choices[0]?.delta.content ?? "";
+      expect(streamed).toBe(content);
+    }
+  });
+
+  test("is refused where it asks for what the vocabulary cannot write, and goes round it where it may", async () => {
+    const response = await server.post("/v1/chat/completions", { ...body, grammar: 'root ::= "größe"' });
+    expect(response.status).toBe(400);
+    expect((await ask({ grammar: 'root ::= "groß" | "gross"' })).content).toBe("gross");
+  });
+
+  test("with repetitions of repetitions costs no more than its text", async () => {
+    const grammar = 'root ::= ((("ab"{2000}){2000}){2000}){2000}';
+    expect(await ask({ grammar, max_tokens: 8 })).toEqual({
+      content: expect.stringMatching(/^(ab)+a?$/),
+      reason: "length",
+    });
+  });
+
+  test.each([
+    ["no grammar", "hello"],
+    ["no root", 'a ::= "x"'],
+    ["undefined", "root ::= a"],
+    ["left recursion", 'root ::= root "a" | "b"'],
+    ["left recursion behind what may be empty", 'root ::= b root "x" | "y"\nb ::= c\nc ::= "z"?'],
+    ["deep groups", `root ::= ${"(".repeat(30_000)}`],
+    ["a repetition too often", 'root ::= "a"{2001}'],
+    ["too many elements", `root ::= ${'"a"{2000} '.repeat(101)}`],
+    ["a token", "root ::= <[1000]>"],
+    ["unclosed", 'root ::= "a'],
+    ["unknown escape", 'root ::= "\\q"'],
+    [
+      "many ways at once",
+      `root ::= a0\n${Array.from({ length: 40 }, (_, i) => `a${i} ::= a${i + 1} a${i + 1}`).join("\n")}\na40 ::= "x"?`,
+    ],
+  ])("%s is refused", async (_name, grammar) => {
+    const pid = server.engine.description?.pid;
+    const response = await server.post("/v1/chat/completions", { ...body, grammar });
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as { error: { param: string } }).error.param).toBe("grammar");
+    expect(server.engine.description?.pid).toBe(pid);
+  });
+
+  test("that grows ambiguous as it is read ends its own request, and no other", async () => {
+    const pid = server.engine.description?.pid;
+    const grammar = 'root ::= s\ns ::= "a" s "b" | "a" s "c" | "a" s "d" | "x"';
+    const bias = Object.fromEntries((await tokensOf("aaaaaaaa")).map((id) => [String(id), 100]));
+    const hostile = server.post("/v1/chat/completions", { ...body, grammar, logit_bias: bias });
+    expect((await ask({ max_tokens: 5 })).content.length).toBeGreaterThan(0);
+    const response = await hostile;
+    await response.text();
+    expect([200, 400]).toContain(response.status);
+    expect(server.engine.description?.pid).toBe(pid);
+  });
+});
+
+async function tokensOf(text: string): Promise<number[]> {
+  const query = { type: "tokenize", configId: "both", text, addSpecial: false, parseSpecial: false } as const;
+  return (await server.engine.query(query)).tokens.map(({ id }) => id);
+}

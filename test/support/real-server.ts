@@ -1,0 +1,55 @@
+import OpenAI from "openai";
+import { pino } from "pino";
+import { startServer } from "../../src/api/server.js";
+import type { Engine } from "../../src/engine/protocol.js";
+import { resolvedConfig, startRealEngine } from "./real-engine.js";
+
+export interface RealServer {
+  engine: Engine;
+  url: string;
+  client: OpenAI;
+  post(path: string, body: object): Promise<Response>;
+  close(): Promise<void>;
+}
+
+/** The server over the shipped models: config `both` with two experts, and `giant`, the base alone. */
+export async function startRealServer(): Promise<RealServer> {
+  const experts = { trivia: "dwarf-trivia", sums: "dwarf-sums" };
+  const configs = [
+    resolvedConfig({ id: "both", base: "giant", reference: "dwarf", experts }),
+    resolvedConfig({ id: "giant", base: "giant" }),
+    resolvedConfig({
+      id: "plausible",
+      base: "giant",
+      reference: "dwarf",
+      experts,
+      strategy: { type: "dynamic", solver: "exact", plausibility: { ratio: 0.1, of: "joint" } },
+    }),
+  ];
+  const engine = await startRealEngine(configs, { cacheSequences: 8 });
+  const log = pino({ level: "silent" });
+  const server = await startServer({
+    engine,
+    host: "127.0.0.1",
+    port: 0,
+    log,
+    version: "0.0.0",
+    closeGraceMs: 0,
+  });
+  const url = `http://127.0.0.1:${server.address.port}`;
+  return {
+    engine,
+    url,
+    client: new OpenAI({ baseURL: `${url}/v1`, apiKey: "unused", maxRetries: 0 }),
+    post: (path, body) =>
+      fetch(url + path, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+      }),
+    close: async () => {
+      await server.close();
+      await engine.close();
+    },
+  };
+}
