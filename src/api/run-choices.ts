@@ -22,6 +22,7 @@ export async function* runChoices(
   signal: AbortSignal,
 ): AsyncGenerator<ChoiceEvent, void> {
   const own = new AbortController();
+  let runs: AsyncGenerator<GenerationEvent, void>[] = [];
   const either = AbortSignal.any([signal, own.signal]);
   try {
     const choices = choicesOf(plan);
@@ -30,7 +31,8 @@ export async function* runChoices(
     // Nothing is told before all are accepted: until then a refusal has a status of its own.
     const held: ChoiceEvent[] = [];
     let numAccepted = 0;
-    for await (const happened of merge(choices.map((choice) => runCompletion(context, choice, either)))) {
+    runs = choices.map((choice) => runCompletion(context, choice, either));
+    for await (const happened of merge(runs)) {
       const { index, event } = happened;
       held.push(happened);
       const echo = echoes[Math.floor(index / plan.numAnswers)];
@@ -42,6 +44,7 @@ export async function* runChoices(
     }
   } finally {
     own.abort();
+    await Promise.allSettled(runs.map((run) => run.return()));
   }
 }
 

@@ -108,10 +108,9 @@ describe("grammar", () => {
 
   test("with repetitions of repetitions costs no more than its text", async () => {
     const grammar = 'root ::= ((("ab"{2000}){2000}){2000}){2000}';
-    expect(await ask({ grammar, max_tokens: 8 })).toEqual({
-      content: expect.stringMatching(/^(ab)+a?$/),
-      reason: "length",
-    });
+    const { content, reason } = await ask({ grammar, max_tokens: 8 });
+    expect(content).toMatch(/^(ab)+a?$/);
+    expect(reason).toBe("length");
   });
 
   test.each([

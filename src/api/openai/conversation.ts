@@ -54,7 +54,9 @@ function toMessage(message: BodyMessage): ChatMessage {
     }
     case "tool":
       return { role: "user", content: `<tool_response>\n${text}\n</tool_response>` };
-    default:
+    case "system":
+    case "developer":
+    case "function":
       return { role: "system", content: text };
   }
 }
