@@ -6,6 +6,7 @@ import { expect, onTestFinished } from "vitest";
 import { startServer, type RunningServer, type ServerOptions } from "../../src/api/server.js";
 import type { Engine } from "../../src/engine/protocol.js";
 import type { Trace } from "../../src/trace/store.js";
+import { greedy } from "../support/fake-models.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
 
 export const question = "What is the home town of Venur Gevol?";
@@ -33,25 +34,28 @@ export function launchBrowser(): Promise<Browser> {
 /** The shipped family, as in `fusion-configs/`. */
 export function startShippedEngine(): Promise<Engine> {
   const trivia = { base: "giant", reference: "dwarf", experts: { trivia: "dwarf-trivia" } };
+  const config = { sampling: greedy };
   const plausibility = { ratio: 0.1, of: "joint" as const };
   return startRealEngine([
-    resolvedConfig({ id: "giant", base: "giant" }),
+    resolvedConfig({ id: "giant", base: "giant", config }),
     resolvedConfig({
       id: "trivia-static",
       ...trivia,
       strategy: { type: "static", weights: { trivia: 1 }, plausibility },
+      config,
     }),
     resolvedConfig({
       id: "trivia",
       ...trivia,
       strategy: { type: "dynamic", solver: "exact", plausibility },
-      config: { example: question },
+      config: { ...config, example: question },
     }),
     resolvedConfig({
       id: "both",
       base: "giant",
       reference: "dwarf",
       experts: { trivia: "dwarf-trivia", sums: "dwarf-sums" },
+      config,
     }),
   ]);
 }

@@ -71,7 +71,8 @@ export class OperationsView {
     const [before, now] = [this.#readings.at(-2) ?? this.#readings[0], this.#readings.at(-1)];
     const seconds = Math.max(0.1, now.at - before.at);
     const delta = (name) => total(now.metrics, name) - total(before.metrics, name);
-    const tokensPerSecond = delta("shoulders_generated_tokens_total") / seconds;
+    // Counted at every token; the total of generated tokens only grows when an answer ends.
+    const tokensPerSecond = delta("shoulders_solve_evaluations_count") / seconds;
     const mean = (name, labels) => meanBetween(before.metrics, now.metrics, name, labels);
     const models = [...(now.metrics.get("shoulders_decode_seconds_count") ?? [])].map(
       ({ labels }) => labels.model,
