@@ -1,5 +1,5 @@
-import { once } from "node:events";
-import { createServer } from "node:http";
+import { once, setMaxListeners } from "node:events";
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import type { Engine } from "../engine/protocol.js";
@@ -38,12 +38,27 @@ const httpLimits = {
   keepAliveTimeout: 75_000,
 };
 
+function createHttpServer(context: ApiContext): Server {
+  const server = createServer(httpLimits, createApp(context));
+  server.maxConnections = context.limits.connections;
+  server.on("clientError", answerUnreadable);
+  // While closing, a kept-alive connection would hold the server open: cut each as soon as its answer is out.
+  server.on("request", (_request, response) => {
+    response.once("close", () => {
+      if (context.closing.aborted) server.closeIdleConnections();
+    });
+  });
+  return server;
+}
+
 /** Serves the API of an engine, which may still be loading. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { engine, host, port, log, version, access, ...given } = options;
   const limits = { ...defaultLimits, ...given };
   const closing = new AbortController();
   const cut = new AbortController();
+  // One for each running request.
+  setMaxListeners(0, cut.signal);
   const context: ApiContext = {
     engine,
     log,
@@ -56,9 +71,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     closing: closing.signal,
     cut: cut.signal,
   };
-  const server = createServer(httpLimits, createApp(context));
-  server.maxConnections = limits.connections;
-  server.on("clientError", answerUnreadable);
+  const server = createHttpServer(context);
   const stream = new StreamEndpoint(context, server);
   // Old traces go also when nobody asks.
   const purges = setInterval(() => context.traces.purge(), 60_000);
@@ -71,12 +84,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     throw error;
   }
 
-  // While closing, a kept-alive connection would hold the server open: cut each as soon as its answer is out.
-  server.on("request", (_request, response) => {
-    response.once("close", () => {
-      if (closing.signal.aborted) server.closeIdleConnections();
-    });
-  });
   const close = async (): Promise<void> => {
     closing.abort();
     const closed = once(server, "close");

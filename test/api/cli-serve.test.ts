@@ -82,6 +82,32 @@ describe("shoulders serve", () => {
     await untilGone(engines);
   });
 
+  it("finishes what streams when SIGTERM comes, and takes nothing new", async () => {
+    const child = serve("--load", "giant");
+    const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(await untilPrinted(child, "curl"))!;
+    const ask = (): Promise<Response> =>
+      fetch(`${url}/v1/completions`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({
+          model: "giant",
+          prompt: "Once",
+          stream: true,
+          max_tokens: 200,
+          logit_bias: { "0": -100, "1": -100, "2": -100, "3": -100 },
+        }),
+      });
+    const streams = await Promise.all([ask(), ask(), ask()]);
+    child.kill("SIGTERM");
+    for (const stream of streams) {
+      const text = await stream.text();
+      // In full, or with the reason in the stream; never just cut.
+      expect(text).toMatch(/"finish_reason":"length"[^]*data: \[DONE\]\n\n$|data: \{"error":.*\n\n$/);
+    }
+    await expect(ask()).rejects.toThrow();
+    expect(child.exitCode ?? (await once(child, "exit"))[0]).toBe(0);
+  });
+
   it("loads only the configs that --load names", async () => {
     const child = serve("--load", "giant");
     const printed = await untilPrinted(child, "curl");

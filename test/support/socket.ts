@@ -5,15 +5,25 @@ import type { ServerFrame } from "../../src/api/websocket/frames.js";
 
 type FrameOf<Type extends ServerFrame["type"]> = Extract<ServerFrame, { type: Type }>;
 
+interface SocketOptions {
+  origin?: string;
+  path?: string;
+  headers?: Record<string, string>;
+}
+
 /** A client of the WebSocket that keeps every frame in order. */
 export class TestSocket {
   readonly socket: WebSocket;
   readonly frames: ServerFrame[] = [];
   readonly #closed: Promise<number>;
 
-  constructor(url: string, options: { origin?: string; path?: string } = {}) {
+  constructor(url: string, options: SocketOptions = {}) {
     const address = url.replace("http", "ws") + (options.path ?? "/v1/stream");
-    this.socket = new WebSocket(address, { ...(options.origin !== undefined && { origin: options.origin }) });
+    const { origin, headers } = options;
+    this.socket = new WebSocket(address, {
+      ...(origin !== undefined && { origin }),
+      ...(headers && { headers }),
+    });
     this.socket.on("message", (data) =>
       this.frames.push(JSON.parse((data as Buffer).toString()) as ServerFrame),
     );
@@ -50,8 +60,8 @@ export class TestSocket {
 }
 
 /** Connected, and greeted. */
-export async function connect(url: string): Promise<TestSocket> {
-  const socket = new TestSocket(url);
+export async function connect(url: string, options: SocketOptions = {}): Promise<TestSocket> {
+  const socket = new TestSocket(url, options);
   await socket.until("session.created");
   return socket;
 }
