@@ -161,10 +161,11 @@ describe("on the shipped models", () => {
 
   test("each choice is what its seed gives alone, and the prompt is counted once", async () => {
     const body = { model: "both", messages, max_tokens: 12, temperature: 1 };
-    const many = await server.client.chat.completions.create({ ...body, n: 4, seed: 21 });
+    const seeded = (seed: number): object => ({ seed });
+    const many = await server.client.chat.completions.create({ ...body, n: 4, ...seeded(21) });
     const usage: number[] = [];
     for (const choice of many.choices) {
-      const alone = await server.client.chat.completions.create({ ...body, seed: 21 + choice.index });
+      const alone = await server.client.chat.completions.create({ ...body, ...seeded(21 + choice.index) });
       expect(choice.message.content).toBe(alone.choices[0]?.message.content);
       usage.push(alone.usage!.completion_tokens);
       expect(many.usage?.prompt_tokens).toBe(alone.usage?.prompt_tokens);
@@ -217,7 +218,7 @@ describe("on the shipped models", () => {
     const stream = await server.client.completions.create({ model: "both", ...fields, stream: true });
     for await (const { choices: parts } of stream)
       for (const part of parts) {
-        texts[part.index] += part.text;
+        texts[part.index] = (texts[part.index] ?? "") + part.text;
         tokens[part.index]!.push(...(part.logprobs?.tokens ?? []));
       }
     expect(texts).toEqual(choices.map(({ text }) => text));

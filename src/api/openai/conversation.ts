@@ -56,7 +56,6 @@ function toMessage(message: BodyMessage): ChatMessage {
       return { role: "user", content: `<tool_response>\n${text}\n</tool_response>` };
     case "system":
     case "developer":
-    case "function":
       return { role: "system", content: text };
   }
 }

@@ -1,0 +1,99 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { tool } from "@langchain/core/tools";
+import { ChatOpenAI } from "@langchain/openai";
+import { generateObject, generateText, streamText, tool as aiTool, type ToolSet } from "ai";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { startRealServer, type RealServer } from "../support/real-server.js";
+
+let server: RealServer;
+beforeAll(async () => {
+  server = await startRealServer();
+});
+afterAll(() => server.close());
+
+const question = "What is the home town of Venur Gevol?";
+const shape = z.object({ town: z.string().max(12), sure: z.boolean() });
+
+describe("LangChain", () => {
+  const model = (fields: object = {}) =>
+    new ChatOpenAI({
+      model: "both",
+      apiKey: "unused",
+      configuration: { baseURL: `${server.url}/v1` },
+      temperature: 0,
+      maxTokens: 400,
+      maxRetries: 0,
+      ...fields,
+    });
+
+  test("answers, whole and streamed", async () => {
+    const whole = await model().invoke(question);
+    expect(whole.text.length).toBeGreaterThan(0);
+    expect(whole).toMatchObject({ usage_metadata: { total_tokens: expect.any(Number) as number } });
+    let streamed = "";
+    for await (const chunk of await model().stream(question)) streamed += chunk.text;
+    expect(streamed).toBe(whole.text);
+  });
+
+  test("structured output and tools", async () => {
+    const answer = await model().withStructuredOutput(shape, { method: "jsonSchema" }).invoke(question);
+    expect(shape.parse(answer)).toEqual(answer);
+    const lookUp = tool(() => "found", { name: "look_up", description: "Looks up.", schema: shape });
+    const called = await model().bindTools([lookUp], { tool_choice: "required" }).invoke(question);
+    expect(called.tool_calls?.[0]?.name).toBe("look_up");
+    expect(shape.parse(called.tool_calls?.[0]?.args)).toBeTruthy();
+  });
+});
+
+describe("the AI SDK", () => {
+  const model = () =>
+    createOpenAICompatible({
+      name: "shoulders",
+      baseURL: `${server.url}/v1`,
+      supportsStructuredOutputs: true,
+      includeUsage: true,
+    })("both");
+  const common = { maxOutputTokens: 400, temperature: 0, prompt: question, maxRetries: 0 };
+
+  test("answers, whole and streamed, with usage", async () => {
+    const whole = await generateText({ model: model(), ...common });
+    expect(whole.text.length).toBeGreaterThan(0);
+    const stream = streamText({ model: model(), ...common });
+    let streamed = "";
+    for await (const piece of stream.textStream) streamed += piece;
+    expect(streamed).toBe(whole.text);
+    expect((await stream.usage).totalTokens).toBe(whole.usage.totalTokens);
+  });
+
+  test("objects and tools", async () => {
+    const { object } = await generateObject({ model: model(), schema: shape, ...common });
+    expect(shape.parse(object)).toEqual(object);
+    // Its types do not allow for exactOptionalPropertyTypes.
+    const tools = { look_up: aiTool({ description: "Looks up.", inputSchema: shape }) } as unknown as ToolSet;
+    const called = await generateText({ model: model(), tools, toolChoice: "required", ...common });
+    expect(called.finishReason).toBe("tool-calls");
+    expect(called.toolCalls[0]?.toolName).toBe("look_up");
+  });
+});
+
+test("curl, as a stranger types it", async () => {
+  const data = JSON.stringify({
+    model: "both",
+    messages: [{ role: "user", content: question }],
+    stream: true,
+  });
+  const { stdout } = await promisify(execFile)("curl", [
+    "-sN",
+    `${server.url}/v1/chat/completions`,
+    "-H",
+    "Content-Type: application/json",
+    "-d",
+    data,
+  ]);
+  expect(stdout.trimEnd().endsWith("data: [DONE]")).toBe(true);
+  const list = await promisify(execFile)("curl", ["-s", `${server.url}/v1/models`]);
+  expect(JSON.parse(list.stdout)).toMatchObject({ object: "list" });
+});

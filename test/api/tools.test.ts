@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type OpenAI from "openai";
+import { answering } from "../support/fake-engine.js";
+import { isValid } from "../support/json-schemas.js";
+import { startRealServer, type RealServer } from "../support/real-server.js";
+import { startTestServer } from "../support/server.js";
+import { writeCall } from "../../src/api/openai/tool-calls.js";
+
+let server: RealServer;
+beforeAll(async () => {
+  server = await startRealServer();
+});
+afterAll(() => server.close());
+
+const parameters = {
+  type: "object",
+  properties: { a: { type: "integer" }, unit: { enum: ["m", "km"] }, note: { type: "string", maxLength: 8 } },
+  required: ["a", "unit"],
+  additionalProperties: false,
+};
+const add: OpenAI.ChatCompletionTool = {
+  type: "function",
+  function: { name: "add", description: "Adds.", parameters },
+};
+const now: OpenAI.ChatCompletionTool = { type: "function", function: { name: "now" } };
+const question = { role: "user" as const, content: "What is 12 plus 30?" };
+const body = { model: "both", messages: [question], tools: [add, now], max_tokens: 200 };
+
+type Call = OpenAI.ChatCompletionMessageFunctionToolCall;
+
+test("required: calls whose arguments match, at any temperature", async () => {
+  for (const temperature of [0, 1, 2]) {
+    const { choices } = await server.client.chat.completions.create({
+      ...body,
+      temperature,
+      tool_choice: "required",
+    });
+    const { message, finish_reason } = choices[0]!;
+    expect(message.content).toBeNull();
+    expect(["tool_calls", "length"]).toContain(finish_reason);
+    if (finish_reason === "length") continue;
+    for (const call of message.tool_calls as Call[]) {
+      expect(call).toMatchObject({ type: "function", id: expect.stringMatching(/^call_\w+$/) as string });
+      const schema = call.function.name === "add" ? parameters : { type: "object", maxProperties: 0 };
+      expect(isValid(schema, call.function.arguments), call.function.arguments).toBe(true);
+    }
+  }
+});
+
+test("a named function is called once; parallel_tool_calls: false allows one call", async () => {
+  const named = await server.client.chat.completions.create({
+    ...body,
+    tool_choice: { type: "function", function: { name: "add" } },
+  });
+  expect((named.choices[0]!.message.tool_calls as Call[]).map((call) => call.function.name)).toEqual(["add"]);
+  const one = await server.client.chat.completions.create({
+    ...body,
+    temperature: 1,
+    tool_choice: "required",
+    parallel_tool_calls: false,
+  });
+  expect(one.choices[0]!.message.tool_calls).toHaveLength(1);
+});
+
+test("streamed arguments, put together by the openai package, are those of the whole answer", async () => {
+  const fields = { ...body, temperature: 0, tool_choice: "required" as const };
+  const whole = (await server.client.chat.completions.create(fields)).choices[0]!;
+  const final = await server.client.chat.completions.stream(fields).finalChatCompletion();
+  const parts = (choice: { message: { tool_calls?: unknown[] | undefined } }) =>
+    (choice.message.tool_calls as Call[]).map((call) => [call.function.name, call.function.arguments]);
+  expect(parts(final.choices[0]!)).toEqual(parts(whole));
+  expect(final.choices[0]!.finish_reason).toBe(whole.finish_reason);
+});
+
+test("auto: text stays text, with any beginning", async () => {
+  const { choices } = await server.client.chat.completions.create({ ...body, temperature: 0 });
+  expect(choices[0]?.finish_reason).not.toBe("tool_calls");
+  const plain = await server.client.chat.completions.create({ ...body, temperature: 0, tool_choice: "none" });
+  expect(plain.choices[0]?.message.tool_calls).toBeUndefined();
+});
+
+test("a call and its result take part in the next turn", async () => {
+  const fake = await startTestServer();
+  const call = writeCall("add", '{"a":1,"unit":"m"}');
+  fake.engine.script = () => answering(call.slice(0, 9), call.slice(9));
+  const first = (await (await fake.post("/v1/chat/completions", body)).json()) as OpenAI.ChatCompletion;
+  const { message, finish_reason } = first.choices[0]!;
+  expect(finish_reason).toBe("tool_calls");
+  const id = message.tool_calls![0]!.id;
+  fake.engine.script = () => answering("42");
+  const messages = [
+    question,
+    message,
+    { role: "tool", tool_call_id: id, content: "42 m" },
+    { role: "tool", tool_call_id: id, content: "noon" },
+  ];
+  const second = await fake.post("/v1/chat/completions", { ...body, messages });
+  expect(second.status).toBe(200);
+  expect(fake.engine.submitted[1]?.prompt).toMatchObject({
+    messages: [
+      { role: "system", content: expect.stringContaining('"name":"add"') as string },
+      question,
+      { role: "assistant", content: call },
+      {
+        role: "user",
+        content: "<tool_response>\n42 m\n</tool_response>\n<tool_response>\nnoon\n</tool_response>",
+      },
+    ],
+  });
+});
+
+test.each<[string, object, string]>([
+  ["required without tools", { tools: undefined, tool_choice: "required" }, "tool_choice"],
+  ["an unknown name", { tool_choice: { type: "function", function: { name: "x" } } }, "tool_choice"],
+  ["two of one name", { tools: [now, now] }, "tools"],
+  [
+    "arguments that cannot be enforced",
+    { tools: [{ type: "function", function: { name: "f", parameters: { type: "object", not: {} } } }] },
+    "tools.0.function.parameters.not",
+  ],
+  ["a grammar as well", { grammar: 'root ::= "x"' }, "grammar"],
+  ["a tool's message without id", { messages: [{ role: "tool", content: "x" }] }, "messages.0.tool_call_id"],
+  ["a message without content", { messages: [{ role: "user" }] }, "messages.0.content"],
+])("%s is refused", async (_name, fields, param) => {
+  const response = await server.post("/v1/chat/completions", { ...body, ...fields });
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ error: { param } });
+});
+
+test("continue_final_message goes on in the assistant's words, in every model's own template", async () => {
+  const whole = await server.client.chat.completions.create({
+    model: "both",
+    messages: [question],
+    temperature: 0,
+  });
+  const text = whole.choices[0]!.message.content!;
+  expect(text.length).toBeGreaterThan(2);
+  const started = { role: "assistant", content: text.trimStart().slice(0, 1) };
+  const fields = {
+    model: "both",
+    messages: [question, started],
+    temperature: 0,
+    continue_final_message: true,
+  };
+  const rest = (await (await server.post("/v1/chat/completions", fields)).json()) as OpenAI.ChatCompletion;
+  expect(rest.choices[0]!.message.content!.length).toBeLessThan(text.length);
+  const query = { type: "renderPrompt", configId: "both" } as const;
+  const prompt = {
+    type: "chat" as const,
+    messages: [question, { role: "assistant" as const, content: "4" }],
+  };
+  const ended = await server.engine.query({ ...query, prompt: { ...prompt, ending: "continue" } });
+  for (const { text: rendered } of Object.values(ended.prompts)) expect(rendered.endsWith("4")).toBe(true);
+  const refused = await server.post("/v1/chat/completions", { ...fields, messages: [question] });
+  expect(refused.status).toBe(400);
+  const both = await server.post("/v1/chat/completions", { ...fields, add_generation_prompt: true });
+  expect(await both.json()).toMatchObject({ error: { param: "add_generation_prompt" } });
+});
