@@ -22,22 +22,26 @@ test.each([
   [[3, 5], { type: "tokens", tokens: [3, 5] }],
   [null, null],
 ])("fusion.continue %j begins the answer", async (given, expected) => {
-  const { engine, post } = await startTestServer();
+  const server = await startTestServer();
   const messages = [{ role: "user", content: "a" }];
-  const response = await post("/v1/chat/completions", {
-    model: engine.description?.configs[0]?.id,
+  const response = await server.post("/v1/chat/completions", {
+    model: server.engine.description?.configs[0]?.id,
     messages,
     fusion: { continue: given },
   });
   expect(response.status).toBe(200);
-  expect(engine.submitted.at(-1)?.answerPrefix).toEqual(expected);
+  expect(server.engine.submitted.at(-1)?.answerPrefix).toEqual(expected);
 });
 
 test("fusion.continue takes only tokens of the vocabulary", async () => {
-  const { engine, post } = await startTestServer();
+  const server = await startTestServer();
   const messages = [{ role: "user", content: "a" }];
-  const model = engine.description?.configs[0]?.id;
-  const response = await post("/v1/chat/completions", { model, messages, fusion: { continue: [1_000_000] } });
+  const model = server.engine.description?.configs[0]?.id;
+  const response = await server.post("/v1/chat/completions", {
+    model,
+    messages,
+    fusion: { continue: [1_000_000] },
+  });
   expect(response.status).toBe(400);
   expect(await response.json()).toMatchObject({ error: { param: "fusion.continue" } });
 });
