@@ -110,6 +110,7 @@ export class GrammarMask {
    */
   apply(logits: Float32Array): Float32Array | null {
     const { scratch } = this.#table;
+    this.#state = this.#machine.tidy(this.#state);
     let isEmpty = true;
     for (let token = 0; token < scratch.length; token++) {
       const logit = logits[token] ?? -Infinity;

@@ -11,6 +11,8 @@ import { refuseGrammar } from "./gbnf.js";
 /** Ways in which a text may stand in the grammar at once, and what finding them may take. */
 const mostStacks = 1_000;
 const mostExpansions = 20_000;
+/** Stacks looked at for one token, the whole vocabulary asked. */
+const mostWork = 300_000;
 /** States kept with their steps, 1 KiB each; past it they are found anew. */
 const mostStates = 4_096;
 const mostNodes = 500_000;
@@ -45,6 +47,8 @@ export class GrammarMachine {
   #nodeOf = new Map<string, number>();
   #states: State[] = [];
   #stateOf = new Map<string, number>();
+  /** Stacks looked at since the last token. */
+  #work = 0;
 
   constructor(grammar: CompiledGrammar) {
     this.#grammar = grammar;
@@ -77,8 +81,9 @@ export class GrammarMachine {
     return at;
   }
 
-  /** Drops all states when there are too many; @returns the given one's new number. */
+  /** For the next token: drops all states when there are too many; @returns the given one's new number. */
   tidy(state: number): number {
+    this.#work = 0;
     if (this.#states.length < mostStates && this.#elementOf.length < mostNodes) return state;
     const { stacks, accepts, partial } = this.#states[state] as State;
     const lists = stacks.map((node) => this.#list(node));
@@ -123,6 +128,10 @@ export class GrammarMachine {
       if (seen.size > mostExpansions || stacks.length > mostStacks)
         throw refuseGrammar("it is too ambiguous: a text can stand at too many places in it at once");
     }
+    // Making a state costs about as much as looking at some stacks.
+    this.#work += seen.size + 16;
+    if (this.#work > mostWork)
+      throw refuseGrammar("it tells too many texts apart: the vocabulary cannot be asked in reasonable time");
     return { stacks: stacks.sort((a, b) => a - b), accepts };
   }
 
