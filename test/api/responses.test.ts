@@ -113,6 +113,15 @@ test("log-probabilities where they are asked for", async () => {
   });
 });
 
+test("a format is enforced as a chat completion's is", async () => {
+  const server = await startTestServer();
+  const schema = { type: "object", properties: { town: { type: "string" } }, required: ["town"] };
+  const format = { type: "json_schema" as const, name: "answer", strict: true, schema };
+  const response = await clientOf(server).responses.create({ ...plain, text: { format } });
+  expect(response.text?.format).toEqual(format);
+  expect(server.engine.submitted[0]?.grammar).toContain("town");
+});
+
 test("what is not kept or not supported is refused by name", async () => {
   const server = await startTestServer();
   for (const [fields, param, code] of [
@@ -120,7 +129,12 @@ test("what is not kept or not supported is refused by name", async () => {
     [{ conversation: "conv_1" }, "conversation", "unsupported_field"],
     [{ background: true }, "background", "unsupported_field"],
     [{ tools: [{ type: "web_search" }] }, "tools", "unsupported_field"],
-    [{ text: { format: { type: "json_object" } } }, "text.format", "unsupported_field"],
+    [{ text: { format: { type: "xml" } } }, "text.format.type", "invalid_request"],
+    [
+      { text: { format: { type: "json_schema", name: "a b", schema: {} } } },
+      "text.format.name",
+      "invalid_request",
+    ],
     [{ truncation: "auto" }, "truncation", "unsupported_field"],
     [{ reasoning: { effort: "high" } }, "reasoning", "unsupported_field"],
     [{ include: ["file_search_call.results"] }, "include", "unsupported_field"],

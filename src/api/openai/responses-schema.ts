@@ -57,11 +57,20 @@ export const responsesSchema = z.strictObject({
     .nullish(),
   text: z
     .strictObject({
-      format: unsupportedUnless(
-        z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) }),
-        ({ type }) => type === "text",
-        'only {"type": "text"} is; /v1/chat/completions has response_format',
-      ),
+      format: z
+        .discriminatedUnion("type", [
+          z.strictObject({ type: z.literal("text") }),
+          z.strictObject({ type: z.literal("json_object") }),
+          z.strictObject({
+            type: z.literal("json_schema"),
+            name: z.string(),
+            description: z.string().nullish(),
+            strict: z.boolean().nullish(),
+            schema: z.looseObject({}),
+          }),
+        ])
+        .nullish()
+        .describe("As response_format of /v1/chat/completions."),
       verbosity: unsupportedUnless(z.string(), (verbosity) => verbosity === "medium", "leave it out"),
     })
     .nullish(),

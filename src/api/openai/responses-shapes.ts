@@ -143,7 +143,7 @@ export class ResponseWriter {
       reasoning: { effort: null, summary: null },
       store: false,
       temperature: request.sampling.temperature,
-      text: { format: { type: "text" } },
+      text: { format: body.text?.format ?? { type: "text" } },
       tool_choice: "auto",
       tools: [],
       top_logprobs: body.top_logprobs ?? 0,

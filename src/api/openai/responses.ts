@@ -46,11 +46,30 @@ function planResponse(body: ResponsesBody, description: EngineDescription): Comp
     top_p: body.top_p,
     logprobs: hasLogprobs,
     top_logprobs: hasLogprobs ? body.top_logprobs : null,
+    response_format: toResponseFormat(body.text?.format),
     fusion: body.fusion,
   };
-  const plan = planCompletion("chat", chat, description);
+  const plan = inOwnWords(() => planCompletion("chat", chat, description));
   const requestId = plan.request.requestId.replace(/^\w+-/, "resp_");
   return { ...plan, request: { ...plan.request, requestId } };
+}
+
+function toResponseFormat(format: NonNullable<ResponsesBody["text"]>["format"]): object | null {
+  if (format?.type !== "json_schema") return format ?? null;
+  const { type, ...schema } = format;
+  return { type, json_schema: schema };
+}
+
+/** A chat completion's field by the name that it has here. */
+function inOwnWords<Result>(plan: () => Result): Result {
+  try {
+    return plan();
+  } catch (thrown) {
+    const error = ShouldersError.from(thrown);
+    if (!error.param?.startsWith("response_format")) throw thrown;
+    const rename = (text: string) => text.replace(/response_format(?:\.json_schema)?/, "text.format");
+    throw new ShouldersError(error.code, rename(error.message), { param: rename(error.param) });
+  }
 }
 
 function toMessages({ instructions, input }: ResponsesBody): object[] {
