@@ -81,8 +81,8 @@ describe("loading and releasing", () => {
     };
     for (let time = 0; time < 50; time++) await cycle(library);
     const grownMb = (process.memoryUsage().rss - before.rss) / 1e6;
-    // A model and its context take 20 MB.
-    expect(grownMb).toBeLessThan(40);
+    // A model and its context take 20 MB: a leak would show as 1,000. What the allocator keeps varies.
+    expect(grownMb).toBeLessThan(150);
     expect(koffi.stats().callbacks).toBe(before.callbacks);
     expect(liveNativeBytes()).toBe(before.bytes);
     await library[Symbol.asyncDispose]();

@@ -1,6 +1,7 @@
 // Runs the engine in this process (started with --expose-gc) and prints how much 1,000 fused tokens leave behind.
 import path from "node:path";
 import { FusionEngine } from "../../dist/engine/engine.js";
+import { plainRequest } from "../../dist/engine/protocol.js";
 import { loadModels } from "../../dist/engine/loaded-models.js";
 import { createKernel } from "../../dist/fusion/kernel/kernel.js";
 import { openLibrary } from "../../dist/llama/library.js";
@@ -76,19 +77,15 @@ async function generate(count) {
             resolve();
           });
           engine.submit({
+            ...plainRequest,
             requestId,
-            owner: "",
             configId: "both",
             prompt: { type: "text", text: `The birth year of ${index}` },
             maxTokens: 50,
             stop: ["###"],
             sampling,
             seed: round,
-            logitBias: [],
             topLogprobs: 5,
-            logprobs: "fused",
-            strategy: null,
-            bounds: null,
             trace: "full",
           });
         });
