@@ -16,7 +16,7 @@ function resolve(input: Partial<SettingsInput>): ReturnType<typeof resolveSettin
     flags: {},
     environment: {},
     file: null,
-    workingDirectory: "/work",
+    workingDirectory: "/srv",
     packageRoot: "/program",
     ...input,
   });
@@ -87,7 +87,7 @@ describe("resolveSettings", () => {
   it("resolves a path against where it was written", () => {
     const file = settingsFile({ modelsDir: "weights" });
     const { settings } = resolve({ environment: { SHOULDERS_FUSION_CONFIGS: "mine" }, file });
-    expect(settings.fusionConfigs).toBe("/work/mine");
+    expect(settings.fusionConfigs).toBe("/srv/mine");
     expect(settings.modelsDir).toBe(path.join(directory, "weights"));
   });
 
