@@ -135,7 +135,7 @@ describe("resolveSettings", () => {
 
   it("says which file is missing", () => {
     expect(catchMessage(() => resolve({ file: "none.json" }))).toMatch(
-      /\/work\/none\.json: the settings file cannot be read/,
+      /\/srv\/none\.json: the settings file cannot be read/,
     );
   });
 
