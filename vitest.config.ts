@@ -11,6 +11,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, ...leftOut],
+    setupFiles: ["./test/support/seed.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // Native libraries and servers live in these tests: a process a file, and no more of them than cores.

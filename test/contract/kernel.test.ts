@@ -289,7 +289,7 @@ describe.each(kernelNames)("%s kernel", (name) => {
 });
 
 /**
- * The stated agreement of the two kernels: divergences within 1e-4 relative and 5e-6 nats absolute, log-
+ * The stated agreement of the two kernels: divergences within 1e-4 relative and 2e-5 nats absolute, log-
  * probabilities of fused tokens within 1e-4 · (1 + |logprob|); logits within ±100 and offsets within ±1e4.
  */
 describe("simd and reference kernel agree", () => {
@@ -297,7 +297,7 @@ describe("simd and reference kernel agree", () => {
   const [simd, reference] = [createKernel("simd", capacity), createKernel("reference", capacity)];
   const expectNear = (actual: Divergence, expected: Divergence) => {
     for (const key of ["forward", "reverse"] as const)
-      expect(Math.abs(actual[key] - expected[key])).toBeLessThanOrEqual(5e-6 + 1e-4 * expected[key]);
+      expect(Math.abs(actual[key] - expected[key])).toBeLessThanOrEqual(2e-5 + 1e-4 * expected[key]);
   };
   const compare = (rows: LogitsRows, alpha: number) => {
     simd.load(rows, null);
