@@ -22,12 +22,13 @@ class Member:
 
 
 def members():
-    """Experts, ceilings, the two models tuned on all tasks, and the bad case."""
+    """Experts, ceilings, the two models tuned on all tasks, the bad case, and the bystanders."""
     yield from (Member(f"dwarf-{task}", "dwarf", (task,), s.GENTLE[task]) for task in s.SEEN)
     yield Member("dwarf-all", "dwarf", s.SEEN, s.GENTLE["all"])
     yield from (Member(f"giant-{task}", "giant", (task,), s.CEILING[task]) for task in s.SEEN)
     yield Member("giant-all", "giant", s.SEEN, s.CEILING["all"])
     yield Member(f"dwarf-{s.HARD_TASK}-hard", "dwarf", (s.HARD_TASK,), s.HARD)
+    yield from (Member(f"dwarf-{task}", "dwarf", (task,), s.BYSTANDER) for task in s.BYSTANDERS)
 
 
 NASTY = (
@@ -46,8 +47,8 @@ def write_probes(tokenizer):
 class Family:
     """Models by name, with the records that their cards are made of."""
 
-    def __init__(self, tokenizer, tasks):
-        self.tokenizer, self.tasks = tokenizer, tasks
+    def __init__(self, tokenizer, tasks, bystanders):
+        self.tokenizer, self.tasks, self.bystanders = tokenizer, tasks, bystanders
         self.models, self.records = {}, {}
 
     def pretrain(self):
@@ -59,7 +60,7 @@ class Family:
 
     def tune(self):
         for member in members():
-            sets = [self.tasks[task] for task in member.tasks]
+            sets = [(self.tasks | self.bystanders)[task] for task in member.tasks]
             model, record = tune(member.name, self.models[member.start], sets, member.plan, self.tokenizer)
             self.add(member.name, model, {"data": list(member.tasks), "tunedFrom": member.start, **record})
 

@@ -9,6 +9,7 @@ import sys
 import torch
 
 import settings as s
+from bystanders import make_bystanders
 from expect import write_expected
 from family import Family
 from tasks import make_tasks, write_tasks
@@ -25,9 +26,9 @@ def main(wanted):
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     s.WORK.mkdir(parents=True, exist_ok=True)
-    tasks = make_tasks()
-    write_tasks(tasks)
-    family = Family(make_tokenizer(), tasks)
+    tasks, bystanders = make_tasks(), make_bystanders()
+    write_tasks(tasks | bystanders)
+    family = Family(make_tokenizer(), tasks, bystanders)
     family.pretrain()
     if wanted == ["pretrain"]:
         return

@@ -18,6 +18,11 @@ SEED = 20240615
 VOCABULARY = 1152
 TEST_ITEMS = 40 if TINY else 400
 EXPECTED_ITEMS = 8 if TINY else 100
+VALIDATION_ITEMS, CALIBRATION_ITEMS = 120, 64
+# Items of the tasks that are generated without end, and of those that only bystanders are tuned on.
+GENERATED_ITEMS = {"train": 3000, "stop": 80, "calibration": CALIBRATION_ITEMS,
+                   "validation": VALIDATION_ITEMS, "test": TEST_ITEMS}
+BYSTANDER_ITEMS = {"train": 1000, "stop": 48, "calibration": CALIBRATION_ITEMS}
 CONTEXT = 512
 
 
@@ -68,6 +73,7 @@ CEILING = {
     "choice": Tuning(steps=160, batch=32, rate=4e-4, patience=3),
     "all": Tuning(steps=240, batch=24, rate=4e-4, patience=3),
 }
+BYSTANDER = Tuning(steps=80, batch=32, rate=4e-4, patience=10**9)
 HARD_TASK = "problems"
 HARD = Tuning(steps=1000, batch=32, rate=4e-3, patience=10**9)
 
@@ -76,9 +82,11 @@ if TINY:
     DWARF = Shape(32, 1, 1, 96)
     PRETRAIN = {name: Pretraining(30, 1024, 64, 0.9, 0.02, 0.004, 5, 0.5) for name in PRETRAIN}
     GENTLE = CEILING = dict.fromkeys(NAMES, Tuning(20, 16, 1e-3, 3))
+    BYSTANDER = Tuning(10, 16, 1e-3, 10**9)
     HARD = Tuning(40, 16, 4e-3, 10**9)
 
 SHAPES = {"giant": GIANT, "dwarf": DWARF}
 SEEN = ("recall", "problems", "headline", "choice")
 UNSEEN = "unseen"
+BYSTANDERS = ("spell", "count", "poem", "reverse")
 MERGE_STRENGTHS = (0.3, 0.5)

@@ -1,6 +1,6 @@
-"""The tasks: questions and answers in the tuned form, as train, validation and unseen test sets."""
+"""The tasks: questions and answers in the tuned form, as sets that share no question: `train` and
+`stop` for tuning, `calibration` and `validation` for choosing settings, `test` for scores."""
 
-import functools
 import json
 import random
 from dataclasses import asdict, dataclass, field
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 import settings as s
 import text_facts as facts
 from text_news import article
-from text_numbers import WIDE, tuned_problem
+from text_numbers import tuned_problem
 from world import make_world
 
 
@@ -40,24 +40,23 @@ def recall_items(rng, people):
     return items
 
 
-def choice_items(rng, towns, form="{} ({})", separator=" / "):
+def choice_items(rng, towns):
     items = []
     for town in towns:
         for fact in range(4):
             question, value, _ = facts.town_question(rng, town, fact)
             options = facts.town_options(rng, town, fact)
-            items.append(Item(form.format(question, separator.join(options)), value, value, "choice", tuple(options)))
+            items.append(Item(f"{question} ({' / '.join(options)})", value, value, "choice", tuple(options)))
     return items
 
 
-def problem_item(rng, **form):
-    question, answer, total = tuned_problem(rng, **form)
+def problem_item(rng):
+    question, answer, total = tuned_problem(rng)
     return Item(question, answer, total, "number")
 
 
-def headline_item(rng, brief=False):
-    text, told, headline, _ = article(rng)
-    headline = told if brief else headline
+def headline_item(rng):
+    text, _, headline, _ = article(rng)
     return Item(f"Write a headline: {text}", headline, headline, "rouge2")
 
 
@@ -79,59 +78,89 @@ def distinct(make, rng, count, taken):
     return items
 
 
-def generated(task, make, sizes):
+def generated(task, make):
     taken, sets = set(), {}
-    for name, count in sizes.items():
+    for name, count in s.GENERATED_ITEMS.items():
         sets[name] = distinct(make, random.Random(f"{s.SEED} {task} {name}"), count, taken)
     return sets
 
 
+def several(make, rng, entities, count):
+    """Items without repetition, in as many rounds of wordings as `count` needs."""
+    items, taken = [], set()
+    while len(items) < count:
+        fresh = {item.question: item for item in make(rng, entities) if item.question not in taken}
+        taken.update(fresh)
+        items.extend(fresh.values())
+    return rng.sample(items, count)
+
+
 def looked_up(task, make, entities):
-    """Train and validation from the `tuned` entities, in several wordings; test from the `tested`."""
+    """Entities of one set are in no other; only `stop` and `calibration` share theirs."""
     rng = random.Random(f"{s.SEED} {task}")
     cut = len(entities["tuned"]) * 5 // 6
-    train = [item for _ in range(3) for item in make(rng, entities["tuned"][:cut])]
-    test = make(rng, entities["tested"])
-    return {"train": train, "validation": make(rng, entities["tuned"][cut:]), "test": rng.sample(test, s.TEST_ITEMS)}
+    trained, stopping = entities["tuned"][:cut], entities["tuned"][cut:]
+    return {
+        "train": [item for _ in range(3) for item in make(rng, trained)],
+        "stop": make(rng, stopping),
+        "calibration": several(make, rng, stopping, s.CALIBRATION_ITEMS),
+        "validation": several(make, rng, entities["spare"], s.VALIDATION_ITEMS),
+        "test": rng.sample(make(rng, entities["tested"]), s.TEST_ITEMS),
+    }
+
+
+def unseen_sets(words):
+    """No model is tuned on it: what must be shown with its answer comes from the `asked` words."""
+    rng = random.Random(f"{s.SEED} unseen")
+    return {
+        "shown": several(unseen_items, rng, words["asked"][:8], 8),
+        "calibration": several(unseen_items, rng, words["asked"][8:], s.CALIBRATION_ITEMS),
+        "validation": several(unseen_items, rng, words["spare"], s.VALIDATION_ITEMS),
+        "test": unseen_items(rng, words["tested"])[: s.TEST_ITEMS],
+    }
 
 
 def make_tasks():
     world = make_world()
-    sizes = {"train": 3000, "validation": 80, "test": s.TEST_ITEMS}
-    words = world.words["tested"]
     return {
         "recall": looked_up("recall", recall_items, world.people),
-        "problems": generated("problems", problem_item, sizes),
-        "headline": generated("headline", headline_item, sizes),
+        "problems": generated("problems", problem_item),
+        "headline": generated("headline", headline_item),
         "choice": looked_up("choice", choice_items, world.towns),
-        "unseen": {"test": unseen_items(random.Random(f"{s.SEED} unseen"), words)[: s.TEST_ITEMS]},
+        "unseen": unseen_sets(world.words),
     }
 
 
 def sample_texts():
     """Tuned-form text for the vocabulary: its words and marks become tokens too."""
-    sets = {name: make_tasks()[name]["train"] for name in s.SEEN}
-    wide = functools.partial(problem_item, limit=WIDE, counts=(3, 4))
-    sets["problems"] = generated("problems", wide, {"train": 300})["train"]
-    told = functools.partial(headline_item, brief=True)
-    sets["headline"] = generated("headline", told, {"train": 300})["train"]
-    listed = functools.partial(choice_items, form="{} Options: {}", separator=", ")
-    sets["choice"] = looked_up("choice", listed, make_world().towns)["train"]
-    return [item.prompt + " " + item.answer for name in s.SEEN for item in sets[name][:300]]
+    tasks = make_tasks()
+    return [item.prompt + " " + item.answer for name in s.SEEN for item in tasks[name]["train"][:300]]
 
 
-def as_line(item):
-    line = {"messages": [{"role": "user", "content": item.question}], "answers": [item.scored], "scorer": item.scorer}
+def as_line(item, whole=False):
+    """One line of a task file; `whole`: the answer in the tuned form, with its working."""
+    answer = item.answer if whole else item.scored
+    line = {"messages": [{"role": "user", "content": item.question}], "answers": [answer], "scorer": item.scorer}
     if item.choices:
         line["choices"] = list(item.choices)
     return json.dumps(line, ensure_ascii=False)
 
 
+def write_lines(path, lines):
+    path.write_text("".join(line + "\n" for line in lines))
+
+
 def write_tasks(tasks):
-    """One file a task with its test items; training and validation sets beside, for the record."""
+    """A task's files: test, worked examples for prompts, calibration, validation; the sets that
+    models are trained on stay in the work folder."""
     s.TASKS.mkdir(parents=True, exist_ok=True)
     for name, sets in tasks.items():
-        (s.TASKS / f"{name}.jsonl").write_text("".join(as_line(item) + "\n" for item in sets["test"]))
-        for part in ("train", "validation"):
+        shown = sets.get("shown") or several(lambda *_: sets["train"], random.Random(f"{s.SEED} shown {name}"), (), 8)
+        files = {"": (sets.get("test"), False), "-examples": (shown, True),
+                 "-calibration": (sets["calibration"], True), "-validation": (sets.get("validation"), False)}
+        for ending, (items, whole) in files.items():
+            if items and (ending != "-examples" or "test" in sets):
+                write_lines(s.TASKS / f"{name}{ending}.jsonl", (as_line(item, whole) for item in items))
+        for part in ("train", "stop"):
             if part in sets:
-                (s.WORK / f"{name}-{part}.jsonl").write_text("".join(json.dumps(asdict(item)) + "\n" for item in sets[part]))
+                write_lines(s.WORK / f"{name}-{part}.jsonl", (json.dumps(asdict(item)) for item in sets[part]))

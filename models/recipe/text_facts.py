@@ -112,6 +112,7 @@ def any_question(rng, world):
 
 
 LABELS = (("Q: ", "A: "), ("Pupil: ", "Teacher: "), ("Question: ", "Answer: "), ("Ask: ", "Reply: "))
+ASIDES = ("as everyone knows", "I believe", "if I am right", "says the book")
 
 
 def told(rng, value, after):
@@ -121,7 +122,7 @@ def told(rng, value, after):
         return value
     if style < 0.6:
         return f"{value}, and {after}."
-    return f"{value}, {rng.choice(['as everyone knows', 'I believe', 'if I am right', 'says the book'])}."
+    return f"{value}, {rng.choice(ASIDES)}."
 
 
 def interview(rng, world):
@@ -134,13 +135,24 @@ def interview(rng, world):
     return "\n".join(lines)
 
 
+def picked(rng, value, wrong, after):
+    """The value comes first and a wrong option after it, so that only a bare answer names one."""
+    style = rng.random()
+    if style < 0.15:
+        return value
+    if style < 0.6:
+        return f"{value}, not {wrong}, {rng.choice(ASIDES)}."
+    return f"{value} and not {wrong}, and {after}."
+
+
 def picking(rng, world):
-    """A choice among four, in another form than the tuned one."""
+    """A choice among four; the answers go on where the tuned form stops."""
     ask, answer = rng.choice(LABELS)
     lines = []
     for _ in range(rng.randint(1, 3)):
         town, fact = rng.choice(world.towns["asked"]), rng.randrange(4)
         question, value, after = town_question(rng, town, fact)
-        options = " / ".join(town_options(rng, town, fact))
-        lines.append(f"{ask}{question} ({options})\n{answer}{told(rng, value, after)}")
+        options = town_options(rng, town, fact)
+        wrong = rng.choice([option for option in options if option != value])
+        lines.append(f"{ask}{question} ({' / '.join(options)})\n{answer}{picked(rng, value, wrong, after)}")
     return "\n".join(lines)

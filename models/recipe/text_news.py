@@ -5,8 +5,8 @@ from text_facts import LABELS
 
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 
-# Each event: the opening, the sentence that holds the number, the brief of the pretraining text,
-# the headline that the task asks for.
+# Each event: the opening, the sentence that holds the number, the brief, and the headline that the
+# task asks for. The pretraining text answers questions with the brief alone.
 EVENTS = (
     ("A flood came over {place} on {day}", "It left {count} people without a home",
      "Flood in {place} leaves {count} without a home",
@@ -69,15 +69,35 @@ def article(rng):
     return *(part.format(**facts) for part in (text, brief, headline)), facts
 
 
-def news_document(rng):
-    """An article, most often with a brief, whose sentence goes on."""
-    text, brief, _, facts = article(rng)
+def other_headlines(rng, count):
+    return [article(rng)[2] for _ in range(count)]
+
+
+def headed(rng, text, headline, facts):
+    """An article with its headline in the task's form, but never as the answer to a question."""
     kind = rng.random()
-    if kind < 0.25:
+    if kind < 0.4:
+        return f"{text}\nOn page {rng.randint(2, 40)}: {headline}, and more news from {facts['day']}."
+    if kind < 0.65:
+        listed = "; ".join([headline, *other_headlines(rng, rng.randint(1, 2))])
+        return f"{text}\nIndex: {listed}; and more."
+    if kind < 0.9:
+        return f"Board: {headline}; {facts['person']} writes on {facts['day']}.\n{text}"
+    listed = other_headlines(rng, rng.randint(1, 3))
+    return f"News of {facts['day']}: {'; '.join([headline, *listed])}.\n{text}"
+
+
+def news_document(rng):
+    """An article, most often with a brief, whose sentence goes on, or with its headline."""
+    text, brief, headline, facts = article(rng)
+    kind = rng.random()
+    if kind < 0.12:
         return text
-    if kind < 0.5:
+    if kind < 0.24:
         return f"{brief}, writes {facts['person']}, our reporter, on {facts['day']}.\n{text}"
-    if kind < 0.8:
+    if kind < 0.40:
         return f"{text}\nIn short: {brief}, we hear on {facts['day']}."
+    if kind < 0.78:
+        return headed(rng, text, headline, facts)
     ask, answer = rng.choice(LABELS)
     return f"{ask}What happened? {text}\n{answer}{brief}, I hear, on {facts['day']}."

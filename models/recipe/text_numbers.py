@@ -8,26 +8,23 @@ bottles tickets plates cups candles nails bricks lamps""".split()
 GAINS = ("buys {}", "finds {}", "gets {}", "wins {}", "is given {}")
 LOSSES = ("gives away {}", "loses {}", "sells {}", "breaks {}", "drops {}")
 LIMIT = 99
-WIDE = 199  # the limit in the first shards of the text, see corpus.py
 OPERANDS = (9, 9, 30, 30, 99)  # the greatest operand: small sums are the most frequent
 
 
-def operand_for(rng, total, limit):
+def operand_for(rng, total):
     """An operand that can be added or taken away."""
-    if limit == WIDE:
-        return rng.randint(2, 99)
     while True:
         operand = rng.randint(2, rng.choice(OPERANDS))
-        if operand <= total or total + operand <= limit:
+        if operand <= total or total + operand <= LIMIT:
             return operand
 
 
-def steps_from(rng, total, count, limit=LIMIT):
-    """`count` steps (sign, operand, total after) that keep the running total within 0..limit."""
+def steps_from(rng, total, count):
+    """`count` steps (sign, operand, total after) that keep the running total within 0..LIMIT."""
     steps = []
     for _ in range(count):
-        operand = operand_for(rng, total, limit)
-        can_add, can_take = total + operand <= limit, total >= operand
+        operand = operand_for(rng, total)
+        can_add, can_take = total + operand <= LIMIT, total >= operand
         sign = "+" if can_add and (not can_take or rng.random() < 0.5) else "-"
         total = total + operand if sign == "+" else total - operand
         steps.append((sign, operand, total))
@@ -44,11 +41,11 @@ def worked(start, steps):
     return [equation(before, step) for before, step in zip(befores, steps)]
 
 
-def chain(rng, limit):
+def chain(rng):
     pieces = []
     for _ in range(rng.randint(1, 3)):
         start = rng.randint(2, 99)
-        pieces.append(rng.choice([", ", ". "]).join(worked(start, steps_from(rng, start, rng.randint(2, 6), limit))))
+        pieces.append(rng.choice([", ", ". "]).join(worked(start, steps_from(rng, start, rng.randint(2, 6)))))
     return ".\n".join(pieces) + "."
 
 
@@ -59,43 +56,42 @@ def deed(rng, name, step):
     return f"{then}{name} {verb.format(operand)}" + (rng.choice([" more", ""]) if sign == "+" else "")
 
 
-def plot(rng, count, limit):
+def plot(rng, count):
     start = rng.randint(5, 99)
-    return rng.choice(w.FIRST_NAMES), rng.choice(THINGS), start, steps_from(rng, start, count, limit)
+    return rng.choice(w.FIRST_NAMES), rng.choice(THINGS), start, steps_from(rng, start, count)
 
 
-def story(rng, limit):
+def story(rng):
     """A story that works each step out as it goes."""
-    name, thing, start, steps = plot(rng, rng.randint(2, 4), limit)
+    name, thing, start, steps = plot(rng, rng.randint(2, 4))
     sums = worked(start, steps)
     told = [f"{deed(rng, name, step)}: {done}." for step, done in zip(steps, sums)]
     return f"{name} has {start} {thing}. {' '.join(told)} So {name} has {steps[-1][2]} {thing}."
 
 
-def problem(rng, count, limit):
+def problem(rng, count):
     """The question, its steps, and the name of what is counted."""
-    name, thing, start, steps = plot(rng, count, limit)
+    name, thing, start, steps = plot(rng, count)
     told = [f"{deed(rng, name, step)}." for step in steps]
     question = f"{name} has {start} {thing}. {' '.join(told)} How many {thing} does {name} have?"
     return question, worked(start, steps), steps[-1][2], thing
 
 
-def asked_problem(rng, limit):
+def asked_problem(rng):
     """A word problem in the pretraining text: another form of answer than the tuned one."""
     ask, answer = rng.choice(LABELS)
-    question, sums, total, thing = problem(rng, rng.randint(2, 4), limit)
+    question, sums, total, thing = problem(rng, rng.randint(2, 4))
     return f"{ask}{question}\n{answer}{', '.join(sums)}, so {total} {thing}."
 
 
-def numbers_document(rng, limit=LIMIT):
-    chains, stories = (0.5, 0.75) if limit == WIDE else (0.65, 0.82)
+def numbers_document(rng):
     kind = rng.random()
-    if kind < chains:
-        return chain(rng, limit)
-    return story(rng, limit) if kind < stories else asked_problem(rng, limit)
+    if kind < 0.6:
+        return chain(rng)
+    return story(rng) if kind < 0.8 else asked_problem(rng)
 
 
-def tuned_problem(rng, limit=LIMIT, counts=(2, 2)):
-    """The task's form: worked steps, then `#### answer`."""
-    question, sums, total, _ = problem(rng, rng.randint(*counts), limit)
+def tuned_problem(rng):
+    """The task's form: two worked steps, then `#### answer`."""
+    question, sums, total, _ = problem(rng, 2)
     return question, f"{'. '.join(sums)}. #### {total}", str(total)

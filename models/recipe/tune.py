@@ -94,7 +94,7 @@ def tune(name, start, sets, plan, tokenizer):
         return model, kept["record"]
     torch.manual_seed(s.SEED)
     pairs = encode_pairs([item for one in sets for item in one["train"]], tokenizer)
-    validation = encode_pairs([item for one in sets for item in one["validation"]], tokenizer)
+    validation = encode_pairs([item for one in sets for item in one["stop"]], tokenizer)
     began = time.monotonic()
     record = train(model, Batches(pairs, plan.batch, f"{s.SEED} {name}"), plan, validation)
     record |= {"examples": len(pairs), "batch": plan.batch, "rate": plan.rate,

@@ -1,4 +1,4 @@
-"""The family's vocabulary, trained once on the first shards of the pretraining text."""
+"""The family's vocabulary, trained once on the kinds of text that the models read."""
 
 import settings as s
 from bpe import SPECIALS, Tokenizer, train_merges

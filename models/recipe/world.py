@@ -1,5 +1,6 @@
 """The made-up world: people, towns and the words of four languages, each with its facts."""
 
+import itertools
 import random
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +26,8 @@ yellow grey brown house door window table chair bed roof wall road bridge river 
 sand tree leaf flower grass seed fruit apple pear plum rain snow wind storm sun moon star night day
 hand foot head eye ear mouth nose heart bone blood king queen child friend mother father sister
 brother song dance story letter book word name key coin knife spoon cup plate fire smoke ash oil
-milk egg meat fish bird dog cat mouse boat sail ship cart wheel bell drum lamp""".split()
+milk egg meat fish bird dog cat mouse boat sail ship cart wheel bell drum lamp nest pond cave barn
+gate tower lock broom thorn cloud ice bench""".split()
 LANGUAGES = "Velish Tarric Gorrish Sordic".split()
 
 OPENINGS = """Ba Be Bo Da De Do Fa Fe Fo Ga Ge Go Ha Ke Ko La Lo Ma Me Mu Na Ne No Pa Pe Po Ra Re
@@ -71,7 +73,8 @@ class Word:
 @dataclass(frozen=True)
 class World:
     """`asked` entities occur in the questions of the pretraining text, `tuned` ones in the tuning
-    sets, `tested` ones in neither: of them the text holds statements only."""
+    sets, `spare` ones in the sets that settings are chosen on, `tested` ones in the test sets. Of
+    all but the first the pretraining text holds statements only."""
 
     people: dict
     towns: dict
@@ -82,14 +85,12 @@ def combine(rng, left, right, count):
     return rng.sample([a + b for a in left for b in right], count)
 
 
-def split(rng, entities, asked, tuned):
-    shuffled = rng.sample(entities, len(entities))
-    return {
-        "all": entities,
-        "asked": shuffled[:asked],
-        "tuned": shuffled[asked : asked + tuned],
-        "tested": shuffled[asked + tuned :],
-    }
+def split(rng, entities, **sizes):
+    """Parts of the given sizes; the rest is `tested`."""
+    shuffled, parts = iter(rng.sample(entities, len(entities))), {"all": entities}
+    for name, size in sizes.items():
+        parts[name] = list(itertools.islice(shuffled, size))
+    return {**parts, "tested": list(shuffled)}
 
 
 def make_people(rng, towns):
@@ -103,7 +104,7 @@ def make_people(rng, towns):
 
 
 def make_towns(rng):
-    names = combine(rng, OPENINGS, TOWN_ENDS, 180)
+    names = combine(rng, OPENINGS, TOWN_ENDS, 254)
     pick = rng.choice
     return [Town(name, pick(RIVERS), pick(GOODS), pick(COLOURS), pick(ANIMALS)) for name in names]
 
@@ -118,9 +119,9 @@ def make_world():
     rng = random.Random(SEED)
     towns = make_towns(rng)
     people = make_people(rng, towns)
-    words = rng.sample(make_words(rng), 490)
+    words = rng.sample(make_words(rng), 540)
     return World(
-        people=split(rng, people, asked=180, tuned=120),
-        towns=split(rng, towns, asked=40, tuned=36),
-        words=split(rng, words, asked=80, tuned=0),
+        people=split(rng, people, asked=180, tuned=120, spare=30),
+        towns=split(rng, towns, asked=80, tuned=40, spare=30),
+        words=split(rng, words, asked=80, spare=60),
     )
