@@ -17,7 +17,7 @@ export function commit(
   const token = generated.record.token.id;
   sequence.append(token);
   sequence.sampler.accept(token);
-  const isForced = sequence.forced !== null;
+  const isForced = sequence.numGenerated <= sequence.forced.length;
   if (!isForced && vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token)))
     return [...delta(sequence.text.finish()), done(sequence, "stop", [generated])];
   const released = sequence.text.push(generated, generated.bytes);

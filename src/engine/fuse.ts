@@ -16,7 +16,7 @@ export function strategyOf(request: GenerationRequest, config: LoadedConfig): St
     case "static":
       return { ...strategy, weights: experts.map((expert) => strategy.weights[expert.id] ?? 0) };
     case "dynamic":
-      return { ...strategy, bounds: experts.map((expert) => request.bounds ?? expert.bounds) };
+      return { ...strategy, bounds: experts.map((expert) => request.bounds?.[expert.id] ?? expert.bounds) };
   }
 }
 

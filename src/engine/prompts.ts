@@ -7,12 +7,12 @@ import type { GenerationRequest, GivenText, Prompt } from "./protocol.js";
 export interface ModelPrompts {
   tokensOf: Map<number, Token[]>;
   stopStrings: string[];
-  /** Tokens to take instead of drawing; null: draw. */
-  forced: Token[] | null;
+  /** The first tokens of the answer, which are taken instead of drawn. */
+  forced: Token[];
 }
 
 /**
- * Renders and tokenizes the prompt for each model that takes part, with the beginning of the answer after it.
+ * Renders and tokenizes the prompt for each model that takes part, and what is given of the answer.
  *
  * @throws ShouldersError `context_length_exceeded` with both numbers, `invalid_request` for an empty prompt or
  * an id outside the common vocabulary.
@@ -24,26 +24,22 @@ export function buildPrompts(
   models: readonly LoadedModel[],
 ): ModelPrompts {
   const base = models[config.base] as LoadedModel;
-  const prefix = given(request.answerPrefix, base, config);
-  const forced = request.forced === null ? null : given(request.forced, base, config);
+  const forced = [request.answerPrefix, request.forced].flatMap((text) => given(text, base, config));
+  const isAllForced = request.forced !== null;
+  const numAnswer = forced.length + (isAllForced ? 0 : Math.min(request.maxTokens ?? 1, 1));
   const tokensOf = new Map<number, Token[]>();
   const stopStrings = new Set(request.stop);
   const param = request.prompt.type === "chat" ? "messages" : "prompt";
   for (const index of modelIndices) {
     const rendered = renderPrompt(request.prompt, index, config, models);
     if (index === config.base) for (const stop of rendered.stopStrings) stopStrings.add(stop);
-    const tokens = [...rendered.tokens, ...prefix];
+    const { tokens } = rendered;
     if (tokens.length === 0)
       throw new ShouldersError("invalid_request", "The prompt has no tokens: send at least one.", { param });
-    checkLength(
-      tokens.length,
-      forced?.length ?? Math.min(request.maxTokens ?? 1, 1),
-      config.resolved.config.context.tokens,
-      param,
-    );
+    checkLength(tokens.length, numAnswer, config.resolved.config.context.tokens, param);
     tokensOf.set(index, tokens);
   }
-  return { tokensOf, stopStrings: forced === null ? [...stopStrings] : [], forced };
+  return { tokensOf, stopStrings: isAllForced ? [] : [...stopStrings], forced };
 }
 
 function checkLength(numPrompt: number, numAnswer: number, contextTokens: number, param: string): void {

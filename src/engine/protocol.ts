@@ -54,13 +54,13 @@ export interface GenerationRequest {
   owner: string;
   configId: string;
   prompt: Prompt;
-  /** The beginning of the answer, in every model; it counts as prompt. */
+  /** The beginning of the answer: taken as given, each token with its record, before the rest is drawn. */
   answerPrefix: GivenText | null;
   /** Teacher forcing: these tokens are taken instead of drawn ones, each with its record; then the request ends. */
   forced: GivenText | null;
   /** GBNF with a rule `root`, which the answer must match; null: any answer. */
   grammar: string | null;
-  /** null: until the end of sequence or a full context. */
+  /** Of what is drawn; null: until the end of sequence or a full context. */
   maxTokens: number | null;
   stop: string[];
   sampling: SamplingSettings;
@@ -74,8 +74,8 @@ export interface GenerationRequest {
   logprobs: "fused" | "processed";
   /** Replaces the config's strategy for this request. Ids are checked against the config by the server. */
   strategy: StrategyConfig | null;
-  /** Replaces the bounds of every expert. */
-  bounds: [number, number] | null;
+  /** Replaces the bounds of these experts, by id. */
+  bounds: Record<string, [number, number]> | null;
   trace: TraceLevel;
 }
 

@@ -25,7 +25,7 @@ export function sample(parts: SampleParts): GeneratedToken {
   const startMs = performance.now();
   const fusedTop = kernel.top("fused", Math.max(1, numTop));
   const [fused] = fusedTop as [TokenLogprob];
-  const forced = sequence.forced?.[sequence.numGenerated];
+  const forced = sequence.forced[sequence.numGenerated];
   const drawn =
     forced === undefined
       ? sequence.sampler.sample(fusion.row, {

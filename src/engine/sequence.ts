@@ -49,8 +49,9 @@ export class Sequence implements SequenceView, Waiting {
   readonly arrival: number;
   readonly arrivalMs = performance.now();
   readonly promptTokens: number;
-  /** Tokens to take instead of drawing; null: draw. */
-  readonly forced: readonly number[] | null;
+  /** The first tokens of the answer, which are taken instead of drawn. */
+  readonly forced: readonly number[];
+  /** Of the answer, those that are forced included. */
   readonly maxTokens: number;
   lease: SequenceLease | null = null;
   /** How long it waited for a place, ms. */
@@ -73,8 +74,9 @@ export class Sequence implements SequenceView, Waiting {
     this.cursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));
     this.promptTokens = this.base.tokens.length;
     const longestPrompt = Math.max(...this.cursors.map((cursor) => cursor.tokens.length));
-    const room = config.resolved.config.context.tokens - longestPrompt;
-    this.maxTokens = this.forced?.length ?? Math.min(request.maxTokens ?? room, room);
+    const room = config.resolved.config.context.tokens - longestPrompt - this.forced.length;
+    const mostDrawn = request.forced === null ? Math.min(request.maxTokens ?? room, room) : 0;
+    this.maxTokens = this.forced.length + mostDrawn;
   }
 
   get owner(): string {

@@ -76,8 +76,8 @@ function curve(expert: number, { sequence, fusion }: RecordParts, kernel: Fusion
   };
 }
 
-function boundsOf({ strategy, config, request }: Sequence, expert: number): WeightBounds {
-  const solved = strategy.type === "dynamic" ? strategy.bounds[expert] : request.bounds;
+function boundsOf({ strategy, config }: Sequence, expert: number): WeightBounds {
+  const solved = strategy.type === "dynamic" ? strategy.bounds[expert] : null;
   return solved ?? config.resolved.config.experts[expert]?.bounds ?? [0, 2];
 }
 

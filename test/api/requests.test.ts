@@ -93,7 +93,8 @@ describe("what reaches the engine", () => {
     ["no logprobs", { logprobs: false }, { topLogprobs: null }],
     ["fusion.trace", { fusion: { trace: "full" } }, { trace: "full" }],
     ["fusion.logprobs", { fusion: { logprobs: "processed" } }, { logprobs: "processed" }],
-    ["fusion.bounds", { fusion: { bounds: [0, 1] } }, { bounds: [0, 1] }],
+    ["fusion.bounds", { fusion: { bounds: [0, 1] } }, { bounds: { trivia: [0, 1], sums: [0, 1] } }],
+    ["fusion.bounds by id", { fusion: { bounds: { sums: [0, 1] } } }, { bounds: { sums: [0, 1] } }],
     ["fusion.strategy", { fusion: { strategy: { type: "base" } } }, { strategy: { type: "base" } }],
     [
       "fusion.weights",
@@ -264,6 +265,7 @@ describe("what is refused", () => {
       ),
       invalid("weights twice", { fusion: { weights: {}, strategy: { type: "base" } } }, "fusion.weights"),
       invalid("bounds upside down", { fusion: { bounds: [1, 0] } }, "fusion.bounds"),
+      invalid("bounds of a stranger", { fusion: { bounds: { chess: [0, 1] } } }, "fusion.bounds"),
       invalid("idle bounds", { fusion: { bounds: [0, 1], weights: {} } }, "fusion.bounds"),
       invalid(
         "no experts to solve for",

@@ -160,7 +160,11 @@ const badFusion = fc.record(
       fc.dictionary(fc.constantFrom("trivia", "sums", "x", "__proto__"), badNumber),
       badShape,
     ),
-    bounds: fc.oneof(fc.tuple(badNumber, badNumber), badShape),
+    bounds: fc.oneof(
+      fc.tuple(badNumber, badNumber),
+      fc.dictionary(fc.constantFrom("trivia", "x", "__proto__"), fc.tuple(badNumber, badNumber)),
+      badShape,
+    ),
     trace: fc.oneof(fc.constantFrom("off", "weights", "full"), badText),
     logprobs: fc.oneof(fc.constantFrom("fused", "processed"), badText),
     continue: fc.oneof(badText, fc.array(badNumber)),

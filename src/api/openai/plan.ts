@@ -179,14 +179,26 @@ function fusionOf(
   config: ConfigDescription,
 ): Pick<GenerationRequest, "strategy" | "bounds"> {
   const strategy = fusion?.weights == null ? (fusion?.strategy ?? null) : staticOf(fusion.weights, config);
-  const bounds = fusion?.bounds ?? null;
+  const bounds = boundsOf(fusion?.bounds ?? null, config);
   const weightsParam = fusion?.weights == null ? "fusion.strategy.weights" : "fusion.weights";
   if (strategy?.type === "static") checkExperts(Object.keys(strategy.weights), config, weightsParam);
   if (strategy?.type === "dynamic" && config.experts.length === 0)
     throw invalid("fusion.strategy", "this model has no experts; leave it out");
-  if (bounds !== null && (strategy ?? config.strategy).type !== "dynamic")
-    throw invalid("fusion.bounds", "bounds need a dynamic strategy; leave them out");
+  if (bounds !== null) {
+    checkExperts(Object.keys(bounds), config, "fusion.bounds");
+    if ((strategy ?? config.strategy).type !== "dynamic")
+      throw invalid("fusion.bounds", "bounds need a dynamic strategy; leave them out");
+  }
   return { strategy, bounds };
+}
+
+/** One pair is for every expert. */
+function boundsOf(
+  bounds: NonNullable<ChatBody["fusion"]>["bounds"],
+  { experts }: ConfigDescription,
+): GenerationRequest["bounds"] {
+  if (!Array.isArray(bounds)) return bounds ?? null;
+  return Object.fromEntries(experts.map(({ id }) => [id, bounds]));
 }
 
 function staticOf(weights: Record<string, number>, { strategy }: ConfigDescription): StrategyConfig {

@@ -30,11 +30,18 @@ const fusionSchema = z
       .describe(
         "Fixed weights by expert id: short for a static strategy; the config's plausible set is kept.",
       ),
-    bounds: boundsSchema.nullish().describe("Replaces the bounds of every expert (dynamic strategy)."),
+    bounds: z
+      .union([boundsSchema, z.record(z.string(), boundsSchema)], {
+        error: "expected two numbers, or an object of expert ids with two numbers each",
+      })
+      .nullish()
+      .describe("Replaces the bounds of the weights that are solved for: of every expert, or by expert id."),
     continue: z
       .union([z.string().min(1), z.array(tokenId).min(1)], { error: "expected text or token ids" })
       .nullish()
-      .describe("The beginning of the answer: it counts as prompt, and the answer goes on after it."),
+      .describe(
+        "The beginning of the answer: each token is weighed and recorded as if it had been drawn; the rest is drawn. max_tokens counts the rest.",
+      ),
     trace: z.enum(traceLevels).nullish().describe("What to report of each token. Default: weights."),
     logprobs: z
       .enum(["fused", "processed"])

@@ -191,7 +191,7 @@ describe("fusion in the engine", () => {
 
   it("keeps the objective along each expert's axis in a full trace, and the solution is its least", async () => {
     const { run } = start(trained);
-    const outcome = await run(fakeRequest("a", { trace: "full", maxTokens: 1, bounds: [0.5, 1.5] }));
+    const outcome = await run(fakeRequest("a", { trace: "full", maxTokens: 1, bounds: { e0: [0.5, 1.5] } }));
     const [, delta] = outcome.events;
     const record = delta?.type === "delta" ? delta.tokens[0]?.record : undefined;
     const { alphas, forward, objective } = record!.curves!["e0"]!;
@@ -519,14 +519,28 @@ describe("teacher forcing", () => {
     expect(outcome.error?.message).toMatch(/60 of them for the completion, and the prompt has 9/);
   });
 
-  it("an answer's beginning is part of the prompt of every model", async () => {
+  it("an answer's beginning is weighed as if it had been drawn, and the rest is drawn", async () => {
     const { run } = start({
       ...trained,
       strategy: { type: "static", weights: { e0: 2 }, plausibility: null },
     });
-    const outcome = await run(fakeRequest("a", { answerPrefix: { type: "text", text: "ri" } }));
-    expect(outcome.text).toBe("ght");
-    expect(doneOf(outcome).usage.promptTokens).toBe("question:ri".length);
+    const whole = await run(fakeRequest("a", { maxTokens: 4 }));
+    const answerPrefix = { type: "text", text: "ri" } as const;
+    const outcome = await run(fakeRequest("b", { answerPrefix, maxTokens: 2 }));
+    expect(outcome.text).toBe("righ");
+    expect(doneOf(outcome).usage).toEqual(doneOf(whole).usage);
+    const plainRecords = ({ events }: Outcome) =>
+      events
+        .flatMap((event) => (event.type === "delta" ? event.tokens : []))
+        .map(({ record }) => ({ ...record, timing: null }));
+    expect(plainRecords(outcome)).toEqual(plainRecords(whole));
+  });
+
+  it("an answer that begins and may not go on is its beginning", async () => {
+    const { run } = start({ base: says("right") });
+    const outcome = await run(fakeRequest("a", { answerPrefix: { type: "text", text: "xy" }, maxTokens: 0 }));
+    expect(outcome.text).toBe("xy");
+    expect(doneOf(outcome)).toMatchObject({ finishReason: "length", usage: { completionTokens: 2 } });
   });
 });
 
