@@ -58,7 +58,7 @@ export interface TokenLogprob {
 /**
  * The fused row: unnormalised logits over the common vocabulary (−Infinity where a token is excluded), and the
  * log of their normaliser, so that logprob(i) = logits[i] − logNormalizer. A view into the kernel's memory:
- * valid until the kernel's next `load`.
+ * valid until the kernel's next `load`, `fuse` or `mixStart`.
  */
 export interface FusedRow {
   logits: Float32Array;
@@ -118,9 +118,31 @@ export interface FusionKernel {
   /**
    * Writes the fused row b + Σ_t α_t d_t over the tokens that take part (−Infinity elsewhere), d_t centred by
    * E_P[d_t] = 0 so that the row keeps the base's level; also gives the achieved divergences. All weights 0
-   * gives exactly the base's logits.
+   * gives exactly the base's logits. null: the base's logits over every token that no row masks, whatever the
+   * plausible sets.
    */
-  fuse(weights: readonly number[]): { row: FusedRow; divergence: Divergence };
+  fuse(weights: readonly number[] | null): { row: FusedRow; divergence: Divergence };
+  /**
+   * ln P(S), nats, ≤ 0: what the base gives, of all that it gives to tokens that no row masks, to the tokens that
+   * take part on the axis of one expert, or in the row fused last. The divergence of a row over S from the whole of P is
+   * KL(P̃‖P) = F − ln P(S), F being what `evaluate` and `fuse` give.
+   */
+  plausibleMass(of: number | "fused"): number;
+  /**
+   * Begins a mixture M = Σ_c π_c·P_c of at most `numComponents` rows, and forgets the one before. Memory grows when
+   * there were never so many.
+   */
+  mixStart(numComponents: number): void;
+  /** The row fused last becomes the next component P_c, with share π_c ≥ 0; `load` and `fuse` may follow. */
+  mixAdd(share: number): void;
+  /**
+   * Writes ln M as the fused row, for which `top("fused")` then stands; shares are divided by their sum. Its
+   * divergences are from the base's row as it was loaded last, over the tokens that no row masked then; Infinity
+   * where one law excludes a token that the other does not. With one share above 0 the row is that component's.
+   */
+  mixFinish(): { row: FusedRow; divergence: Divergence };
+  /** ln P_c(token) of every component since `mixStart`, in order, whatever its share. */
+  componentLogprobs(token: number): number[];
   /**
    * The k most probable tokens of a loaded row (by role; over the tokens that no row masks) or of the row fused
    * last, best first, fewer where fewer have a probability.

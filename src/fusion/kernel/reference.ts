@@ -8,6 +8,7 @@ import type {
   TokenLogprob,
 } from "../types.js";
 import {
+  checkComponents,
   commonLength,
   constantShiftResolution,
   constantShiftTarget,
@@ -33,6 +34,12 @@ interface Axis {
   target: Divergence;
 }
 
+/** A part of the mixture: ln P_c(i) [V], −Infinity where P_c excludes i. */
+interface Component {
+  share: number;
+  logprobs: Float64Array;
+}
+
 /** The scalar twin: float64, one formula a line, no care for speed. FUSION.md has the source of each formula. */
 export class ReferenceKernel implements FusionKernel {
   readonly name = "reference";
@@ -43,6 +50,7 @@ export class ReferenceKernel implements FusionKernel {
   #experts: Row[] = [];
   #axes: Axis[] = [];
   #fused: FusedRow = { logits: new Float32Array(0), logNormalizer: 0 };
+  #components: Component[] = [];
 
   constructor(capacity: KernelCapacity) {
     this.#capacity = capacity;
@@ -89,11 +97,13 @@ export class ReferenceKernel implements FusionKernel {
     };
   }
 
-  fuse(weights: readonly number[]): { row: FusedRow; divergence: Divergence } {
-    const isUsed = this.#axes.some((_, t) => weights[t] !== 0) ? (t: number) => weights[t] !== 0 : () => true;
-    const used = this.#axes.filter((_, t) => isUsed(t));
+  fuse(weights: readonly number[] | null): { row: FusedRow; divergence: Divergence } {
+    const isUsed = this.#axes.some((_, t) => weightOf(weights, t) !== 0)
+      ? (t: number) => weightOf(weights, t) !== 0
+      : () => true;
+    const used = weights ? this.#axes.filter((_, t) => isUsed(t)) : [];
     const union = new Set(used.flatMap((axis) => axis.tokens));
-    const tokens = this.#axes.length === 0 ? this.#tokens : this.#tokens.filter((i) => union.has(i));
+    const tokens = used.length === 0 ? this.#tokens : this.#tokens.filter((i) => union.has(i));
 
     const base = this.#base.logits;
     const shift = (i: number) =>
@@ -115,6 +125,55 @@ export class ReferenceKernel implements FusionKernel {
       row: { ...this.#fused },
       divergence: { forward: Math.max(0, forward), reverse: Math.max(0, reverse) },
     };
+  }
+
+  plausibleMass(of: number | "fused"): number {
+    const b = (i: number) => at(this.#base.logits, i);
+    const isFused = (i: number) => at(this.#fused.logits, i) > -Infinity;
+    const tokens = of === "fused" ? this.#tokens.filter(isFused) : (this.#axes[of] as Axis).tokens;
+    return Math.min(0, logSumExp(tokens, b) - logSumExp(this.#tokens, b));
+  }
+
+  mixStart(): void {
+    this.#components = [];
+  }
+
+  mixAdd(share: number): void {
+    const { logits, logNormalizer } = this.#fused;
+    this.#components.push({ share, logprobs: Float64Array.from(logits, (logit) => logit - logNormalizer) });
+  }
+
+  mixFinish(): { row: FusedRow; divergence: Divergence } {
+    const { logits } = this.#fused;
+    checkComponents(
+      [...this.#components.map(({ logprobs }) => logprobs.length), logits.length],
+      this.#components.map(({ share }) => share),
+    );
+    const components = this.#components.filter(({ share }) => share > 0);
+    const total = components.reduce((shares, { share }) => shares + share, 0);
+    // ln M_i = ln Σ_c π_c P_c,i
+    const logMixed = (i: number) => {
+      const terms = components.map(({ share, logprobs }) => Math.log(share / total) + at(logprobs, i));
+      return Math.max(...terms) === -Infinity
+        ? -Infinity
+        : logSumExp([...terms.keys()], (c) => terms[c] as number);
+    };
+    for (const i of logits.keys()) logits[i] = logMixed(i);
+    this.#fused.logNormalizer = 0;
+
+    const base = this.#base.logits;
+    const logBase = logSumExp(this.#tokens, (i) => at(base, i));
+    const unmasked = new Set(this.#tokens);
+    const p = (i: number) => (unmasked.has(i) ? at(base, i) - logBase : -Infinity);
+    const m = (i: number) => at(logits, i);
+    return {
+      row: { ...this.#fused },
+      divergence: { forward: divergence(logits, m, p), reverse: divergence(logits, p, m) },
+    };
+  }
+
+  componentLogprobs(token: number): number[] {
+    return this.#components.map(({ logprobs }) => at(logprobs, token));
   }
 
   top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[] {
@@ -175,6 +234,20 @@ function makeAxis(
     : { tokens, logBase, shift: centred, target };
 }
 
+/** Σ_i P_i (ln P_i − ln Q_i) over a row's tokens, from the logarithms; Infinity where Q excludes a token of P. */
+function divergence(
+  { length }: Float32Array,
+  logP: (token: number) => number,
+  logQ: (token: number) => number,
+): number {
+  const tokens = Array.from({ length }, (_, i) => i).filter((i) => logP(i) > -Infinity);
+  if (tokens.some((i) => logQ(i) === -Infinity)) return Infinity;
+  return Math.max(
+    0,
+    sum(tokens, (i) => Math.exp(logP(i)) * (logP(i) - logQ(i))),
+  );
+}
+
 /** ln Σ_i exp(x_i), the best taken out first so that nothing overflows. */
 function logSumExp(tokens: readonly number[], value: (token: number) => number): number {
   const best = tokens.reduce((most, i) => Math.max(most, value(i)), -Infinity);
@@ -191,6 +264,6 @@ function at(values: Float32Array | Float64Array, token: number): number {
   return values[token] as number;
 }
 
-function weightOf(weights: readonly number[], expert: number): number {
-  return weights[expert] ?? 0;
+function weightOf(weights: readonly number[] | null, expert: number): number {
+  return weights?.[expert] ?? 0;
 }

@@ -19,6 +19,14 @@ export const constantShiftResolution = 2 ** -21;
 /** Targets above this cannot come from rounding alone: the shift need not be looked at for being constant. */
 export const constantShiftTarget = 1e-3;
 
+/** Logits are padded to whole blocks of this many. */
+const blockLength = 16;
+
+/** Length of a row in memory. */
+export function padded(length: number): number {
+  return Math.ceil(length / blockLength) * blockLength;
+}
+
 /** Length V of the part common to all rows. @throws ShouldersError `rows_invalid` where the rows do not fit. */
 export function commonLength(rows: LogitsRows, capacity: KernelCapacity): number {
   const { base, reference, experts } = rows;
@@ -65,6 +73,22 @@ export function findMasked(rows: LogitsRows, length: number): number[] {
   }
   if (masked.size === length) fail("No token is finite in every row.");
   return [...masked];
+}
+
+/**
+ * What a mixture is made of must fit together.
+ *
+ * @throws ShouldersError `rows_invalid` for components of different length, or where none has a share above 0.
+ */
+export function checkComponents(lengths: readonly number[], shares: readonly number[]): void {
+  const stranger = lengths.find((length) => length !== lengths[0]);
+  if (stranger !== undefined)
+    throw new ShouldersError(
+      "rows_invalid",
+      `Rows of ${lengths[0]} and of ${stranger} logits do not make a mixture.`,
+    );
+  if (!shares.some((share) => share > 0))
+    throw new ShouldersError("rows_invalid", "No component of the mixture has a share above 0.");
 }
 
 function fail(message: string): never {

@@ -26,11 +26,11 @@ export interface Floors {
   expert: number;
 }
 
-/** Where the kernel computes: `out` takes results, `spare` is a row that may be written over while loading. */
+/** Where the kernel computes: `out` takes results, `fused` is a row that may be written over while loading. */
 export interface Workspace {
-  wasm: KernelExports;
+  readonly wasm: KernelExports;
   out: Float64Array;
-  spare: number;
+  fused: number;
 }
 
 /** Axes shorter than this are not split into head and tail: the whole is quick enough. */
@@ -139,12 +139,12 @@ export class SimdAxis {
     };
   }
 
-  /** Copies the tokens that take part to the gathered and the spare row, and weighs them anew. */
+  /** Copies the tokens that take part to the gathered and the fused row, and weighs them anew. */
   #select(rows: AxisRows, floors: Floors): AxisRows {
-    const { wasm, out, spare } = this.#memory;
+    const { wasm, out, fused } = this.#memory;
     const numSelected = wasm.select(
       ...[rows.base.at, rows.reference.at, rows.expert.at, rows.length, floors.base, floors.expert],
-      ...[this.#logs, this.#shifts, spare],
+      ...[this.#logs, this.#shifts, fused],
     );
     const length = Math.ceil(numSelected / 16) * 16;
     const weigh = (at: number, row: Row, weights: number) => {
@@ -158,7 +158,7 @@ export class SimdAxis {
     return {
       base: base.row,
       reference: reference.row,
-      expert: { ...rows.expert, at: spare },
+      expert: { ...rows.expert, at: fused },
       length,
       baseWeights: base.weights,
       referenceWeights: reference.weights,

@@ -8,20 +8,20 @@ import type {
   TokenLogprob,
   WeightBounds,
 } from "../types.js";
-import { commonLength, deepestLogit, findMasked, type KernelCapacity } from "./rows.js";
+import { commonLength, deepestLogit, findMasked, padded, type KernelCapacity } from "./rows.js";
 import { SimdAxis, type AxisRows, type Floors, type Row, type Workspace } from "./simd-axis.js";
+import { SimdMixture } from "./simd-mixture.js";
 import { topOf } from "./top.js";
 import { Arena, instantiate } from "./wasm.js";
 
-/** Logits are padded to whole blocks of this many. */
-const blockLength = 16;
 /** Differences e − r lose no digits as long as the rows are about as high as each other; else both are moved. */
 const maxOffset = 16;
 
 /**
  * Float32 rows in WebAssembly memory, four logits at a time, a polynomial exp, sums in float64. Memory is made
  * once for the capacity: base, reference, experts, two rows of weights, the fused row, and two rows an expert
- * of gathered tokens; (5 + 3·numExperts)·4·vocabularySize bytes in all.
+ * of gathered tokens; (5 + 3·numExperts)·4·vocabularySize bytes in all. A mixture adds a row a component, once
+ * there is one.
  */
 export class SimdKernel implements FusionKernel {
   readonly name = "simd";
@@ -32,21 +32,26 @@ export class SimdKernel implements FusionKernel {
   readonly #experts: Row[];
   readonly #baseWeights: { at: number; sum: number };
   readonly #referenceWeights: { at: number; sum: number };
-  readonly #fused: number;
+  readonly #mixture: SimdMixture;
   readonly #gathered: { logs: number; shifts: number }[];
   #length = 0;
   #axes: SimdAxis[] = [];
   #hasReference = false;
   /** The base's weights are those of all its tokens. */
   #isBaseWeighed = false;
+  /** ln Σ exp(b) over the tokens that no row masks; null until asked for. */
+  #logBase: number | null = null;
+  /** Of the row fused last, and over its tokens ln Σ exp(b). */
   #logNormalizer = 0;
+  #logPlausible = 0;
 
   constructor(capacity: KernelCapacity) {
     this.#capacity = capacity;
     const wasm = instantiate();
     const arena = new Arena(wasm);
     const out = arena.reserve(64);
-    const reserve = () => arena.reserve(4 * padded(capacity.vocabularySize));
+    const rowBytes = 4 * padded(capacity.vocabularySize);
+    const reserve = () => arena.reserve(rowBytes);
     const makeRow = (): Row => ({ at: reserve(), best: 0, magnitude: 0 });
     const perExpert = <T>(make: () => T) => Array.from({ length: capacity.numExperts }, make);
     this.#base = makeRow();
@@ -54,10 +59,11 @@ export class SimdKernel implements FusionKernel {
     this.#experts = perExpert(makeRow);
     this.#baseWeights = { at: reserve(), sum: 0 };
     this.#referenceWeights = { at: reserve(), sum: 0 };
-    this.#fused = reserve();
+    const fused = reserve();
     this.#gathered = perExpert(() => ({ logs: reserve(), shifts: reserve() }));
     arena.commit();
-    this.#memory = { wasm, out: new Float64Array(wasm.memory.buffer, out, 8), spare: this.#fused };
+    this.#memory = { wasm, out: new Float64Array(wasm.memory.buffer, out, 8), fused };
+    this.#mixture = new SimdMixture(this.#memory, arena, rowBytes);
   }
 
   load(rows: LogitsRows, plausibility: Plausibility | null): void {
@@ -77,6 +83,7 @@ export class SimdKernel implements FusionKernel {
     if (isApart) for (const row of [this.#reference, ...experts]) this.#level(row);
 
     this.#isBaseWeighed = !plausibility || experts.length === 0;
+    this.#logBase = null;
     if (this.#isBaseWeighed) this.#weigh(this.#base, this.#baseWeights);
     if (!plausibility && experts.length > 0) this.#weigh(this.#reference, this.#referenceWeights);
     this.#axes = experts.map((expert, t) => this.#makeAxis(expert, t, plausibility));
@@ -94,19 +101,43 @@ export class SimdKernel implements FusionKernel {
     return (this.#axes[expert] as SimdAxis).evaluate(alpha);
   }
 
-  fuse(weights: readonly number[]): { row: FusedRow; divergence: Divergence } {
-    const weighed = this.#axes.filter((_, t) => (weights[t] ?? 0) !== 0);
+  fuse(weights: readonly number[] | null): { row: FusedRow; divergence: Divergence } {
+    const weighed = weights ? this.#axes.filter((_, t) => (weights[t] ?? 0) !== 0) : [];
     const [only] = weighed;
     let divergence: Divergence;
-    if (weighed.length === 1 && only)
+    if (!weights || (weighed.length === 0 && this.#axes.every((axis) => !axis.floors)))
+      divergence = this.#fuseNone();
+    else if (weighed.length === 1 && only)
       divergence = this.#fuseOne(only, weights[this.#axes.indexOf(only)] as number);
-    else if (weighed.length === 0 && this.#axes.every((axis) => !axis.floors)) divergence = this.#fuseNone();
     else divergence = this.#fuseSeveral(weighed.length > 0 ? weighed : this.#axes, weights);
-    return { row: { logits: this.#view(this.#fused), logNormalizer: this.#logNormalizer }, divergence };
+    return { row: this.#fusedRow(), divergence };
+  }
+
+  plausibleMass(of: number | "fused"): number {
+    const logPlausible = of === "fused" ? this.#logPlausible : (this.#axes[of] as SimdAxis).logBase;
+    return Math.min(0, logPlausible - this.#logSum(this.#base));
+  }
+
+  mixStart(numComponents: number): void {
+    this.#mixture.start(numComponents);
+  }
+
+  mixAdd(share: number): void {
+    this.#mixture.add(share, this.#logNormalizer, this.#length);
+  }
+
+  mixFinish(): { row: FusedRow; divergence: Divergence } {
+    const { logNormalizer, divergence } = this.#mixture.finish(this.#base, this.#length);
+    this.#logNormalizer = logNormalizer;
+    return { row: this.#fusedRow(), divergence };
+  }
+
+  componentLogprobs(token: number): number[] {
+    return this.#mixture.logprobs(token);
   }
 
   top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[] {
-    if (of === "fused") return this.#topOf(this.#fused, k, this.#logNormalizer);
+    if (of === "fused") return this.#topOf(this.#memory.fused, k, this.#logNormalizer);
     if (of === "reference" && !this.#hasReference) return [];
     const row =
       of === "base" ? this.#base : of === "reference" ? this.#reference : this.#axes[of.expert]?.rows.expert;
@@ -123,12 +154,18 @@ export class SimdKernel implements FusionKernel {
     });
   }
 
+  #fusedRow(): FusedRow {
+    return { logits: this.#view(this.#memory.fused), logNormalizer: this.#logNormalizer };
+  }
+
   /** Log of the sum of a loaded row's exponentials. */
   #logSum(row: Row): number {
-    if (row === this.#base && this.#isBaseWeighed) return row.best + Math.log(this.#baseWeights.sum);
     // The row of weights of the reference serves only while rows are loaded.
     const at = this.#referenceWeights.at;
-    return row.best + Math.log(this.#memory.wasm.exponentiate(row.at, at, padded(this.#length), row.best));
+    const sum = () => this.#memory.wasm.exponentiate(row.at, at, padded(this.#length), row.best);
+    if (row !== this.#base) return row.best + Math.log(sum());
+    this.#logBase ??= row.best + Math.log(this.#isBaseWeighed ? this.#baseWeights.sum : sum());
+    return this.#logBase;
   }
 
   /** Copies and scans a row; says whether all of it is finite. */
@@ -186,18 +223,20 @@ export class SimdKernel implements FusionKernel {
 
   /** The base's logits as they are. */
   #fuseNone(): Divergence {
-    this.#view(this.#fused).set(this.#view(this.#base.at));
-    this.#logNormalizer = this.#base.best + Math.log(this.#baseWeights.sum);
+    const length = padded(this.#length);
+    this.#view(this.#memory.fused, length).set(this.#view(this.#base.at, length));
+    this.#logNormalizer = this.#logPlausible = this.#logSum(this.#base);
     return { forward: 0, reverse: 0 };
   }
 
   /** One expert moves: the sums are those of its axis if that has them over every token, or else made with the row. */
   #fuseOne(axis: SimdAxis, weight: number): Divergence {
-    const { wasm, out } = this.#memory;
+    const { wasm, out, fused } = this.#memory;
     const { base, reference, expert, length } = axis.rows;
     const alpha = axis.isConstant ? 0 : weight;
     const point = axis.evaluate(alpha);
-    const shared = [this.#fused, base.at, reference.at, expert.at, length, axis.centre, alpha];
+    this.#logPlausible = axis.logBase;
+    const shared = [fused, base.at, reference.at, expert.at, length, axis.centre, alpha];
     if (axis.isComplete || axis.isConstant) {
       wasm.shiftRow(...shared, axis.floors?.base ?? -Infinity, axis.floors?.expert ?? -Infinity);
       this.#logNormalizer = axis.logBase + point.reverse + alpha * axis.residual;
@@ -213,9 +252,9 @@ export class SimdKernel implements FusionKernel {
   }
 
   #fuseSeveral(sets: readonly SimdAxis[], weights: readonly number[]): Divergence {
-    const { wasm, out } = this.#memory;
+    const { wasm, out, fused } = this.#memory;
     const length = padded(this.#length);
-    const [fused, base] = [this.#fused, this.#base];
+    const base = this.#base;
     wasm.excludeAll(fused, length);
     for (const { rows, floors } of sets)
       wasm.include(
@@ -234,6 +273,7 @@ export class SimdKernel implements FusionKernel {
     wasm.fuseRow(fused, base.at, length, base.best, out.byteOffset);
     const [pivot, w, ws, p, ps] = out as unknown as [number, number, number, number, number];
     const gain = pivot + Math.log(w / p);
+    this.#logPlausible = base.best + Math.log(p);
     this.#logNormalizer = base.best + pivot + Math.log(w);
     return { forward: Math.max(0, ws / w - gain), reverse: Math.max(0, gain - ps / p) };
   }
@@ -247,8 +287,4 @@ export class SimdKernel implements FusionKernel {
 function raiseDeepest(logits: Float32Array, { best }: Row): void {
   for (let token = 0; token < logits.length; token++)
     logits[token] = Math.max(logits[token] as number, best + deepestLogit);
-}
-
-function padded(length: number): number {
-  return Math.ceil(length / blockLength) * blockLength;
 }

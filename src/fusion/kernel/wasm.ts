@@ -21,6 +21,8 @@ export interface KernelExports {
   fuseRow: (...numbers: number[]) => void;
   shiftRow: (...numbers: number[]) => void;
   fuseAxis: (...numbers: number[]) => void;
+  mixRows: (row: number, table: number, count: number, length: number) => void;
+  compareRows: (...numbers: number[]) => void;
 }
 
 /** The part of the global WebAssembly that is used; Node's types have only a part of it. */

@@ -5,6 +5,7 @@
  */
 export * from "./axis";
 export * from "./fuse";
+export * from "./mixture";
 export * from "./rows";
 
 export function heapBase(): usize {

@@ -1,4 +1,4 @@
-/** What all files share: exp of four float32, sums that end in float64, and d of four tokens. */
+/** What all files share: exp and ln of four float32, sums that end in float64, and d of four tokens. */
 
 /** One constant a vector, read where it is used: V8 would put each v128.const together anew in every round. */
 const CONSTANTS = memory.data<f32>(
@@ -38,6 +38,38 @@ export function exp4(x: v128): v128 {
   p = f32x4.add(f32x4.mul(p, f), v128.load(CONSTANTS, 128));
   p = f32x4.add(f32x4.mul(p, f), v128.load(CONSTANTS, 144));
   return i32x4.add(p, i32x4.shl(shifted, 23));
+}
+
+/** Coefficients of Cephes' logf, one a vector. */
+const LOGARITHM = memory.data<f32>(
+  [
+    7.0376836292e-2, 7.0376836292e-2, 7.0376836292e-2, 7.0376836292e-2,
+    -1.1514610310e-1, -1.1514610310e-1, -1.1514610310e-1, -1.1514610310e-1,
+    1.1676998740e-1, 1.1676998740e-1, 1.1676998740e-1, 1.1676998740e-1,
+    -1.2420140846e-1, -1.2420140846e-1, -1.2420140846e-1, -1.2420140846e-1,
+    1.4249322787e-1, 1.4249322787e-1, 1.4249322787e-1, 1.4249322787e-1,
+    -1.6668057665e-1, -1.6668057665e-1, -1.6668057665e-1, -1.6668057665e-1,
+    2.0000714765e-1, 2.0000714765e-1, 2.0000714765e-1, 2.0000714765e-1,
+    -2.4999993993e-1, -2.4999993993e-1, -2.4999993993e-1, -2.4999993993e-1,
+    3.3333331174e-1, 3.3333331174e-1, 3.3333331174e-1, 3.3333331174e-1,
+  ],
+  16,
+);
+
+/**
+ * ln x for finite x ≥ 1: x = 2ᵉ·(1 + f), √½ ≤ 1 + f < √2, ln(1 + f) = f − f²/2 + f³·polynomial(f). Absolute error
+ * 2e-7. Source: Cephes, logf.
+ */
+// @ts-ignore: decorator
+@inline
+export function ln4(x: v128): v128 {
+  const exponent = i32x4.shr_s(i32x4.sub(x, i32x4.splat(0x3f3504f3)), 23);
+  const f = f32x4.sub(i32x4.sub(x, i32x4.shl(exponent, 23)), f32x4.splat(1));
+  let p = v128.load(LOGARITHM);
+  for (let at: usize = 16; at < 144; at += 16) p = f32x4.add(f32x4.mul(p, f), v128.load(LOGARITHM + at));
+  const square = f32x4.mul(f, f);
+  p = f32x4.sub(f32x4.mul(f32x4.mul(p, f), square), f32x4.mul(square, f32x4.splat(0.5)));
+  return f32x4.add(f32x4.add(p, f), f32x4.mul(f32x4.convert_i32x4_s(exponent), f32x4.splat(0.693147182)));
 }
 
 // @ts-ignore: decorator
