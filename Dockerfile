@@ -18,7 +18,7 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-COPY models/*.gguf ./models/
+COPY models/family/giant.gguf models/family/dwarf*.gguf ./models/family/
 # To serve your own: mount them over this directory, or set SHOULDERS_FUSION_CONFIGS.
 COPY fusion-configs ./fusion-configs
 # Models named by hf: URIs are downloaded here: mount a volume to keep them.

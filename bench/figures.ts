@@ -66,7 +66,7 @@ export const figureTargets = {
     unit: "ms",
     is: "most",
     limit: 20,
-    text: "Event-loop delay p99 of the server process at full load (32 streams on the shipped models)",
+    text: "Event-loop delay p99 of the server process at full load (32 streams on the starter models)",
   },
   soak_mb_per_1000: {
     unit: "MB",

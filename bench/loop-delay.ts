@@ -9,7 +9,7 @@ const names = { p50: 50, p90: 90, p99: 99 } as const;
 
 /** How long the server's event loop is held up while streams run as fast as they can. */
 export async function benchLoopDelay(): Promise<PartResult> {
-  await using server = await startShoulders("shipped", ["--load", "trivia"]);
+  await using server = await startShoulders("starter", ["--load", "trivia"]);
   let numTokens = 0;
   const ask = async (index: number) => {
     // No question that the models know: they talk until they are cut off.
@@ -45,7 +45,7 @@ export async function benchLoopDelay(): Promise<PartResult> {
       {
         title: "Event-loop delay of the server process, ms",
         workload:
-          `${clients} streams on the shipped models (config trivia, 8 sequences), ${Math.round(rate)} tokens a second; ` +
+          `${clients} streams on the starter models (config trivia, 8 sequences), ${Math.round(rate)} tokens a second; ` +
           "from /metrics, median of windows of 5 s; the timer that measures fires every 10 ms, which is included",
         head: ["", ...Object.keys(names)],
         rows: [

@@ -19,12 +19,12 @@ export interface RunningProcess extends AsyncDisposable {
 
 /** `shoulders serve` as a person would start it, on a free port, with other settings than the defaults. */
 export async function startShoulders(
-  configs: readonly object[] | "shipped",
+  configs: readonly object[] | "starter",
   flags: readonly string[] = [],
 ): Promise<RunningProcess> {
   const folder = mkdtempSync(path.join(tmpdir(), "shoulders-bench-"));
-  const source = configs === "shipped" ? path.join(root, "fusion-configs") : folder;
-  if (configs !== "shipped")
+  const source = configs === "starter" ? path.join(root, "test/data/starter/fusion-configs") : folder;
+  if (configs !== "starter")
     configs.forEach((config, index) =>
       writeFileSync(path.join(folder, `${index}.json`), JSON.stringify(config)),
     );

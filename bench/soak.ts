@@ -22,7 +22,7 @@ interface Sample {
 
 /** Many short requests, some of them cancelled and some bad: memory stays, and nothing is left behind. */
 export async function benchSoak(): Promise<PartResult> {
-  await using server = await startShoulders("shipped", [
+  await using server = await startShoulders("starter", [
     "--load",
     "trivia",
     "--trace-megabytes",
@@ -59,7 +59,7 @@ export async function benchSoak(): Promise<PartResult> {
       {
         title: "Soak: resident memory of both processes, MB",
         workload:
-          `${numDone} requests of at most 4 tokens on the shipped models (config trivia), ${concurrency} at a time, ` +
+          `${numDone} requests of at most 4 tokens on the starter models (config trivia), ${concurrency} at a time, ` +
           `${Math.round(numDone / elapsedS)} a second, --trace-megabytes ${traceMegabytes}; ` +
           `${[...outcomes].map(([name, count]) => `${count} ${name}`).join(", ")}; gauges back to 0; growth: slope of ` +
           `the line through all samples (one in ${sampleEvery}) after the first ${100 * warmUp} %`,

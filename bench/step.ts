@@ -17,11 +17,11 @@ const prompts = questions("recall")
 const numTokens = 40;
 const names = ["giant", "dwarf", "dwarf-trivia"] as const;
 
-/** Where the time of a fused token goes on the shipped models, beside the same loop over the library's public API. */
+/** Where the time of a fused token goes on the starter models, beside the same loop over the library's public API. */
 export async function benchStep(): Promise<PartResult> {
   const rows = [await throughEngine(1), await throughEngine(8), await throughPublicApi()];
   const table = {
-    title: "A fused token on the shipped models (giant + dwarf + dwarf-trivia, V = 980), median ms",
+    title: "A fused token on the starter models (giant + dwarf + dwarf-trivia, V = 980), median ms",
     workload: `${prompts.length} prompts, greedy, at most ${numTokens} tokens, weight solved exactly`,
     head: ["loop", "decode (slowest model)", "fuse", "sample", "whole step", "tokens a second"],
     rows,

@@ -130,7 +130,7 @@ describe("scripted", () => {
   });
 });
 
-describe("on the shipped models", () => {
+describe("on the starter models", () => {
   let server: RealServer;
   beforeAll(async () => {
     server = await startRealServer();

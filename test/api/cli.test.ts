@@ -6,7 +6,7 @@ import { run } from "../support/command-line.js";
 import { randomLlama, writeGguf } from "../support/gguf-writer.js";
 import { modelPath } from "../support/real-engine.js";
 
-/** The real program, from argument to exit code, on the shipped models. */
+/** The real program, from argument to exit code, on the starter models. */
 
 let directory: string;
 beforeAll(() => {
@@ -85,7 +85,7 @@ describe("shoulders complete", () => {
 
 describe("shoulders check", () => {
   it("prints models, sizes and memory", async () => {
-    const { code, stdout } = await run(["check", "fusion-configs/both.json"]);
+    const { code, stdout } = await run(["check", "test/data/starter/fusion-configs/both.json"]);
     expect(code).toBe(0);
     for (const text of ["giant.gguf", "expert trivia", "expert sums", "the same", "MiB", "llama.cpp"])
       expect(stdout).toContain(text);

@@ -31,7 +31,7 @@ export function launchBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath, args });
 }
 
-/** The shipped family, as in `fusion-configs/`. */
+/** The starter models, as in `test/data/starter/fusion-configs/`. */
 export function startShippedEngine(): Promise<Engine> {
   const trivia = { base: "giant", reference: "dwarf", experts: { trivia: "dwarf-trivia" } };
   const config = { sampling: greedy };

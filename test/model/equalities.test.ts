@@ -15,7 +15,7 @@ const prompts = [...questions("recall").slice(0, 10), ...questions("sums").slice
   ({ prompt }) => prompt,
 );
 
-describe("equalities on the shipped models", () => {
+describe("equalities on the starter models", () => {
   let engine: Engine;
   const family = { base: "giant", reference: "dwarf" };
 

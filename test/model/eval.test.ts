@@ -8,9 +8,9 @@ import { run, start, untilPrinted } from "../support/command-line.js";
 import { modelPath, root } from "../support/real-engine.js";
 import { type TemporaryDirectory, temporaryDirectory } from "../support/temporary-directory.js";
 
-/** `shoulders eval` as a person runs it, on the shipped models. */
+/** `shoulders eval` as a person runs it, on the starter models. */
 
-const starter = path.join(root, "test/data/eval/starter.suite.json");
+const starter = path.join(root, "test/data/starter/suite.json");
 let directory: TemporaryDirectory;
 beforeAll(() => {
   directory = temporaryDirectory();
@@ -28,7 +28,7 @@ const answersOf = (out: string): AnswerLine[] =>
     .map((line) => JSON.parse(line) as AnswerLine);
 
 describe("shoulders eval", () => {
-  // models/README.md, by an independent program; three points of tolerance, because near-ties fall differently.
+  // test/data/starter/README.md, by an independent program; three points of tolerance, because near-ties fall differently.
   it("comes to the known scores, and does not ask again what it knows", async () => {
     const args = ["--suite", starter, "--methods", "giant,right-expert,static-1+joint"];
     const first = await evaluate("scores", ...args);
@@ -115,7 +115,7 @@ describe("shoulders eval", () => {
     try {
       const printed = await untilPrinted(server, "Try:");
       const url = `${/http:\/\/[\d.:]+/.exec(printed)?.[0] ?? ""}/v1`;
-      const args = ["--fusion", "trivia", "--tasks", "models/recall.jsonl", "--limit", "10"];
+      const args = ["--fusion", "trivia", "--tasks", "test/data/starter/recall.jsonl", "--limit", "10"];
       expect(await evaluate("engine", ...args)).toMatchObject({ code: 0 });
       expect(await evaluate("server", ...args, "--url", url)).toMatchObject({ code: 0 });
       const byItem = (out: string) => answersOf(out).sort((a, b) => a.item - b.item);
@@ -129,7 +129,7 @@ describe("shoulders eval", () => {
   });
 
   it("counts what a server refuses, and says so", async () => {
-    const args = ["--fusion", "x", "--tasks", "models/recall.jsonl", "--limit", "2"];
+    const args = ["--fusion", "x", "--tasks", "test/data/starter/recall.jsonl", "--limit", "2"];
     const { code, stderr } = await evaluate("nowhere", ...args, "--url", "http://127.0.0.1:1/v1");
     expect(code).toBe(1);
     expect(stderr).toContain(
@@ -139,11 +139,14 @@ describe("shoulders eval", () => {
 
   it.each<[string[], RegExp]>([
     [[], /nothing to ask: give --tasks or --suite/],
-    [["--tasks", "models/recall.jsonl"], /nobody to ask: give --fusion or --suite/],
+    [["--tasks", "test/data/starter/recall.jsonl"], /nobody to ask: give --fusion or --suite/],
     [["--suite", starter, "--limit", "0"], /--limit: "0" is not allowed/],
     [["--suite", starter, "--methods", "gaint"], /no method is called "gaint"/],
-    [["--tasks", "models/recall.jsonl", "--fusion", "trvia"], /did you mean "trivia"/],
-    [["--tasks", "gsm8k:models/recall.jsonl", "--fusion", "giant"], /recall\.jsonl: item 1: question/],
+    [["--tasks", "test/data/starter/recall.jsonl", "--fusion", "trvia"], /did you mean "trivia"/],
+    [
+      ["--tasks", "gsm8k:test/data/starter/recall.jsonl", "--fusion", "giant"],
+      /recall\.jsonl: item 1: question/,
+    ],
     [["--suite", starter, "--url", "http://x"], /leave --suite and --methods out/],
   ])("refuses %j with exit code 2", async (args, message) => {
     const { code, stderr } = await evaluate("refused", ...args);

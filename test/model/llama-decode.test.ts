@@ -10,7 +10,7 @@ import {
   largestDifference,
   load,
   questionTokens,
-  shippedModel,
+  starterModel,
 } from "../support/llama.js";
 
 const questions = [
@@ -29,7 +29,7 @@ let context: ModelContext;
 
 beforeAll(async () => {
   library = await openLibrary({ backend: "cpu" });
-  model = await load(library, shippedModel("giant"));
+  model = await load(library, starterModel("giant"));
 });
 
 afterAll(async () => {
@@ -230,8 +230,8 @@ describe("a context", () => {
 describe("three models at the same time", () => {
   it("give the rows that they give one after the other", async () => {
     const others = [
-      await load(library, shippedModel("dwarf")),
-      await load(library, shippedModel("dwarf-trivia")),
+      await load(library, starterModel("dwarf")),
+      await load(library, starterModel("dwarf-trivia")),
     ];
     const models = [model, ...others];
     const contexts = models.map((each) => each.createContext(contextOptions));

@@ -8,7 +8,7 @@ import { openLibrary } from "../../src/llama/library.js";
 import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
 import type { GgufContent, GgufValue } from "../support/gguf-writer.js";
 import { corrupt, encodeHeader, randomLlama, uint64, writeGguf } from "../support/gguf-writer.js";
-import { contextOptions, decodeRow, load, shippedModel } from "../support/llama.js";
+import { contextOptions, decodeRow, load, starterModel } from "../support/llama.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 const directory = temporaryDirectory();
@@ -75,7 +75,7 @@ describe("a file that is no model is refused with its path and the reason", () =
       corrupt(good, bad, { length });
       expect(reasonFor(bad)).toMatch(/is truncated: it has \d+ bytes, and tensor \S+ ends at byte \d+/);
     }
-    corrupt(shippedModel("dwarf"), bad, { length: statSync(shippedModel("dwarf")).size - 1 });
+    corrupt(starterModel("dwarf"), bad, { length: statSync(starterModel("dwarf")).size - 1 });
     await expect(load(library, bad)).rejects.toThrow(/is truncated/);
   });
 
@@ -260,7 +260,7 @@ describe("a model in parts", () => {
 describe("loading", () => {
   it("tells its progress up to the end", async () => {
     const fractions: number[] = [];
-    const model = await library.loadModel(shippedModel("giant"), {
+    const model = await library.loadModel(starterModel("giant"), {
       source: { gpuLayers: "auto" },
       contextTokens: 512,
       onProgress: (fraction) => fractions.push(fraction),
@@ -274,7 +274,7 @@ describe("loading", () => {
   it("of several files at once works, also beside one that fails", async () => {
     writeFileSync(bad, "nothing");
     const results = await Promise.allSettled([
-      load(library, shippedModel("dwarf")),
+      load(library, starterModel("dwarf")),
       load(library, bad),
       load(library, good),
     ]);

@@ -6,7 +6,7 @@ import { liveNativeBytes } from "../../src/llama/bindings.js";
 import { tensorTypes } from "../../src/llama/gguf-format.js";
 import { openLibrary } from "../../src/llama/library.js";
 import type { NativeLibrary } from "../../src/llama/types.js";
-import { contextOptions, decodeRow, load, neutralSampling, shippedModel } from "../support/llama.js";
+import { contextOptions, decodeRow, load, neutralSampling, starterModel } from "../support/llama.js";
 
 describe("the native library", () => {
   it("opens, says what it is, and can be opened again", async () => {
@@ -18,11 +18,11 @@ describe("the native library", () => {
         backend: "cpu",
         devices: [],
       });
-      const model = await load(library, shippedModel("dwarf"));
+      const model = await load(library, starterModel("dwarf"));
       expect(model.gpuLayers).toBe(0);
       await library[Symbol.asyncDispose]();
       await library[Symbol.asyncDispose]();
-      await expect(load(library, shippedModel("dwarf"))).rejects.toThrow(/after the library was closed/);
+      await expect(load(library, starterModel("dwarf"))).rejects.toThrow(/after the library was closed/);
     }
   });
 
@@ -35,7 +35,7 @@ describe("the native library", () => {
 
   it("releases models and contexts that were left open", async () => {
     const library = await openLibrary({ backend: "cpu" });
-    const model = await load(library, shippedModel("dwarf"));
+    const model = await load(library, starterModel("dwarf"));
     const context = model.createContext(contextOptions);
     context.batch.add(5, 0, 0, true);
     const decoding = context.decode();
@@ -60,7 +60,7 @@ describe("the native library", () => {
 
 describe("loading and releasing", () => {
   async function cycle(library: NativeLibrary): Promise<void> {
-    const model = await load(library, shippedModel("giant"));
+    const model = await load(library, starterModel("giant"));
     const context = model.createContext(contextOptions);
     const chain = library.createSamplerChain(neutralSampling, model.vocabulary.size);
     model.renderChat([{ role: "user", content: "Hello?" }]);

@@ -10,7 +10,7 @@ import {
   largestDifference,
   load,
   questionTokens,
-  shippedModel,
+  starterModel,
 } from "../support/llama.js";
 
 /** What node-llama-cpp's own API says about the same file. */
@@ -21,7 +21,7 @@ let theirs: LlamaModel;
 
 beforeAll(async () => {
   library = await openLibrary({ backend: "cpu" });
-  ours = await load(library, shippedModel("giant"));
+  ours = await load(library, starterModel("giant"));
   const llama = await getLlama({ build: "never", gpu: false, progressLogs: false });
   theirs = await llama.loadModel({ modelPath: ours.path });
 });

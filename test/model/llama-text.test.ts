@@ -6,7 +6,7 @@ import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
 import { compareVocabularies } from "../../src/llama/vocabulary.js";
 import { byteTokens, randomLlama, smallLlama, writeGguf } from "../support/gguf-writer.js";
 import type { RandomLlamaOptions } from "../support/gguf-writer.js";
-import { load, shippedModel } from "../support/llama.js";
+import { load, starterModel } from "../support/llama.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
 const directory = temporaryDirectory();
@@ -38,10 +38,10 @@ function textOf(model: LoadedModel, tokens: readonly number[]): string {
   return Buffer.concat(bytes).toString("utf8");
 }
 
-describe("chats of the shipped models", () => {
+describe("chats of the starter models", () => {
   let model: Model;
   beforeAll(async () => {
-    model = (await load(library, shippedModel("dwarf-sums"))) as Model;
+    model = (await load(library, starterModel("dwarf-sums"))) as Model;
   });
 
   it("render exactly as the file's template says", () => {
@@ -175,8 +175,8 @@ describe("vocabularies", () => {
   const names = { base: "base.gguf", other: "other.gguf" };
 
   it("of one family are the same", async () => {
-    const giant = await load(library, shippedModel("giant"));
-    const dwarf = await load(library, shippedModel("dwarf"));
+    const giant = await load(library, starterModel("giant"));
+    const dwarf = await load(library, starterModel("dwarf"));
     expect(compareVocabularies(giant.vocabulary, dwarf.vocabulary, names)).toEqual({
       commonSize: giant.vocabulary.size,
       notes: [],

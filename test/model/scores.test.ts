@@ -11,7 +11,7 @@ import {
 } from "../support/real-engine.js";
 
 /**
- * Greedy scores on the shipped questions against those of an independent program (models/README.md), which
+ * Greedy scores on the starter questions against those of an independent program (test/data/starter/README.md), which
  * fuses in float32, one token at a time. Three points of tolerance: near-ties fall differently.
  */
 const joint = { ratio: 0.1, of: "joint" } as const;
@@ -41,7 +41,7 @@ function score(task: Task, question: Question, text: string): boolean {
   return task === "recall" ? trimmed === question.answer : number(line) === number(question.answer);
 }
 
-describe("scores of the shipped models", () => {
+describe("scores of the starter models", () => {
   let engine: Engine;
 
   beforeAll(async () => {

@@ -15,14 +15,19 @@ export interface RunOptions {
   environment?: Record<string, string>;
 }
 
-/** A child whose settings come from `environment` alone, not from that of the test run. */
+const starterConfigs = "test/data/starter/fusion-configs";
+
+/**
+ * A child whose settings come from `environment` alone, not from that of the test run. Unless it says otherwise it
+ * has the starter models, which never change.
+ */
 export function start(args: readonly string[], { environment = {} }: RunOptions = {}): ChildProcess {
   const clean = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("SHOULDERS_") && !/^(NO|FORCE)_COLOR$/.test(name),
   );
   return spawn(process.execPath, ["dist/main.js", ...args], {
     cwd: root,
-    env: { ...Object.fromEntries(clean), ...environment },
+    env: { ...Object.fromEntries(clean), SHOULDERS_FUSION_CONFIGS: starterConfigs, ...environment },
   });
 }
 

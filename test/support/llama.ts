@@ -8,10 +8,10 @@ import type {
   Token,
 } from "../../src/llama/types.js";
 
-/** Helpers of the tests that run on the shipped models. */
+/** Helpers of the tests that run on the starter models. */
 
-export function shippedModel(name: "giant" | "dwarf" | "dwarf-trivia" | "dwarf-sums"): string {
-  return fileURLToPath(new URL(`../../models/${name}.gguf`, import.meta.url));
+export function starterModel(name: "giant" | "dwarf" | "dwarf-trivia" | "dwarf-sums"): string {
+  return fileURLToPath(new URL(`../data/starter/${name}.gguf`, import.meta.url));
 }
 
 export function load(library: NativeLibrary, path: string): Promise<LoadedModel> {
@@ -38,7 +38,7 @@ export const neutralSampling: SamplerOptions = {
   seed: 1,
 };
 
-/** A prompt of the shipped models, BOS first. */
+/** A prompt of the starter models, BOS first. */
 export function questionTokens(model: LoadedModel, question: string): Token[] {
   return model.renderChat([{ role: "user", content: question }]).tokens;
 }

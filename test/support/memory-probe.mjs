@@ -6,7 +6,7 @@ import { loadModels } from "../../dist/engine/loaded-models.js";
 import { createKernel } from "../../dist/fusion/kernel/kernel.js";
 import { openLibrary } from "../../dist/llama/library.js";
 
-const model = (name) => path.resolve(import.meta.dirname, "../../models", `${name}.gguf`);
+const model = (name) => path.resolve(import.meta.dirname, "../data/starter", `${name}.gguf`);
 const source = (name) => ({ model: model(name), gpuLayers: "auto" });
 const sampling = {
   temperature: 1,

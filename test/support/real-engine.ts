@@ -19,7 +19,7 @@ import type {
 import { greedy } from "./fake-models.js";
 
 export const root = path.resolve(import.meta.dirname, "../..");
-export const modelPath = (name: string) => path.join(root, "models", `${name}.gguf`);
+export const modelPath = (name: string) => path.join(root, "test/data/starter", `${name}.gguf`);
 
 /** The compiled child: `npm test` builds before it runs. */
 export const engineEntry = new URL("../../dist/engine/child.js", import.meta.url);
@@ -45,7 +45,7 @@ export interface ConfigParts {
   config?: Partial<FusionConfig>;
 }
 
-/** A config over models in `models/`, named without directory and ending. */
+/** A config over models in `test/data/starter/`, named without directory and ending. */
 export function resolvedConfig({
   id,
   base,
@@ -135,7 +135,7 @@ export interface Question {
 }
 
 export function questions(name: "recall" | "sums"): Question[] {
-  const lines = readFileSync(path.join(root, "models", `${name}.jsonl`), "utf8")
+  const lines = readFileSync(path.join(root, "test/data/starter", `${name}.jsonl`), "utf8")
     .trim()
     .split("\n");
   return lines.map((line) => JSON.parse(line) as Question);

@@ -12,7 +12,7 @@ export interface RealServer {
   close(): Promise<void>;
 }
 
-/** The server over the shipped models: config `both` with two experts, and `giant`, the base alone. */
+/** The server over the starter models: config `both` with two experts, and `giant`, the base alone. */
 export async function startRealServer(): Promise<RealServer> {
   const experts = { trivia: "dwarf-trivia", sums: "dwarf-sums" };
   const configs = [

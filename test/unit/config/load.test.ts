@@ -5,7 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadFusionConfigs, parseFusionConfig, selectFusionConfigs } from "../../../src/config/load.js";
 import { ShouldersError } from "../../../src/errors.js";
 
-const shipped = path.join(import.meta.dirname, "../../../fusion-configs");
+const root = path.join(import.meta.dirname, "../../..");
+const shipped = path.join(root, "fusion-configs");
+const starter = path.join(root, "test/data/starter/fusion-configs");
 
 const minimal = { id: "tutor", base: "base.gguf" };
 const withExpert = { ...minimal, reference: "small.gguf", experts: [{ id: "maths", model: "maths.gguf" }] };
@@ -25,7 +27,8 @@ function refusal(config: unknown): string {
 describe("shipped fusion configs", () => {
   it("parse, and their names are what the README promises", () => {
     const ids = loadFusionConfigs(shipped).map(({ config }) => config.id);
-    expect(ids).toEqual(["both", "giant", "sums", "trivia-static", "trivia"]);
+    const alone = ["choice", "giant", "headline", "merged", "problems", "recall"];
+    expect(ids).toEqual(["all-paper", "all", ...alone]);
   });
 
   it("answer the same to the same question: temperature 0", () => {
@@ -150,7 +153,7 @@ describe("loadFusionConfigs", () => {
   });
 
   it("selects by id, in the order asked for", () => {
-    const loaded = loadFusionConfigs(shipped);
+    const loaded = loadFusionConfigs(starter);
     const ids = (wanted: string[]): string[] =>
       selectFusionConfigs(loaded, wanted).map(({ config }) => config.id);
     expect(ids([])).toHaveLength(loaded.length);

@@ -40,7 +40,7 @@ const task = (name: string, parts: Partial<Task> = {}): Task => ({
 });
 
 describe("parseSuite", () => {
-  it.each(["models/suite.json", "test/data/eval/starter.suite.json"])("takes %s", (shipped) => {
+  it.each(["models/suite.json", "test/data/starter/suite.json"])("takes %s", (shipped) => {
     expect(loadSuite(path.resolve(import.meta.dirname, "../../..", shipped)).tasks.length).toBeGreaterThan(1);
   });
 
