@@ -41,6 +41,7 @@ const errorDefinitions = {
   settings_invalid: badRequest,
   fusion_config_invalid: badRequest,
   evaluation_invalid: badRequest,
+  calibration_invalid: badRequest,
   library_mismatch: serverFault,
   model_file_invalid: badRequest,
   vocabulary_mismatch: badRequest,

@@ -3,7 +3,12 @@ import { type ErrorCode, ShouldersError } from "../errors.js";
 /** 2: what was written is at fault (flags, settings, configs); 1: everything else. */
 export function exitCodeFor(error: unknown): number {
   if (!(error instanceof ShouldersError)) return 1;
-  const written: ErrorCode[] = ["settings_invalid", "fusion_config_invalid", "evaluation_invalid"];
+  const written: ErrorCode[] = [
+    "settings_invalid",
+    "fusion_config_invalid",
+    "evaluation_invalid",
+    "calibration_invalid",
+  ];
   return written.includes(error.code) ? 2 : 1;
 }
 

@@ -15,6 +15,12 @@ export interface LoadedFusionConfig {
 /** The published JSON Schema lies among the configs, for editors; it is not one of them. */
 export const SCHEMA_FILE = "fusion-config.schema.json";
 
+/** Nor are the calibration cards. */
+export const CARD_ENDING = ".card.json";
+
+const isConfigName = (name: string): boolean =>
+  name.endsWith(".json") && !name.endsWith(CARD_ENDING) && name !== SCHEMA_FILE;
+
 const invalid = (message: string, cause?: unknown): ShouldersError =>
   new ShouldersError("fusion_config_invalid", message, { cause });
 
@@ -51,7 +57,7 @@ function defaultStrategy(config: FusionConfig): StrategyConfig {
 function listFiles(source: string): string[] {
   try {
     if (!statSync(source).isDirectory()) return [source];
-    const names = readdirSync(source).filter((name) => name.endsWith(".json") && name !== SCHEMA_FILE);
+    const names = readdirSync(source).filter(isConfigName);
     return names.sort().map((name) => path.join(source, name));
   } catch (error) {
     throw invalid(

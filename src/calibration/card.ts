@@ -1,0 +1,200 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { z } from "zod";
+import { dottedPath, explainIssues } from "../config/explain-issues.js";
+import { plausibilitySchema } from "../config/fusion-config.js";
+import { CARD_ENDING } from "../config/load.js";
+import { parseJsonText } from "../config/json-text.js";
+import { ShouldersError } from "../errors.js";
+
+/** The calibration card `<id>.card.json` beside a fusion config: what `shoulders calibrate` found out about it. */
+
+/** Raised whenever the feature or the meaning of a field changes. */
+export const CARD_VERSION = 1;
+
+/** Float32 numbers, little-endian, in base64. */
+const numbers = z.codec(z.base64(), z.instanceof(Float32Array), {
+  decode: (text, context) => {
+    const bytes = Buffer.from(text, "base64");
+    if (bytes.length % 4 !== 0)
+      context.issues.push({ code: "custom", input: text, message: "not float32 numbers" });
+    const decoded = new Float32Array(bytes.length >> 2);
+    for (let index = 0; index < decoded.length; index++) decoded[index] = bytes.readFloatLE(4 * index);
+    return decoded;
+  },
+  encode: (values) => {
+    const bytes = Buffer.alloc(4 * values.length);
+    values.forEach((value, index) => bytes.writeFloatLE(value, 4 * index));
+    return bytes.toString("base64");
+  },
+});
+
+const fingerprintSchema = z.strictObject({
+  file: z.string().describe("The file's name when the card was made, for people."),
+  bytes: z.int().min(0),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .describe("Of the sampled bytes: see fingerprint.ts."),
+});
+
+/** As a config names it for the strategy mixture. */
+const componentSchema = z.strictObject({
+  kind: z.enum(["fused", "alone"]),
+  weight: z.union([z.number().min(-8).max(8), z.literal("solved")]),
+  plausibility: plausibilitySchema.nullable(),
+});
+
+const trialSchema = z.strictObject({
+  ...componentSchema.shape,
+  logprob: z.number().describe("Mean log-likelihood of the given answers, nats a token."),
+  exact: z.number().min(0).max(1).describe("Share of the given answers that greedy decoding would give."),
+});
+
+const expertSchema = z.strictObject({
+  id: z.string(),
+  model: fingerprintSchema,
+  numPrompts: z.int().min(1),
+  numAnswers: z.int().min(0),
+  component: componentSchema
+    .nullable()
+    .describe("Under which the given answers are most likely; null: no answers were given."),
+  trials: z.array(trialSchema),
+});
+
+const priorSchema = z.strictObject({
+  whitening: numbers.describe("L⁻¹ of the shared within-class covariance L·Lᵀ: rows of the lower triangle."),
+  classes: z.array(
+    z.strictObject({
+      expert: z.string().nullable().describe("null: prompts that fit no expert."),
+      mean: numbers.describe("L⁻¹ times the mean feature."),
+    }),
+  ),
+  temperature: z.number().gt(0).describe("Divides the squared distances in the choice among classes."),
+  none: z
+    .strictObject({ distance: z.number().gt(0), slope: z.number().gt(0) })
+    .describe(
+      "No expert: σ(slope · ln(d² / distance)), d² the squared distance to the nearest expert's mean.",
+    ),
+  floor: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .describe("Part of the prior that is spread evenly, for errors of the classifier."),
+});
+
+const figuresSchema = z.strictObject({
+  accuracy: z
+    .number()
+    .min(0)
+    .max(1)
+    .describe("Leave-one-out: share of the prompts whose largest share is theirs."),
+  logLoss: z
+    .number()
+    .min(0)
+    .describe("Leave-one-out: mean −ln of the share that a prompt's own expert gets, nats."),
+  confusion: z
+    .array(z.strictObject({ given: z.string(), largest: z.record(z.string(), z.int().min(0)) }))
+    .describe("Leave-one-out: given expert (or base) to how often each had the largest share."),
+  leftOut: z
+    .number()
+    .min(0)
+    .max(1)
+    .nullable()
+    .describe("Mean share of the base over the prompts of a class that was left out; null with one class."),
+});
+
+const fieldsSchema = z.strictObject({
+  version: z.literal(CARD_VERSION),
+  config: z.string(),
+  date: z.iso.datetime(),
+  base: fingerprintSchema,
+  reference: fingerprintSchema,
+  experts: z.array(expertSchema).min(1),
+  vocabularySize: z.int().min(1).describe("Length of the common vocabulary, over which features are taken."),
+  feature: z.strictObject({ seed: z.int().min(0), dimension: z.int().min(2).max(4096) }),
+  figures: figuresSchema,
+  prior: priorSchema,
+});
+
+export const cardSchema = fieldsSchema.check(({ value, issues }) => {
+  const problem = (path: (string | number)[], message: string): void => {
+    issues.push({ code: "custom", input: value, path, message });
+  };
+  const { dimension } = value.feature;
+  if ((dimension & (dimension - 1)) !== 0) problem(["feature", "dimension"], "must be a power of two");
+  if (value.prior.whitening.length !== (dimension * (dimension + 1)) / 2)
+    problem(["prior", "whitening"], `not a triangle of ${dimension} rows`);
+  const ids = value.experts.map(({ id }) => id);
+  value.prior.classes.forEach(({ expert, mean }, index) => {
+    if (mean.length !== dimension) problem(["prior", "classes", index, "mean"], `not ${dimension} numbers`);
+    if (expert !== null && !ids.includes(expert))
+      problem(["prior", "classes", index, "expert"], "no such expert in this card");
+  });
+  for (const [index, id] of ids.entries())
+    if (value.prior.classes.filter(({ expert }) => expert === id).length !== 1)
+      problem(["experts", index, "id"], "an expert needs one class of the prior");
+});
+
+export type Card = z.output<typeof cardSchema>;
+export type ExpertCard = Card["experts"][number];
+export type ComponentCard = z.output<typeof componentSchema>;
+export type Trial = z.output<typeof trialSchema>;
+export type Fingerprint = z.output<typeof fingerprintSchema>;
+
+/** Where the card of a fusion config lies: `<id>.card.json` in its directory. */
+export function cardPathOf(configFile: string, id: string): string {
+  return path.join(path.dirname(configFile), `${id}${CARD_ENDING}`);
+}
+
+/** A card cannot be used: what is wrong, and what to do. */
+export function cardRefused(file: string, reason: string, cause?: unknown): ShouldersError {
+  return new ShouldersError(
+    "calibration_invalid",
+    `${file}: ${reason}. Run \`shoulders calibrate\` again, or delete this card to go without one.`,
+    { cause },
+  );
+}
+
+/** @throws ShouldersError `calibration_invalid`, naming the file, line and field. */
+export function parseCard(text: string, file: string): Card {
+  const json = parseJsonText(text);
+  if (!json.ok)
+    throw cardRefused(`${file}:${json.position.line}:${json.position.column}`, `not JSON: ${json.message}`);
+  const version = z.looseObject({ version: z.unknown() }).safeParse(json.value).data?.version;
+  if (typeof version === "number" && version !== CARD_VERSION)
+    throw cardRefused(file, `a card of version ${version}; this program reads version ${CARD_VERSION}`);
+  const parsed = cardSchema.safeParse(json.value);
+  if (parsed.success) return parsed.data;
+  const [problem] = explainIssues(fieldsSchema, json.value, parsed.error.issues);
+  const { line, column } = json.positionOf(problem?.path ?? []);
+  throw cardRefused(
+    `${file}:${line}:${column}`,
+    `${dottedPath(problem?.path ?? [])}: ${problem?.message ?? ""}`,
+  );
+}
+
+/**
+ * The card of a config; null: there is none.
+ * @throws ShouldersError `calibration_invalid`
+ */
+export function loadCard(configFile: string, id: string): Card | null {
+  const file = cardPathOf(configFile, id);
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw cardRefused(
+      file,
+      `cannot be read (${error instanceof Error ? error.message : String(error)})`,
+      error,
+    );
+  }
+  return parseCard(text, file);
+}
+
+/** The card as a file has it. */
+export function cardText(card: Card): string {
+  return `${JSON.stringify(z.encode(cardSchema, card), null, 2)}\n`;
+}

@@ -1,0 +1,295 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Card, cardPathOf, cardText, loadCard, parseCard } from "../../../src/calibration/card.js";
+import { featureOf } from "../../../src/calibration/feature.js";
+import { fingerprintOf } from "../../../src/calibration/fingerprint.js";
+import { cardOf } from "../../../src/calibration/match-card.js";
+import { priorOf, sharesOf } from "../../../src/calibration/prior.js";
+import { ShouldersError } from "../../../src/errors.js";
+import { type TemporaryDirectory, temporaryDirectory } from "../../support/temporary-directory.js";
+
+const dimension = 2;
+const vocabularySize = 40;
+
+let directory: TemporaryDirectory;
+
+beforeEach(() => {
+  directory = temporaryDirectory();
+  for (const name of ["giant", "dwarf", "maths", "law"]) writeFileSync(directory.file(`${name}.gguf`), name);
+});
+
+afterEach(() => directory.remove());
+
+const models = (experts = ["maths", "law"]) => ({
+  config: { id: "tutor", experts: experts.map((id) => ({ id })) as never },
+  basePath: directory.file("giant.gguf"),
+  referencePath: directory.file("dwarf.gguf"),
+  expertPaths: experts.map((id) => directory.file(`${id}.gguf`)),
+});
+
+function makeCard(): Card {
+  const expert = (id: string) => ({
+    id,
+    model: fingerprintOf(directory.file(`${id}.gguf`)),
+    numPrompts: 8,
+    numAnswers: 0,
+    component: { kind: "fused" as const, weight: "solved" as const, plausibility: null },
+    trials: [],
+  });
+  return {
+    version: 1,
+    config: "tutor",
+    date: "2026-01-02T03:04:05.000Z",
+    base: fingerprintOf(directory.file("giant.gguf")),
+    reference: fingerprintOf(directory.file("dwarf.gguf")),
+    experts: [expert("maths"), expert("law")],
+    vocabularySize,
+    feature: { seed: 7, dimension },
+    figures: { accuracy: 1, logLoss: 0.1, confusion: [], leftOut: null },
+    prior: {
+      whitening: Float32Array.of(1, 0, 1),
+      classes: [
+        { expert: "maths", mean: Float32Array.of(3, 0.1) },
+        { expert: "law", mean: Float32Array.of(-3, 0.1) },
+      ],
+      temperature: 1,
+      none: { distance: 4, slope: 2 },
+      floor: 0.03,
+    },
+  };
+}
+
+const cardFile = () => cardPathOf(directory.file("any.json"), "tutor");
+
+function refusal(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toMatchObject({ code: "calibration_invalid" });
+    const { message } = error as ShouldersError;
+    expect(message).toContain(cardFile());
+    expect(message).toContain("Run `shoulders calibrate` again, or delete this card");
+    return message;
+  }
+  return "accepted";
+}
+
+describe("a card", () => {
+  it("is read as it was written", () => {
+    const card = makeCard();
+    writeFileSync(cardFile(), cardText(card));
+    expect(loadCard(directory.file("any.json"), "tutor")).toEqual(card);
+    expect(cardText(parseCard(readFileSync(cardFile(), "utf8"), "F"))).toBe(cardText(card));
+  });
+
+  it("need not be there", () => {
+    expect(loadCard(directory.file("any.json"), "tutor")).toBeNull();
+    expect(cardOf(directory.file("any.json"), models())).toBeNull();
+  });
+
+  it("comes in the order of the config's experts", () => {
+    writeFileSync(cardFile(), cardText(makeCard()));
+    const ids = (order: string[]) =>
+      cardOf(directory.file("any.json"), models(order))?.experts.map(({ id }) => id);
+    expect(ids(["maths", "law"])).toEqual(["maths", "law"]);
+    expect(ids(["law", "maths"])).toEqual(["law", "maths"]);
+  });
+
+  it("of other models is refused, with file and remedy", () => {
+    const card = makeCard();
+    const read = (change: Partial<Card>, of = models()) => {
+      writeFileSync(cardFile(), cardText({ ...card, ...change }));
+      return refusal(() => cardOf(directory.file("any.json"), of));
+    };
+    expect(read({})).toBe("accepted");
+    expect(read({ config: "other" })).toContain('the card of another config, "other"');
+    expect(read({}, models(["maths"]))).toContain("made for the experts maths, law; the config has maths");
+    expect(read({}, { ...models(), referencePath: null })).toContain("reference was another model");
+    for (const [file, role] of [
+      ["giant", "base"],
+      ["dwarf", "reference"],
+      ["law", "expert law"],
+    ] as const) {
+      writeFileSync(directory.file(`${file}.gguf`), "another of it");
+      expect(read({})).toContain(`its ${role} was another model (${file}.gguf)`);
+      writeFileSync(directory.file(`${file}.gguf`), file);
+    }
+  });
+
+  it("that is broken is refused, with line and field", () => {
+    const written = JSON.parse(cardText(makeCard())) as Record<string, unknown>;
+    const read = (change: object) => {
+      writeFileSync(cardFile(), JSON.stringify({ ...written, ...change }));
+      return refusal(() => loadCard(directory.file("any.json"), "tutor"));
+    };
+    expect(read({})).toBe("accepted");
+    expect(read({ version: 2 })).toContain("a card of version 2; this program reads version 1");
+    expect(read({ version: "x" })).toContain("version: ");
+    expect(read({ surprise: 1 })).toContain("surprise: ");
+    expect(read({ vocabularySize: 0 })).toMatch(/:1:\d+: vocabularySize: too small/);
+    expect(read({ feature: { seed: 1, dimension: 3 } })).toContain(
+      "feature.dimension: must be a power of two",
+    );
+    expect(read({ feature: { seed: 1, dimension: 4 } })).toContain(
+      "prior.whitening: not a triangle of 4 rows",
+    );
+    const prior = written.prior as Record<string, unknown>;
+    expect(read({ prior: { ...prior, whitening: "AAAA" } })).toContain(
+      "prior.whitening: not float32 numbers",
+    );
+    const classes = prior.classes as object[];
+    expect(read({ prior: { ...prior, classes: classes.slice(1) } })).toContain(
+      "experts.0.id: an expert needs one class",
+    );
+    expect(read({ prior: { ...prior, classes: [...classes, { ...classes[0], expert: "x" }] } })).toContain(
+      "prior.classes.2.expert: no such expert",
+    );
+    writeFileSync(cardFile(), "{");
+    expect(refusal(() => loadCard(directory.file("any.json"), "tutor"))).toContain("not JSON");
+  });
+});
+
+describe("the prior", () => {
+  const settings = { temperature: 2, none: { distance: 10, slope: 1 }, floor: 0.03 };
+
+  it("follows its formula", () => {
+    const isNone = 1 / (1 + 10 / 4);
+    const first = 1 / (1 + Math.exp(-(8 - 4) / 4));
+    const expected = [isNone, (1 - isNone) * first, (1 - isNone) * (1 - first)];
+    const shares = sharesOf([4, 8], null, settings);
+    shares.forEach((share, index) => expect(share).toBeCloseTo(0.97 * expected[index]! + 0.01, 12));
+  });
+
+  it("gives a prompt far from all experts, or near those that fit none, to the base", () => {
+    expect(sharesOf([1e9, 2e9], null, settings)[0]).toBeCloseTo(0.98, 6);
+    expect(sharesOf([9, 9], 0.1, settings)[0]).toBeGreaterThan(0.8);
+    expect(sharesOf([0, 50], null, settings)[1]).toBeCloseTo(0.98, 4);
+  });
+
+  it("adds up to 1 and never leaves anybody without", () => {
+    for (const distances of [[0], [1e-300, 1e300], [1e300, 1e300], [5, 0, 3]]) {
+      const shares = sharesOf(distances, null, settings);
+      expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 12);
+      expect(Math.min(...shares)).toBeGreaterThanOrEqual(0.03 / shares.length - 1e-15);
+    }
+  });
+
+  it("of a row depends on nothing but the logits' differences over the common vocabulary", () => {
+    const card = makeCard();
+    const row = Float32Array.from({ length: vocabularySize + 8 }, (_, index) => Math.sin(index * index) * 9);
+    const prior = priorOf(card, row);
+    const shifted = priorOf(
+      card,
+      row.map((logit, index) => (index < vocabularySize ? logit - 8 : 1e6)),
+    );
+    prior.forEach((share, index) => expect(shifted[index]).toBeCloseTo(share, 5));
+    expect(
+      priorOf(
+        card,
+        row.map((logit) => -logit),
+      )[1],
+    ).not.toBeCloseTo(prior[1]!, 3);
+  });
+});
+
+describe("the feature", () => {
+  const settings = { seed: 3, dimension: 64 };
+  const row = Float32Array.from({ length: 500 }, (_, index) => Math.cos(index * 1.7) * 5);
+
+  it("is linear in the row, and zero for a constant", () => {
+    const other = Float32Array.from({ length: 500 }, (_, index) => Math.sin(index * 0.9));
+    const sum = featureOf(
+      row.map((logit, index) => logit + 2 * other[index]!),
+      settings,
+    );
+    const parts = [featureOf(row, settings), featureOf(other, settings)];
+    sum.forEach((value, index) => expect(value).toBeCloseTo(parts[0]![index]! + 2 * parts[1]![index]!, 5));
+    expect([...featureOf(new Float32Array(500).fill(-3), settings)].every((value) => value === 0)).toBe(true);
+  });
+
+  it("keeps lengths on average: a random projection", () => {
+    const seeds = Array.from({ length: 200 }, (_, seed) => seed);
+    const squares = seeds.map((seed) =>
+      featureOf(row, { seed, dimension: 64 }).reduce((sum, value) => sum + value * value, 0),
+    );
+    const mean = row.reduce((sum, logit) => sum + logit, 0) / row.length;
+    const variance = row.reduce((sum, logit) => sum + (logit - mean) ** 2, 0) / row.length;
+    // Each logit goes into four sums.
+    const ratio = squares.reduce((sum, square) => sum + square, 0) / seeds.length / (4 * variance);
+    expect(ratio).toBeGreaterThan(0.9);
+    expect(ratio).toBeLessThan(1.1);
+  });
+
+  it("takes a masked token for an average one", () => {
+    const masked = row.slice();
+    masked[7] = -Infinity;
+    const rest = row.filter((_, index) => index !== 7);
+    const mean = rest.reduce((sum, logit) => sum + logit, 0) / rest.length;
+    const filled = row.slice();
+    filled[7] = mean;
+    featureOf(masked, settings).forEach((value, index) =>
+      expect(value).toBeCloseTo(featureOf(filled, settings)[index]!, 5),
+    );
+  });
+
+  it("is what cards of this version were made with", () => {
+    const known = featureOf(Float32Array.of(1, 2, 4, 8), { seed: 24301, dimension: 8 });
+    expect([...known]).toMatchInlineSnapshot(`
+      [
+        0,
+        2.125,
+        -0.125,
+        -1.25,
+        -1.25,
+        -3.125,
+        1.375,
+        -2.25,
+      ]
+    `);
+  });
+});
+
+describe("a fingerprint", () => {
+  it("tells the whole of a small file", () => {
+    const file = directory.file("a.gguf");
+    const bytes = Buffer.alloc(100_000, 1);
+    writeFileSync(file, bytes);
+    const before = fingerprintOf(file);
+    expect(before).toMatchObject({ file: "a.gguf", bytes: 100_000 });
+    expect(fingerprintOf(file)).toEqual(before);
+    bytes[77_777] = 2;
+    writeFileSync(file, bytes);
+    expect(fingerprintOf(file).sha256).not.toBe(before.sha256);
+  });
+
+  it("of a large file changes with its beginning, its end, its size and what is changed all over it", () => {
+    const file = directory.file("b.gguf");
+    const size = 40 * 2 ** 20;
+    const original = Buffer.alloc(size, 1);
+    const printOf = (bytes: Buffer) => {
+      writeFileSync(file, bytes);
+      return fingerprintOf(file);
+    };
+    const changed = (places: number[]) => {
+      const bytes = Buffer.from(original);
+      for (const place of places) bytes[place] = 2;
+      return printOf(bytes).sha256;
+    };
+    const before = printOf(original);
+    expect(changed([])).toBe(before.sha256);
+    expect(changed([1000])).not.toBe(before.sha256);
+    expect(changed([size - 1])).not.toBe(before.sha256);
+    expect(changed(Array.from({ length: 400 }, (_, index) => index * 100_000))).not.toBe(before.sha256);
+    expect(printOf(original.subarray(1))).not.toEqual(before);
+  });
+
+  it("of a model in parts is of all of them", () => {
+    const part = (index: number) => directory.file(`m-0000${index}-of-00002.gguf`);
+    writeFileSync(part(1), "one");
+    writeFileSync(part(2), "two");
+    const before = fingerprintOf(part(1));
+    expect(before.bytes).toBe(6);
+    writeFileSync(part(2), "owt");
+    expect(fingerprintOf(part(1)).sha256).not.toBe(before.sha256);
+  });
+});
