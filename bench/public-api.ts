@@ -57,7 +57,7 @@ export async function benchPublicApi(): Promise<PartResult> {
       );
       const [best] = kernel.top("fused", 1) as [TokenLogprob];
       kernel.top("base", 1);
-      sampler.sample(fusion.row, { argmax: best.token, baseRow: base!, numCandidates: null });
+      sampler.sample(fusion.row, { argmax: best.token, baseRow: base!, numCandidates: null, room: 1 });
       ours.set(name, [...(ours.get(name) ?? []), performance.now() - startMs]);
     }
     const token = tokenAt(promptLength + at) as Token;

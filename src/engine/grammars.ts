@@ -1,5 +1,6 @@
 import { compileGrammar, type CompiledGrammar } from "../sampling/gbnf.js";
-import { GrammarMask, TokenTable, withoutUnwritable } from "../sampling/grammar-mask.js";
+import { GrammarMask } from "../sampling/grammar-mask.js";
+import { TokenTable } from "../sampling/token-table.js";
 import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
 
 /** Compiled grammars that are kept: the answers to one prompt, and a client's next request, often share one. */
@@ -20,7 +21,7 @@ export class Grammars {
   mask(text: string, config: LoadedConfig): GrammarMask {
     const table = this.#table(config);
     const key = `${config.resolved.config.id} ${text}`;
-    const grammar = this.#compiled.get(key) ?? withoutUnwritable(compileGrammar(text), table);
+    const grammar = this.#compiled.get(key) ?? compileGrammar(text, table);
     this.#compiled.delete(key);
     this.#compiled.set(key, grammar);
     if (this.#compiled.size > mostKept) this.#compiled.delete(this.#compiled.keys().next().value as string);

@@ -32,6 +32,7 @@ export function sample(parts: SampleParts): GeneratedToken {
           argmax: fused.token,
           baseRow,
           numCandidates: isProcessed ? request.topLogprobs : null,
+          room: sequence.maxTokens - sequence.numGenerated,
         })
       : { token: forced, processedLogprob: -Infinity, candidates: [] };
   const sampleMs = performance.now() - startMs;

@@ -1,307 +1,63 @@
-import { ShouldersError } from "../errors.js";
+import { allBytes, type Alphabet } from "./characters.js";
+import { readGrammar } from "./gbnf-reader.js";
+import { refuseGrammar, type Element, type FlatGrammar } from "./grammar-parts.js";
+import { refuseLeftRecursion } from "./left-recursion.js";
+import { shortestTexts } from "./shortest-texts.js";
 
 /**
  * GBNF, llama.cpp's grammar notation, compiled to flat lists. Left out: tokens by id or name (`<[5]>`). Where a
  * grammar could cost more than its size says (repetitions, depth, left recursion), it is refused here.
  */
 
-/** Code points that may stand at a place: ranges from low to high, both included. */
-export interface CharacterClass {
-  ranges: readonly (readonly [low: number, high: number])[];
-  isNegated: boolean;
+/** A grammar over an alphabet, without what that cannot write. */
+export interface CompiledGrammar extends FlatGrammar {
+  alphabet: Alphabet;
+  /** By element: bytes of the shortest text from it to the end of its alternative. */
+  restOf: Float64Array;
+  /** By rule: where its shortest alternative begins. */
+  bestOf: Int32Array;
 }
-
-export type Element =
-  | { type: "characters"; characters: CharacterClass }
-  | { type: "rule"; rule: number }
-  /** The end of an alternative. */
-  | { type: "end" };
-
-export interface CompiledGrammar {
-  elements: readonly Element[];
-  /** By rule: where in `elements` its alternatives begin. */
-  rules: readonly (readonly number[])[];
-  root: number;
-}
-
-const mostBytes = 1024 * 1024;
-const mostElements = 200_000;
-const mostRepetitions = 2_000;
-const deepestNesting = 64;
-
-type Item = Exclude<Element, { type: "end" }>;
 
 /** @throws ShouldersError `invalid_request` that says where and what is wrong. */
-export function compileGrammar(text: string): CompiledGrammar {
-  return new Compiler(text).compile();
+export function compileGrammar(text: string, alphabet: Alphabet = allBytes): CompiledGrammar {
+  const { alternatives, root } = readGrammar(text);
+  const elements: Element[] = [];
+  const rules = alternatives.map((sequences) =>
+    sequences.map((items) => {
+      const start = elements.length;
+      for (const item of items) elements.push(item);
+      elements.push({ type: "end" });
+      return start;
+    }),
+  );
+  const flat = { elements, rules, root };
+  refuseLeftRecursion(flat);
+  return overAlphabet(flat, alphabet);
 }
 
-export function refuseGrammar(message: string): ShouldersError {
-  return new ShouldersError("invalid_request", `Invalid 'grammar': ${message}.`, { param: "grammar" });
-}
-
-class Compiler {
-  readonly #text: string;
-  #at = 0;
-  #depth = 0;
-  #numElements = 0;
-  readonly #idOf = new Map<string, number>();
-  /** Rule to its alternatives. */
-  readonly #alternatives: Item[][][] = [];
-
-  constructor(text: string) {
-    if (text.length > mostBytes) throw refuseGrammar(`expected at most ${mostBytes} characters`);
-    this.#text = text;
+/**
+ * A small vocabulary may lack characters, and an answer that came to a place where one is needed could not go on:
+ * alternatives that need one are taken out.
+ *
+ * @throws ShouldersError `invalid_request` when nothing is left.
+ */
+function overAlphabet(flat: FlatGrammar, alphabet: Alphabet): CompiledGrammar {
+  const { ofRule, bestOf } = shortestTexts(
+    flat,
+    (characters) => alphabet.shortest(characters)?.length ?? Infinity,
+  );
+  if (ofRule[flat.root] === Infinity)
+    throw refuseGrammar("the models' vocabulary cannot write what it asks for");
+  const restOf = new Float64Array(flat.elements.length);
+  for (let at = flat.elements.length - 1; at >= 0; at--) {
+    const element = flat.elements[at] as Element;
+    if (element.type === "end") continue;
+    const own =
+      element.type === "rule"
+        ? (ofRule[element.rule] as number)
+        : (alphabet.shortest(element.characters)?.length ?? Infinity);
+    restOf[at] = own + (restOf[at + 1] as number);
   }
-
-  compile(): CompiledGrammar {
-    this.#skip(true);
-    while (this.#at < this.#text.length) this.#rule();
-    for (const [name, id] of this.#idOf)
-      if (this.#alternatives[id] === undefined) throw refuseGrammar(`rule ${name} is used but not defined`);
-    const root = this.#idOf.get("root");
-    if (root === undefined) throw refuseGrammar("there is no rule named root");
-    this.#refuseLeftRecursion();
-    const elements: Element[] = [];
-    const rules = this.#alternatives.map((alternatives) =>
-      alternatives.map((items) => elements.push(...items, { type: "end" }) - items.length - 1),
-    );
-    return { elements, rules, root };
-  }
-
-  #rule(): void {
-    const name = this.#name();
-    this.#skip(false);
-    if (!this.#text.startsWith("::=", this.#at)) throw this.#expected("::=");
-    this.#at += 3;
-    this.#skip(true);
-    this.#alternatives[this.#idFor(name)] = this.#alternates(false);
-    if (this.#at < this.#text.length && !/[\r\n]/.test(this.#character)) throw this.#expected("a new line");
-    this.#skip(true);
-  }
-
-  #alternates(isNested: boolean): Item[][] {
-    const alternatives = [this.#sequence(isNested)];
-    while (this.#character === "|") {
-      this.#at++;
-      this.#skip(true);
-      alternatives.push(this.#sequence(isNested));
-    }
-    return alternatives;
-  }
-
-  #sequence(isNested: boolean): Item[] {
-    const sequence: Item[] = [];
-    for (;;) {
-      const items = this.#items();
-      if (items === null) return sequence;
-      this.#skip(isNested);
-      let repeated = items;
-      for (let times = this.#repetition(); times !== null; times = this.#repetition()) {
-        repeated = this.#repeat(repeated, times);
-        this.#skip(isNested);
-      }
-      this.#count(repeated.length);
-      for (const item of repeated) sequence.push(item);
-    }
-  }
-
-  /** What a repetition mark after it repeats; null: no more of the sequence. */
-  #items(): Item[] | null {
-    const character = this.#character;
-    if (character === '"') return this.#literal();
-    if (character === "[") return [{ type: "characters", characters: this.#class() }];
-    if (/[a-zA-Z0-9-]/.test(character)) return [{ type: "rule", rule: this.#idFor(this.#name()) }];
-    if (character === "(") {
-      if (++this.#depth > deepestNesting)
-        throw refuseGrammar(`groups are nested deeper than ${deepestNesting}`);
-      this.#at++;
-      this.#skip(true);
-      const group = this.#add(this.#alternates(true));
-      if (this.#character !== ")") throw this.#expected(")");
-      this.#at++;
-      this.#depth--;
-      return [group];
-    }
-    if (character === ".") {
-      this.#at++;
-      return [{ type: "characters", characters: { ranges: [], isNegated: true } }];
-    }
-    if (/[<!]/.test(character)) throw refuseGrammar(`tokens (at ${this.#at}) are not supported; use text`);
-    if (/[*+?{]/.test(character)) throw this.#expected("something to repeat");
-    return null;
-  }
-
-  #literal(): Item[] {
-    this.#at++;
-    const items: Item[] = [];
-    while (this.#character !== '"') {
-      const point = this.#codePoint();
-      items.push({ type: "characters", characters: { ranges: [[point, point]], isNegated: false } });
-    }
-    this.#at++;
-    return items;
-  }
-
-  #class(): CharacterClass {
-    this.#at++;
-    const isNegated = this.#character === "^";
-    if (isNegated) this.#at++;
-    const ranges: [number, number][] = [];
-    while (this.#character !== "]") {
-      const low = this.#codePoint();
-      let high = low;
-      if (this.#character === "-" && this.#text[this.#at + 1] !== "]") {
-        this.#at++;
-        high = this.#codePoint();
-      }
-      ranges.push([low, high]);
-    }
-    this.#at++;
-    this.#count(ranges.length);
-    return { ranges, isNegated };
-  }
-
-  #codePoint(): number {
-    const point = this.#text.codePointAt(this.#at);
-    if (point === undefined) throw this.#expected("more");
-    if (point !== 0x5c) {
-      this.#at += point > 0xffff ? 2 : 1;
-      return point;
-    }
-    const escape = /^\\(?:x([\da-f]{2})|u([\da-f]{4})|U([\da-f]{8})|([trn\\"[\]]))/i.exec(
-      this.#text.slice(this.#at, this.#at + 10),
-    );
-    if (escape === null) throw this.#expected("a known escape");
-    this.#at += escape[0].length;
-    const plain = escape[4];
-    if (plain !== undefined)
-      return ({ t: 9, r: 13, n: 10 } as Record<string, number>)[plain] ?? plain.charCodeAt(0);
-    return Number.parseInt(escape[1] ?? escape[2] ?? escape[3] ?? "", 16);
-  }
-
-  #repetition(): { least: number; most: number | null } | null {
-    const simple = {
-      "*": { least: 0, most: null },
-      "+": { least: 1, most: null },
-      "?": { least: 0, most: 1 },
-    };
-    const character = this.#character;
-    if (character === "*" || character === "+" || character === "?") {
-      this.#at++;
-      return simple[character];
-    }
-    if (character !== "{") return null;
-    const found = /^\{\s*(\d{1,9})\s*(,\s*(\d{1,9})?\s*)?\}/.exec(this.#text.slice(this.#at, this.#at + 64));
-    if (found === null) throw this.#expected("{n}, {n,} or {n,m}");
-    this.#at += found[0].length;
-    const least = Number(found[1]);
-    const most = found[2] === undefined ? least : found[3] === undefined ? null : Number(found[3]);
-    if (least > mostRepetitions || (most ?? 0) > mostRepetitions || least > (most ?? least))
-      throw refuseGrammar(`a repetition goes from 0 to ${mostRepetitions} times, the smaller number first`);
-    return { least, most };
-  }
-
-  /** x{2,4} is x x (x (x |) |); x{2,} is x x r with r ::= x r | nothing. */
-  #repeat(items: Item[], { least, most }: { least: number; most: number | null }): Item[] {
-    this.#count(items.length * ((most ?? least) + 1));
-    const one: Item[] = items.length === 1 ? items : [this.#add([items])];
-    const repeated = Array.from({ length: least }, () => one).flat();
-    if (most === null) {
-      const rule = this.#alternatives.length;
-      this.#add([[...one, { type: "rule", rule }], []]);
-      return [...repeated, { type: "rule", rule }];
-    }
-    let rest: Item[] = [];
-    for (let count = least; count < most; count++) rest = [this.#add([[...one, ...rest], []])];
-    return [...repeated, ...rest];
-  }
-
-  #add(alternatives: Item[][]): Item {
-    return { type: "rule", rule: this.#alternatives.push(alternatives) - 1 };
-  }
-
-  #count(numElements: number): void {
-    this.#numElements += numElements;
-    if (this.#numElements > mostElements)
-      throw refuseGrammar("it is too large once its repetitions are written out; repeat less");
-  }
-
-  #idFor(name: string): number {
-    const known = this.#idOf.get(name);
-    if (known !== undefined) return known;
-    const id = this.#alternatives.length++;
-    this.#idOf.set(name, id);
-    return id;
-  }
-
-  #name(): string {
-    const found = /^[a-zA-Z0-9-]+/.exec(this.#text.slice(this.#at, this.#at + 256));
-    if (found === null) throw this.#expected("the name of a rule");
-    this.#at += found[0].length;
-    return found[0];
-  }
-
-  #skip(overLines: boolean): void {
-    const space = overLines ? /(?:[ \t\r\n]|#[^\r\n]*)*/y : /(?:[ \t]|#[^\r\n]*)*/y;
-    space.lastIndex = this.#at;
-    this.#at += space.exec(this.#text)?.[0].length ?? 0;
-  }
-
-  get #character(): string {
-    return this.#text[this.#at] ?? "";
-  }
-
-  #expected(what: string): ShouldersError {
-    return refuseGrammar(`expected ${what} at character ${this.#at}`);
-  }
-
-  /** A rule that may begin with itself would never come to a character. */
-  #refuseLeftRecursion(): void {
-    const canBeEmpty = this.#emptyRules();
-    const states = new Map<number, "open" | "done">();
-    for (const start of this.#alternatives.keys()) {
-      const path: { rule: number; next: Iterator<number> }[] = [];
-      const enter = (rule: number) => {
-        states.set(rule, "open");
-        path.push({ rule, next: this.#firstRules(rule, canBeEmpty)[Symbol.iterator]() });
-      };
-      if (!states.has(start)) enter(start);
-      for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
-        const { value, done } = top.next.next() as IteratorResult<number, undefined>;
-        if (done) {
-          states.set(top.rule, "done");
-          path.pop();
-        } else if (!states.has(value)) enter(value);
-        else if (states.get(value) === "open")
-          throw refuseGrammar("a rule may not begin with itself (left recursion); write it with repetitions");
-      }
-    }
-  }
-
-  /** Rules with which a rule may begin. */
-  #firstRules(rule: number, canBeEmpty: ReadonlySet<number>): Set<number> {
-    const first = new Set<number>();
-    for (const items of this.#alternatives[rule] ?? [])
-      for (const item of items) {
-        if (item.type === "characters") break;
-        first.add(item.rule);
-        if (!canBeEmpty.has(item.rule)) break;
-      }
-    return first;
-  }
-
-  #emptyRules(): Set<number> {
-    const empty = new Set<number>();
-    for (let before = -1; before !== empty.size;) {
-      before = empty.size;
-      this.#alternatives.forEach((alternatives, rule) => {
-        const isEmpty = alternatives.some((items) =>
-          items.every((item) => item.type === "rule" && empty.has(item.rule)),
-        );
-        if (isEmpty) empty.add(rule);
-      });
-    }
-    return empty;
-  }
+  const rules = flat.rules.map((starts) => starts.filter((start) => restOf[start] !== Infinity));
+  return { ...flat, rules, alphabet, restOf, bestOf };
 }

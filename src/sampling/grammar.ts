@@ -1,5 +1,12 @@
-import type { CharacterClass, CompiledGrammar } from "./gbnf.js";
-import { refuseGrammar } from "./gbnf.js";
+import {
+  completionOf,
+  matches,
+  nextCharacter,
+  type CharacterClass,
+  type PartialCharacter,
+} from "./characters.js";
+import type { CompiledGrammar } from "./gbnf.js";
+import { refuseGrammar } from "./grammar-parts.js";
 
 /**
  * Follows a text, byte by byte, through a grammar. The places where it may stand are stacks of elements still to
@@ -20,20 +27,14 @@ const mostNodes = 500_000;
 const dead = -1;
 const unknown = -2;
 
-/** A UTF-8 character of which some bytes are there. */
-interface PartialCharacter {
-  value: number;
-  numMissing: number;
-  /** The smallest code point that may be written with so many bytes. */
-  least: number;
-}
-
 interface State {
   /** Nodes whose top is a class of characters. */
   stacks: readonly number[];
   /** The text may end here. */
   accepts: boolean;
   partial: PartialCharacter | null;
+  /** Bytes of the shortest text with which it may end; Infinity: the alphabet cannot write one. */
+  shortest: number;
   /** By byte: the next state, `dead` or `unknown`. */
   next: Int32Array;
 }
@@ -44,6 +45,8 @@ export class GrammarMachine {
   /** A stack is a node: the element on top, and the node below. Node 0 is the empty stack. */
   #elementOf: number[] = [-1];
   #belowOf: number[] = [-1];
+  /** By node: bytes of the shortest text that empties the stack. */
+  #shortestOf: number[] = [0];
   #nodeOf = new Map<string, number>();
   #states: State[] = [];
   #stateOf = new Map<string, number>();
@@ -81,13 +84,51 @@ export class GrammarMachine {
     return at;
   }
 
+  /** Bytes of the shortest text with which it may end; Infinity: the alphabet cannot write one. */
+  shortest(state: number): number {
+    return (this.#states[state] as State).shortest;
+  }
+
+  /** That text. */
+  shortestText(state: number): Uint8Array {
+    const { stacks, accepts, partial } = this.#states[state] as State;
+    const way = accepts && partial === null ? null : this.#shortestWay(stacks, partial);
+    if (way === null) return new Uint8Array(0);
+    const { elements, alphabet, bestOf } = this.#grammar;
+    const bytes = [...way.bytes];
+    const open = this.#list(this.#after(way.node)).reverse();
+    for (let at = open.pop(); at !== undefined; at = open.pop()) {
+      const element = elements[at];
+      if (element === undefined || element.type === "end") continue;
+      open.push(at + 1);
+      if (element.type === "rule") open.push(bestOf[element.rule] as number);
+      else bytes.push(...(alphabet.shortest(element.characters) ?? []));
+    }
+    return Uint8Array.from(bytes);
+  }
+
+  /** The stack whose rest is the shortest, the bytes of its next character, and the length of all. */
+  #shortestWay(stacks: readonly number[], partial: PartialCharacter | null) {
+    const { alphabet } = this.#grammar;
+    let best: { node: number; bytes: readonly number[]; length: number } | null = null;
+    if (partial !== null && !alphabet.hasAllBytes) return null;
+    for (const node of stacks) {
+      const characters = this.#classOf(node);
+      const bytes = partial ? completionOf(characters, partial) : alphabet.shortest(characters);
+      if (bytes === null) continue;
+      const length = bytes.length + (this.#shortestOf[this.#after(node)] as number);
+      if (best === null || length < best.length) best = { node, bytes, length };
+    }
+    return best;
+  }
+
   /** For the next token: drops all states when there are too many; @returns the given one's new number. */
   tidy(state: number): number {
     this.#work = 0;
     if (this.#states.length < mostStates && this.#elementOf.length < mostNodes) return state;
     const { stacks, accepts, partial } = this.#states[state] as State;
     const lists = stacks.map((node) => this.#list(node));
-    [this.#elementOf, this.#belowOf] = [[-1], [-1]];
+    [this.#elementOf, this.#belowOf, this.#shortestOf] = [[-1], [-1], [0]];
     this.#nodeOf = new Map();
     this.#states = [];
     this.#stateOf = new Map();
@@ -100,7 +141,7 @@ export class GrammarMachine {
     const partial = nextCharacter(state.partial, byte);
     let to = dead;
     if (partial !== null && partial.numMissing > 0) {
-      const canGoOn = state.stacks.some((node) => mayMatch(this.#classOf(node), partial));
+      const canGoOn = state.stacks.some((node) => completionOf(this.#classOf(node), partial) !== null);
       if (canGoOn) to = this.#intern(state, partial);
     } else if (partial !== null) {
       const taken = state.stacks.filter((node) => matches(this.#classOf(node), partial.value));
@@ -148,6 +189,8 @@ export class GrammarMachine {
     if (known !== undefined) return known;
     const node = this.#elementOf.push(element) - 1;
     this.#belowOf.push(below);
+    const rest = this.#grammar.restOf[element] as number;
+    this.#shortestOf.push(rest + (this.#shortestOf[below] as number));
     this.#nodeOf.set(key, node);
     return node;
   }
@@ -162,8 +205,10 @@ export class GrammarMachine {
     const key = `${stacks.join()} ${accepts} ${partial ? [partial.value, partial.numMissing, partial.least].join() : ""}`;
     const known = this.#stateOf.get(key);
     if (known !== undefined) return known;
-    const state =
-      this.#states.push({ stacks, accepts, partial, next: new Int32Array(256).fill(unknown) }) - 1;
+    const next = new Int32Array(256).fill(unknown);
+    const shortest =
+      accepts && partial === null ? 0 : (this.#shortestWay(stacks, partial)?.length ?? Infinity);
+    const state = this.#states.push({ stacks, accepts, partial, shortest, next }) - 1;
     this.#stateOf.set(key, state);
     return state;
   }
@@ -172,48 +217,4 @@ export class GrammarMachine {
     const element = this.#grammar.elements[this.#elementOf[node] as number];
     return element?.type === "characters" ? element.characters : { ranges: [], isNegated: false };
   }
-}
-
-/** A character after one more byte; null: no UTF-8. */
-function nextCharacter(partial: PartialCharacter | null, byte: number): PartialCharacter | null {
-  if (partial !== null) {
-    if (byte >> 6 !== 0b10) return null;
-    const next = {
-      ...partial,
-      value: (partial.value << 6) | (byte & 0x3f),
-      numMissing: partial.numMissing - 1,
-    };
-    return rangeOf(next) === null ? null : next;
-  }
-  if (byte < 0x80) return { value: byte, numMissing: 0, least: 0 };
-  if (byte < 0xc2 || byte > 0xf4) return null;
-  if (byte < 0xe0) return { value: byte & 0x1f, numMissing: 1, least: 0x80 };
-  if (byte < 0xf0) return { value: byte & 0x0f, numMissing: 2, least: 0x800 };
-  return { value: byte & 0x07, numMissing: 3, least: 0x10000 };
-}
-
-/** The code points that it may become; null: none. */
-function rangeOf({ value, numMissing, least }: PartialCharacter): [low: number, high: number] | null {
-  const low = Math.max(value << (6 * numMissing), least);
-  const high = Math.min(((value + 1) << (6 * numMissing)) - 1, 0x10ffff);
-  const isSurrogate = low >= 0xd800 && high <= 0xdfff;
-  return low > high || isSurrogate ? null : [low, high];
-}
-
-function matches({ ranges, isNegated }: CharacterClass, point: number): boolean {
-  return ranges.some(([low, high]) => low <= point && point <= high) !== isNegated;
-}
-
-/** Whether some completion of the character matches. */
-function mayMatch({ ranges, isNegated }: CharacterClass, partial: PartialCharacter): boolean {
-  const range = rangeOf(partial);
-  if (range === null) return false;
-  const [low, high] = range;
-  if (!isNegated) return ranges.some((other) => other[0] <= high && low <= other[1]);
-  for (let point = low; point <= high;) {
-    const excluded = ranges.find((other) => other[0] <= point && point <= other[1]);
-    if (excluded === undefined) return true;
-    point = excluded[1] + 1;
-  }
-  return false;
 }

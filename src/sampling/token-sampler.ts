@@ -22,6 +22,8 @@ export interface SampleOptions {
   baseRow: Float32Array;
   /** Processed candidates to report; null: nothing of the processed distribution is. */
   numCandidates: number | null;
+  /** Tokens that may still be drawn, this one included: a grammar ends the text before they run out. */
+  room: number;
 }
 
 /**
@@ -49,14 +51,14 @@ export class TokenSampler implements Disposable {
    * @returns the token and log-probabilities (nats) of the processed distribution: after grammar, bias, penalties,
    * temperature and truncation. For plain greedy that distribution is the one token.
    */
-  sample(row: FusedRow, { argmax, baseRow, numCandidates }: SampleOptions): SampledToken {
+  sample(row: FusedRow, { argmax, baseRow, numCandidates, room }: SampleOptions): SampledToken {
     const grammar = this.#grammar;
     if (grammar === null) return this.#draw(row.logits, argmax, numCandidates ?? 0);
     if (numCandidates === null) {
       const drawn = this.#draw(row.logits, argmax, 0);
-      if (grammar.allows(drawn.token)) return drawn;
+      if (grammar.allows(drawn.token, room)) return drawn;
     }
-    const masked = grammar.apply(row.logits) ?? grammar.apply(baseRow);
+    const masked = grammar.apply(row.logits, room) ?? grammar.apply(baseRow, room);
     if (masked === null)
       throw new ShouldersError(
         "invalid_request",

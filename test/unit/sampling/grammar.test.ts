@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { compileGrammar } from "../../../src/sampling/gbnf.js";
 import { GrammarMachine } from "../../../src/sampling/grammar.js";
-import { GrammarMask, TokenTable, withoutUnwritable } from "../../../src/sampling/grammar-mask.js";
+import { GrammarMask } from "../../../src/sampling/grammar-mask.js";
+import { TokenTable } from "../../../src/sampling/token-table.js";
 import type { Vocabulary } from "../../../src/llama/types.js";
 
 function takes(grammar: string, text: string | Uint8Array): boolean {
@@ -16,6 +17,7 @@ test.each<[string, string[], string[]]>([
   ["root ::= [^a-z\\n]+ .?", ["AB1", "Éx"], ["a", "\n"]],
   ['root ::= "\\x41\\u00e9\\"" [\\]x-]', ['Aé"]', 'Aé"x'], ['Aé"y']],
   ['root ::= "(" root ")" | ""', ["", "(())"], ["(", "())"]],
+  ['root ::= [\\U0001F600-\\U0001F610] "\\u00E9"', ["😀é"], ["F600é", "🙂é"]],
 ])("%s", (grammar, good, bad) => {
   for (const text of good) expect(takes(grammar, text), text).toBe(true);
   for (const text of bad) expect(takes(grammar, text), text).toBe(false);
@@ -36,9 +38,11 @@ test("only whole UTF-8 is text", () => {
     expect(takes(any, Uint8Array.from(bytes))).toBe(false);
 });
 
+const allLetters = "abcdefghijklmnopqrstuvwxyz";
+
 /** Tokens: every byte, then all pairs and triples of letters. */
-function letterTable(): TokenTable {
-  const letters = Array.from("abcdefghijklmnopqrstuvwxyz");
+function letterTable(from = allLetters): TokenTable {
+  const letters = Array.from(from);
   const pairs = letters.flatMap((a) => letters.map((b) => a + b));
   const texts = pairs.flatMap((pair) => [pair, ...letters.map((c) => pair + c)]);
   const tokens = [
@@ -53,7 +57,7 @@ function letterTable(): TokenTable {
 }
 
 describe("a hostile grammar costs little and is refused", () => {
-  const letters = Array.from("abcdefghijklmnopqrstuvwxyz");
+  const letters = Array.from(allLetters);
   test.each([
     ["it tells all texts apart", `root ::= ${letters.map((l, i) => `"${l}" root "${i}"`).join(" | ")} | "."`],
     ["it doubles at each character", 'root ::= "a" root "b" | "a" root "c" | "a" root "d" | "."'],
@@ -64,12 +68,12 @@ describe("a hostile grammar costs little and is refused", () => {
   ])("%s", (_name, grammar) => {
     const table = letterTable();
     const startMs = performance.now();
-    const mask = new GrammarMask(withoutUnwritable(compileGrammar(grammar), table), table);
+    const mask = new GrammarMask(compileGrammar(grammar, table), table);
     const row = new Float32Array(table.size);
     let error: unknown = null;
     try {
       for (let count = 0; count < 30; count++) {
-        mask.apply(row);
+        mask.apply(row, 1000);
         mask.accept(97);
       }
     } catch (thrown) {
@@ -80,12 +84,100 @@ describe("a hostile grammar costs little and is refused", () => {
   });
 });
 
+test("a token that was given and does not fit is refused", () => {
+  const mask = new GrammarMask(compileGrammar('root ::= "a" "b"'), letterTable());
+  mask.accept(97);
+  expect(() => {
+    mask.accept(99);
+  }).toThrow(expect.objectContaining({ code: "invalid_request", param: "fusion.continue" }));
+});
+
 test("a long answer is followed with little memory", () => {
   const table = letterTable();
   const mask = new GrammarMask(compileGrammar('root ::= "(" root ")" | [a-z]*'), table);
   for (let count = 0; count < 20_000; count++) {
-    expect(mask.allows(40)).toBe(true);
+    expect(mask.allows(40, 50_000)).toBe(true);
     mask.accept(40);
   }
-  expect(mask.allows(41)).toBe(true);
+  expect(mask.allows(41, 1)).toBe(true);
+});
+
+/** A random text of tokens that the mask allows, with `room` tokens at most. */
+function drawWithin(mask: GrammarMask, table: TokenTable, room: number, seed: number): Uint8Array[] {
+  const drawn: Uint8Array[] = [];
+  let random = seed;
+  while (drawn.length < room && !mask.isComplete) {
+    const row = mask.apply(new Float32Array(table.size), room - drawn.length);
+    const allowed = Array.from(row ?? []).flatMap((logit, token) => (logit === 0 ? [token] : []));
+    random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+    const token = allowed[Math.floor((random / 2 ** 32) * allowed.length)];
+    if (token === undefined) throw new Error("no token is allowed");
+    if (table.isEnd(token)) break;
+    // What the sampler asks of a token that it has drawn is what the mask says.
+    expect(mask.allows(token, room - drawn.length)).toBe(true);
+    drawn.push(table.bytes(token));
+    mask.accept(token);
+  }
+  return drawn;
+}
+
+describe("a text ends before its room does", () => {
+  const table = letterTable("abcdefxyz");
+  test.each<[name: string, grammar: string, fewestTokens: number]>([
+    ["letters without end", 'root ::= "<" [a-z]* ">"', 2],
+    ["groups without end", 'root ::= "(" root* ")"', 2],
+    // Each of the six letters could be a token, and three at a time are one.
+    ["text that is one token for each three letters", 'root ::= [a-z]* "=abcdef"', 3],
+    ["what is long in bytes and in tokens not", `root ::= "-" ([a-z]{9} "!")? "abcabcabcabcabcabc"`, 7],
+    ["characters of four bytes", 'root ::= [a-z]* [\\U0001F600-\\U0001F610] "."', 5],
+    ["a choice of endings", 'root ::= [ab]* ("xyzxyz" | "." ["] | "1" root)', 2],
+  ])("%s", (_name, text, fewestTokens) => {
+    const grammar = compileGrammar(text, table);
+    for (const room of [fewestTokens, fewestTokens + 1, fewestTokens + 2, fewestTokens + 9])
+      for (let seed = 1; seed <= 10; seed++) {
+        const written = Buffer.concat(drawWithin(new GrammarMask(grammar, table), table, room, seed));
+        expect(takes(text, written), `${room}: ${written.toString()}`).toBe(true);
+      }
+    // One token less: no text fits, and the answer is cut as it comes.
+    const cut = Buffer.concat(drawWithin(new GrammarMask(grammar, table), table, fewestTokens - 1, 1));
+    expect(takes(text, cut)).toBe(false);
+  });
+
+  test("and is free until then", () => {
+    const mask = new GrammarMask(compileGrammar('root ::= "<" [a-z]* ">"', table), table);
+    mask.accept("<".charCodeAt(0));
+    const tokenOf = (content: string) =>
+      Array.from({ length: table.size }, (_, token) => token).find(
+        (token) => Buffer.from(table.bytes(token)).toString() === content,
+      )!;
+    expect(mask.allows(tokenOf("abc"), 2)).toBe(true);
+    expect(mask.allows(tokenOf("abc"), 1)).toBe(false);
+    expect(mask.allows(tokenOf(">"), 1)).toBe(true);
+  });
+
+  test("a grammar whose shortest text is astronomically long is measured, and not written out", () => {
+    const grammar = compileGrammar('root ::= ((("ab"{2000}){2000}){2000}){2000}', table);
+    const mask = new GrammarMask(grammar, table);
+    expect(Buffer.concat(drawWithin(mask, table, 4, 1)).toString()).toMatch(/^(ab)+a?$/);
+  });
+
+  test("a long chain of rules is measured in time that grows with its length", () => {
+    const names = Array.from({ length: 20_000 }, (_, index) => index);
+    const chain = names.map((index) => `r${index} ::= r${index + 1}`).join("\n");
+    const startMs = performance.now();
+    compileGrammar(`root ::= r0\n${chain}\nr${names.length} ::= "x"`, table);
+    expect(performance.now() - startMs).toBeLessThan(5_000);
+  });
+});
+
+test("a vocabulary without single bytes is never led into a character that it cannot finish", () => {
+  const texts = ["a", "b", ".", "é"].map((text) => Buffer.from(text));
+  const tokens = [...texts, Uint8Array.of(0xf0)];
+  const vocabulary = {
+    bytes: (token: number) => tokens[token] ?? new Uint8Array(0),
+    isEndOfGeneration: (token: number) => token === tokens.length,
+  } as unknown as Vocabulary;
+  const table = new TokenTable([vocabulary], tokens.length + 1);
+  const mask = new GrammarMask(compileGrammar('root ::= .{2} "."', table), table);
+  expect([0, 1, 2, 3, 4].map((token) => mask.allows(token, 5))).toEqual([true, true, true, true, false]);
 });

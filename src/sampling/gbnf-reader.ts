@@ -1,0 +1,233 @@
+import type { ShouldersError } from "../errors.js";
+import type { CharacterClass } from "./characters.js";
+import { refuseGrammar, type Item } from "./grammar-parts.js";
+
+/** GBNF as text, read into rules whose repetitions are written out. */
+
+const mostBytes = 1024 * 1024;
+const mostElements = 200_000;
+const mostRepetitions = 2_000;
+const deepestNesting = 64;
+
+export interface GrammarText {
+  /** By rule: its alternatives. */
+  alternatives: Item[][][];
+  root: number;
+}
+
+/** @throws ShouldersError `invalid_request` that says where and what is wrong. */
+export function readGrammar(text: string): GrammarText {
+  return new Reader(text).read();
+}
+
+class Reader {
+  readonly #text: string;
+  #at = 0;
+  #depth = 0;
+  #numElements = 0;
+  readonly #idOf = new Map<string, number>();
+  /** Rule to its alternatives. */
+  readonly #alternatives: Item[][][] = [];
+
+  constructor(text: string) {
+    if (text.length > mostBytes) throw refuseGrammar(`expected at most ${mostBytes} characters`);
+    this.#text = text;
+  }
+
+  read(): GrammarText {
+    this.#skip(true);
+    while (this.#at < this.#text.length) this.#rule();
+    for (const [name, id] of this.#idOf)
+      if (this.#alternatives[id] === undefined) throw refuseGrammar(`rule ${name} is used but not defined`);
+    const root = this.#idOf.get("root");
+    if (root === undefined) throw refuseGrammar("there is no rule named root");
+    return { alternatives: this.#alternatives, root };
+  }
+
+  #rule(): void {
+    const name = this.#name();
+    this.#skip(false);
+    if (!this.#text.startsWith("::=", this.#at)) throw this.#expected("::=");
+    this.#at += 3;
+    this.#skip(true);
+    this.#alternatives[this.#idFor(name)] = this.#alternates(false);
+    if (this.#at < this.#text.length && !/[\r\n]/.test(this.#character)) throw this.#expected("a new line");
+    this.#skip(true);
+  }
+
+  #alternates(isNested: boolean): Item[][] {
+    const alternatives = [this.#sequence(isNested)];
+    while (this.#character === "|") {
+      this.#at++;
+      this.#skip(true);
+      alternatives.push(this.#sequence(isNested));
+    }
+    return alternatives;
+  }
+
+  #sequence(isNested: boolean): Item[] {
+    const sequence: Item[] = [];
+    for (;;) {
+      const items = this.#items();
+      if (items === null) return sequence;
+      this.#skip(isNested);
+      let repeated = items;
+      for (let times = this.#repetition(); times !== null; times = this.#repetition()) {
+        repeated = this.#repeat(repeated, times);
+        this.#skip(isNested);
+      }
+      this.#count(repeated.length);
+      for (const item of repeated) sequence.push(item);
+    }
+  }
+
+  /** What a repetition mark after it repeats; null: no more of the sequence. */
+  #items(): Item[] | null {
+    const character = this.#character;
+    if (character === '"') return this.#literal();
+    if (character === "[") return [{ type: "characters", characters: this.#class() }];
+    if (/[a-zA-Z0-9-]/.test(character)) return [{ type: "rule", rule: this.#idFor(this.#name()) }];
+    if (character === "(") {
+      if (++this.#depth > deepestNesting)
+        throw refuseGrammar(`groups are nested deeper than ${deepestNesting}`);
+      this.#at++;
+      this.#skip(true);
+      const group = this.#add(this.#alternates(true));
+      if (this.#character !== ")") throw this.#expected(")");
+      this.#at++;
+      this.#depth--;
+      return [group];
+    }
+    if (character === ".") {
+      this.#at++;
+      return [{ type: "characters", characters: { ranges: [], isNegated: true } }];
+    }
+    if (/[<!]/.test(character)) throw refuseGrammar(`tokens (at ${this.#at}) are not supported; use text`);
+    if (/[*+?{]/.test(character)) throw this.#expected("something to repeat");
+    return null;
+  }
+
+  #literal(): Item[] {
+    this.#at++;
+    const items: Item[] = [];
+    while (this.#character !== '"') {
+      const point = this.#codePoint();
+      items.push({ type: "characters", characters: { ranges: [[point, point]], isNegated: false } });
+    }
+    this.#at++;
+    return items;
+  }
+
+  #class(): CharacterClass {
+    this.#at++;
+    const isNegated = this.#character === "^";
+    if (isNegated) this.#at++;
+    const ranges: [number, number][] = [];
+    while (this.#character !== "]") {
+      const low = this.#codePoint();
+      let high = low;
+      if (this.#character === "-" && this.#text[this.#at + 1] !== "]") {
+        this.#at++;
+        high = this.#codePoint();
+      }
+      ranges.push([low, high]);
+    }
+    this.#at++;
+    this.#count(ranges.length);
+    return { ranges, isNegated };
+  }
+
+  #codePoint(): number {
+    const point = this.#text.codePointAt(this.#at);
+    if (point === undefined) throw this.#expected("more");
+    if (point !== 0x5c) {
+      this.#at += point > 0xffff ? 2 : 1;
+      return point;
+    }
+    const escape = /^\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([trn\\"[\]]))/.exec(
+      this.#text.slice(this.#at, this.#at + 10),
+    );
+    if (escape === null) throw this.#expected("a known escape");
+    this.#at += escape[0].length;
+    const plain = escape[4];
+    if (plain !== undefined)
+      return ({ t: 9, r: 13, n: 10 } as Record<string, number>)[plain] ?? plain.charCodeAt(0);
+    return Number.parseInt(escape[1] ?? escape[2] ?? escape[3] ?? "", 16);
+  }
+
+  #repetition(): { least: number; most: number | null } | null {
+    const simple = {
+      "*": { least: 0, most: null },
+      "+": { least: 1, most: null },
+      "?": { least: 0, most: 1 },
+    };
+    const character = this.#character;
+    if (character === "*" || character === "+" || character === "?") {
+      this.#at++;
+      return simple[character];
+    }
+    if (character !== "{") return null;
+    const found = /^\{\s*(\d{1,9})\s*(,\s*(\d{1,9})?\s*)?\}/.exec(this.#text.slice(this.#at, this.#at + 64));
+    if (found === null) throw this.#expected("{n}, {n,} or {n,m}");
+    this.#at += found[0].length;
+    const least = Number(found[1]);
+    const most = found[2] === undefined ? least : found[3] === undefined ? null : Number(found[3]);
+    if (least > mostRepetitions || (most ?? 0) > mostRepetitions || least > (most ?? least))
+      throw refuseGrammar(`a repetition goes from 0 to ${mostRepetitions} times, the smaller number first`);
+    return { least, most };
+  }
+
+  /** x{2,4} is x x (x (x |) |); x{2,} is x x r with r ::= x r | nothing. */
+  #repeat(items: Item[], { least, most }: { least: number; most: number | null }): Item[] {
+    this.#count(items.length * ((most ?? least) + 1));
+    const one: Item[] = items.length === 1 ? items : [this.#add([items])];
+    const repeated = Array.from({ length: least }, () => one).flat();
+    if (most === null) {
+      const rule = this.#alternatives.length;
+      this.#add([[...one, { type: "rule", rule }], []]);
+      return [...repeated, { type: "rule", rule }];
+    }
+    let rest: Item[] = [];
+    for (let count = least; count < most; count++) rest = [this.#add([[...one, ...rest], []])];
+    return [...repeated, ...rest];
+  }
+
+  #add(alternatives: Item[][]): Item {
+    return { type: "rule", rule: this.#alternatives.push(alternatives) - 1 };
+  }
+
+  #count(numElements: number): void {
+    this.#numElements += numElements;
+    if (this.#numElements > mostElements)
+      throw refuseGrammar("it is too large once its repetitions are written out; repeat less");
+  }
+
+  #idFor(name: string): number {
+    const known = this.#idOf.get(name);
+    if (known !== undefined) return known;
+    const id = this.#alternatives.length++;
+    this.#idOf.set(name, id);
+    return id;
+  }
+
+  #name(): string {
+    const found = /^[a-zA-Z0-9-]+/.exec(this.#text.slice(this.#at, this.#at + 256));
+    if (found === null) throw this.#expected("the name of a rule");
+    this.#at += found[0].length;
+    return found[0];
+  }
+
+  #skip(overLines: boolean): void {
+    const space = overLines ? /(?:[ \t\r\n]|#[^\r\n]*)*/y : /(?:[ \t]|#[^\r\n]*)*/y;
+    space.lastIndex = this.#at;
+    this.#at += space.exec(this.#text)?.[0].length ?? 0;
+  }
+
+  get #character(): string {
+    return this.#text[this.#at] ?? "";
+  }
+
+  #expected(what: string): ShouldersError {
+    return refuseGrammar(`expected ${what} at character ${this.#at}`);
+  }
+}
