@@ -87,7 +87,7 @@ export default tseslint.config(
         (
           "addEventListener Blob CustomEvent devicePixelRatio document fetch getComputedStyle Image innerHeight location " +
           "localStorage matchMedia performance ResizeObserver scrollY sessionStorage setInterval clearInterval " +
-          "setTimeout URL WebSocket XMLSerializer"
+          "setTimeout TextDecoder TextEncoder URL WebSocket XMLSerializer"
         )
           .split(" ")
           .map((name) => [name, "readonly"]),

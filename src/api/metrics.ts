@@ -89,6 +89,13 @@ export class Metrics {
       },
       ["model"],
     );
+    this.#gauge(
+      "engine_resident_memory_bytes",
+      "Resident memory of the engine process, which holds the models.",
+      (gauge) => {
+        gauge.set(engine.stats.residentBytes);
+      },
+    );
     this.#gauge("cached_sequences", "Finished sequences kept for prompts that begin like them.", (gauge) => {
       gauge.set(engine.stats.cached);
     });

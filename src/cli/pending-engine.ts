@@ -10,7 +10,7 @@ import type {
 } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
 
-const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cached: 0, cells: {} };
+const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cached: 0, residentBytes: 0, cells: {} };
 
 /**
  * Stands for an engine that is still loading, so that the server can listen meanwhile: alive, but not ready.

@@ -41,7 +41,7 @@ const watchIntervalMs = 1_000;
 const pauseAt = 64;
 const resumeAt = 16;
 
-const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cached: 0, cells: {} };
+const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cached: 0, residentBytes: 0, cells: {} };
 
 /**
  * Starts the engine in a child process and waits until every model is loaded.

@@ -13,6 +13,7 @@ import { PrefillBudget } from "./prefill-budget.js";
 import { buildPrompts } from "./prompts.js";
 import type { EngineStats, FromEngine, GenerationRequest, RequestEvent, StepSample } from "./protocol.js";
 import { type QueueLimits, RequestQueue } from "./request-queue.js";
+import { residentBytes } from "./resident-memory.js";
 import { sample } from "./sample.js";
 import { isDecoding, schedule } from "./scheduler.js";
 import { SequenceMemory } from "./sequence-memory.js";
@@ -78,6 +79,7 @@ export class FusionEngine {
       running: this.#running.length,
       waiting: this.#queue.waiting.length,
       cached: this.#memory.numCached,
+      residentBytes: residentBytes(),
       cells: Object.fromEntries(
         this.#slots.map(({ id }, index) => [id, usage[index] ?? { used: 0, total: 0 }]),
       ),

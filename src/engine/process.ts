@@ -113,6 +113,7 @@ class EngineProcess {
           configs: [...models.configs.values()].map((config) => describeConfig(config, models.slots)),
         },
       });
+      emit({ type: "events", events: [], step: null, stats: this.#engine.stats });
     } catch (error) {
       await this.#release();
       throw error;

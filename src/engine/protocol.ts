@@ -211,6 +211,8 @@ export interface EngineStats {
   waiting: number;
   /** Finished sequences whose cells are kept for prompts that begin like them. */
   cached: number;
+  /** Of the engine process, as it was within the last second of work. */
+  residentBytes: number;
   /** Model id to cells claimed and cells in all. */
   cells: Record<string, { used: number; total: number }>;
 }

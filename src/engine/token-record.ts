@@ -16,6 +16,12 @@ export function tokenText(token: number, vocabulary: Vocabulary): TokenText {
   return { id: token, text: decoder.decode(vocabulary.bytes(token)) };
 }
 
+/** Its bytes too, where only with its neighbours it makes characters. */
+function drawnToken(token: number, vocabulary: Vocabulary): TokenRecord["token"] {
+  const whole = tokenText(token, vocabulary);
+  return whole.text.includes("\ufffd") ? { ...whole, bytes: [...vocabulary.bytes(token)] } : whole;
+}
+
 export function candidate({ token, logprob }: TokenLogprob, vocabulary: Vocabulary): TokenCandidate {
   return { ...tokenText(token, vocabulary), logprob };
 }
@@ -40,7 +46,7 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     Object.fromEntries(ids.map((id, index) => [id, values[index] as T]));
   const record: TokenRecord = {
     position: sequence.base.tokens.length,
-    token: tokenText(parts.token, vocabulary),
+    token: drawnToken(parts.token, vocabulary),
     logprob: parts.logprob,
     weights: byId(fusion.weights),
     chosen: fusion.chosen === null ? null : (ids[fusion.chosen] ?? null),

@@ -7,13 +7,18 @@ type Column = readonly [name: string, read: (record: TokenRecord) => Cell];
  * A trace as CSV (RFC 4180), one line a token. A column is named by its path in the token record: `position`,
  * `token.id`, `token.text`, `logprob`, `chosen`, `flipped`, `baseToken.*`, `objective`, `evaluations`,
  * `divergence.forward`, `divergence.reverse`, `timing.fuseMs`, `timing.sampleMs`; for each expert
- * `weights.<id>`, `divergence.targets.<id>.forward` and `.reverse`; for each model `timing.decodeMs.<role>`.
+ * `weights.<id>`, `divergence.targets.<id>.forward` and `.reverse`; of a mixture `shares.<id>` and `shares.base`;
+ * for each model `timing.decodeMs.<role>`.
  * The top tens of a `full` trace are only in the JSON.
  */
 export function traceToCsv(tokens: readonly TokenRecord[]): string {
   const columns: Column[] = [
     ...fixedColumns,
     ...keysOf(tokens, (record) => record.weights).flatMap(expertColumns),
+    ...keysOf(tokens, (record) => record.shares ?? {}).map((id): Column => [
+      `shares.${id}`,
+      (record) => record.shares?.[id],
+    ]),
     ...keysOf(tokens, (record) => record.timing.decodeMs).map((model): Column => [
       `timing.decodeMs.${model}`,
       (record) => record.timing.decodeMs[model],

@@ -2,7 +2,7 @@
 
 export interface TokenText {
   id: number;
-  /** The token's own bytes as UTF-8; a part of a character shows as U+FFFD (exact bytes are beside it where needed). */
+  /** The token's own bytes as UTF-8; a part of a character shows as U+FFFD. */
   text: string;
 }
 
@@ -47,12 +47,15 @@ export interface CurveRecord {
 export interface TokenRecord {
   /** Index of the token in the sequence as the base model sees it, its prompt included. */
   position: number;
-  token: TokenText;
+  /** `bytes` is there where the token is not whole characters. */
+  token: TokenText & { bytes?: number[] };
   /** Of the fused distribution before temperature and truncation, nats. */
   logprob: number;
-  /** Expert id to weight; empty for the base alone. */
+  /** Expert id to weight, of the experts that ran; empty for the base alone. */
   weights: Record<string, number>;
-  /** Expert id, or null when no expert moved the row. */
+  /** A mixture's shares before this token: `base` and every expert's, those that slept included; they add up to 1. */
+  shares?: Record<string, number>;
+  /** The expert that moved the row most (in a mixture: with the largest share × KL(P̃_c‖P)); null when none did. */
   chosen: string | null;
   divergence: DivergenceRecord;
   objective: number;

@@ -131,6 +131,7 @@ describe("metrics", () => {
       "shoulders_prompt_tokens_total 7",
       "shoulders_queue_seconds_sum 0.002",
       "shoulders_cached_sequences 0",
+      "shoulders_engine_resident_memory_bytes 123000000",
       'shoulders_decode_threads{model="giant",mode="together"} 2',
       'shoulders_key_requests_total{key="anonymous",outcome="ok"} 1',
       'shoulders_key_generated_tokens_total{key="anonymous"} 3',

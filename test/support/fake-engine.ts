@@ -45,6 +45,7 @@ export class FakeEngine implements Engine {
     running: 0,
     waiting: 0,
     cached: 0,
+    residentBytes: 123_000_000,
     cells: { giant: { used: 25, total: 100 } },
   };
   /** Replace it before a request to change what the request does. */

@@ -536,6 +536,17 @@ describe("teacher forcing", () => {
     expect(plainRecords(outcome)).toEqual(plainRecords(whole));
   });
 
+  it("tells the bytes of tokens that are no whole characters", async () => {
+    const { run } = start({ base: says("x") });
+    const outcome = await run(fakeRequest("a", { forced: { type: "text", text: "aé" } }));
+    const records = outcome.events.flatMap((event) => (event.type === "delta" ? event.tokens : []));
+    expect(records.map(({ record }) => record.token)).toEqual([
+      { id: 0x61, text: "a" },
+      { id: 0xc3, text: "\ufffd", bytes: [0xc3] },
+      { id: 0xa9, text: "\ufffd", bytes: [0xa9] },
+    ]);
+  });
+
   it("an answer that begins and may not go on is its beginning", async () => {
     const { run } = start({ base: says("right") });
     const outcome = await run(fakeRequest("a", { answerPrefix: { type: "text", text: "xy" }, maxTokens: 0 }));
