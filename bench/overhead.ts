@@ -105,6 +105,7 @@ export function familyConfig(
     basePath: familyPath("base"),
     referencePath: hasExperts ? familyPath("reference") : null,
     expertPaths: experts.map(familyPath),
+    card: null,
   };
 }
 

@@ -1,3 +1,4 @@
+import { noUsage } from "../engine/protocol.js";
 import type { GenerationEvent, Usage } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
 import type { TokenRecord } from "../trace/record.js";
@@ -25,7 +26,7 @@ export async function* runCompletion(
   const timer = context.metrics.startCompletion(request.configId, request.owner);
   let isAccepted = false;
   let queueMs: number | null = null;
-  let usage: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+  let usage: Usage = noUsage;
   let ending: Pick<TraceEnding, "status" | "finish_reason"> = { status: "cancelled", finish_reason: null };
   try {
     for await (const event of context.engine.generate(request, signal)) {

@@ -1,4 +1,5 @@
 import path from "node:path";
+import { cardOf } from "../calibration/match-card.js";
 import type { ModelSource } from "../config/fusion-config.js";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
@@ -31,7 +32,8 @@ export async function resolveConfigs(
       const basePath = await find(config.base, file);
       const referencePath = config.reference === null ? null : await find(config.reference, file);
       for (const expert of config.experts) expertPaths.push(await find(expert.model, file));
-      resolved.push({ config, basePath, referencePath, expertPaths });
+      const found = { config, basePath, referencePath, expertPaths };
+      resolved.push({ ...found, card: cardOf(file, found) });
     }
   } catch (error) {
     signal.throwIfAborted();

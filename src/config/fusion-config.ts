@@ -31,6 +31,9 @@ export const modelSchema = z
 
 const weight = z.number().min(-8).max(8);
 
+/** A bound on a divergence. */
+const nats = z.number().min(0).max(1000);
+
 export const boundsSchema = z
   .tuple([weight, weight])
   .refine(([low, high]) => low <= high, "the first bound must not be above the second");
@@ -45,6 +48,24 @@ export const plausibilitySchema = z
   .describe(
     "Only plausible tokens take part, others get probability 0. null (default): all tokens, as in the paper.",
   );
+
+/** How an expert takes part in a mixture: the base with its shift, or the expert by itself. */
+export const componentSchema = z.strictObject({
+  kind: z
+    .enum(["fused", "alone"])
+    .default("fused")
+    .describe("fused: the base with the expert's shift; alone: the expert by itself."),
+  weight: z
+    .union([weight, z.literal("solved")])
+    .default(1)
+    .describe("Weight of the shift (fused); solved: at each token, for this expert's own targets."),
+  plausibility: plausibilitySchema
+    .nullable()
+    .default({ ratio: 0.1, of: "joint" })
+    .describe("Which tokens take part in this component; null: all."),
+});
+
+export const defaultFloor = 0.01;
 
 export const strategySchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("base") }).describe("The base alone; experts are not used."),
@@ -68,6 +89,30 @@ export const strategySchema = z.discriminatedUnion("type", [
     })
     .describe(
       "Weights solved at each token (arXiv 2406.15480); several experts: the paper's one-at-a-time rule.",
+    ),
+  z
+    .strictObject({
+      type: z.literal("mixture"),
+      prior: z
+        .union([z.enum(["card", "uniform"]), z.record(id, z.number().min(0).max(1))])
+        .default("card")
+        .describe(
+          "Shares at the start of an answer: from the calibration card (uniform where there is none), " +
+            "uniform, or given by expert id and base, in proportion.",
+        ),
+      components: z
+        .record(id, componentSchema)
+        .default({})
+        .describe("By expert id; for one left out the card's, or the default."),
+      floor: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(defaultFloor)
+        .describe("An expert whose share is below this is not run; 0: all run."),
+    })
+    .describe(
+      "A mixture of complete models, the base and each expert on it, whose shares follow the answer.",
     ),
 ]);
 
@@ -118,6 +163,11 @@ export const fusionConfigSchema = z
           bounds: boundsSchema
             .default([0, 2])
             .describe("Smallest and largest weight that a solver may choose."),
+          budget: nats
+            .optional()
+            .describe(
+              "How far this expert may move the base at a token: KL(fused || base) in nats. Default: any.",
+            ),
         }),
       )
       .max(16)
@@ -156,19 +206,31 @@ export const fusionConfigSchema = z
       if (ids.indexOf(expertId) !== index)
         problem(["experts", index, "id"], `expert id "${expertId}" is used twice`);
     });
-    if (config.strategy?.type === "static")
-      for (const expertId of Object.keys(config.strategy.weights))
-        if (!ids.includes(expertId))
-          problem(
-            ["strategy", "weights", expertId],
-            `no expert has this id; known: ${ids.join(", ") || "none"}`,
-          );
+    for (const { path, id: named } of namedExperts(config.strategy))
+      if (!ids.includes(named))
+        problem(["strategy", ...path, named], `no expert has this id; known: ${ids.join(", ") || "none"}`);
+    if (config.strategy?.type === "mixture" && isAllZero(config.strategy.prior))
+      problem(["strategy", "prior"], "one share at least must be above 0");
     if (config.strategy && config.strategy.type !== "base" && ids.length === 0)
       problem(["strategy", "type"], `strategy "${config.strategy.type}" needs at least one expert`);
   });
 
+/** Experts that a strategy names, each with the path of the record that names it. */
+function namedExperts(strategy: StrategyConfig | undefined): { path: string[]; id: string }[] {
+  const named = (path: string, record: object) => Object.keys(record).map((id) => ({ path: [path], id }));
+  if (strategy?.type === "static") return named("weights", strategy.weights);
+  if (strategy?.type !== "mixture") return [];
+  const shares = typeof strategy.prior === "string" ? [] : named("prior", strategy.prior);
+  return [...named("components", strategy.components), ...shares.filter(({ id }) => id !== "base")];
+}
+
+function isAllZero(prior: "card" | "uniform" | Record<string, number>): boolean {
+  return typeof prior !== "string" && Object.values(prior).every((share) => share === 0);
+}
+
 /** A fusion config after parsing: defaults filled in, model paths still as written. */
 export type FusionConfig = z.output<typeof fusionConfigSchema>;
 export type StrategyConfig = z.output<typeof strategySchema>;
+export type ComponentConfig = z.output<typeof componentSchema>;
 export type SamplingSettings = z.output<typeof samplingSchema>;
 export type ModelSource = z.output<typeof modelSchema>;

@@ -48,7 +48,9 @@ export function done(
       promptTokens: sequence.promptTokens,
       completionTokens: sequence.numGenerated,
       cachedTokens: sequence.cachedTokens,
+      fusion: sequence.fusionUsage,
     },
     queueMs: sequence.queueMs,
+    feature: sequence.feature,
   };
 }

@@ -12,6 +12,8 @@ export interface ReadySequence {
 
 export interface Decoded {
   ready: ReadySequence[];
+  /** Sequences whose prompt can now be told, and the reference's row that tells it; valid until the next decode. */
+  routed: { sequence: Sequence; row: number }[];
   /** Sequences that a model could not decode. */
   failed: { sequence: Sequence; error: ShouldersError }[];
   /** Model index to ms of its decode. */
@@ -29,7 +31,7 @@ export async function decode(
   together: { single: boolean; batch: boolean },
 ): Promise<Decoded> {
   for (const slot of slots) slot.context.batch.clear();
-  const rows = plan.map((planned) => fillBatches(planned, slots));
+  const filled = plan.map((planned) => fillBatches(planned, slots));
   const msOf = new Map<number, number>();
   const errorOf = new Map<number, ShouldersError>();
   const decodeOne = async ({ context }: ModelSlot, model: number) => {
@@ -45,7 +47,7 @@ export async function decode(
   const isSingle = slots.every(({ context }) => context.batch.numTokens <= 1);
   if (isSingle ? together.single : together.batch) await Promise.all(slots.map(decodeOne));
   else for (const [model, slot] of slots.entries()) await decodeOne(slot, model);
-  const decoded = { ready: [] as ReadySequence[], failed: [] as Decoded["failed"], msOf };
+  const decoded: Decoded = { ready: [], routed: [], failed: [], msOf };
   plan.forEach(({ sequence, numTokens, completes }, index) => {
     const broken = sequence.cursors.find((cursor, i) => (numTokens[i] ?? 0) > 0 && errorOf.has(cursor.model));
     if (broken) {
@@ -53,26 +55,38 @@ export async function decode(
       return;
     }
     sequence.cursors.forEach((cursor, i) => (cursor.numDecoded += numTokens[i] ?? 0));
-    if (completes) decoded.ready.push({ sequence, rowOf: rows[index] as ReadonlyMap<number, number> });
+    const { rowOf, route } = filled[index] as FilledRows;
+    if (route !== null) decoded.routed.push({ sequence, row: route });
+    if (completes) decoded.ready.push({ sequence, rowOf });
   });
   return decoded;
 }
 
-/** @returns the row of the last token, per model; empty when the sequence does not complete in this step. */
+interface FilledRows {
+  /** The row of the last token, per model; empty when the sequence does not complete in this step. */
+  rowOf: Map<number, number>;
+  /** The reference's row that tells about the prompt, where this step brings it. */
+  route: number | null;
+}
+
 function fillBatches(
   { sequence, numTokens, completes }: PlannedSequence<Sequence>,
   slots: readonly ModelSlot[],
-): Map<number, number> {
+): FilledRows {
   const rowOf = new Map<number, number>();
+  let route: number | null = null;
   const sequenceId = sequence.lease?.sequenceId ?? 0;
-  sequence.cursors.forEach(({ model, tokens, numDecoded }, index) => {
+  sequence.cursors.forEach((cursor, index) => {
+    const { model, tokens, numDecoded } = cursor;
     const { batch } = (slots[model] as ModelSlot).context;
     const end = numDecoded + (numTokens[index] ?? 0);
     for (let position = numDecoded; position < end; position++) {
-      const wantsRow = completes && position >= end - sequence.numRows;
-      const row = batch.add(tokens[position] as number, position, sequenceId, wantsRow);
-      if (wantsRow) rowOf.set(model, row);
+      const isLast = completes && position >= end - sequence.numRows;
+      const isRoute = sequence.isRoutedBy(cursor, position);
+      const row = batch.add(tokens[position] as number, position, sequenceId, isLast || isRoute);
+      if (isLast) rowOf.set(model, row);
+      if (isRoute) route = row;
     }
   });
-  return rowOf;
+  return { rowOf, route };
 }

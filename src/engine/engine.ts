@@ -1,4 +1,6 @@
 import { randomInt } from "node:crypto";
+import { defaultFeature, featureOf } from "../calibration/feature.js";
+import { priorOf } from "../calibration/prior.js";
 import { ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { SamplerChain, SamplerOptions, Vocabulary } from "../llama/types.js";
@@ -6,7 +8,7 @@ import type { Logger } from "../log.js";
 import { TokenSampler } from "../sampling/token-sampler.js";
 import { commit, done } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
-import { fuse, strategyOf } from "./fuse.js";
+import { fuse, mixtureOf, strategyOf } from "./fuse.js";
 import type { LoadedModels, ModelSlot } from "./loaded-models.js";
 import { Grammars } from "./grammars.js";
 import { PrefillBudget } from "./prefill-budget.js";
@@ -35,10 +37,12 @@ export interface FusionEngineParts {
   log: Pick<Logger, "error">;
 }
 
-/** Milliseconds of a step outside the decodes, summed over its rows. */
+/** Of a step, summed over its rows: milliseconds outside the decodes, and what was spared. */
 interface StepClock {
   fuseMs: number;
   sampleMs: number;
+  /** Share of the experts that slept. */
+  skippedShare: number;
 }
 
 /**
@@ -146,6 +150,7 @@ export class FusionEngine {
     if (!config)
       throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
     const strategy = strategyOf(request, config);
+    const mixture = mixtureOf(request, config);
     const loaded = this.#slots.map((slot) => slot.model);
     const prompts = buildPrompts(request, config, modelsOf(config, strategy), loaded);
     // What can start at once does not wait, however small the queue is.
@@ -161,7 +166,8 @@ export class FusionEngine {
       },
       this.#parts.createSamplerChain,
     );
-    return new Sequence({ request, config, strategy, prompts, sampler, arrival: this.#numArrived++ });
+    const arrival = this.#numArrived++;
+    return new Sequence({ request, config, strategy, mixture, prompts, sampler, arrival });
   }
 
   #wake(): void {
@@ -195,7 +201,8 @@ export class FusionEngine {
     const plan = schedule(active, budgets, this.#prefillBudget.tokens);
     const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;
     const decoded = await decode(plan, this.#slots, this.#parts.together);
-    const clock: StepClock = { fuseMs: 0, sampleMs: 0 };
+    const clock: StepClock = { fuseMs: 0, sampleMs: 0, skippedShare: 0 };
+    for (const routed of decoded.routed) this.#route(routed);
     const events = decoded.ready.flatMap((ready) => this.#advance(ready, decoded, clock));
     for (const { sequence, error } of decoded.failed) this.#end(sequence, error);
     const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
@@ -209,6 +216,15 @@ export class FusionEngine {
     this.#emit(events, { decodeMs, ...clock, rows: decoded.ready.length });
   }
 
+  /** The reference has read a prompt: its row says which experts are to read it too. */
+  #route({ sequence, row }: Decoded["routed"][number]): void {
+    const { resolved, reference, vocabularySize } = sequence.config;
+    const { context } = this.#slots[reference as number] as ModelSlot;
+    const logits = context.logits(row).subarray(0, vocabularySize);
+    if (sequence.request.wantsFeature) sequence.feature = [...featureOf(logits, defaultFeature)];
+    sequence.route(resolved.card && priorOf(resolved.card, logits));
+  }
+
   /** Fuse, sample and commit one sequence whose rows are there. */
   #advance(ready: ReadySequence, decoded: Decoded, clock: StepClock): RequestEvent[] {
     const { sequence } = ready;
@@ -216,23 +232,17 @@ export class FusionEngine {
     if (sequence.isCancelled) return [];
     try {
       const startMs = performance.now();
-      const fusion = fuse(ready, this.#slots, kernel);
+      const fused = fuse(ready, this.#slots, kernel);
       const fuseMs = performance.now() - startMs;
       const vocabulary = this.#vocabulary(sequence.config.base);
-      const { base } = sequence.config;
-      const baseRow = (this.#slots[base] as ModelSlot).context.logits(ready.rowOf.get(base) as number);
-      const generated = sample({
-        sequence,
-        fusion,
-        kernel,
-        vocabulary,
-        baseRow,
-        msOf: decoded.msOf,
-        fuseMs,
-      });
+      const generated = sample({ sequence, fused, kernel, vocabulary, msOf: decoded.msOf, fuseMs });
       clock.fuseMs += fuseMs;
       clock.sampleMs += generated.record.timing.sampleMs;
-      const vocabularies = sequence.cursors.map(({ model }) => this.#vocabulary(model));
+      clock.skippedShare += sequence.shares?.skipped ?? 0;
+      const { token, flipped } = generated.record;
+      const logprobs = fused.fusion.mixed.length > 0 ? kernel.componentLogprobs(token.id) : [];
+      sequence.learn(fused.fusion, { ran: fused.ran, logprobs, isFlipped: flipped });
+      const vocabularies = sequence.allCursors.map(({ model }) => this.#vocabulary(model));
       const events = commit(sequence, generated, vocabularies);
       if (events.at(-1)?.type === "done") this.#end(sequence, null);
       return events.map((event) => ({ requestId: sequence.request.requestId, event }));

@@ -6,12 +6,14 @@ export interface PrefixHolder {
   heldOf: ReadonlyMap<number, readonly number[]>;
 }
 
-/** A prompt that looks for cells to share, and how many of its last tokens must be decoded anew. */
+/** A prompt that looks for cells to share. */
 export interface PrefixSeeker {
   owner: string;
-  /** Model index to the prompt's tokens; the first model counts most (the base costs most to prefill). */
+  /**
+   * Model index to the prompt's tokens, without those at its end that must be decoded anew; the first model counts
+   * most (the base costs most to prefill).
+   */
   wantedOf: ReadonlyMap<number, readonly number[]>;
-  numRows: number;
 }
 
 export interface PrefixMatch<H extends PrefixHolder> {
@@ -37,10 +39,8 @@ export function longestMatch<H extends PrefixHolder>(
   for (const holder of holders) {
     if (holder.owner !== seeker.owner) continue;
     const lengthOf = new Map<number, number>();
-    for (const [model, wanted] of seeker.wantedOf) {
-      const shared = commonPrefix(wanted, holder.heldOf.get(model) ?? []);
-      lengthOf.set(model, Math.min(shared, wanted.length - seeker.numRows));
-    }
+    for (const [model, wanted] of seeker.wantedOf)
+      lengthOf.set(model, commonPrefix(wanted, holder.heldOf.get(model) ?? []));
     const [first = 0, ...rest] = lengthOf.values();
     const score = [first, rest.reduce((sum, length) => sum + length, first)] as const;
     if (score[1] === 0) continue;

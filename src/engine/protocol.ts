@@ -1,4 +1,5 @@
 import type { FusionConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
+import type { Card } from "../calibration/card.js";
 import type { ErrorData } from "../errors.js";
 import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
 
@@ -11,6 +12,8 @@ export interface ResolvedFusionConfig {
   referencePath: string | null;
   /** In the order of `config.experts`. */
   expertPaths: string[];
+  /** What is known of these models together, its experts in the order of the config's; null: nothing. */
+  card: Card | null;
 }
 
 export interface EngineSettings {
@@ -76,7 +79,23 @@ export interface GenerationRequest {
   strategy: StrategyConfig | null;
   /** Replaces the bounds of these experts, by id. */
   bounds: Record<string, [number, number]> | null;
+  /** Changes the shares that a mixture begins with; null: the strategy's. */
+  prior: PriorRequest | null;
+  /** Bounds on how far the base is moved, at a token and in the whole answer; null: none but the config's. */
+  budget: { tokenNats: number | null; replyNats: number | null } | null;
+  /** Whether `done` is to bring the prompt's feature. */
+  wantsFeature: boolean;
   trace: TraceLevel;
+}
+
+/** The shares that a mixture begins with, for one answer. */
+export interface PriorRequest {
+  /** Replaces the prior: by expert id and `base`, in proportion, what is left out has none; null: the strategy's. */
+  shares: Record<string, number> | "uniform" | null;
+  /** Added to the logarithms of the shares, by expert id and `base`, nats. */
+  bias: Record<string, number>;
+  /** The shares stay as they are during the answer. */
+  isPinned: boolean;
 }
 
 /** What a request is when nothing special is asked of it. */
@@ -93,6 +112,9 @@ export const plainRequest: Omit<GenerationRequest, "requestId" | "configId" | "p
   logprobs: "fused",
   strategy: null,
   bounds: null,
+  prior: null,
+  budget: null,
+  wantsFeature: false,
   trace: "off",
 };
 
@@ -103,7 +125,28 @@ export interface Usage {
   /** Tokens sampled, an end-of-sequence token included. */
   completionTokens: number;
   cachedTokens: number;
+  fusion: FusionUsage;
 }
+
+/** How far the experts moved an answer. */
+export interface FusionUsage {
+  /** Σ KL(P̃‖P) over the tokens of the answer, P̃ the fused law and P the base's over the whole vocabulary. */
+  nats: number;
+  /** Tokens at which the fused argmax was not the base's. */
+  flipped: number;
+  /** Tokens that were weighed. */
+  tokens: number;
+  /** Mean over them of the share of a mixture's experts that did not run; 0 for other strategies. */
+  skippedShare: number;
+}
+
+/** The usage of an answer that has not begun. */
+export const noUsage: Usage = {
+  promptTokens: 0,
+  completionTokens: 0,
+  cachedTokens: 0,
+  fusion: { nats: 0, flipped: 0, tokens: 0, skippedShare: 0 },
+};
 
 /** One sampled token: its trace record, its exact bytes, and the alternatives that were asked for. */
 export interface GeneratedToken {
@@ -126,6 +169,11 @@ export type GenerationEvent =
       usage: Usage;
       /** How long the request waited for a sequence, ms. */
       queueMs: number;
+      /**
+       * What the reference's row at the last but one token of its prompt says about the prompt (calibration/feature.ts),
+       * where it was wanted and the prompt has two tokens.
+       */
+      feature: number[] | null;
     };
 
 export interface RequestEvent {
@@ -224,6 +272,8 @@ export interface StepSample {
   fuseMs: number;
   sampleMs: number;
   rows: number;
+  /** Share of the experts that slept, summed over the rows; 0 for strategies other than mixture. */
+  skippedShare: number;
 }
 
 export type ToEngine =

@@ -1,16 +1,16 @@
-import type { Fusion, FusionKernel, TokenLogprob } from "../fusion/types.js";
+import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
+import type { Fused } from "./fuse.js";
 import type { GeneratedToken } from "./protocol.js";
 import type { Sequence } from "./sequence.js";
 import { buildRecord, candidate } from "./token-record.js";
 
 export interface SampleParts {
   sequence: Sequence;
-  fusion: Fusion;
-  /** Still holds the rows of `fusion`. */
+  fused: Fused;
+  /** Still holds the fused row. */
   kernel: FusionKernel;
   vocabulary: Vocabulary;
-  baseRow: Float32Array;
   /** Model index to ms of its decode in this step. */
   msOf: ReadonlyMap<number, number>;
   fuseMs: number;
@@ -18,19 +18,20 @@ export interface SampleParts {
 
 /** Draws the sequence's next token from its fused row and writes down how it came about. */
 export function sample(parts: SampleParts): GeneratedToken {
-  const { sequence, fusion, kernel, vocabulary, baseRow, msOf, fuseMs } = parts;
+  const { sequence, fused, kernel, vocabulary, msOf, fuseMs } = parts;
+  const { fusion } = fused;
   const { request } = sequence;
   const numTop = request.topLogprobs ?? 0;
   const isProcessed = request.logprobs === "processed";
   const startMs = performance.now();
   const fusedTop = kernel.top("fused", Math.max(1, numTop));
-  const [fused] = fusedTop as [TokenLogprob];
+  const [best] = fusedTop as [TokenLogprob];
   const forced = sequence.forced[sequence.numGenerated];
   const drawn =
     forced === undefined
       ? sequence.sampler.sample(fusion.row, {
-          argmax: fused.token,
-          baseRow,
+          argmax: best.token,
+          baseRow: fused.rows.base,
           numCandidates: isProcessed ? request.topLogprobs : null,
           room: sequence.maxTokens - sequence.numGenerated,
         })
@@ -44,8 +45,8 @@ export function sample(parts: SampleParts): GeneratedToken {
       sequence,
       token: drawn.token,
       logprob: isProcessed && forced === undefined ? drawn.processedLogprob : fusedLogprob,
-      fusion,
-      best: { base, fused },
+      fused,
+      best: { base, fused: best },
       vocabulary,
       timing: { decodeMs: decodeMsByRole(sequence, msOf), fuseMs, sampleMs },
     },

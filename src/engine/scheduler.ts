@@ -17,6 +17,8 @@ export interface SequenceView {
    * where several positions are looked at together.
    */
   numRows: number;
+  /** It is not known yet which models take part: all but the last `numRows` tokens are decoded meanwhile. */
+  isRouting: boolean;
 }
 
 /** What one sequence puts into the batches of a step. */
@@ -32,7 +34,7 @@ export interface PlannedSequence<S extends SequenceView> {
  * Decoding sequences go first, in full; then prompts, in the order given, in chunks that fit what is left of
  * each model's budget, and the prefill budget while others decode. The last `numRows` tokens of a prompt wait
  * until every model of the sequence can take them in the same step, because fusion needs the rows of all models
- * at once, whatever their prompts' lengths.
+ * at once, whatever their prompts' lengths, and until it is known which models these are.
  *
  * @param budgets most tokens in a step, per model.
  * @param prefillBudget most prompt tokens, per model, of a step in which other sequences decode.
@@ -52,7 +54,7 @@ export function schedule<S extends SequenceView>(
 
 /** All that is left of the sequence are the tokens whose rows are wanted. */
 export function isDecoding(sequence: SequenceView): boolean {
-  return sequence.cursors.every((cursor) => cursor.numRemaining === sequence.numRows);
+  return !sequence.isRouting && sequence.cursors.every((cursor) => cursor.numRemaining === sequence.numRows);
 }
 
 /** Plans what fits into `left` (tokens, per model), in order of the sequences, and takes it off. */
@@ -60,7 +62,8 @@ function takeFrom<S extends SequenceView>(left: number[], sequences: readonly S[
   const planned: PlannedSequence<S>[] = [];
   for (const sequence of sequences) {
     const room = (cursor: CursorView) => left[cursor.model] ?? 0;
-    const completes = sequence.cursors.every((cursor) => cursor.numRemaining <= room(cursor));
+    const completes =
+      !sequence.isRouting && sequence.cursors.every((cursor) => cursor.numRemaining <= room(cursor));
     const numTokens = sequence.cursors.map((cursor) =>
       completes ? cursor.numRemaining : Math.min(cursor.numRemaining - sequence.numRows, room(cursor)),
     );

@@ -151,7 +151,11 @@ export class SequenceMemory {
 function seekerOf(sequence: Sequence) {
   return {
     owner: sequence.owner,
-    wantedOf: new Map(sequence.cursors.map(({ model, tokens }) => [model, tokens])),
-    numRows: sequence.numRows,
+    wantedOf: new Map(
+      sequence.allCursors.map((cursor) => [
+        cursor.model,
+        cursor.tokens.slice(0, sequence.firstRowOf(cursor)),
+      ]),
+    ),
   };
 }

@@ -1,11 +1,13 @@
-import type { Strategy } from "../fusion/types.js";
+import type { Fusion, Strategy } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
 import type { Waiting } from "./admission.js";
 import type { LoadedConfig } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
-import type { GeneratedToken, GenerationRequest } from "./protocol.js";
+import { noUsage } from "./protocol.js";
+import type { FusionUsage, GeneratedToken, GenerationRequest } from "./protocol.js";
 import type { CursorView, SequenceView } from "./scheduler.js";
 import type { SequenceLease } from "./sequence-pool.js";
+import { type PriorSource, Shares, type ShareSettings } from "./shares.js";
 import { TextStream } from "./text-stream.js";
 
 /** One model's view of a sequence. Each model has tokens and positions of its own: prompts may differ. */
@@ -26,25 +28,32 @@ export class Cursor implements CursorView {
   }
 }
 
+/** How the shares of a mixture begin. */
+export interface MixtureStart extends ShareSettings {
+  prior: PriorSource;
+}
+
 export interface SequenceParts {
   request: GenerationRequest;
   config: LoadedConfig;
   strategy: Strategy;
+  /** null for other strategies. */
+  mixture: MixtureStart | null;
   prompts: ModelPrompts;
   sampler: TokenSampler;
   /** Order of arrival. */
   arrival: number;
 }
 
-/** One request's choice: its place in every model, its strategy and sampler, and the text it has made. */
+/** One request's choice: its place in every model, its strategy, shares and sampler, and the text it has made. */
 export class Sequence implements SequenceView, Waiting {
   readonly request: GenerationRequest;
   readonly config: LoadedConfig;
   readonly strategy: Strategy;
   readonly sampler: TokenSampler;
   readonly text: TextStream<GeneratedToken>;
-  /** One per distinct model; models that the strategy does not use are left out. */
-  readonly cursors: readonly Cursor[];
+  /** One per distinct model that the strategy can come to use, the base's first. */
+  readonly allCursors: readonly Cursor[];
   readonly numRows = 1;
   readonly arrival: number;
   readonly arrivalMs = performance.now();
@@ -59,11 +68,19 @@ export class Sequence implements SequenceView, Waiting {
   numGenerated = 0;
   /** Tokens of the base's prompt whose cells were shared instead of decoded. */
   cachedTokens = 0;
+  fusionUsage: FusionUsage = noUsage.fusion;
+  /** Of the prompt, where the request wants it. */
+  feature: number[] | null = null;
   isCancelled = false;
   /** The reader does not keep up: the sequence keeps its cells and takes no part in steps. */
   isPaused = false;
+  readonly #mixture: MixtureStart | null;
+  #shares: Shares | null = null;
+  /** Position of the reference's token whose row tells about the prompt; null: it is not, or no longer, wanted. */
+  #routePosition: number | null = null;
+  #cursors: readonly Cursor[] = [];
 
-  constructor({ request, config, strategy, prompts, sampler, arrival }: SequenceParts) {
+  constructor({ request, config, strategy, mixture, prompts, sampler, arrival }: SequenceParts) {
     this.request = request;
     this.config = config;
     this.strategy = strategy;
@@ -71,12 +88,20 @@ export class Sequence implements SequenceView, Waiting {
     this.arrival = arrival;
     this.text = new TextStream(prompts.stopStrings);
     this.forced = prompts.forced;
-    this.cursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));
+    this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));
     this.promptTokens = this.base.tokens.length;
-    const longestPrompt = Math.max(...this.cursors.map((cursor) => cursor.tokens.length));
+    const longestPrompt = Math.max(...this.allCursors.map((cursor) => cursor.tokens.length));
     const room = config.resolved.config.context.tokens - longestPrompt - this.forced.length;
     const mostDrawn = request.forced === null ? Math.min(request.maxTokens ?? room, room) : 0;
     this.maxTokens = this.forced.length + mostDrawn;
+    this.#mixture = mixture;
+    const reference = this.allCursors.find(({ model }) => model === config.reference);
+    const asksPrompt = request.wantsFeature || mixture?.prior === "prompt";
+    if (asksPrompt && reference && reference.tokens.length > 1)
+      this.#routePosition = reference.tokens.length - 2;
+    if (mixture && mixture.prior !== "prompt") this.#shares = new Shares(mixture.prior, mixture);
+    else if (mixture && this.#routePosition === null) this.#shares = new Shares(uniform(config), mixture);
+    this.#chooseCursors();
   }
 
   get owner(): string {
@@ -87,13 +112,53 @@ export class Sequence implements SequenceView, Waiting {
     return this.cursor(this.config.base);
   }
 
+  /** Of the models that take part in the next step. */
+  get cursors(): readonly Cursor[] {
+    return this.#cursors;
+  }
+
+  /** Of a mixture, once they are known. */
+  get shares(): Shares | null {
+    return this.#shares;
+  }
+
+  get isRouting(): boolean {
+    return this.#routePosition !== null;
+  }
+
+  /** Indices of the config's experts that run: all that the strategy uses, and do not sleep. */
+  get runningExperts(): number[] {
+    const { config, strategy } = this;
+    if (strategy.type === "base" || config.reference === null) return [];
+    return [...config.experts.keys()].filter((expert) => this.#shares?.isAwake(expert) ?? true);
+  }
+
   cursor(model: number): Cursor {
-    return this.cursors.find((cursor) => cursor.model === model) as Cursor;
+    return this.allCursors.find((cursor) => cursor.model === model) as Cursor;
+  }
+
+  /** Whether the row after this token tells about the prompt. */
+  isRoutedBy(cursor: Cursor, position: number): boolean {
+    return cursor.model === this.config.reference && position === this.#routePosition;
+  }
+
+  /** Position of the first token of a cursor whose row is wanted: it cannot be shared, but must be decoded. */
+  firstRowOf(cursor: Cursor): number {
+    const last = cursor.tokens.length - this.numRows;
+    const isReference = cursor.model === this.config.reference;
+    return isReference && this.#routePosition !== null ? Math.min(last, this.#routePosition) : last;
+  }
+
+  /** The prompt has told what it can: the shares begin, and the experts that have one. */
+  route(prior: readonly number[] | null): void {
+    this.#routePosition = null;
+    if (this.#mixture && prior) this.#shares = new Shares(prior, this.#mixture);
+    this.#chooseCursors();
   }
 
   /** The most cells that the sequence can come to hold; its last token is never decoded. */
   get claims(): { model: number; numCells: number }[] {
-    return this.cursors.map(({ model, tokens }) => ({
+    return this.allCursors.map(({ model, tokens }) => ({
       model,
       numCells: tokens.length - this.numGenerated + this.maxTokens,
     }));
@@ -101,16 +166,61 @@ export class Sequence implements SequenceView, Waiting {
 
   /** Model index to the tokens that are in the model's memory. */
   heldOf(): Map<number, number[]> {
-    return new Map(this.cursors.map(({ model, tokens, numDecoded }) => [model, tokens.slice(0, numDecoded)]));
+    return new Map(
+      this.allCursors.map(({ model, tokens, numDecoded }) => [model, tokens.slice(0, numDecoded)]),
+    );
   }
 
   append(token: number): void {
-    for (const cursor of this.cursors) cursor.tokens.push(token);
+    for (const cursor of this.allCursors) cursor.tokens.push(token);
     this.numGenerated++;
+  }
+
+  /**
+   * Takes a token into account: how far the base was moved, and which component had expected it.
+   *
+   * @param ran the experts of the fusion, as `runningExperts` was.
+   * @param logprobs of the token under each component of the fusion.
+   */
+  learn(
+    { nats, mixed }: Fusion,
+    { ran, logprobs, isFlipped }: { ran: readonly number[]; logprobs: readonly number[]; isFlipped: boolean },
+  ): void {
+    const { fusionUsage } = this;
+    const tokens = fusionUsage.tokens + 1;
+    const skipped = this.#shares?.skipped ?? 0;
+    this.fusionUsage = {
+      nats: fusionUsage.nats + nats,
+      flipped: fusionUsage.flipped + (isFlipped ? 1 : 0),
+      tokens,
+      skippedShare: fusionUsage.skippedShare + (skipped - fusionUsage.skippedShare) / tokens,
+    };
+    if (!this.#shares || mixed.length === 0) return;
+    const shareOf = (component: number) => (component === 0 ? 0 : (ran[component - 1] as number) + 1);
+    this.#shares.learn(mixed.map(shareOf), logprobs);
+    this.#chooseCursors();
+  }
+
+  /** The base always; the reference for the prompt's sake and for shifts; experts that run. */
+  #chooseCursors(): void {
+    const { config, strategy } = this;
+    const models = new Set([config.base]);
+    if (this.isRouting) models.add(config.reference as number);
+    else
+      for (const expert of this.runningExperts) {
+        models.add(config.experts[expert] as number);
+        const isAlone = strategy.type === "mixture" && strategy.components[expert]?.kind === "alone";
+        if (!isAlone) models.add(config.reference as number);
+      }
+    this.#cursors = this.allCursors.filter(({ model }) => models.has(model));
   }
 }
 
-/** The distinct models that a strategy needs of a config. */
+function uniform({ experts }: LoadedConfig): number[] {
+  return [1, ...experts.map(() => 1)];
+}
+
+/** The distinct models that a strategy may need of a config. */
 export function modelsOf(config: LoadedConfig, strategy: Strategy): number[] {
   if (strategy.type === "base" || config.reference === null) return [config.base];
   return [...new Set([config.base, config.reference, ...config.experts])];

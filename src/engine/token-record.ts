@@ -1,7 +1,15 @@
 import { objective } from "../fusion/objective.js";
-import type { Fusion, FusionKernel, TokenLogprob, WeightBounds } from "../fusion/types.js";
+import type {
+  Divergence,
+  FusionKernel,
+  Plausibility,
+  Strategy,
+  TokenLogprob,
+  WeightBounds,
+} from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { CurveRecord, TokenCandidate, TokenRecord, TokenText, TopRecord } from "../trace/record.js";
+import type { Fused } from "./fuse.js";
 import type { Sequence } from "./sequence.js";
 
 /** How many tokens of each model a `full` trace keeps. */
@@ -30,18 +38,22 @@ export interface RecordParts {
   sequence: Sequence;
   token: number;
   logprob: number;
-  fusion: Fusion;
+  fused: Fused;
   /** The most probable tokens of the base and of the fused row. */
   best: { base: TokenLogprob; fused: TokenLogprob };
   vocabulary: Vocabulary;
   timing: TokenRecord["timing"];
 }
 
-/** The trace record of a token that has just been drawn; the kernel still holds its rows. */
+/**
+ * The trace record of a token that has just been drawn; the kernel still holds its fused row, and no longer does
+ * after a full trace.
+ */
 export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenRecord {
-  const { sequence, fusion, vocabulary, best } = parts;
-  // A strategy that leaves the experts out (the base alone) reports no weights.
-  const ids = sequence.config.resolved.config.experts.map(({ id }) => id).slice(0, fusion.weights.length);
+  const { sequence, fused, vocabulary, best } = parts;
+  const { fusion } = fused;
+  const allIds = sequence.config.resolved.config.experts.map(({ id }) => id);
+  const ids = fused.ran.map((expert) => allIds[expert] as string);
   const byId = <T>(values: readonly T[]) =>
     Object.fromEntries(ids.map((id, index) => [id, values[index] as T]));
   const record: TokenRecord = {
@@ -57,43 +69,70 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     flipped: best.base.token !== best.fused.token,
     timing: parts.timing,
   };
+  if (sequence.shares)
+    record.shares = Object.fromEntries(
+      sequence.shares.values.map((share, index) => [
+        index === 0 ? "base" : (allIds[index - 1] as string),
+        share,
+      ]),
+    );
   if (sequence.request.trace === "full") {
-    record.top = topRecord(ids, kernel, vocabulary);
-    record.curves = byId(ids.map((_, expert) => curve(expert, parts, kernel)));
+    const fusedTop = kernel.top("fused", numTraced).map((entry) => candidate(entry, vocabulary));
+    record.top = { ...topRecord(ids, fused, kernel, vocabulary), fused: fusedTop };
+    record.curves = byId(ids.map((_, index) => curve(index, parts, kernel)));
   }
   return record;
 }
 
 /** J along the axis of an expert, between its bounds; further where a fixed weight lies outside them. */
-function curve(expert: number, { sequence, fusion }: RecordParts, kernel: FusionKernel): CurveRecord {
-  const [low, high] = boundsOf(sequence, expert);
-  const weight = fusion.weights[expert] ?? 0;
+function curve(index: number, { sequence, fused }: RecordParts, kernel: FusionKernel): CurveRecord {
+  const { fusion, rows, strategy, ran } = fused;
+  const component = strategy.type === "mixture" ? strategy.components[index] : null;
+  const reference = component?.kind === "alone" ? rows.base : rows.reference;
+  const plausibility = component ? component.plausibility : plausibilityOf(strategy);
+  kernel.load({ base: rows.base, reference, experts: [rows.experts[index] as Float32Array] }, plausibility);
+  // A component answers to its own targets, an expert among others to all.
+  const targets = component ? [fusion.targets[index] as Divergence] : fusion.targets;
+  const [low, high] = boundsOf(sequence, strategy, ran[index] as number);
+  const weight = fusion.weights[index] ?? 0;
   const [from, to] = [Math.min(low, weight), Math.max(high, weight)];
   const alphas = Array.from(
     { length: numCurvePoints },
     (_, point) => from + ((to - from) * point) / (numCurvePoints - 1),
   );
-  const points = alphas.map((alpha) => kernel.evaluate(expert, alpha));
+  const points = alphas.map((alpha) => kernel.evaluate(0, alpha));
   return {
     alphas,
     forward: points.map(({ forward }) => forward),
     reverse: points.map(({ reverse }) => reverse),
-    objective: points.map((point) => objective(point, fusion.targets)),
+    objective: points.map((point) => objective(point, targets)),
   };
 }
 
-function boundsOf({ strategy, config }: Sequence, expert: number): WeightBounds {
+function plausibilityOf(strategy: Strategy): Plausibility | null {
+  return "plausibility" in strategy ? strategy.plausibility : null;
+}
+
+function boundsOf({ config }: Sequence, strategy: Strategy, expert: number): WeightBounds {
   const solved = strategy.type === "dynamic" ? strategy.bounds[expert] : null;
   return solved ?? config.resolved.config.experts[expert]?.bounds ?? [0, 2];
 }
 
-function topRecord(ids: readonly string[], kernel: FusionKernel, vocabulary: Vocabulary): TopRecord {
-  const top = (of: Parameters<FusionKernel["top"]>[0]) =>
-    kernel.top(of, numTraced).map((entry) => candidate(entry, vocabulary));
+/** The most probable tokens of every model that ran. */
+function topRecord(
+  ids: readonly string[],
+  { rows }: Fused,
+  kernel: FusionKernel,
+  vocabulary: Vocabulary,
+): Omit<TopRecord, "fused"> {
+  const top = (row: Float32Array | null) => {
+    if (row === null) return [];
+    kernel.load({ base: row, reference: null, experts: [] }, null);
+    return kernel.top("base", numTraced).map((entry) => candidate(entry, vocabulary));
+  };
   return {
-    base: top("base"),
-    reference: ids.length > 0 ? top("reference") : [],
-    experts: Object.fromEntries(ids.map((id, expert) => [id, top({ expert })])),
-    fused: top("fused"),
+    base: top(rows.base),
+    reference: top(rows.reference),
+    experts: Object.fromEntries(ids.map((id, index) => [id, top(rows.experts[index] as Float32Array)])),
   };
 }

@@ -39,6 +39,16 @@ export interface Plausibility {
 
 export type SolverName = "exact" | "grid";
 
+/** How one expert takes part in a mixture: a complete model P_c, by the rule of a single expert. */
+export interface Component {
+  /** fused: the base with the expert's shift d = e − r; alone: the expert by itself, which is d = e − b at weight 1. */
+  kind: "fused" | "alone";
+  /** Of the shift (fused); solved: for this expert's own targets, within `bounds`. */
+  weight: number | "solved";
+  bounds: WeightBounds;
+  plausibility: Plausibility | null;
+}
+
 export type Strategy =
   | { type: "base" }
   | { type: "static"; weights: readonly number[]; plausibility: Plausibility | null }
@@ -47,7 +57,17 @@ export type Strategy =
       solver: SolverName;
       bounds: readonly WeightBounds[];
       plausibility: Plausibility | null;
-    };
+    }
+  /** M = Σ_c π_c P_c over the base alone and one component an expert. */
+  | { type: "mixture"; components: readonly Component[] };
+
+/** What besides the strategy decides how one row is fused. */
+export interface RowSettings {
+  /** Of a mixture: π of the base, then of each expert, in proportion; not all 0. */
+  shares: readonly number[];
+  /** Per expert: how far it may move the base at this row, as KL(P̃‖P) in nats; Infinity: any. */
+  budgets: readonly number[];
+}
 
 /** A token of a row with its log-probability (nats). */
 export interface TokenLogprob {
@@ -70,16 +90,26 @@ export interface Fusion {
   row: FusedRow;
   /** Weight of each expert, in the order of `LogitsRows.experts`. */
   weights: number[];
-  /** Index of the expert that moved the row most (the one axis solved for, or the largest weight); null if none did. */
+  /**
+   * Index of the expert that moved the row most (the one axis solved for, the largest weight, or in a mixture the
+   * largest π_c·KL(P_c‖P)); null if none did.
+   */
   chosen: number | null;
-  /** Achieved: F = KL(P̃‖P), R = KL(P‖P̃). */
+  /**
+   * What the row is a mixture of, in the order of the kernel's `componentLogprobs`: indices into
+   * `RowSettings.shares`. Empty when the row is that of one model.
+   */
+  mixed: number[];
+  /** Achieved: F = KL(P̃‖P), R = KL(P‖P̃), over the tokens that take part; of a mixture over all. */
   divergence: Divergence;
   /** Per expert: F_t = KL(Q_t‖Q), R_t = KL(Q‖Q_t). */
   targets: Divergence[];
-  /** J at the solution; 0 for the base alone. */
+  /** J at the solution; 0 for the base alone; of a mixture Σ_c π_c J_c, each with its own expert's targets. */
   objective: number;
   /** Passes over the row that the solver made. */
   evaluations: number;
+  /** KL(P̃‖P), P over every token that no row masks: the forward divergence and what leaving tokens out adds. */
+  nats: number;
 }
 
 /** A point on the axis of one expert: everything the objective and its slope need. */

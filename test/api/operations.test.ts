@@ -119,7 +119,13 @@ describe("metrics", () => {
   test("tokens, weights, steps and gauges are the engine's; a scrape changes nothing", async () => {
     const server = await startTestServer();
     await server.post("/v1/chat/completions", chat);
-    server.engine.step({ decodeMs: { giant: 20, dwarf: 2 }, fuseMs: 1, sampleMs: 1, rows: 2 });
+    server.engine.step({
+      decodeMs: { giant: 20, dwarf: 2 },
+      fuseMs: 1,
+      sampleMs: 1,
+      rows: 2,
+      skippedShare: 0.5,
+    });
     server.engine.stats = { ...server.engine.stats, running: 3, waiting: 2 };
     const scrape = async () =>
       (await (await fetch(`${server.url}/metrics`)).text())

@@ -214,7 +214,10 @@ describe.each(kernelNames)("%s kernel", (name) => {
         reference: keep(rows.reference!),
         experts: one.experts.map(keep),
       };
-      for (const strategy of [dynamic(one), fixed(1), fixed(0)] as Exclude<Strategy, { type: "base" }>[]) {
+      for (const strategy of [dynamic(one), fixed(1), fixed(0)] as Exclude<
+        Strategy,
+        { type: "base" | "mixture" }
+      >[]) {
         const expected = fuse(small, strategy);
         const p = probabilities(expected);
         const fusion = fuse(one, { ...strategy, plausibility: { ratio: 0.2, of } });

@@ -160,8 +160,14 @@ export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "
     finishReason,
     stopString: null,
     tokens,
-    usage: { promptTokens: 7, completionTokens: numTokens + tokens.length, cachedTokens: 3 },
+    usage: {
+      promptTokens: 7,
+      completionTokens: numTokens + tokens.length,
+      cachedTokens: 3,
+      fusion: { nats: 0.5, flipped: 1, tokens: numTokens + tokens.length, skippedShare: 0.25 },
+    },
     queueMs: 2,
+    feature: null,
   };
 }
 

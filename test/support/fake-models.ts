@@ -1,3 +1,4 @@
+import type { Card } from "../../src/calibration/card.js";
 import type { FusionConfig, StrategyConfig } from "../../src/config/fusion-config.js";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { LoadedModels, ModelSlot } from "../../src/engine/loaded-models.js";
@@ -153,11 +154,12 @@ export interface FakeModelsOptions {
   batchTokens?: number;
   config?: Partial<FusionConfig>;
   strategy?: StrategyConfig;
+  card?: Card | null;
 }
 
 /** One config named "fake" over scripted models; expert ids are e0, e1, … */
 export function fakeModels(options: FakeModelsOptions): LoadedModels & { contexts: FakeContext[] } {
-  const { base, reference, experts = [], batchTokens = 16, strategy } = options;
+  const { base, reference, experts = [], batchTokens = 16, strategy, card = null } = options;
   const parsed = fusionConfigSchema.parse({
     id: "fake",
     base: "base",
@@ -188,7 +190,7 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
       [
         "fake",
         {
-          resolved: { config, basePath: "base", referencePath: null, expertPaths: [] },
+          resolved: { config, basePath: "base", referencePath: null, expertPaths: [], card },
           base: 0,
           reference: reference ? 1 : null,
           experts: expertIndices,

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { pino } from "pino";
+import type { Card } from "../../src/calibration/card.js";
 import {
   fusionConfigSchema,
   type FusionConfig,
@@ -42,6 +43,7 @@ export interface ConfigParts {
   /** Expert id to model name. */
   experts?: Record<string, string>;
   strategy?: StrategyConfig;
+  card?: Card;
   config?: Partial<FusionConfig>;
 }
 
@@ -68,6 +70,7 @@ export function resolvedConfig({
     basePath: parsed.base.model,
     referencePath: parsed.reference?.model ?? null,
     expertPaths: parsed.experts.map((expert) => expert.model.model),
+    card: rest.card ?? null,
   };
 }
 

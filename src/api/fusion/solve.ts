@@ -110,6 +110,12 @@ function toStrategy(body: SolveBody, ids: readonly string[]): Strategy {
     }
     case "dynamic":
       return { ...strategy, bounds: ids.map(() => body.bounds ?? defaultBounds) };
+    case "mixture":
+      throw new ShouldersError(
+        "invalid_request",
+        "Invalid 'strategy.type': a mixture's shares follow an answer, and there is none here; use static or dynamic.",
+        { param: "strategy.type" },
+      );
   }
 }
 

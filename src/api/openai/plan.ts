@@ -205,7 +205,7 @@ function staticOf(weights: Record<string, number>, { strategy }: ConfigDescripti
   return {
     type: "static",
     weights,
-    plausibility: strategy.type === "base" ? null : strategy.plausibility,
+    plausibility: "plausibility" in strategy ? strategy.plausibility : null,
   };
 }
 

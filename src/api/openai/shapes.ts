@@ -1,3 +1,4 @@
+import { noUsage } from "../../engine/protocol.js";
 import type { GeneratedToken, GenerationEvent, Usage } from "../../engine/protocol.js";
 import type { TokenRecord } from "../../trace/record.js";
 import type { UsageRecord } from "../../trace/store.js";
@@ -99,7 +100,7 @@ export class CompletionWriter {
 
   /** Over all choices; a prompt counts once, however many answers it has. */
   #totalUsage(): UsageRecord {
-    const total: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+    const total: Usage = { ...noUsage };
     this.#usages.forEach((usage, index) => {
       total.completionTokens += usage.completionTokens;
       if (index % this.#plan.numAnswers > 0) return;

@@ -1,3 +1,4 @@
+import { noUsage } from "../../engine/protocol.js";
 import type { GeneratedToken, GenerationRequest, Usage } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import type { ApiContext } from "../context.js";
@@ -25,7 +26,7 @@ export async function runResponse(
   { id, plan, signal, send }: SocketResponse,
 ): Promise<Outcome> {
   let text = "";
-  let usage: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+  let usage: Usage = noUsage;
   let end: Pick<EndedResponse, "status" | "finish_reason" | "error"> = {
     status: "cancelled",
     finish_reason: null,

@@ -1,3 +1,4 @@
+import { fuseStep, fuseWithin } from "../budget.js";
 import { meanTarget, objective } from "../objective.js";
 import { solvers, type AxisSolution } from "../solvers/solver.js";
 import type {
@@ -25,13 +26,15 @@ interface Choice extends AxisSolution {
  * Weights solved for this row by the paper's rule: one expert at a time, all other weights 0; kept is the
  * (expert, α) with the least J, the first of equals. An expert that does not move keeps the weight nearest 0.
  * The numbers in the result are those of the fused row itself; where they show that leaving out the tail was too
- * coarse for this row, it is solved again over every token.
+ * coarse for this row, it is solved again over every token. A weight that would move the base further than the
+ * expert's budget (KL(P̃‖P), nats) is cut to it.
  * Source: arXiv 2406.15480, section 3.3.
  */
 export function fuseDynamic(
   kernel: FusionKernel,
   rows: LogitsRows,
   { solver, bounds, plausibility }: Extract<Strategy, { type: "dynamic" }>,
+  budgets: readonly number[],
 ): Fusion {
   kernel.load(rows, plausibility);
   const targets = kernel.targets();
@@ -40,21 +43,27 @@ export function fuseDynamic(
 
   for (const [t, axisBounds] of boundsOf.entries()) kernel.focus(t, axisBounds);
   let [best, evaluations] = chooseAxis(kernel, solver, boundsOf, targets);
-  let fused = kernel.fuse(weightsOf(best));
-  if (best && !isNear(best.point, fused.divergence)) {
+  let whole = fuseStep(kernel, weightsOf(best));
+  if (best && !isNear(best.point, whole.divergence)) {
     for (const t of targets.keys()) kernel.focus(t, null);
     const [choice, more] = chooseAxis(kernel, solver, boundsOf, targets);
     best = choice;
     evaluations += more;
-    fused = kernel.fuse(weightsOf(best));
+    whole = fuseStep(kernel, weightsOf(best));
   }
+  const budget = best && best.alpha !== 0 ? (budgets[best.expert] ?? Infinity) : Infinity;
+  const { row, divergence, nats, step } = fuseWithin(kernel, rows, weightsOf(best), { whole, budget });
+  const weights = weightsOf(best).map((weight) => step * weight);
   return {
-    ...fused,
-    weights: weightsOf(best),
-    chosen: best && best.alpha !== 0 ? best.expert : null,
+    row,
+    divergence,
+    weights,
+    chosen: weights.some((weight) => weight !== 0) && best ? best.expert : null,
+    mixed: [],
     targets,
-    objective: objective(fused.divergence, targets),
+    objective: objective(divergence, targets),
     evaluations,
+    nats,
   };
 }
 

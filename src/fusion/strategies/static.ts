@@ -1,25 +1,35 @@
+import { fuseStep, fuseWithin } from "../budget.js";
 import { objective } from "../objective.js";
 import type { Fusion, FusionKernel, LogitsRows, Strategy } from "../types.js";
 
 /**
  * Fixed weights: P̃ = softmax(b + Σ_t α_t d_t). One expert at weight 1 is proxy-tuning (arXiv 2401.08565).
- * `chosen` is the expert with the largest |α_t|, the first of equals.
+ * `chosen` is the expert with the largest |α_t|, the first of equals. `budgets`: how far each may move the base
+ * (KL(P̃‖P), nats); of experts added up the smallest binds them all.
  */
 export function fuseStatic(
   kernel: FusionKernel,
   rows: LogitsRows,
   { weights: fixed, plausibility }: Extract<Strategy, { type: "static" }>,
+  budgets: readonly number[],
 ): Fusion {
   kernel.load(rows, plausibility);
   const targets = kernel.targets();
-  const weights = targets.map((_, t) => fixed[t] ?? 0);
-  const { row, divergence } = kernel.fuse(weights);
+  const whole = targets.map((_, t) => fixed[t] ?? 0);
+  const budget = Math.min(...budgets.filter((_, t) => whole[t] !== 0));
+  const { row, divergence, nats, step } = fuseWithin(kernel, rows, whole, {
+    whole: fuseStep(kernel, whole),
+    budget,
+  });
+  const weights = whole.map((weight) => step * weight);
   return {
     row,
     weights,
     chosen: largest(weights),
+    mixed: [],
     divergence,
     targets,
+    nats,
     objective: objective(divergence, targets),
     evaluations: 0,
   };

@@ -9,16 +9,13 @@ const holder = (owner: string, ...held: number[][]): PrefixHolder => ({
 const seeker = (owner: string, ...wanted: number[][]) => ({
   owner,
   wantedOf: new Map(wanted.map((tokens, model) => [model, tokens])),
-  numRows: 1,
 });
 
 describe("longestMatch", () => {
-  it("leaves the last tokens of the prompt to be decoded, for their rows", () => {
+  it("shares what is wanted and no more", () => {
     const match = longestMatch(seeker("a", [1, 2, 3]), [holder("a", [1, 2, 3, 4])]);
-    expect(match?.lengthOf.get(0)).toBe(2);
-    expect(
-      longestMatch({ ...seeker("a", [1, 2, 3]), numRows: 2 }, [holder("a", [1, 2, 3])])?.lengthOf.get(0),
-    ).toBe(1);
+    expect(match?.lengthOf.get(0)).toBe(3);
+    expect(longestMatch(seeker("a", [1, 2, 3]), [holder("a", [1, 2, 4])])?.lengthOf.get(0)).toBe(2);
   });
 
   it("counts each model by itself", () => {
@@ -26,7 +23,7 @@ describe("longestMatch", () => {
     expect(match?.lengthOf).toEqual(
       new Map([
         [0, 2],
-        [1, 2],
+        [1, 3],
       ]),
     );
   });
@@ -44,8 +41,8 @@ describe("longestMatch", () => {
     expect(match?.holder).toBe(better);
   });
 
-  it("is null when nothing is shared, or only the last token", () => {
-    expect(longestMatch(seeker("a", [1]), [holder("a", [1, 2])])).toBeNull();
+  it("is null when nothing is wanted, or shared", () => {
+    expect(longestMatch(seeker("a", []), [holder("a", [1, 2])])).toBeNull();
     expect(longestMatch(seeker("a", [1, 2]), [holder("a", [2, 1])])).toBeNull();
   });
 
@@ -58,8 +55,7 @@ describe("longestMatch", () => {
         const match = longestMatch(seeker("a", wanted), holders);
         const length = match?.lengthOf.get(0) ?? 0;
         if (match) expect(match.holder.heldOf.get(0)?.slice(0, length)).toEqual(wanted.slice(0, length));
-        for (const held of helds)
-          expect(Math.min(commonPrefix(wanted, held), wanted.length - 1)).toBeLessThanOrEqual(length);
+        for (const held of helds) expect(commonPrefix(wanted, held)).toBeLessThanOrEqual(length);
       }),
     );
   });

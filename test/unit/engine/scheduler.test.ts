@@ -5,6 +5,7 @@ import { schedule, type SequenceView } from "../../../src/engine/scheduler.js";
 const view = (...remaining: number[]): SequenceView => ({
   cursors: remaining.map((numRemaining, model) => ({ model, numRemaining })),
   numRows: 1,
+  isRouting: false,
 });
 
 describe("schedule", () => {
@@ -33,7 +34,11 @@ describe("schedule", () => {
   });
 
   it("asks for all rows of a sequence that wants several", () => {
-    const sequence: SequenceView = { cursors: [{ model: 0, numRemaining: 9 }], numRows: 4 };
+    const sequence: SequenceView = {
+      cursors: [{ model: 0, numRemaining: 9 }],
+      numRows: 4,
+      isRouting: false,
+    };
     expect(schedule([sequence], [8], 64)).toEqual([{ sequence, numTokens: [5], completes: false }]);
     expect(schedule([{ ...sequence, cursors: [{ model: 0, numRemaining: 4 }] }], [8], 64)[0]?.completes).toBe(
       true,
@@ -81,6 +86,7 @@ describe("schedule", () => {
             .filter((sequence) => !finished.has(sequence))
             .map((sequence) => ({
               numRows: 1,
+              isRouting: false,
               cursors: sequence.cursors.map((cursor, index) => ({
                 ...cursor,
                 numRemaining: cursor.numRemaining - (taken.get(sequence)?.[index] ?? 0),
