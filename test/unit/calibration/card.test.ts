@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Card, cardPathOf, cardText, loadCard, parseCard } from "../../../src/calibration/card.js";
 import { featureOf } from "../../../src/calibration/feature.js";
 import { fingerprintOf } from "../../../src/calibration/fingerprint.js";
-import { cardOf } from "../../../src/calibration/match-card.js";
+import { type CalibratedModels, cardOf } from "../../../src/calibration/match-card.js";
 import { priorOf, sharesOf } from "../../../src/calibration/prior.js";
 import { ShouldersError } from "../../../src/errors.js";
 import { type TemporaryDirectory, temporaryDirectory } from "../../support/temporary-directory.js";
@@ -20,7 +20,7 @@ beforeEach(() => {
 
 afterEach(() => directory.remove());
 
-const models = (experts = ["maths", "law"]) => ({
+const models = (experts = ["maths", "law"]): CalibratedModels => ({
   config: { id: "tutor", experts: experts.map((id) => ({ id })) as never },
   basePath: directory.file("giant.gguf"),
   referencePath: directory.file("dwarf.gguf"),

@@ -1,0 +1,195 @@
+import { ShouldersError } from "../errors.js";
+import { squaredDistance } from "./prior.js";
+import { type Matrix, addOuter, choleskyOf, packedInverse, solveLower } from "./triangle.js";
+
+/** Features of the example prompts of one expert; null: of those that fit none. */
+export interface Group {
+  expert: string | null;
+  features: readonly Float64Array[];
+}
+
+/** Squared distances of one example: to every expert's class in order, and to that of the prompts that fit none. */
+export interface Distances {
+  experts: number[];
+  none: number | null;
+}
+
+interface ClassSums {
+  count: number;
+  mean: Float64Array;
+  /** Σ (φ − mean)(φ − mean)ᵀ, its lower triangle. */
+  scatter: Matrix;
+}
+
+const difference = (a: Float64Array, b: Float64Array): Float64Array =>
+  a.map((value, index) => value - (b[index] as number));
+
+const squaredLength = (a: Float64Array): number => a.reduce((sum, value) => sum + value * value, 0);
+
+function sumsOf(features: readonly Float64Array[], dimension: number): ClassSums {
+  const mean = new Float64Array(dimension);
+  for (const feature of features)
+    feature.forEach((value, index) => (mean[index] = (mean[index] as number) + value / features.length));
+  const scatter = new Float64Array(dimension * dimension);
+  for (const feature of features) addOuter(scatter, difference(feature, mean), 1);
+  return { count: features.length, mean, scatter };
+}
+
+/** The mean without one of its examples. */
+function meanWithout({ count, mean }: ClassSums, feature: Float64Array): Float64Array {
+  return mean.map((value, index) => (count * value - (feature[index] as number)) / (count - 1));
+}
+
+/**
+ * Gaussian classes that share one covariance Σ = (1 − λ)·S + λ·(tr S / D)·1, S the pooled within-class covariance
+ * (linear discriminant analysis; λ by Ledoit and Wolf 2004, which is what few examples in many dimensions need).
+ * Prompts that fit no expert are not one kind of thing and have no part in S.
+ */
+export class Classes {
+  readonly #dimension: number;
+  readonly #experts: readonly Group[];
+  readonly #expertSums: readonly ClassSums[];
+  readonly #none: Group | null;
+  readonly #noneSums: ClassSums | null;
+  readonly #shrinkage: number;
+  /** L of Σ = L·Lᵀ. */
+  readonly #factor: Matrix;
+
+  constructor(groups: readonly Group[], dimension: number) {
+    this.#dimension = dimension;
+    this.#experts = groups.filter(({ expert }) => expert !== null);
+    this.#expertSums = this.#experts.map(({ features }) => sumsOf(features, dimension));
+    this.#none = groups.find(({ expert }) => expert === null) ?? null;
+    this.#noneSums = this.#none && sumsOf(this.#none.features, dimension);
+    this.#shrinkage = this.#ledoitWolf();
+    this.#factor = this.#factorOf(this.#pooled());
+  }
+
+  /** The model as a card keeps it. */
+  get whitening(): Float64Array {
+    return packedInverse(this.#factor, this.#dimension);
+  }
+
+  /** L⁻¹·mean of each class, experts first. */
+  get means(): { expert: string | null; mean: Float64Array }[] {
+    const all = this.#noneSums === null ? this.#expertSums : [...this.#expertSums, this.#noneSums];
+    return all.map(({ mean }, index) => ({
+      expert: this.#experts[index]?.expert ?? null,
+      mean: solveLower(this.#factor, mean),
+    }));
+  }
+
+  /** Distances of every expert's examples, each by a model that has not seen it. */
+  leaveOneOut(): Distances[][] {
+    return this.#experts.map(({ features }, own) =>
+      features.map((feature) => {
+        const { count, mean } = this.#expertSums[own] as ClassSums;
+        const pooled = this.#pooled();
+        addOuter(pooled.scatter, difference(feature, mean), -count / (count - 1));
+        pooled.count--;
+        const means = this.#expertSums.map((sums, index) =>
+          index === own ? meanWithout(sums, feature) : sums.mean,
+        );
+        return this.#distances(feature, this.#factorOf(pooled), means, this.#noneSums?.mean ?? null);
+      }),
+    );
+  }
+
+  /** Distances of the prompts that fit no expert, each to a mean of the others. */
+  leaveOneOutNone(): Distances[] {
+    const sums = this.#noneSums;
+    const means = this.#expertSums.map(({ mean }) => mean);
+    return (this.#none?.features ?? []).map((feature) => {
+      const noneMean = sums === null || sums.count < 2 ? null : meanWithout(sums, feature);
+      return this.#distances(feature, this.#factor, means, noneMean);
+    });
+  }
+
+  /** Distances of each expert's examples in a model that knows only the other experts: what an unseen task looks like. */
+  leaveClassOut(): Distances[] {
+    if (this.#experts.length < 2) return [];
+    return this.#experts.flatMap(({ features }, own) => {
+      const others = this.#expertSums.filter((_, index) => index !== own);
+      const factor = this.#factorOf(pool(others, this.#dimension));
+      const means = others.map(({ mean }) => mean);
+      return features.map((feature) => this.#distances(feature, factor, means, this.#noneSums?.mean ?? null));
+    });
+  }
+
+  #pooled(): { scatter: Matrix; count: number; numClasses: number } {
+    return pool(this.#expertSums, this.#dimension);
+  }
+
+  #distances(
+    feature: Float64Array,
+    factor: Matrix,
+    means: readonly Float64Array[],
+    noneMean: Float64Array | null,
+  ): Distances {
+    const whitened = solveLower(factor, feature);
+    const to = (mean: Float64Array) => squaredDistance(whitened, solveLower(factor, mean));
+    return { experts: means.map(to), none: noneMean && to(noneMean) };
+  }
+
+  /** λ = min(1, (1/n²) Σ ‖r rᵀ − S‖² / ‖S − (tr S / D)·1‖²), r the examples without their class means. */
+  #ledoitWolf(): number {
+    const { scatter, count } = this.#pooled();
+    const dimension = this.#dimension;
+    const trace = traceOf(scatter, dimension) / count;
+    let squares = 0;
+    for (let row = 0; row < dimension; row++)
+      for (let column = 0; column <= row; column++) {
+        const value = (scatter[row * dimension + column] as number) / count;
+        squares += (row === column ? 1 : 2) * value * value;
+      }
+    const fourth = this.#experts.reduce(
+      (sum, { features }, index) =>
+        sum +
+        features.reduce((inner, feature) => {
+          const { mean } = this.#expertSums[index] as ClassSums;
+          return inner + squaredLength(difference(feature, mean)) ** 2;
+        }, 0),
+      0,
+    );
+    const spread = squares - trace ** 2 / dimension;
+    return spread <= 0 ? 1 : Math.min(1, (fourth - count * squares) / count ** 2 / spread);
+  }
+
+  /** @throws ShouldersError `calibration_invalid` when the examples of every class are all alike. */
+  #factorOf({ scatter, count, numClasses }: ReturnType<typeof pool>): Matrix {
+    const dimension = this.#dimension;
+    const degrees = Math.max(1, count - numClasses);
+    const level = traceOf(scatter, dimension) / degrees / dimension;
+    if (!(level > 0))
+      throw new ShouldersError(
+        "calibration_invalid",
+        "The prompts of an expert all look alike to the reference: give prompts that differ in more than their end.",
+      );
+    const covariance = scatter.map((value) => ((1 - this.#shrinkage) * value) / degrees);
+    // Never quite singular, so that rounding cannot make it so.
+    const ridge = Math.max(this.#shrinkage, 1e-6) * level;
+    for (let at = 0; at < covariance.length; at += dimension + 1)
+      covariance[at] = (covariance[at] as number) + ridge;
+    return choleskyOf(covariance, dimension);
+  }
+}
+
+function traceOf(matrix: Matrix, dimension: number): number {
+  let trace = 0;
+  for (let at = 0; at < matrix.length; at += dimension + 1) trace += matrix[at] as number;
+  return trace;
+}
+
+function pool(
+  classes: readonly ClassSums[],
+  dimension: number,
+): { scatter: Matrix; count: number; numClasses: number } {
+  const scatter = new Float64Array(dimension * dimension);
+  for (const { scatter: one } of classes)
+    one.forEach((value, index) => (scatter[index] = (scatter[index] as number) + value));
+  return {
+    scatter,
+    count: classes.reduce((sum, { count }) => sum + count, 0),
+    numClasses: classes.length,
+  };
+}

@@ -1,0 +1,150 @@
+import type { Card } from "./card.js";
+import { Classes, type Distances, type Group } from "./classes.js";
+import { type PriorSettings, sharesOf, softmax } from "./prior.js";
+
+export interface FittedPrior {
+  prior: Card["prior"];
+  figures: Card["figures"];
+}
+
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** The value below which a share `q` of the values lies. */
+function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] as number;
+}
+
+const nearest = ({ experts }: Distances): number => Math.min(...experts);
+
+/** Without anything that is known to be foreign: how much farther than its own prompts (95 % of them) "none" begins. */
+const foreignFactor = 4;
+/** Slopes that are tried: even where examples are separated, a few of them do not prove a cliff. */
+const slopes = Array.from({ length: 29 }, (_, index) => 1 + index / 4);
+
+/**
+ * σ(slope · ln(d² / distance)) fitted to tell own prompts (left out one at a time) from foreign ones, by logistic
+ * regression on ln d² with Platt's smoothed targets (1999). "None" never begins within 95 % of the own prompts: where
+ * a class that was left out is as near as that, it is another of the same kind, not foreign.
+ */
+export function fitNone(own: readonly number[], foreign: readonly number[]): PriorSettings["none"] {
+  const most = quantile(own, 0.95);
+  if (foreign.length === 0) return { distance: foreignFactor * most, slope: 2 };
+  const pointsOf = (distances: readonly number[], target: number) =>
+    distances.map((distance) => ({ x: Math.log(Math.max(distance, Number.MIN_VALUE)), target }));
+  const points = [
+    ...pointsOf(own, 1 / (own.length + 2)),
+    ...pointsOf(foreign, (foreign.length + 1) / (foreign.length + 2)),
+  ];
+  const fits = slopes.map((slope) => {
+    const middle = middleOf(points, slope);
+    const losses = points.map(({ x, target }) => {
+      const z = slope * (x - middle);
+      // −t·ln σ(z) − (1 − t)·ln σ(−z), without overflow.
+      return Math.max(z, 0) - target * z + Math.log1p(Math.exp(-Math.abs(z)));
+    });
+    return { slope, middle, loss: mean(losses) };
+  });
+  const best = fits.reduce((a, b) => (b.loss < a.loss ? b : a));
+  return { distance: Math.max(Math.exp(best.middle), most), slope: best.slope };
+}
+
+/** The m of least loss for a slope: Σ σ(slope·(x − m)) = Σ targets, which falls with m, halved down to it. */
+function middleOf(points: readonly { x: number; target: number }[], slope: number): number {
+  const wanted = points.reduce((sum, { target }) => sum + target, 0);
+  const places = points.map(({ x }) => x);
+  let low = Math.min(...places) - 10;
+  let high = Math.max(...places) + 10;
+  for (let step = 0; step < 50; step++) {
+    const middle = (low + high) / 2;
+    const sum = places.reduce((total, x) => total + 1 / (1 + Math.exp(-slope * (x - middle))), 0);
+    if (sum > wanted) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** The temperature from 1 to D (not below: a Gaussian model is sure enough of itself) of least leave-one-out loss. */
+function fitTemperature(leftOut: readonly Distances[][], dimension: number): number {
+  const lossAt = (temperature: number): number =>
+    mean(
+      leftOut.flatMap((distances, own) =>
+        distances.map(({ experts, none }) => {
+          const all = none === null ? experts : [...experts, none];
+          const shares = softmax(all.map((distance) => -distance / (2 * temperature)));
+          return -Math.log(Math.max(shares[own] as number, 1e-12));
+        }),
+      ),
+    );
+  const steps = Array.from({ length: 33 }, (_, index) => dimension ** (index / 32));
+  const losses = steps.map(lossAt);
+  return steps[losses.indexOf(Math.min(...losses))] as number;
+}
+
+interface Judged {
+  /** Index into the shares: 0 for the base. */
+  own: number;
+  shares: number[];
+}
+
+function figuresOf(
+  judged: readonly Judged[],
+  foreign: readonly Judged[],
+  ids: readonly string[],
+): Card["figures"] {
+  const names = ["base", ...ids];
+  const largest = ({ shares }: Judged): number => shares.indexOf(Math.max(...shares));
+  const given = [...new Set(judged.map(({ own }) => own))].sort((a, b) => a - b);
+  return {
+    accuracy: mean(judged.map((one) => (largest(one) === one.own ? 1 : 0))),
+    logLoss: mean(judged.map(({ own, shares }) => -Math.log(shares[own] as number))),
+    confusion: given.map((own) => {
+      const rows = judged.filter((one) => one.own === own);
+      const counts = names.map((name, index) => [name, rows.filter((one) => largest(one) === index).length]);
+      return { given: names[own] as string, largest: Object.fromEntries(counts) as Record<string, number> };
+    }),
+    leftOut: foreign.length === 0 ? null : mean(foreign.map(({ shares }) => shares[0] as number)),
+  };
+}
+
+/**
+ * Fits the prior of a card to features of example prompts, and measures it on prompts it has not seen (leave one out).
+ * What is foreign to all experts is learned from the prompts that fit none and, where there are two experts or more,
+ * from each expert's prompts as those see them who do not know that expert.
+ *
+ * @param groups the examples of each expert, two at least, in the order of the config; then those that fit none, if any.
+ */
+export function fitPrior(groups: readonly Group[], dimension: number): FittedPrior {
+  const classes = new Classes(groups, dimension);
+  const leftOut = classes.leaveOneOut();
+  const none = classes.leaveOneOutNone();
+  const unseen = classes.leaveClassOut();
+  const own = leftOut.flat();
+  const errors = leftOut.flatMap((distances, index) =>
+    distances.filter(({ experts }) => experts.indexOf(Math.min(...experts)) !== index),
+  );
+  const settings: PriorSettings = {
+    temperature: fitTemperature(leftOut, dimension),
+    none: fitNone(own.map(nearest), [...unseen, ...none].map(nearest)),
+    // Laplace's rule of succession: how often the classifier errs, as far as so many examples can tell.
+    floor: (errors.length + 1) / (own.length + 2),
+  };
+  const judge = (at: number) => (distances: Distances) => ({
+    own: at,
+    shares: sharesOf(distances.experts, distances.none, settings),
+  });
+  const judged = [
+    ...leftOut.flatMap((distances, index) => distances.map(judge(index + 1))),
+    ...none.map(judge(0)),
+  ];
+  const ids = groups.flatMap(({ expert }) => expert ?? []);
+  return {
+    prior: {
+      ...settings,
+      whitening: Float32Array.from(classes.whitening),
+      classes: classes.means.map(({ expert, mean: at }) => ({ expert, mean: Float32Array.from(at) })),
+    },
+    figures: figuresOf(judged, unseen.map(judge(0)), ids),
+  };
+}
