@@ -23,15 +23,18 @@ export function fuseStep(kernel: FusionKernel, weights: readonly number[], step 
 }
 
 /**
- * The largest step s ∈ [0, 1] whose KL(P̃‖P) is within `budget` (nats), to a thousandth below. Where −ln P(S)
- * alone is above the budget, no weight over S will do: all tokens take part then. `whole`: the step s = 1, fused last.
+ * The largest step s ∈ [0, 1] whose KL(P̃‖P) is within the budgets (nats) of the experts that have a weight, or of
+ * all where none has; to a thousandth below. Where −ln P(S) alone is above, no weight over S will do: all tokens take
+ * part then. `whole`: the step s = 1, fused last.
  */
 export function fuseWithin(
   kernel: FusionKernel,
   rows: LogitsRows,
   weights: readonly number[],
-  { whole, budget }: { whole: Step; budget: number },
+  { whole, budgets }: { whole: Step; budgets: readonly number[] },
 ): Step {
+  const isMoving = weights.some((weight) => weight !== 0);
+  const budget = Math.min(...budgets.filter((_, t) => !isMoving || weights[t] !== 0));
   if (whole.nats <= budget) return whole;
   const cut = cutStep(kernel, weights, whole, budget);
   if (cut) return cut;

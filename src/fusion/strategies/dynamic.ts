@@ -51,8 +51,7 @@ export function fuseDynamic(
     evaluations += more;
     whole = fuseStep(kernel, weightsOf(best));
   }
-  const budget = best && best.alpha !== 0 ? (budgets[best.expert] ?? Infinity) : Infinity;
-  const { row, divergence, nats, step } = fuseWithin(kernel, rows, weightsOf(best), { whole, budget });
+  const { row, divergence, nats, step } = fuseWithin(kernel, rows, weightsOf(best), { whole, budgets });
   const weights = weightsOf(best).map((weight) => step * weight);
   return {
     row,

@@ -45,28 +45,26 @@ export function fuseMixture(
     );
     if (only === undefined && mixed.includes(c)) kernel.mixAdd(shareOf(c));
   }
-  const { row, divergence, nats } = only === undefined ? finish(kernel) : (parts.get(only) as Fusion);
+  const { row, divergence } = only === undefined ? kernel.mixFinish() : (parts.get(only) as Fusion);
 
   const total = mixed.reduce((sum, c) => sum + shareOf(c), 0);
+  const meanOf = (key: "nats" | "objective") =>
+    mixed.reduce((sum, c) => sum + (shareOf(c) / total) * (parts.get(c)?.[key] ?? 0), 0);
   const effectOf = (c: number) => (mixed.includes(c) ? shareOf(c) * (parts.get(c)?.nats ?? 0) : 0);
   const effects = rows.experts.map((_, t) => effectOf(t + 1));
   const most = Math.max(0, ...effects);
   return {
     row,
     divergence,
-    nats,
+    // Convexity: what is above the components' mean is rounding. Over a set, the divergence is not from all of P.
+    nats: only === undefined ? Math.min(divergence.forward, meanOf("nats")) : meanOf("nats"),
     weights: rows.experts.map((_, t) => parts.get(t + 1)?.weights[0] ?? 0),
     targets: rows.experts.map((_, t) => parts.get(t + 1)?.targets[0] ?? noDivergence),
     chosen: most === 0 ? null : effects.indexOf(most),
     mixed: only === undefined ? order.filter((c) => mixed.includes(c)) : [],
-    objective: mixed.reduce((sum, c) => sum + (shareOf(c) / total) * (parts.get(c)?.objective ?? 0), 0),
+    objective: meanOf("objective"),
     evaluations: [...parts.values()].reduce((sum, { evaluations }) => sum + evaluations, 0),
   };
-}
-
-function finish(kernel: FusionKernel): Pick<Fusion, "row" | "divergence" | "nats"> {
-  const mixture = kernel.mixFinish();
-  return { ...mixture, nats: mixture.divergence.forward };
 }
 
 /** P_c, as the single expert's strategy makes it: the kernel then holds that expert's rows alone. */

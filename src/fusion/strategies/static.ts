@@ -16,10 +16,9 @@ export function fuseStatic(
   kernel.load(rows, plausibility);
   const targets = kernel.targets();
   const whole = targets.map((_, t) => fixed[t] ?? 0);
-  const budget = Math.min(...budgets.filter((_, t) => whole[t] !== 0));
   const { row, divergence, nats, step } = fuseWithin(kernel, rows, whole, {
     whole: fuseStep(kernel, whole),
-    budget,
+    budgets,
   });
   const weights = whole.map((weight) => step * weight);
   return {
