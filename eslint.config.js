@@ -9,7 +9,7 @@ const allowedImports = {
   fusion: ["errors.ts"],
   sampling: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts"],
   trace: ["errors.ts", "config"],
-  calibration: ["errors.ts", "config"],
+  calibration: ["errors.ts", "config", "engine/protocol.ts"],
   engine: ["errors.ts", "log.ts", "config", "llama", "fusion", "sampling", "trace", "calibration"],
   api: ["errors.ts", "log.ts", "config", "engine", "trace", "fusion"],
   evaluation: ["errors.ts", "log.ts", "config", "engine", "trace"],

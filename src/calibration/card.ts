@@ -47,8 +47,13 @@ const componentSchema = z.strictObject({
 
 const trialSchema = z.strictObject({
   ...componentSchema.shape,
-  logprob: z.number().describe("Mean log-likelihood of the given answers, nats a token."),
   exact: z.number().min(0).max(1).describe("Share of the given answers that greedy decoding would give."),
+  agreed: z
+    .number()
+    .min(0)
+    .max(1)
+    .describe("Share of their tokens that are the most likely ones, what is before given."),
+  logprob: z.number().describe("Mean log-likelihood of a token, nats; what is excluded counts as −20."),
 });
 
 const expertSchema = z.strictObject({
@@ -72,9 +77,10 @@ const priorSchema = z.strictObject({
   ),
   temperature: z.number().gt(0).describe("Divides the squared distances in the choice among classes."),
   none: z
-    .strictObject({ distance: z.number().gt(0), slope: z.number().gt(0) })
+    .strictObject({ distance: z.number().gt(0), slope: z.number().gt(0), base: z.number().min(0).max(1) })
     .describe(
-      "No expert: σ(slope · ln(d² / distance)), d² the squared distance to the nearest expert's mean.",
+      "No expert: σ(slope · ln(d² / distance)), d² the squared distance to the nearest expert's mean; base: the part of " +
+        "it that is the base's, the rest goes to the experts nevertheless.",
     ),
   floor: z
     .number()

@@ -28,7 +28,10 @@ const slopes = Array.from({ length: 29 }, (_, index) => 1 + index / 4);
  * regression on ln d² with Platt's smoothed targets (1999). "None" never begins within 95 % of the own prompts: where
  * a class that was left out is as near as that, it is another of the same kind, not foreign.
  */
-export function fitNone(own: readonly number[], foreign: readonly number[]): PriorSettings["none"] {
+export function fitNone(
+  own: readonly number[],
+  foreign: readonly number[],
+): Pick<PriorSettings["none"], "distance" | "slope"> {
   const most = quantile(own, 0.95);
   if (foreign.length === 0) return { distance: foreignFactor * most, slope: 2 };
   const pointsOf = (distances: readonly number[], target: number) =>
@@ -126,7 +129,7 @@ export function fitPrior(groups: readonly Group[], dimension: number): FittedPri
   );
   const settings: PriorSettings = {
     temperature: fitTemperature(leftOut, dimension),
-    none: fitNone(own.map(nearest), [...unseen, ...none].map(nearest)),
+    none: { ...fitNone(own.map(nearest), [...unseen, ...none].map(nearest)), base: 1 },
     // Laplace's rule of succession: how often the classifier errs, as far as so many examples can tell.
     floor: (errors.length + 1) / (own.length + 2),
   };

@@ -33,11 +33,13 @@ export function softmax(scores: readonly number[]): number[] {
 export type PriorSettings = Pick<Prior, "temperature" | "none" | "floor">;
 
 /**
- * Shares of the base and of each expert from squared distances d_c² to the class means (equal within-class
- * covariance, so the log-odds of two classes are −(d_1² − d_2²)/2, tempered by T):
- * none = σ(slope · ln(min d² / distance)) over the experts' classes (a power of the distance and not an exponential:
- * distances of unseen phrasings have heavy tails), share_t = (1 − none) · softmax(−d²/2T)_t, the rest is the base's;
- * finally `floor` of all is spread evenly, so that no log-loss is unbounded.
+ * Shares of the base and of each expert from squared distances d_c² to the class means. With one covariance for all
+ * classes the log-odds of two of them are −(d_1² − d_2²)/2, here divided by the temperature T.
+ *
+ * none = σ(slope · ln(d² / distance)), d² the least distance to an expert: a power of it and not an exponential, for
+ * distances of unseen phrasings have heavy tails. share_t = (1 − none·base) · softmax(−d_t² / (2·T·k)), the base has
+ * the rest. k = max(1, d² / distance): far from all classes their differences are large and mean little. Finally
+ * `floor` of all is spread evenly, so that no log-loss is unbounded.
  *
  * @param distances per expert, in order.
  * @param nullDistance to the mean of the prompts that fit no expert; null: none were given.
@@ -50,10 +52,11 @@ export function sharesOf(
 ): number[] {
   const nearest = Math.max(Math.min(...distances), Number.MIN_VALUE);
   const isNone = 1 / (1 + (none.distance / nearest) ** none.slope);
+  const doubt = 2 * temperature * Math.max(1, nearest / none.distance);
   const all = nullDistance === null ? distances : [...distances, nullDistance];
-  const experts = softmax(all.map((distance) => -distance / (2 * temperature)))
+  const experts = softmax(all.map((distance) => -distance / doubt))
     .slice(0, distances.length)
-    .map((share) => share * (1 - isNone));
+    .map((share) => share * (1 - isNone * none.base));
   const base = Math.max(0, 1 - experts.reduce((sum, share) => sum + share, 0));
   return [base, ...experts].map((share, _, { length }) => (1 - floor) * share + floor / length);
 }

@@ -53,7 +53,7 @@ function makeCard(): Card {
         { expert: "law", mean: Float32Array.of(-3, 0.1) },
       ],
       temperature: 1,
-      none: { distance: 4, slope: 2 },
+      none: { distance: 4, slope: 2, base: 1 },
       floor: 0.03,
     },
   };
@@ -150,7 +150,7 @@ describe("a card", () => {
 });
 
 describe("the prior", () => {
-  const settings = { temperature: 2, none: { distance: 10, slope: 1 }, floor: 0.03 };
+  const settings = { temperature: 2, none: { distance: 10, slope: 1, base: 1 }, floor: 0.03 };
 
   it("follows its formula", () => {
     const isNone = 1 / (1 + 10 / 4);
@@ -164,6 +164,14 @@ describe("the prior", () => {
     expect(sharesOf([1e9, 2e9], null, settings)[0]).toBeCloseTo(0.98, 6);
     expect(sharesOf([9, 9], 0.1, settings)[0]).toBeGreaterThan(0.8);
     expect(sharesOf([0, 50], null, settings)[1]).toBeCloseTo(0.98, 4);
+  });
+
+  it("leaves a part of what fits nobody to the experts, and is less sure of which the farther it is", () => {
+    const part = { ...settings, none: { ...settings.none, base: 0.25 } };
+    const [base = 0, first = 0, second = 0] = sharesOf([1e6, 1.2e6], null, part);
+    expect(base).toBeCloseTo(0.97 * 0.25 + 0.01, 3);
+    // −d²/(2Tk), k = d²/distance: the ratio is that of two prompts at the edge of none.
+    expect(Math.log((first - 0.01) / (second - 0.01))).toBeCloseTo((12 - 10) / 4, 6);
   });
 
   it("adds up to 1 and never leaves anybody without", () => {

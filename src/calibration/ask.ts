@@ -1,0 +1,136 @@
+import { randomUUID } from "node:crypto";
+import { type StrategyConfig, samplingSchema } from "../config/fusion-config.js";
+import { plainRequest } from "../engine/protocol.js";
+import type {
+  Engine,
+  GenerationEvent,
+  GenerationRequest,
+  GeneratedToken,
+  Prompt,
+} from "../engine/protocol.js";
+import { ShouldersError } from "../errors.js";
+import type { ComponentCard } from "./card.js";
+
+/** A prompt with the answer that is wanted, if it is known. */
+export interface Example {
+  /** null: it fits none. */
+  expert: string | null;
+  prompt: Extract<Prompt, { type: "chat" } | { type: "text" }>;
+  answer: string | null;
+}
+
+/** Where to ask: a started engine, one of its configs. */
+export interface Asked {
+  engine: Engine;
+  configId: string;
+  signal: AbortSignal;
+}
+
+/** How likely one answer is. */
+export interface AnswerScore {
+  numTokens: number;
+  /** Tokens that are the most likely ones; the end of the answer counts as one. */
+  numAgreed: number;
+  /** Sum over the tokens, nats. */
+  logprob: number;
+}
+
+const greedy = samplingSchema.parse({ temperature: 0 });
+/** What a token counts that a plausible set excludes: finite, or one such token would hide all others. */
+const leastLogprob = -20;
+
+/** A mixture of one component only: by the very path that answers take. */
+const only = (id: string, component?: ComponentCard): StrategyConfig => ({
+  type: "mixture",
+  prior: { [id]: 1 },
+  components: component === undefined ? {} : { [id]: component },
+  floor: 0.01,
+});
+
+async function run(
+  { engine, configId, signal }: Asked,
+  request: Partial<GenerationRequest> & { prompt: Prompt },
+): Promise<{ tokens: GeneratedToken[]; done: Extract<GenerationEvent, { type: "done" }> }> {
+  const tokens: GeneratedToken[] = [];
+  const whole = { ...plainRequest, requestId: randomUUID(), owner: "calibrate", configId, sampling: greedy };
+  for await (const event of engine.generate({ ...whole, maxTokens: 1, ...request }, signal)) {
+    if (event.type === "accepted") continue;
+    tokens.push(...event.tokens);
+    if (event.type === "done") return { tokens, done: event };
+  }
+  signal.throwIfAborted();
+  throw new ShouldersError("engine_died", "The engine ended an answer without its end.");
+}
+
+/**
+ * What the reference's row says about a prompt: the number that routing uses, by the same path. No expert is decoded.
+ * @throws ShouldersError `calibration_invalid` for a prompt of one token.
+ */
+export async function featureOfPrompt(asked: Asked, prompt: Prompt): Promise<Float64Array> {
+  const { done } = await run(asked, { prompt, strategy: only("base"), wantsFeature: true });
+  if (done.feature === null)
+    throw new ShouldersError("calibration_invalid", "A prompt of one token tells nothing: give longer ones.");
+  return Float64Array.from(done.feature);
+}
+
+/**
+ * The tokens of an answer as it would stand after its prompt: what the reference's chat template puts before it (a
+ * space, say) included, what ends it left out. After a prompt of plain text an answer is taken as it stands.
+ */
+export async function answerTokens(
+  { engine, configId }: Asked,
+  prompt: Example["prompt"],
+  answer: string,
+): Promise<number[]> {
+  const whole: Prompt =
+    prompt.type === "text"
+      ? { type: "text", text: prompt.text + answer }
+      : {
+          type: "chat",
+          messages: [...prompt.messages, { role: "assistant", content: answer }],
+          ending: "continue",
+        };
+  const [before, after] = await Promise.all(
+    [prompt, whole].map(async (one) => {
+      const { prompts } = await engine.query({ type: "renderPrompt", configId, prompt: one });
+      return (prompts.reference ?? prompts.base)?.tokens ?? [];
+    }),
+  );
+  const isPrefix = before?.every((token, index) => after?.[index] === token) === true;
+  if (isPrefix && after !== undefined && after.length > before.length) return after.slice(before.length);
+  // The last tokens of the prompt would be others with the answer behind them: then by itself.
+  const { tokens } = await engine.query({
+    type: "tokenize",
+    configId,
+    text: answer,
+    addSpecial: false,
+    parseSpecial: false,
+  });
+  return tokens.map(({ id }) => id);
+}
+
+/** How likely the component of one expert finds an answer, by teacher forcing, and whether it would end there. */
+export async function scoreAnswer(
+  asked: Asked,
+  { prompt, tokens, expert }: { prompt: Prompt; tokens: number[]; expert: string },
+  component: ComponentCard,
+): Promise<AnswerScore> {
+  const { tokens: answered, done } = await run(asked, {
+    prompt,
+    answerPrefix: { type: "tokens", tokens },
+    strategy: only(expert, component),
+    topLogprobs: 1,
+  });
+  const given = answered.slice(0, tokens.length);
+  const isMostLikely = ({ record, topLogprobs }: GeneratedToken) => record.token.id === topLogprobs[0]?.id;
+  const hasEnded = done.finishReason === "stop";
+  const last = answered[tokens.length]?.record.logprob ?? 0;
+  // Of another token than an end only what it leaves is known.
+  const endLogprob = hasEnded ? last : Math.log(-Math.expm1(last));
+  const logprobs = [...given.map(({ record }) => record.logprob), endLogprob];
+  return {
+    numTokens: tokens.length + 1,
+    numAgreed: given.filter(isMostLikely).length + (hasEnded ? 1 : 0),
+    logprob: logprobs.reduce((sum, logprob) => sum + Math.max(logprob, leastLogprob), 0),
+  };
+}

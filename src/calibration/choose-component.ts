@@ -1,0 +1,81 @@
+import type { AnswerScore } from "./ask.js";
+import type { ComponentCard, Trial } from "./card.js";
+
+/** The expert by itself. */
+const alone: ComponentCard = { kind: "alone", weight: 1, plausibility: null };
+/** The base by itself: an expert that should not speak. */
+const silent: ComponentCard = { kind: "fused", weight: 0, plausibility: null };
+
+const sets: ComponentCard["plausibility"][] = [
+  { ratio: 0.1, of: "joint" },
+  { ratio: 0.1, of: "expert" },
+  null,
+];
+const weights: ComponentCard["weight"][] = [0.75, 0.5, 1.5, "solved"];
+const ratios = [0.2, 0.02];
+
+const fused = (
+  weight: ComponentCard["weight"],
+  plausibility: ComponentCard["plausibility"],
+): ComponentCard => ({
+  kind: "fused",
+  weight,
+  plausibility,
+});
+
+/** What the answers of one expert come to under a setting. */
+export function trialOf(component: ComponentCard, scores: readonly AnswerScore[]): Trial {
+  const sum = (of: (score: AnswerScore) => number): number =>
+    scores.reduce((total, score) => total + of(score), 0);
+  const numTokens = sum((score) => score.numTokens);
+  return {
+    ...component,
+    exact: sum((score) => (score.numAgreed === score.numTokens ? 1 : 0)) / scores.length,
+    agreed: sum((score) => score.numAgreed) / numTokens,
+    logprob: sum((score) => score.logprob) / numTokens,
+  };
+}
+
+/**
+ * Greedy decoding gives an answer just when each of its tokens is the most likely one after those before it, so
+ * `exact` is the score that greedy answers would have; likelihood alone prefers blends that hedge. Ties go by tokens,
+ * then by likelihood.
+ */
+export function isBetter(a: Trial, b: Trial): boolean {
+  if (a.exact !== b.exact) return a.exact > b.exact;
+  if (a.agreed !== b.agreed) return a.agreed > b.agreed;
+  return a.logprob > b.logprob;
+}
+
+export const bestOf = (trials: readonly Trial[]): Trial =>
+  trials.reduce((best, trial) => (isBetter(trial, best) ? trial : best));
+
+/** At most so many settings are tried for an expert. */
+export const mostTrials = 2 + sets.length + weights.length + ratios.length;
+
+/**
+ * Finds the component of an expert under which given answers are likeliest. One thing after the other instead of a full
+ * grid, because every setting costs a pass over all answers: who speaks and over which tokens, then how strongly, then how
+ * strictly.
+ *
+ * @param score the answers under a setting.
+ * @returns what was tried, in order, and the best of it.
+ */
+export async function chooseComponent(
+  score: (component: ComponentCard) => Promise<AnswerScore[]>,
+): Promise<{ component: ComponentCard; trials: Trial[] }> {
+  const trials: Trial[] = [];
+  const tryAll = async (components: readonly ComponentCard[]): Promise<Trial> => {
+    for (const component of components) trials.push(trialOf(component, await score(component)));
+    return bestOf(trials);
+  };
+  let best = await tryAll([...sets.map((set) => fused(1, set)), alone, silent]);
+  if (best.kind === "fused" && best.weight !== 0) {
+    best = await tryAll(weights.map((weight) => fused(weight, best.plausibility)));
+    const { weight, plausibility } = best;
+    if (plausibility !== null)
+      best = await tryAll(ratios.map((ratio) => fused(weight, { ...plausibility, ratio })));
+  }
+  const { kind, weight, plausibility } = best;
+  return { component: { kind, weight, plausibility }, trials };
+}
