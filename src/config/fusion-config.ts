@@ -42,8 +42,11 @@ export const plausibilitySchema = z
   .strictObject({
     ratio: z.number().gt(0).lte(1).describe("Least probability of a token as a share of the best token's."),
     of: z
-      .enum(["joint", "expert"])
-      .describe("joint: plausible to base or expert; expert: to the expert alone."),
+      .enum(["joint", "expert", "gated"])
+      .describe(
+        "joint: plausible to base or expert; expert: to the expert alone; " +
+          "gated: to the expert alone where it is sure (0.95 for its best token), else joint.",
+      ),
   })
   .describe(
     "Only plausible tokens take part, others get probability 0. null (default): all tokens, as in the paper.",
@@ -61,7 +64,7 @@ export const componentSchema = z.strictObject({
     .describe("Weight of the shift (fused); solved: at each token, for this expert's own targets."),
   plausibility: plausibilitySchema
     .nullable()
-    .default({ ratio: 0.1, of: "joint" })
+    .default({ ratio: 0.1, of: "gated" })
     .describe("Which tokens take part in this component; null: all."),
 });
 

@@ -28,13 +28,14 @@ export type WeightBounds = readonly [low: number, high: number];
 /**
  * Which tokens take part (others get probability 0 and do not enter the solve): those to which the base or the
  * expert (`joint`), or the expert alone (`expert`), gives at least `ratio` times the probability of its own
- * best unmasked token. Each expert t has its set S_t by its own row: targets, centre and divergences on its
+ * best unmasked token; `gated` is `expert` at a token of which the expert is sure (its best has a probability of at
+ * least `sureProbability`), and `joint` elsewhere. Each expert t has its set S_t by its own row: targets, centre and divergences on its
  * axis are over S_t, with P, Q and Q_t renormalised there. A fused row is over the union of S_t of the experts
  * with a weight other than 0, or of all of them where every weight is 0 (so it is the limit of small weights).
  */
 export interface Plausibility {
   ratio: number;
-  of: "joint" | "expert";
+  of: "joint" | "expert" | "gated";
 }
 
 export type SolverName = "exact" | "grid";

@@ -16,7 +16,7 @@ interface Part {
 const anyPlausibility = fc.option(
   fc.record({
     ratio: fc.constantFrom(0.01, 0.2, 0.9),
-    of: fc.constantFrom("joint" as const, "expert" as const),
+    of: fc.constantFrom("joint" as const, "expert" as const, "gated" as const),
   }),
 );
 const anyPart = fc.record({

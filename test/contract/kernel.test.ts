@@ -231,6 +231,28 @@ describe.each(kernelNames)("%s kernel", (name) => {
       }
     });
 
+    it("leaves out what is not plausible to the expert where it is sure, and only there (gated)", () => {
+      const [row] = rows.experts as [Float32Array];
+      const isIn = (kept: Float32Array, of: "joint" | "expert" | "gated") =>
+        Array.from(
+          fuse(
+            { ...rows, experts: [kept] },
+            { type: "static", weights: [1], plausibility: { ratio: 0.2, of } },
+          ).row.logits,
+          (logit) => logit > -Infinity,
+        );
+      // The best token's logit, so that its probability is just below or just above the threshold.
+      const best = row.indexOf(Math.max(...row));
+      const others = row.reduce((sum, logit, i) => (i === best ? sum : sum + Math.exp(logit)), 0);
+      const withBest = (probability: number) =>
+        row.with(best, Math.log((others * probability) / (1 - probability)));
+      const [unsure, sure] = [withBest(0.949), withBest(0.951)];
+      expect(isIn(unsure, "joint")).not.toEqual(isIn(unsure, "expert"));
+      expect(isIn(unsure, "gated")).toEqual(isIn(unsure, "joint"));
+      expect(isIn(sure, "gated")).toEqual(isIn(sure, "expert"));
+      expect(isIn(sure, "gated")).not.toEqual(isIn(sure, "joint"));
+    });
+
     it("takes the union of the sets of experts that have a weight", () => {
       const plausibility = { ratio: 0.2, of: "expert" } as const;
       const sets = rows.experts.map((row) => Array.from(row, (_, i) => isPlausible(row, i)));

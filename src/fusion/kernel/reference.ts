@@ -14,6 +14,7 @@ import {
   constantShiftTarget,
   deepestLogit,
   findMasked,
+  sureProbability,
   type KernelCapacity,
 } from "./rows.js";
 import { topOf } from "./top.js";
@@ -200,11 +201,12 @@ function makeAxis(
 ): Axis {
   const small = reference as Row; // commonLength() has seen to it
   const floor = plausibility ? Math.log(plausibility.ratio) : -Infinity;
+  const isSure = () =>
+    logSumExp(unmasked, (i) => at(expert.logits, i)) - expert.best <= -Math.log(sureProbability);
+  const isExpertAlone = plausibility?.of === "expert" || (plausibility?.of === "gated" && isSure());
   // i ∈ S_t ⇔ max_j(x_j) + ln ratio ≤ x_i for the expert's row x, or (joint) for the base's
   const isPlausible = (row: Row, i: number) => at(row.logits, i) >= row.best + floor;
-  const tokens = unmasked.filter(
-    (i) => isPlausible(expert, i) || (plausibility?.of !== "expert" && isPlausible(base, i)),
-  );
+  const tokens = unmasked.filter((i) => isPlausible(expert, i) || (!isExpertAlone && isPlausible(base, i)));
 
   const logSoftmax = (row: Row) => {
     const logNormalizer = logSumExp(tokens, (i) => relative(row, i));

@@ -19,6 +19,9 @@ export const constantShiftResolution = 2 ** -21;
 /** Targets above this cannot come from rounding alone: the shift need not be looked at for being constant. */
 export const constantShiftTarget = 1e-3;
 
+/** An expert that gives its best token this probability or more is sure of it (a `gated` plausible set). */
+export const sureProbability = 0.95;
+
 /** Logits are padded to whole blocks of this many. */
 const blockLength = 16;
 

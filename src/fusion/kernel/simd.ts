@@ -8,7 +8,14 @@ import type {
   TokenLogprob,
   WeightBounds,
 } from "../types.js";
-import { commonLength, deepestLogit, findMasked, padded, type KernelCapacity } from "./rows.js";
+import {
+  commonLength,
+  deepestLogit,
+  findMasked,
+  padded,
+  sureProbability,
+  type KernelCapacity,
+} from "./rows.js";
 import { SimdAxis, type AxisRows, type Floors, type Row, type Workspace } from "./simd-axis.js";
 import { SimdMixture } from "./simd-mixture.js";
 import { topOf } from "./top.js";
@@ -214,8 +221,10 @@ export class SimdKernel implements FusionKernel {
       referenceWeights: this.#referenceWeights,
     };
     const floor = Math.log(plausibility?.ratio ?? 0);
+    const isSure = () => this.#logSum(expert) - expert.best <= -Math.log(sureProbability);
+    const isExpertAlone = plausibility?.of === "expert" || (plausibility?.of === "gated" && isSure());
     const floors: Floors | null = plausibility && {
-      base: plausibility.of === "joint" ? this.#base.best + floor : Infinity,
+      base: isExpertAlone ? Infinity : this.#base.best + floor,
       expert: expert.best + floor,
     };
     return new SimdAxis(this.#memory, this.#gathered[t] as { logs: number; shifts: number }, rows, floors);
