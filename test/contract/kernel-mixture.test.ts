@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
+import { SimdKernel } from "../../src/fusion/kernel/simd.js";
+import { kernelBuilds } from "../../src/fusion/kernel/wasm.js";
 import type { FusedRow, FusionKernel, LogitsRows, Plausibility } from "../../src/fusion/types.js";
 import { anyRows, makeRows } from "../support/rows.js";
 
@@ -248,9 +250,9 @@ describe.each(kernelNames)("mixture of the %s kernel", (name) => {
   });
 });
 
-describe("mixtures of simd and reference kernel agree", () => {
+describe.each(kernelBuilds())("mixtures of simd (%s build) and reference kernel agree", (build) => {
   const capacity = { vocabularySize: 300, numExperts: 3 };
-  const [simd, reference] = [createKernel("simd", capacity), createKernel("reference", capacity)];
+  const [simd, reference] = [new SimdKernel(capacity, build), createKernel("reference", capacity)];
 
   it("on any rows and components", () => {
     fc.assert(

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
 import { fuseRows } from "../../src/fusion/fuse-rows.js";
 import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
+import { SimdKernel } from "../../src/fusion/kernel/simd.js";
+import { kernelBuilds } from "../../src/fusion/kernel/wasm.js";
 import type { Divergence, Fusion, LogitsRows, Strategy, WeightBounds } from "../../src/fusion/types.js";
 import { anyRows, makeRows } from "../support/rows.js";
 
@@ -317,9 +319,9 @@ describe.each(kernelNames)("%s kernel", (name) => {
  * The stated agreement of the two kernels: divergences within 1e-4 relative and 2e-5 nats absolute, log-
  * probabilities of fused tokens within 1e-4 · (1 + |logprob|); logits within ±100 and offsets within ±1e4.
  */
-describe("simd and reference kernel agree", () => {
+describe.each(kernelBuilds())("simd (%s build) and reference kernel agree", (build) => {
   const capacity = { vocabularySize: 6000, numExperts: 3 };
-  const [simd, reference] = [createKernel("simd", capacity), createKernel("reference", capacity)];
+  const [simd, reference] = [new SimdKernel(capacity, build), createKernel("reference", capacity)];
   const expectNear = (actual: Divergence, expected: Divergence) => {
     for (const key of ["forward", "reverse"] as const)
       expect(Math.abs(actual[key] - expected[key])).toBeLessThanOrEqual(2e-5 + 1e-4 * expected[key]);

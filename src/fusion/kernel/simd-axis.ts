@@ -36,7 +36,7 @@ export interface Workspace {
 /** Axes shorter than this are not split into head and tail: the whole is quick enough. */
 const minLengthToSplit = 4096;
 /** A token belongs to the tail if its share of the distribution is below this (ln) wherever α may be. */
-const tailCutoff = -14.5;
+const tailCutoff = -13;
 /** More than this in the tail at an end, and every token counts instead. */
 const maxTailShare = 0.02;
 /** Weights up to exp(40), their products with d² and sums of sixteen such are far from float32's end. */

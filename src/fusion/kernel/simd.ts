@@ -19,7 +19,7 @@ import {
 import { SimdAxis, type AxisRows, type Floors, type Row, type Workspace } from "./simd-axis.js";
 import { SimdMixture } from "./simd-mixture.js";
 import { topOf } from "./top.js";
-import { Arena, instantiate } from "./wasm.js";
+import { Arena, instantiate, kernelBuilds, type KernelBuild } from "./wasm.js";
 
 /** Differences e − r lose no digits as long as the rows are about as high as each other; else both are moved. */
 const maxOffset = 16;
@@ -52,9 +52,9 @@ export class SimdKernel implements FusionKernel {
   #logNormalizer = 0;
   #logPlausible = 0;
 
-  constructor(capacity: KernelCapacity) {
+  constructor(capacity: KernelCapacity, build = kernelBuilds()[0] as KernelBuild) {
     this.#capacity = capacity;
-    const wasm = instantiate();
+    const wasm = instantiate(build);
     const arena = new Arena(wasm);
     const out = arena.reserve(64);
     const rowBytes = 4 * padded(capacity.vocabularySize);

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
 import { ShouldersError } from "../../errors.js";
 
 /** What assembly/index.ts exports. Pointers are byte offsets into `memory`; lengths count padded logits. */
@@ -27,25 +28,44 @@ export interface KernelExports {
 
 /** The part of the global WebAssembly that is used; Node's types have only a part of it. */
 interface WebAssemblyApi {
+  validate: (bytes: Uint8Array) => boolean;
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object) => { exports: unknown };
 }
 
-const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
-const pageSize = 65536;
-let compiled: object | undefined;
+/** Built from the same source: `madd` multiplies and adds in one step (relaxed SIMD), `plain` in two. */
+export type KernelBuild = "madd" | "plain";
 
-/** An instance of the built kernel with a memory of its own; compiled once a process. */
-export function instantiate(): KernelExports {
-  const url = new URL("../../../dist/kernel.wasm", import.meta.url);
+const fileOf = { madd: "kernel-madd.wasm", plain: "kernel.wasm" } satisfies Record<KernelBuild, string>;
+const { validate, Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
+const pageSize = 65536;
+const compiled = new Map<KernelBuild, object>();
+let runnable: KernelBuild[] | undefined;
+
+/** The builds that this Node runs, the fastest first: version 20 has relaxed SIMD but does not take it unasked. */
+export function kernelBuilds(): KernelBuild[] {
+  if (runnable) return runnable;
+  const bytes = readBuild("madd");
+  if (!validate(bytes)) setFlagsFromString("--experimental-wasm-relaxed-simd");
+  return (runnable = validate(bytes) ? ["madd", "plain"] : ["plain"]);
+}
+
+/** An instance of a build of the kernel with a memory of its own; compiled once a process. */
+export function instantiate(build: KernelBuild): KernelExports {
+  const module = compiled.get(build) ?? new Module(readBuild(build));
+  compiled.set(build, module);
+  return new Instance(module).exports as KernelExports;
+}
+
+function readBuild(build: KernelBuild): Uint8Array {
+  const url = new URL(`../../../dist/${fileOf[build]}`, import.meta.url);
   try {
-    compiled ??= new Module(readFileSync(url));
+    return readFileSync(url);
   } catch (cause) {
     throw new ShouldersError("internal", `Cannot load ${url.pathname}: run \`npm run build:kernel\` first.`, {
       cause,
     });
   }
-  return new Instance(compiled).exports as KernelExports;
 }
 
 /** Reserves memory piece by piece; `commit` grows the instance's memory to what was reserved. */

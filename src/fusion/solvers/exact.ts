@@ -8,11 +8,27 @@ interface Sample {
   objective: number;
 }
 
-/** A piece of a side between two samples, and how far from the curve the cubics between them are expected to be. */
+/** F or R between two samples: c0 + c1·t + c2·t² + c3·t³, t ∈ [0, 1], cut to the values at the ends. */
+interface Cubic {
+  c0: number;
+  c1: number;
+  c2: number;
+  c3: number;
+  end: number;
+}
+
+/** A piece of a side between two samples. */
 interface Piece {
   left: Sample;
   right: Sample;
+  forward: Cubic;
+  reverse: Cubic;
+  /** How far from the curve the cubics are expected to be. */
   error: number;
+  /** J is nowhere less in the piece. */
+  box: number;
+  /** Least J of the cubics, and where. */
+  model: { alpha: number; objective: number };
 }
 
 /** α = 0 needs no pass: P̃ = P, and A′(0) = E_P[d] = 0. */
@@ -67,7 +83,7 @@ function searchSide(
   target: Divergence,
   sample: (alpha: number) => Sample,
 ): Sample {
-  const pieces: Piece[] = [{ left: near, right: far, error: Infinity }];
+  const pieces: Piece[] = [makePiece(near, far, Infinity, target)];
   const guess = Math.sign(far.alpha) * firstGuess;
   const isInside = Math.abs(guess) > Math.abs(near.alpha) && Math.abs(guess) < Math.abs(far.alpha);
   let best = far.objective < near.objective ? far : near;
@@ -75,7 +91,7 @@ function searchSide(
   while (step !== null && pieces.length < maxSamples) {
     const middle = sample(step.alpha);
     if (middle.objective < best.objective) best = middle;
-    pieces.splice(step.index, 1, ...split(pieces[step.index] as Piece, middle));
+    pieces.splice(step.index, 1, ...split(pieces[step.index] as Piece, middle, target));
     step = nextStep(pieces, target, best.objective);
   }
   return best;
@@ -85,15 +101,25 @@ function searchSide(
  * A cubic's error goes as t²(1 − t)² over the piece and with the fourth power of its width. A sharp turn may miss
  * the cubic where it was split by chance: so the error is not taken below a share of what the cubic bends.
  */
-function split({ left, right }: Piece, middle: Sample): [Piece, Piece] {
+function split(piece: Piece, middle: Sample, target: Divergence): [Piece, Piece] {
+  const { left, right } = piece;
   const at = (middle.alpha - left.alpha) / (right.alpha - left.alpha);
-  const miss = (key: keyof Divergence) => cubic(left, right, key, at) - middle.point[key];
+  const miss = (key: keyof Divergence) => valueAt(piece[key], at) - middle.point[key];
   const error = Math.hypot(miss("forward"), miss("reverse")) / Math.max(16 * (at * (1 - at)) ** 2, 0.01);
-  const piece = (from: Sample, to: Sample, width: number): Piece => {
+  const half = (from: Sample, to: Sample, width: number): Piece => {
     const bend = Math.hypot(bendOf(from, to, "forward"), bendOf(from, to, "reverse"));
-    return { left: from, right: to, error: Math.max(error * width ** 4, leastErrorOfBend * bend) };
+    return makePiece(from, to, Math.max(error * width ** 4, leastErrorOfBend * bend), target);
   };
-  return [piece(left, middle, at), piece(middle, right, 1 - at)];
+  return [half(left, middle, at), half(middle, right, 1 - at)];
+}
+
+function makePiece(left: Sample, right: Sample, error: number, target: Divergence): Piece {
+  const forward = cubic(left, right, "forward");
+  const reverse = cubic(left, right, "reverse");
+  const model = leastOfModel(forward, reverse, target);
+  const alpha = left.alpha + model.at * (right.alpha - left.alpha);
+  const box = leastOfBox(left, right, target);
+  return { left, right, forward, reverse, error, box, model: { alpha, objective: model.objective } };
 }
 
 /** How far the slopes at the ends are from a parabola's, times the width: of third order in the width. */
@@ -115,10 +141,8 @@ function nextStep(pieces: readonly Piece[], target: Divergence, best: number): S
   let floor = Math.min(goal, best * promise);
   let refinement: Step | null = null;
   let halving: Step | null = null;
-  for (const [index, { left, right, error }] of pieces.entries()) {
-    const box = leastOfBox(left, right, target);
+  for (const [index, { left, right, error, box, model }] of pieces.entries()) {
     if (box >= goal) continue;
-    const model = leastOfModel(left, right, target);
     if (model.objective < goal) {
       goal = model.objective;
       refinement = { index, alpha: model.alpha };
@@ -140,7 +164,7 @@ function leastOfBox(left: Sample, right: Sample, target: Divergence): number {
 }
 
 /** Least J of the cubics between two samples: 16 places, then 16 around the best of them, and so on. */
-function leastOfModel(left: Sample, right: Sample, target: Divergence): { alpha: number; objective: number } {
+function leastOfModel(forward: Cubic, reverse: Cubic, target: Divergence): { at: number; objective: number } {
   const numPlaces = 16;
   let best = { at: 0.5, objective: Infinity };
   let [from, to] = [0, 1];
@@ -148,24 +172,30 @@ function leastOfModel(left: Sample, right: Sample, target: Divergence): { alpha:
     const step = (to - from) / numPlaces;
     for (let k = 1; k < numPlaces; k++) {
       const at = from + k * step;
-      const forward = cubic(left, right, "forward", at);
-      const reverse = cubic(left, right, "reverse", at);
-      const value = (forward - target.forward) ** 2 + (reverse - target.reverse) ** 2;
+      const value =
+        (valueAt(forward, at) - target.forward) ** 2 + (valueAt(reverse, at) - target.reverse) ** 2;
       if (value < best.objective) best = { at, objective: value };
     }
     [from, to] = [Math.max(0, best.at - step), Math.min(1, best.at + step)];
   }
-  return { alpha: left.alpha + best.at * (right.alpha - left.alpha), objective: best.objective };
+  return best;
 }
 
-/** The cubic through values and slopes of F or R at two samples, at a share of the way between them. */
-function cubic(left: Sample, right: Sample, key: keyof Divergence, at: number): number {
-  const width = right.alpha - left.alpha;
+/** The cubic through values and slopes of F or R at two samples. */
+function cubic(left: Sample, right: Sample, key: keyof Divergence): Cubic {
   const slope = key === "forward" ? "forwardSlope" : "reverseSlope";
-  const rest = 1 - at;
-  const value =
-    left.point[key] * (1 + 2 * at) * rest * rest +
-    right.point[key] * (1 + 2 * rest) * at * at +
-    width * at * rest * (left.point[slope] * rest - right.point[slope] * at);
-  return Math.min(Math.max(value, left.point[key]), right.point[key]);
+  const width = right.alpha - left.alpha;
+  const rise = right.point[key] - left.point[key];
+  const [from, to] = [width * left.point[slope], width * right.point[slope]];
+  return {
+    c0: left.point[key],
+    c1: from,
+    c2: 3 * rise - 2 * from - to,
+    c3: from + to - 2 * rise,
+    end: right.point[key],
+  };
+}
+
+function valueAt({ c0, c1, c2, c3, end }: Cubic, at: number): number {
+  return Math.min(Math.max(c0 + at * (c1 + at * (c2 + at * c3)), c0), end);
 }

@@ -1,37 +1,40 @@
 /** The axis of one expert: base's logits b, reference's r, expert's e, shift d = (e − r) − centre. */
-import { addBlock, exp4, largest, shiftAt, storeLanes, takesPart, total, zero2 } from "./vector";
+import { addMoments, exponentiate } from "./rows";
+import {
+  addLanes, largest, LANES_BYTES, madd, PART_BYTES, SHIFTS, shiftAt, storeLanes, takesPart, total, WEIGHTS, zero2,
+} from "./vector";
 
 /** out = Σp·d, Σp·d², Σq·d, Σx, Σx·d; p and q are given weights of base and reference, x = exp(e − best e). */
 export function sumShift(
   reference: usize, expert: usize, p: usize, q: usize, length: u32, centre: f32, expertBest: f32, out: usize,
 ): void {
-  const c = f32x4.splat(centre), best = f32x4.splat(expertBest);
-  let pd = zero2(), pdd = pd, qd = pd, x = pd, xd = pd;
+  const c = f32x4.splat(centre);
+  let pd = zero2(), pdd = pd, qd = pd, xd = pd, x: f64 = 0;
   const size = <usize>length << 2;
-  for (let at: usize = 0; at < size; at += 64) {
-    const r = reference + at, e = expert + at;
-    const d0 = shiftAt(r, e, c), d1 = shiftAt(r + 16, e + 16, c);
-    const d2 = shiftAt(r + 32, e + 32, c), d3 = shiftAt(r + 48, e + 48, c);
-    let w0 = exp4(f32x4.sub(v128.load(e), best)), w1 = exp4(f32x4.sub(v128.load(e, 16), best));
-    let w2 = exp4(f32x4.sub(v128.load(e, 32), best)), w3 = exp4(f32x4.sub(v128.load(e, 48), best));
-    x = addBlock(x, w0, w1, w2, w3);
-    xd = addBlock(xd, f32x4.mul(w0, d0), f32x4.mul(w1, d1), f32x4.mul(w2, d2), f32x4.mul(w3, d3));
-    w0 = f32x4.mul(v128.load(p + at), d0);
-    w1 = f32x4.mul(v128.load(p + at, 16), d1);
-    w2 = f32x4.mul(v128.load(p + at, 32), d2);
-    w3 = f32x4.mul(v128.load(p + at, 48), d3);
-    pd = addBlock(pd, w0, w1, w2, w3);
-    pdd = addBlock(pdd, f32x4.mul(w0, d0), f32x4.mul(w1, d1), f32x4.mul(w2, d2), f32x4.mul(w3, d3));
-    w0 = f32x4.mul(v128.load(q + at), d0);
-    w1 = f32x4.mul(v128.load(q + at, 16), d1);
-    w2 = f32x4.mul(v128.load(q + at, 32), d2);
-    w3 = f32x4.mul(v128.load(q + at, 48), d3);
-    qd = addBlock(qd, w0, w1, w2, w3);
+  for (let part: usize = 0; part < size; part += PART_BYTES) {
+    const partEnd = min(part + PART_BYTES, size);
+    x += exponentiate(expert + part, WEIGHTS, <u32>((partEnd - part) >> 2), expertBest);
+    for (let at = part; at < partEnd; ) {
+      let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+      for (const stop = min(at + LANES_BYTES, partEnd); at < stop; at += 32) {
+        const d0 = shiftAt(reference + at, expert + at, c), d1 = shiftAt(reference + at + 16, expert + at + 16, c);
+        const w = WEIGHTS + (at - part);
+        const p0 = f32x4.mul(v128.load(p + at), d0), p1 = f32x4.mul(v128.load(p + at, 16), d1);
+        s0 = f32x4.add(s0, f32x4.add(p0, p1));
+        s1 = f32x4.add(s1, madd(p0, d0, f32x4.mul(p1, d1)));
+        s2 = f32x4.add(s2, madd(v128.load(q + at), d0, f32x4.mul(v128.load(q + at, 16), d1)));
+        s3 = f32x4.add(s3, madd(v128.load(w), d0, f32x4.mul(v128.load(w, 16), d1)));
+      }
+      pd = addLanes(pd, s0);
+      pdd = addLanes(pdd, s1);
+      qd = addLanes(qd, s2);
+      xd = addLanes(xd, s3);
+    }
   }
   store<f64>(out, total(pd));
   store<f64>(out, total(pdd), 8);
   store<f64>(out, total(qd), 16);
-  store<f64>(out, total(x), 24);
+  store<f64>(out, x, 24);
   store<f64>(out, total(xd), 32);
 }
 
@@ -112,57 +115,29 @@ export function gatherHead(
   cutoff: f32, high: f32, logs: usize, shifts: usize, out: usize,
 ): u32 {
   const c = f32x4.splat(centre), z = f32x4.splat(logNormalizer), h = f32x4.splat(high), least = f32x4.splat(cutoff);
-  let h0 = zero2(), h1 = h0, h2 = h0;
-  let count: usize = 0;
+  const nothing = f32x4.splat(-1000);
+  let count: usize = 0, sum: f64 = 0;
+  memory.fill(out, 0, 24);
   const size = <usize>length << 2;
-  for (let at: usize = 0; at < size; at += 64) {
-    const b = base + at, r = reference + at, e = expert + at;
-    const l0 = f32x4.sub(v128.load(b), z);
-    const l1 = f32x4.sub(v128.load(b, 16), z);
-    const l2 = f32x4.sub(v128.load(b, 32), z);
-    const l3 = f32x4.sub(v128.load(b, 48), z);
-    const d0 = shiftAt(r, e, c);
-    const d1 = shiftAt(r + 16, e + 16, c);
-    const d2 = shiftAt(r + 32, e + 32, c);
-    const d3 = shiftAt(r + 48, e + 48, c);
-    const y0 = f32x4.add(l0, f32x4.mul(h, d0));
-    const y1 = f32x4.add(l1, f32x4.mul(h, d1));
-    const y2 = f32x4.add(l2, f32x4.mul(h, d2));
-    const y3 = f32x4.add(l3, f32x4.mul(h, d3));
-    const head0 = f32x4.gt(f32x4.pmax(l0, y0), least);
-    const head1 = f32x4.gt(f32x4.pmax(l1, y1), least);
-    const head2 = f32x4.gt(f32x4.pmax(l2, y2), least);
-    const head3 = f32x4.gt(f32x4.pmax(l3, y3), least);
-    const lanes0 = i32x4.bitmask(head0), lanes1 = i32x4.bitmask(head1);
-    const lanes2 = i32x4.bitmask(head2), lanes3 = i32x4.bitmask(head3);
-    storeLanes(logs + count, l0, lanes0);
-    storeLanes(shifts + count, d0, lanes0);
-    count += <usize>popcnt(lanes0) << 2;
-    storeLanes(logs + count, l1, lanes1);
-    storeLanes(shifts + count, d1, lanes1);
-    count += <usize>popcnt(lanes1) << 2;
-    storeLanes(logs + count, l2, lanes2);
-    storeLanes(shifts + count, d2, lanes2);
-    count += <usize>popcnt(lanes2) << 2;
-    storeLanes(logs + count, l3, lanes3);
-    storeLanes(shifts + count, d3, lanes3);
-    count += <usize>popcnt(lanes3) << 2;
-    let w0 = v128.andnot(exp4(y0), head0);
-    let w1 = v128.andnot(exp4(y1), head1);
-    let w2 = v128.andnot(exp4(y2), head2);
-    let w3 = v128.andnot(exp4(y3), head3);
-    h0 = addBlock(h0, w0, w1, w2, w3);
-    w0 = f32x4.mul(w0, d0);
-    w1 = f32x4.mul(w1, d1);
-    w2 = f32x4.mul(w2, d2);
-    w3 = f32x4.mul(w3, d3);
-    h1 = addBlock(h1, w0, w1, w2, w3);
-    h2 = addBlock(h2, f32x4.mul(w0, d0), f32x4.mul(w1, d1), f32x4.mul(w2, d2), f32x4.mul(w3, d3));
+  for (let part: usize = 0; part < size; part += PART_BYTES) {
+    const partEnd = min(part + PART_BYTES, size), numTokens = <u32>((partEnd - part) >> 2);
+    for (let at = part; at < partEnd; at += 16) {
+      const l = f32x4.sub(v128.load(base + at), z);
+      const d = shiftAt(reference + at, expert + at, c);
+      const y = madd(h, d, l);
+      const isHead = f32x4.gt(f32x4.pmax(l, y), least);
+      const lanes = i32x4.bitmask(isHead);
+      storeLanes(logs + count, l, lanes);
+      storeLanes(shifts + count, d, lanes);
+      count += <usize>popcnt(lanes) << 2;
+      v128.store(WEIGHTS + (at - part), f32x4.add(y, v128.and(isHead, nothing)));
+      v128.store(SHIFTS + (at - part), d);
+    }
+    sum += exponentiate(WEIGHTS, WEIGHTS, numTokens, 0);
+    addMoments(WEIGHTS, SHIFTS, numTokens, out);
   }
   fillUp(logs, shifts, count);
-  store<f64>(out, total(h0));
-  store<f64>(out, total(h1), 8);
-  store<f64>(out, total(h2), 16);
+  store<f64>(out, sum);
   return <u32>(count >> 2);
 }
 
@@ -187,22 +162,19 @@ export function largestLog(logs: usize, shifts: usize, length: u32, alpha: f32):
 
 /** out = Σw, Σw·d, Σw·d² over gathered tokens, w = exp(l + αd − pivot). */
 export function sumWeighted(logs: usize, shifts: usize, length: u32, alpha: f32, pivot: f32, out: usize): void {
-  const a = f32x4.splat(alpha), m = f32x4.splat(pivot);
+  const a = f32x4.splat(alpha);
+  let sum: f64 = 0;
+  memory.fill(out, 0, 24);
   const size = ((<usize>length << 2) + 63) & ~63;
-  let s0 = zero2(), s1 = s0, s2 = s0;
-  for (let at: usize = 0; at < size; at += 64) {
-    const l = logs + at, d = shifts + at;
-    const d0 = v128.load(d), d1 = v128.load(d, 16), d2 = v128.load(d, 32), d3 = v128.load(d, 48);
-    const w0 = exp4(f32x4.sub(f32x4.add(v128.load(l), f32x4.mul(a, d0)), m));
-    const w1 = exp4(f32x4.sub(f32x4.add(v128.load(l, 16), f32x4.mul(a, d1)), m));
-    const w2 = exp4(f32x4.sub(f32x4.add(v128.load(l, 32), f32x4.mul(a, d2)), m));
-    const w3 = exp4(f32x4.sub(f32x4.add(v128.load(l, 48), f32x4.mul(a, d3)), m));
-    const x0 = f32x4.mul(w0, d0), x1 = f32x4.mul(w1, d1), x2 = f32x4.mul(w2, d2), x3 = f32x4.mul(w3, d3);
-    s0 = addBlock(s0, w0, w1, w2, w3);
-    s1 = addBlock(s1, x0, x1, x2, x3);
-    s2 = addBlock(s2, f32x4.mul(x0, d0), f32x4.mul(x1, d1), f32x4.mul(x2, d2), f32x4.mul(x3, d3));
+  for (let part: usize = 0; part < size; part += PART_BYTES) {
+    const partEnd = min(part + PART_BYTES, size), numTokens = <u32>((partEnd - part) >> 2);
+    for (let at = part; at < partEnd; at += 32) {
+      const to = WEIGHTS + (at - part);
+      v128.store(to, madd(a, v128.load(shifts + at), v128.load(logs + at)));
+      v128.store(to, madd(a, v128.load(shifts + at, 16), v128.load(logs + at, 16)), 16);
+    }
+    sum += exponentiate(WEIGHTS, WEIGHTS, numTokens, pivot);
+    addMoments(WEIGHTS, shifts + part, numTokens, out);
   }
-  store<f64>(out, total(s0));
-  store<f64>(out, total(s1), 8);
-  store<f64>(out, total(s2), 16);
+  store<f64>(out, sum);
 }

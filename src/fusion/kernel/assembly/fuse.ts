@@ -1,5 +1,6 @@
 /** The fused row. While it is made, `row` holds shifts s, −Infinity where a token takes no part. */
-import { addBlock, exp4, largest, shiftAt, takesPart, total, zero2 } from "./vector";
+import { addMoments, exponentiate } from "./rows";
+import { addBlock, exp4, largest, madd, PART_BYTES, SHIFTS, shiftAt, takesPart, total, WEIGHTS, zero2 } from "./vector";
 
 /** row = −Infinity: no token takes part yet. */
 export function excludeAll(row: usize, length: u32): void {
@@ -90,27 +91,19 @@ export function fuseAxis(
   pivot: f32, out: usize,
 ): void {
   const c = f32x4.splat(centre), a = f32x4.splat(alpha), z = f32x4.splat(pivot);
-  let sw = zero2(), swd = sw;
+  let sum: f64 = 0;
+  memory.fill(out, 0, 24);
   const size = <usize>length << 2;
-  for (let at: usize = 0; at < size; at += 64) {
-    const b = base + at, r = reference + at, e = expert + at, to = row + at;
-    const d0 = shiftAt(r, e, c);
-    const d1 = shiftAt(r + 16, e + 16, c);
-    const d2 = shiftAt(r + 32, e + 32, c);
-    const d3 = shiftAt(r + 48, e + 48, c);
-    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
-    const s0 = f32x4.mul(a, d0), s1 = f32x4.mul(a, d1), s2 = f32x4.mul(a, d2), s3 = f32x4.mul(a, d3);
-    v128.store(to, f32x4.add(b0, s0));
-    v128.store(to, f32x4.add(b1, s1), 16);
-    v128.store(to, f32x4.add(b2, s2), 32);
-    v128.store(to, f32x4.add(b3, s3), 48);
-    const w0 = exp4(f32x4.add(f32x4.sub(b0, z), s0));
-    const w1 = exp4(f32x4.add(f32x4.sub(b1, z), s1));
-    const w2 = exp4(f32x4.add(f32x4.sub(b2, z), s2));
-    const w3 = exp4(f32x4.add(f32x4.sub(b3, z), s3));
-    sw = addBlock(sw, w0, w1, w2, w3);
-    swd = addBlock(swd, f32x4.mul(w0, d0), f32x4.mul(w1, d1), f32x4.mul(w2, d2), f32x4.mul(w3, d3));
+  for (let part: usize = 0; part < size; part += PART_BYTES) {
+    const partEnd = min(part + PART_BYTES, size), numTokens = <u32>((partEnd - part) >> 2);
+    for (let at = part; at < partEnd; at += 16) {
+      const b = v128.load(base + at), d = shiftAt(reference + at, expert + at, c);
+      v128.store(row + at, madd(a, d, b));
+      v128.store(WEIGHTS + (at - part), madd(a, d, f32x4.sub(b, z)));
+      v128.store(SHIFTS + (at - part), d);
+    }
+    sum += exponentiate(WEIGHTS, WEIGHTS, numTokens, 0);
+    addMoments(WEIGHTS, SHIFTS, numTokens, out);
   }
-  store<f64>(out, total(sw));
-  store<f64>(out, total(swd), 8);
+  store<f64>(out, sum);
 }

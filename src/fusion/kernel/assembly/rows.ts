@@ -1,4 +1,4 @@
-import { addBlock, exp4, largest, total, zero2 } from "./vector";
+import { addBlock, addLanes, constant, exp4With, largest, LANES_BYTES, madd, total, zero2 } from "./vector";
 
 /** out = the row's largest logit, its smallest, and 0 or, if any logit is not finite, NaN. */
 export function scan(row: usize, length: u32, out: usize): void {
@@ -20,23 +20,45 @@ export function scan(row: usize, length: u32, out: usize): void {
   store<f64>(out, total(sum), 16);
 }
 
-/** weights = exp(row − best); returns their sum. */
+/** weights = exp(row − best); returns their sum. All other passes take their exponentials from here, part by part. */
 export function exponentiate(row: usize, weights: usize, length: u32, best: f32): f64 {
+  const least = constant(0), scale = constant(1), magic = constant(2);
+  const k5 = constant(3), k4 = constant(4), k3 = constant(5), k2 = constant(6), k1 = constant(7), k0 = constant(8);
   const pivot = f32x4.splat(best);
   let sum = zero2();
   const end = row + (<usize>length << 2);
-  for (; row < end; row += 64, weights += 64) {
-    const w0 = exp4(f32x4.sub(v128.load(row), pivot));
-    const w1 = exp4(f32x4.sub(v128.load(row, 16), pivot));
-    const w2 = exp4(f32x4.sub(v128.load(row, 32), pivot));
-    const w3 = exp4(f32x4.sub(v128.load(row, 48), pivot));
-    v128.store(weights, w0);
-    v128.store(weights, w1, 16);
-    v128.store(weights, w2, 32);
-    v128.store(weights, w3, 48);
-    sum = addBlock(sum, w0, w1, w2, w3);
+  while (row < end) {
+    let lanes = f32x4.splat(0);
+    for (const stop = min(row + LANES_BYTES, end); row < stop; row += 32, weights += 32) {
+      const x0 = f32x4.sub(v128.load(row), pivot), x1 = f32x4.sub(v128.load(row, 16), pivot);
+      const w0 = exp4With(x0, least, scale, magic, k5, k4, k3, k2, k1, k0);
+      const w1 = exp4With(x1, least, scale, magic, k5, k4, k3, k2, k1, k0);
+      v128.store(weights, w0);
+      v128.store(weights, w1, 16);
+      lanes = f32x4.add(lanes, f32x4.add(w0, w1));
+    }
+    sum = addLanes(sum, lanes);
   }
   return total(sum);
+}
+
+/** out[1] += Σw·d, out[2] += Σw·d². */
+export function addMoments(weights: usize, shifts: usize, length: u32, out: usize): void {
+  let first = zero2(), second = first;
+  const end = weights + (<usize>length << 2);
+  while (weights < end) {
+    let s1 = f32x4.splat(0), s2 = s1;
+    for (const stop = min(weights + LANES_BYTES, end); weights < stop; weights += 32, shifts += 32) {
+      const d0 = v128.load(shifts), d1 = v128.load(shifts, 16);
+      const x0 = f32x4.mul(v128.load(weights), d0), x1 = f32x4.mul(v128.load(weights, 16), d1);
+      s1 = f32x4.add(s1, f32x4.add(x0, x1));
+      s2 = f32x4.add(s2, madd(x0, d0, f32x4.mul(x1, d1)));
+    }
+    first = addLanes(first, s1);
+    second = addLanes(second, s2);
+  }
+  store<f64>(out, load<f64>(out, 8) + total(first), 8);
+  store<f64>(out, load<f64>(out, 16) + total(second), 16);
 }
 
 /** Index of the first of the row's logits [from, length) that is above `least`; `length` where none is. */

@@ -1,42 +1,61 @@
 /** What all files share: exp and ln of four float32, sums that end in float64, and d of four tokens. */
 
-/** One constant a vector, read where it is used: V8 would put each v128.const together anew in every round. */
+/** One constant a vector, read from memory: V8 would put each v128.const together anew where it is used. */
 const CONSTANTS = memory.data<f32>(
   [
     -86, -86, -86, -86,
     1.44269504088896341, 1.44269504088896341, 1.44269504088896341, 1.44269504088896341,
     12582912, 12582912, 12582912, 12582912,
-    1.49209562e-4, 1.49209562e-4, 1.49209562e-4, 1.49209562e-4,
-    1.33918633e-3, 1.33918633e-3, 1.33918633e-3, 1.33918633e-3,
-    9.62006114e-3, 9.62006114e-3, 9.62006114e-3, 9.62006114e-3,
-    5.55036068e-2, 5.55036068e-2, 5.55036068e-2, 5.55036068e-2,
-    2.40226343e-1, 2.40226343e-1, 2.40226343e-1, 2.40226343e-1,
-    6.93147182e-1, 6.93147182e-1, 6.93147182e-1, 6.93147182e-1,
+    1.326472714e-3, 1.326472714e-3, 1.326472714e-3, 1.326472714e-3,
+    9.671512640e-3, 9.671512640e-3, 9.671512640e-3, 9.671512640e-3,
+    5.550733743e-2, 5.550733743e-2, 5.550733743e-2, 5.550733743e-2,
+    2.402224209e-1, 2.402224209e-1, 2.402224209e-1, 2.402224209e-1,
+    6.931469776e-1, 6.931469776e-1, 6.931469776e-1, 6.931469776e-1,
     1, 1, 1, 1,
   ],
   16,
 );
 
+// @ts-ignore: decorator
+@inline
+export function constant(index: usize): v128 {
+  return v128.load(CONSTANTS + (index << 4));
+}
+
+/** a·b + c; in the build for processors that can, in one step and with one rounding. */
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
 /**
  * exp(x) = 2ʸ, y = x / ln 2 = n + f, |f| ≤ ½. n = round(y) by adding 1.5·2²³: the low bits of the sum ARE n, and
- * go into the exponent. 2ᶠ: minimax polynomial of degree 6, relative error 7e-9. The rounding of y makes the
- * relative error |x|·6e-8: no matter where x is the logarithm of a share, whose absolute error is then below
- * 4e-8. Below −86 the result stays at exp(−86) ≈ 4.5e-38; x ≤ 88.
+ * go into the exponent. 2ᶠ: minimax polynomial of degree 5 that is 1 at 0, relative error 9e-8. The rounding of y
+ * makes the relative error |x|·6e-8: no matter where x is the logarithm of a share, whose absolute error is then
+ * below 4e-8. Below −86 the result stays at exp(−86) ≈ 4.5e-38; x ≤ 88.
  */
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const magic = v128.load(CONSTANTS, 32);
-  const y = f32x4.mul(f32x4.pmax(x, v128.load(CONSTANTS)), v128.load(CONSTANTS, 16));
-  const shifted = f32x4.add(y, magic);
-  const f = f32x4.sub(y, f32x4.sub(shifted, magic));
-  let p = v128.load(CONSTANTS, 48);
-  p = f32x4.add(f32x4.mul(p, f), v128.load(CONSTANTS, 64));
-  p = f32x4.add(f32x4.mul(p, f), v128.load(CONSTANTS, 80));
-  p = f32x4.add(f32x4.mul(p, f), v128.load(CONSTANTS, 96));
-  p = f32x4.add(f32x4.mul(p, f), v128.load(CONSTANTS, 112));
-  p = f32x4.add(f32x4.mul(p, f), v128.load(CONSTANTS, 128));
-  p = f32x4.add(f32x4.mul(p, f), v128.load(CONSTANTS, 144));
+  return exp4With(
+    x, constant(0), constant(1), constant(2), constant(3), constant(4), constant(5), constant(6), constant(7),
+    constant(8),
+  );
+}
+
+/** The same with the constants at hand, for a loop that does little else: read once, they stay in registers. */
+// @ts-ignore: decorator
+@inline
+export function exp4With(
+  x: v128, least: v128, scale: v128, magic: v128, k5: v128, k4: v128, k3: v128, k2: v128, k1: v128, k0: v128,
+): v128 {
+  const z = f32x4.pmax(x, least);
+  const shifted = madd(z, scale, magic);
+  const f = madd(z, scale, f32x4.sub(magic, shifted));
+  const square = f32x4.mul(f, f);
+  const p = madd(madd(madd(k5, f, k4), square, madd(k3, f, k2)), square, madd(k1, f, k0));
   return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
@@ -72,19 +91,38 @@ export function ln4(x: v128): v128 {
   return f32x4.add(f32x4.add(p, f), f32x4.mul(f32x4.convert_i32x4_s(exponent), f32x4.splat(0.693147182)));
 }
 
+/** Bytes of a row that are added up in float32, 16 numbers a lane, before they go into a float64 sum. */
+// @ts-ignore: decorator
+@inline
+export const LANES_BYTES: usize = 512;
+
+/** Bytes of a row that a pass works on at a time: these and what it makes of them stay in the nearest cache. */
+// @ts-ignore: decorator
+@inline
+export const PART_BYTES: usize = 4096;
+/** Two parts of a row for what is needed only within a pass. */
+export const WEIGHTS = memory.data(4096, 16);
+export const SHIFTS = memory.data(4096, 16);
+
 // @ts-ignore: decorator
 @inline
 export function zero2(): v128 {
   return f64x2.splat(0);
 }
 
+/** sum + the four float32. */
+// @ts-ignore: decorator
+@inline
+export function addLanes(sum: v128, x: v128): v128 {
+  const high = v128.shuffle<i32>(x, x, 2, 3, 2, 3);
+  return f64x2.add(sum, f64x2.add(f64x2.promote_low_f32x4(x), f64x2.promote_low_f32x4(high)));
+}
+
 /** sum + the 16 float32 of a block: added up four at a time in float32, then in float64. */
 // @ts-ignore: decorator
 @inline
 export function addBlock(sum: v128, x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-  const block = f32x4.add(f32x4.add(x0, x1), f32x4.add(x2, x3));
-  const high = v128.shuffle<i32>(block, block, 2, 3, 2, 3);
-  return f64x2.add(sum, f64x2.add(f64x2.promote_low_f32x4(block), f64x2.promote_low_f32x4(high)));
+  return addLanes(sum, f32x4.add(f32x4.add(x0, x1), f32x4.add(x2, x3)));
 }
 
 // @ts-ignore: decorator
@@ -142,5 +180,7 @@ const FRONT = memory.data<u8>(
 // @ts-ignore: decorator
 @inline
 export function storeLanes(to: usize, x: v128, lanes: i32): void {
-  v128.store(to, i8x16.swizzle(x, v128.load(FRONT + (<usize>lanes << 4))));
+  const order = v128.load(FRONT + (<usize>lanes << 4));
+  // Every byte of it is below 16, where both do the same.
+  v128.store(to, ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(x, order) : i8x16.swizzle(x, order));
 }
