@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
+import { type Card, loadCard } from "../calibration/card.js";
 import { type LoadedFusionConfig, loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import type { ConfigDescription, EngineDescription, ModelDescription } from "../engine/protocol.js";
@@ -12,7 +13,7 @@ import { renderTable } from "./table.js";
 import { formatBytes, formatCount } from "./units.js";
 
 /** A config by the path of its file, or by its id among the configured ones. */
-function findConfig(given: string, settings: Settings): LoadedFusionConfig[] {
+export function findConfig(given: string, settings: Settings): LoadedFusionConfig[] {
   const isPath =
     given.endsWith(".json") || given.includes("/") || given.includes(path.sep) || existsSync(given);
   if (isPath) return loadFusionConfigs(path.resolve(given));
@@ -52,8 +53,18 @@ function modelsTable(config: ConfigDescription): string {
   );
 }
 
+function cardText(card: Card | null): string {
+  if (card === null) return "no calibration card; `shoulders calibrate` makes one";
+  const accuracy = `${(100 * card.figures.accuracy).toFixed(1)} %`;
+  return `calibration card of ${card.date.slice(0, 10)}, right about ${accuracy} of its example prompts`;
+}
+
 /** What a config is made of and what it takes, for a person to read. */
-export function describeChecked(config: ConfigDescription, engine: EngineDescription): string {
+export function describeChecked(
+  config: ConfigDescription,
+  engine: EngineDescription,
+  card: Card | null,
+): string {
   const pathToModel = new Map(
     [config.base, config.reference, ...config.experts]
       .filter((model) => model !== null)
@@ -71,6 +82,7 @@ export function describeChecked(config: ConfigDescription, engine: EngineDescrip
     modelsTable(config),
     `vocabulary  ${vocabulary}`,
     `strategy    ${JSON.stringify(config.strategy)}`,
+    ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
     `memory      ${memoryText(engine)}`,
     `library     llama.cpp ${engine.library.llama} on ${engine.library.backend}${devices}`,
@@ -87,7 +99,10 @@ export async function check(given: string, flags: SettingFlags, stop: Stop): Pro
   try {
     const { description } = engine;
     invariant(description !== null, "a started engine describes itself");
-    const texts = description.configs.map((config) => describeChecked(config, description));
+    const texts = description.configs.map((config) => {
+      const file = configs.find((loaded) => loaded.config.id === config.id)?.file;
+      return describeChecked(config, description, file === undefined ? null : loadCard(file, config.id));
+    });
     process.stdout.write(texts.join("\n"));
     return 0;
   } finally {

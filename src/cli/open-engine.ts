@@ -10,11 +10,15 @@ import type { Logger } from "../log.js";
 import { createProgress } from "./progress.js";
 import { toEngineSettings } from "./run-time.js";
 
-/** Finds every model of the configs on this machine, downloading those that hf: URIs name. */
+/**
+ * Finds every model of the configs on this machine, downloading those that hf: URIs name, and their calibration cards.
+ * `ignoresCards`: goes without them, whatever lies there.
+ */
 export async function resolveConfigs(
   loaded: readonly LoadedFusionConfig[],
   settings: Settings,
   signal: AbortSignal,
+  ignoresCards = false,
 ): Promise<ResolvedFusionConfig[]> {
   const progress = createProgress("Downloading");
   const find = ({ model }: ModelSource, file: string): Promise<string> =>
@@ -33,7 +37,7 @@ export async function resolveConfigs(
       const referencePath = config.reference === null ? null : await find(config.reference, file);
       for (const expert of config.experts) expertPaths.push(await find(expert.model, file));
       const found = { config, basePath, referencePath, expertPaths };
-      resolved.push({ ...found, card: cardOf(file, found) });
+      resolved.push({ ...found, card: ignoresCards ? null : cardOf(file, found) });
     }
   } catch (error) {
     signal.throwIfAborted();
@@ -49,14 +53,25 @@ export interface OpenEngineOptions {
   settings: Settings;
   log: Logger;
   signal: AbortSignal;
+  /** Default: false. */
+  ignoresCards?: boolean;
 }
+
+/** Whether a config's answers begin with equal shares only because nobody has calibrated it. */
+const lacksCard = ({ config: { strategy }, card }: ResolvedFusionConfig): boolean =>
+  strategy.type === "mixture" && strategy.prior === "card" && card === null;
 
 /**
  * Resolves the models and starts an engine that has loaded them, with a progress bar each. `signal` ends the
  * wait; the engine child goes with this process then.
  */
-export async function openEngine({ configs, settings, log, signal }: OpenEngineOptions): Promise<Engine> {
-  const resolved = await resolveConfigs(configs, settings, signal);
+export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
+  const { configs, settings, log, signal, ignoresCards = false } = options;
+  const resolved = await resolveConfigs(configs, settings, signal, ignoresCards);
+  for (const { config } of ignoresCards ? [] : resolved.filter(lacksCard))
+    log.warn(
+      `config "${config.id}" has no calibration card: its experts begin with equal shares; see calibrate`,
+    );
   const progress = createProgress("Loading");
   try {
     const started = startEngine({

@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import { type SettingName, describeSettings } from "../config/settings.js";
+import type { CalibrateFlags } from "./calibrate-options.js";
 import type { CompleteFlags } from "./complete.js";
 import type { EvalFlags } from "./eval-options.js";
 import { type SettingFlags, packageVersion } from "./run-time.js";
@@ -91,6 +92,25 @@ function addCheck(program: Command, finish: Finish): void {
   );
 }
 
+function addCalibrate(program: Command, finish: Finish): void {
+  const command = program
+    .command("calibrate")
+    .description(
+      "learn from example prompts which expert answers what, and how; write a card beside the config",
+    )
+    .argument("<config>", "path of a fusion config, or its id")
+    .requiredOption(
+      "--examples <files...>",
+      "JSON lines {expert, prompt | messages, answers?}, or EXPERT=TASKFILE (base=…: prompts that fit none)",
+    );
+  addSettings(command, engineSettings);
+  command.action((config: string, flags: CalibrateFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) =>
+      (await import("./calibrate.js")).calibrate(config, flags, stop),
+    ),
+  );
+}
+
 function addEval(program: Command, finish: Finish): void {
   const command = program
     .command("eval")
@@ -142,6 +162,7 @@ export function createProgram(finish: Finish): Command {
   addServe(program, finish);
   addComplete(program, finish);
   addCheck(program, finish);
+  addCalibrate(program, finish);
   addEval(program, finish);
   addSolve(program, finish);
   return program;

@@ -1,0 +1,106 @@
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import type { Example } from "../calibration/ask.js";
+import { ShouldersError } from "../errors.js";
+import { loadTask, parseTaskArgument } from "../evaluation/tasks/load-task.js";
+import { invalid, parseRows, readRows } from "../evaluation/tasks/read-rows.js";
+import type { SettingFlags } from "./run-time.js";
+
+export type CalibrateFlags = SettingFlags & { examples: string[] };
+
+/** Fewer prompts tell too little of an expert, more do not tell more. */
+export const promptCounts = { least: 8, most: 64 } as const;
+
+const text = z.string().min(1);
+
+const exampleLineSchema = z
+  .strictObject({
+    expert: text.nullable().describe("Id of the expert whose prompt this is; null: it fits none."),
+    prompt: text.optional().describe("Given to every model as it stands."),
+    messages: z
+      .array(z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }))
+      .min(1)
+      .optional()
+      .describe("A conversation, rendered by each model's own chat template."),
+    answers: z
+      .array(text)
+      .min(1)
+      .optional()
+      .describe("Wanted answers as the expert should give them; the first is used."),
+  })
+  .refine(
+    ({ prompt, messages }) => (prompt === undefined) !== (messages === undefined),
+    "give either prompt or messages",
+  );
+
+function readLines(file: string): Example[] {
+  let lines: string;
+  try {
+    lines = readFileSync(file, "utf8");
+  } catch (error) {
+    throw invalid(
+      `${file}: cannot be read (${error instanceof Error ? error.message : String(error)})`,
+      error,
+    );
+  }
+  return parseRows(readRows(lines, file), exampleLineSchema, file).map(
+    ({ expert, prompt, messages, answers }) => ({
+      expert,
+      prompt: messages === undefined ? { type: "text", text: prompt ?? "" } : { type: "chat", messages },
+      answer: answers?.[0] ?? null,
+    }),
+  );
+}
+
+/** `recall=FILE`, `recall=gsm8k:FILE`: the items of a task file, all of one expert; `base=FILE`: they fit none. */
+function readTask(expert: string, argument: string): Example[] {
+  const { items } = loadTask(parseTaskArgument(argument), { limit: null, seed: 1, numExamples: 0 });
+  const isBase = expert === "base";
+  return items.map(({ prompt, target }) => ({
+    prompt,
+    expert: isBase ? null : expert,
+    answer: isBase ? null : target,
+  }));
+}
+
+export interface ExampleGroup {
+  /** null: these prompts fit none. */
+  expert: string | null;
+  examples: Example[];
+  /** Examples beyond the most that are used. */
+  numLeftOut: number;
+}
+
+/**
+ * Examples by expert, in the order of the config, then those that fit none, if any.
+ * @throws ShouldersError `evaluation_invalid`, `settings_invalid`: an unknown expert, or one with too few prompts.
+ */
+export function loadExamples(given: readonly string[], ids: readonly string[]): ExampleGroup[] {
+  const all = given.flatMap((argument) => {
+    const named = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/.exec(argument);
+    return named?.[1] === undefined || named[2] === undefined
+      ? readLines(argument)
+      : readTask(named[1], named[2]);
+  });
+  const unknown = all.find(({ expert }) => expert !== null && !ids.includes(expert));
+  if (unknown !== undefined)
+    throw new ShouldersError(
+      "settings_invalid",
+      `the config has no expert "${String(unknown.expert)}"; known: ${ids.join(", ")}`,
+    );
+  const groups = [...ids, null].map((expert): ExampleGroup => {
+    const examples = all.filter((example) => example.expert === expert);
+    if (expert !== null && examples.length < promptCounts.least)
+      throw new ShouldersError(
+        "settings_invalid",
+        `expert "${expert}" has ${examples.length} example prompts; ` +
+          `give ${promptCounts.least} to ${promptCounts.most} with --examples`,
+      );
+    return {
+      expert,
+      examples: examples.slice(0, promptCounts.most),
+      numLeftOut: Math.max(0, examples.length - promptCounts.most),
+    };
+  });
+  return groups.filter(({ examples }) => examples.length > 0);
+}

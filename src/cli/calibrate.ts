@@ -1,0 +1,117 @@
+import { writeFileSync } from "node:fs";
+import { type Card, type ExpertCard, type Trial, cardPathOf, cardText } from "../calibration/card.js";
+import { bestOf } from "../calibration/choose-component.js";
+import { makeCard } from "../calibration/make-card.js";
+import { ShouldersError, invariant } from "../errors.js";
+import { type CalibrateFlags, type ExampleGroup, loadExamples, promptCounts } from "./calibrate-options.js";
+import { findConfig } from "./check.js";
+import { openEngine, resolveConfigs } from "./open-engine.js";
+import { createProgress } from "./progress.js";
+import { prepare } from "./run-time.js";
+import type { Stop } from "./stop-signal.js";
+import { renderTable } from "./table.js";
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+const right = (header: string) => ({ header, align: "right" }) as const;
+const left = (header: string) => ({ header, align: "left" }) as const;
+
+/** Who had the largest share of each expert's prompts, when they were left out of the fit. */
+function confusionTable({ figures, experts }: Card): string {
+  const names = ["base", ...experts.map(({ id }) => id)];
+  const rows = figures.confusion.map(({ given, largest }) => [
+    given === "base" ? "none" : given,
+    ...names.map((name) => String(largest[name] ?? 0)),
+  ]);
+  return renderTable([left("prompts of"), ...names.map(right)], rows);
+}
+
+function componentText({ kind, weight, plausibility }: Trial): string {
+  if (kind === "alone") return "expert alone";
+  if (weight === 0) return "base alone";
+  const tokens = plausibility === null ? "all tokens" : `${plausibility.of} ${plausibility.ratio}`;
+  return `fused, ${weight === "solved" ? "solved weight" : `weight ${weight}`}, ${tokens}`;
+}
+
+function trialsTable({ id, trials }: ExpertCard): string {
+  const best = bestOf(trials);
+  const rows = trials.map((trial) => [
+    trial === best ? "→" : "",
+    componentText(trial),
+    percent(trial.exact),
+    percent(trial.agreed),
+    trial.logprob.toFixed(3),
+  ]);
+  return renderTable(
+    [left(""), left(id), right("answers exact"), right("tokens"), right("nats a token")],
+    rows,
+  );
+}
+
+/** What calibration found out, for a person to read. */
+export function describeCard(card: Card, groups: readonly ExampleGroup[], file: string): string {
+  const { figures, experts } = card;
+  const leftOut = groups.filter(({ numLeftOut }) => numLeftOut > 0);
+  return [
+    confusionTable(card),
+    `right       ${percent(figures.accuracy)} of the prompts, each by a fit that has not seen it`,
+    `log-loss    ${figures.logLoss.toFixed(3)} nats for the expert that a prompt is of`,
+    ...(figures.leftOut === null
+      ? []
+      : [
+          `unseen      ${percent(figures.leftOut)} of the share is the base's for prompts of an expert not known`,
+        ]),
+    ...leftOut.map(
+      ({ expert, numLeftOut }) =>
+        `not used    ${numLeftOut} prompts of ${expert ?? "none"}: ${promptCounts.most} are enough`,
+    ),
+    "",
+    ...experts.filter(({ trials }) => trials.length > 0).map(trialsTable),
+    `${file} is written.`,
+    "",
+  ].join("\n");
+}
+
+/** `shoulders calibrate`: finds out which prompts are for which expert, and how each speaks best; writes a card. */
+export async function calibrate(
+  given: string,
+  { examples, ...settingFlags }: CalibrateFlags,
+  stop: Stop,
+): Promise<number> {
+  const { settings, log } = prepare(settingFlags, "warn");
+  const [found] = findConfig(given, settings);
+  invariant(found !== undefined, "one config is found, or an error thrown");
+  const { file, config } = found;
+
+  if (config.experts.length === 0)
+    throw new ShouldersError("settings_invalid", `${file}: no experts, so nothing to calibrate`);
+  const groups = loadExamples(
+    examples,
+    config.experts.map(({ id }) => id),
+  );
+  const opening = { configs: [found], settings, log, signal: stop.signal, ignoresCards: true };
+  const [models] = await resolveConfigs(opening.configs, settings, stop.signal, true);
+  const engine = await openEngine(opening);
+  const progress = createProgress("Reading");
+  try {
+    const description = engine.description?.configs[0];
+    invariant(models !== undefined && description !== undefined, "a started engine describes its config");
+    const card = await makeCard({
+      asked: { engine, configId: config.id, signal: stop.signal },
+      models,
+      vocabularySize: description.vocabularySize,
+      groups,
+      concurrency: config.context.sequences,
+      date: new Date(),
+      onProgress: (what, fraction) => progress.update(what, fraction),
+    });
+    progress.stop();
+    const cardFile = cardPathOf(file, config.id);
+    writeFileSync(cardFile, cardText(card));
+    process.stdout.write(describeCard(card, groups, cardFile));
+    return 0;
+  } finally {
+    progress.stop();
+    await engine.close();
+  }
+}
