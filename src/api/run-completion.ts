@@ -57,11 +57,18 @@ export async function* runCompletion(
     // Aborted for no reason of ours: the client has left.
     if (isAborted() && !(cause instanceof ShouldersError)) return;
     ending = { status: "failed", finish_reason: null };
-    throw ShouldersError.from(cause);
+    throw inWordsOf(plan, ShouldersError.from(cause));
   } finally {
     context.traces.end(request.requestId, { ...ending, usage: toUsage(usage) });
     if (isAccepted) timer.end(countedUsage(plan, usage), queueMs);
   }
+}
+
+/** The engine knows a grammar only, whichever field it was made of. */
+function inWordsOf({ grammarParam }: CompletionPlan, error: ShouldersError): ShouldersError {
+  if (error.param !== "grammar" || grammarParam === "grammar") return error;
+  const message = error.message.replace("'grammar'", `'${grammarParam}'`);
+  return new ShouldersError(error.code, message, { param: grammarParam });
 }
 
 /** Of several answers to one prompt the first counts it. */

@@ -24,7 +24,13 @@ export const detokenizeSchema = z.strictObject({
   tokens: z.array(z.int().min(0)).describe("Token ids."),
 });
 
-export const applyTemplateSchema = z.strictObject({ model, messages: chatSchema.shape.messages });
+export const applyTemplateSchema = z.strictObject({
+  model,
+  messages: chatSchema.shape.messages,
+  tools: chatSchema.shape.tools,
+  add_generation_prompt: chatSchema.shape.add_generation_prompt,
+  continue_final_message: chatSchema.shape.continue_final_message,
+});
 
 /** `POST /tokenize`, of the base's vocabulary. */
 export function tokenize(context: ApiContext): RequestHandler {
@@ -67,7 +73,7 @@ export function applyTemplate(context: ApiContext): RequestHandler {
   return async (request, response) => {
     const body = parseRequest(applyTemplateSchema, request.body);
     const configId = configIdOf(context, response, body.model);
-    const plan = planCompletion("chat", { model: configId, messages: body.messages }, requireEngine(context));
+    const plan = planCompletion("chat", { ...body, model: configId }, requireEngine(context));
     const { prompt } = plan.request;
     const { prompts } = await context.engine.query({ type: "renderPrompt", configId, prompt });
     response.json({ prompt: prompts["base"]?.text ?? "", fusion: { prompts } });

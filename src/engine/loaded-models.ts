@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 
 import { ShouldersError } from "../errors.js";
-import type { LoadedModel, ModelContext, NativeLibrary } from "../llama/types.js";
+import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
 import type {
   ConfigDescription,
@@ -9,6 +9,8 @@ import type {
   ModelDescription,
   ResolvedFusionConfig,
 } from "./protocol.js";
+import { templateOf } from "./prompts.js";
+import { plainToolForm } from "./tool-prompts.js";
 
 /** A model with its one context, shared by every config that names its file. */
 export interface ModelSlot {
@@ -26,6 +28,8 @@ export interface LoadedConfig {
   experts: number[];
   /** Length of the common part of the vocabularies; only its ids may be used. */
   vocabularySize: number;
+  /** How answers call functions. */
+  toolForm: ToolForm;
 }
 
 /** Everything native that the engine holds; released in one call. */
@@ -149,7 +153,11 @@ function joinConfig(
       { param: "fewShot" },
     );
   const sizes = [base, ...others].map((index) => (models[index] as LoadedModel).vocabulary.size);
-  return { resolved, base, reference, experts, vocabularySize: Math.min(...sizes) };
+  const roles = { base, reference, experts };
+  const toolForm = models[templateOf(base, roles, models)]?.toolForm ?? plainToolForm;
+  // Answers are read as text: a control token that begins a call must be seen.
+  baseModel.vocabulary.show(Object.values(toolForm).join(" "));
+  return { resolved, ...roles, vocabularySize: Math.min(...sizes), toolForm };
 }
 
 /** What a config is made of, as the API shows it. */
@@ -172,6 +180,7 @@ export function describeConfig(config: LoadedConfig, slots: readonly ModelSlot[]
     contextTokens: settings.context.tokens,
     sequences: settings.context.sequences,
     sampling: settings.sampling,
+    toolForm: config.toolForm,
   };
 }
 

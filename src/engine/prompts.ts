@@ -2,6 +2,7 @@ import { ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token } from "../llama/types.js";
 import type { LoadedConfig } from "./loaded-models.js";
 import type { GenerationRequest, GivenText, Prompt } from "./protocol.js";
+import { asPlainTurns, knowsForm } from "./tool-prompts.js";
 
 /** A request's prompt for each model of its config (by model index), and the strings that end its answer. */
 export interface ModelPrompts {
@@ -67,13 +68,13 @@ export function renderPrompt(
   const model = models[index] as LoadedModel;
   switch (prompt.type) {
     case "chat": {
+      const { tools = [], ending = "answer" } = prompt;
       const examples = index === config.base ? config.resolved.config.fewShot : [];
-      const others = [...config.experts, config.reference ?? config.base, config.base];
-      const template = [index, ...others].find((other) => models[other]?.hasChatTemplate) ?? index;
-      return (models[template] as LoadedModel).renderChat(
-        withExamples(prompt.messages, examples),
-        prompt.ending,
-      );
+      const renderer = models[templateOf(index, config, models)] as LoadedModel;
+      const turns = withExamples(prompt.messages, examples);
+      return knowsForm(renderer, config.toolForm)
+        ? renderer.renderChat(turns, { ending, tools })
+        : renderer.renderChat(asPlainTurns(turns, tools, config.toolForm), { ending });
     }
     case "text":
       return { tokens: withBos(model.tokenize(prompt.text, true), model), stopStrings: [] };
@@ -81,6 +82,16 @@ export function renderPrompt(
       checkIds(prompt.tokens, config.vocabularySize, "prompt");
       return { tokens: prompt.tokens, stopStrings: [] };
   }
+}
+
+/** Whose template renders a model's prompt. */
+export function templateOf(
+  index: number,
+  { base, reference, experts }: Pick<LoadedConfig, "base" | "reference" | "experts">,
+  models: readonly LoadedModel[],
+): number {
+  const others = [...experts, reference ?? base, base];
+  return [index, ...others].find((other) => models[other]?.hasChatTemplate) ?? index;
 }
 
 /** @throws ShouldersError `invalid_request` when an id is outside the vocabulary. */

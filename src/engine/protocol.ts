@@ -1,6 +1,7 @@
 import type { FusionConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
 import type { Card } from "../calibration/card.js";
 import type { ErrorData } from "../errors.js";
+import type { ChatEnding, ChatTurn, Tool, ToolForm } from "../llama/types.js";
 import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
 
 /** What crosses the pipe between the server and the engine child: plain data, never rows of logits. */
@@ -34,16 +35,15 @@ export interface EngineSettings {
   cacheSequences: number;
 }
 
-export interface ChatMessage {
-  role: "system" | "user" | "assistant";
-  content: string;
-}
-
-export type ChatEnding = "answer" | "continue" | "none";
+export type { ChatEnding, ChatTurn as ChatMessage, Tool, ToolForm };
+export { toolIdMark } from "../llama/types.js";
 
 export type Prompt =
-  /** `ending`: the prompt ends where an answer begins (default), in the last message, or after it. */
-  | { type: "chat"; messages: ChatMessage[]; ending?: ChatEnding }
+  /**
+   * `ending`: the prompt ends where an answer begins (default), in the last message, or after it. `tools`: functions
+   * that the answer may call.
+   */
+  | { type: "chat"; messages: ChatTurn[]; ending?: ChatEnding; tools?: Tool[] }
   | { type: "text"; text: string }
   | { type: "tokens"; tokens: number[] };
 
@@ -211,6 +211,8 @@ export interface ConfigDescription {
   contextTokens: number;
   sequences: number;
   sampling: SamplingSettings;
+  /** How answers call functions. */
+  toolForm: ToolForm;
 }
 
 /** A way to decode the models of a step. */

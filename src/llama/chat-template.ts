@@ -1,4 +1,3 @@
-import { Template } from "@huggingface/jinja";
 import {
   GeneralChatWrapper,
   LlamaText,
@@ -9,7 +8,8 @@ import {
 import type { ChatHistoryItem, ResolveChatWrapperOptions } from "node-llama-cpp";
 
 import { ShouldersError } from "../errors.js";
-import type { ChatEnding, ChatTurn } from "./types.js";
+import { createJinjaTemplate, type Renderer } from "./jinja-template.js";
+import type { ChatOptions, ChatTurn, ToolForm } from "./types.js";
 
 /** Turns a conversation into the text of a prompt. */
 export interface ChatTemplate {
@@ -22,8 +22,10 @@ export interface ChatTemplate {
    * its turn with a token. At most its first line.
    */
   readonly turnEnd: string;
+  /** How it writes calls of functions; null: it has no place for them. */
+  readonly toolForm: ToolForm | null;
   /** @throws ShouldersError `invalid_request` when the template refuses these turns. */
-  readonly render: (turns: readonly ChatTurn[], ending?: ChatEnding) => string;
+  readonly render: (turns: readonly ChatTurn[], options?: ChatOptions) => string;
 }
 
 export interface ChatTemplateOptions {
@@ -38,13 +40,6 @@ export interface ChatTemplateOptions {
   fileName: string;
 }
 
-interface Message {
-  role: string;
-  content: string | { type: "text"; text: string }[];
-}
-
-type Renderer = (messages: readonly ChatTurn[], addGenerationPrompt: boolean) => string;
-
 /**
  * The file's own template where it has one that works, rendered as Hugging Face's tokenizers and llama.cpp do
  * (trim_blocks, lstrip_blocks, a generation prompt at the end). A model is tuned on exactly this text: a space
@@ -53,14 +48,20 @@ type Renderer = (messages: readonly ChatTurn[], addGenerationPrompt: boolean) =>
 export function createChatTemplate(options: ChatTemplateOptions): ChatTemplate {
   if (options.text === null) return createStandIn(options, "the file has no chat template");
   try {
-    const render = createJinjaRenderer(options.text, options);
+    const { render, toolSupport } = createJinjaTemplate(options.text, options);
     const takesSystem = checkSystemRole(render);
+    const toolForm = toolSupport?.form ?? null;
+    const takesSeveral = toolForm?.between !== null;
     return {
       source: "file",
       problem: null,
+      toolForm,
       turnEnd: findTurnEnd(render),
-      render: (turns, ending) =>
-        refuse(() => renderTo(ending, takesSystem ? turns : withoutSystem(turns), render)),
+      render: (turns, asked) =>
+        refuse(() => {
+          const own = takesSystem ? turns : withoutSystem(turns);
+          return renderTo(takesSeveral ? own : withSingleCalls(own), render, asked);
+        }),
     };
   } catch (error) {
     return createStandIn(options, `the file's chat template does not work: ${messageOf(error)}`);
@@ -84,8 +85,9 @@ function refuse(render: () => string): string {
 }
 
 /** The last message is cut where its text ends: what a template writes after it would end the turn. */
-function renderTo(ending: ChatEnding = "answer", turns: readonly ChatTurn[], render: Renderer): string {
-  const text = render(turns, ending === "answer");
+function renderTo(turns: readonly ChatTurn[], render: Renderer, options: ChatOptions = {}): string {
+  const { ending = "answer", tools = [] } = options;
+  const text = render(turns, { addGenerationPrompt: ending === "answer", tools });
   if (ending !== "continue") return text;
   const last = turns.at(-1)?.content.trim() ?? "";
   const at = text.lastIndexOf(last);
@@ -95,32 +97,6 @@ function renderTo(ending: ChatEnding = "answer", turns: readonly ChatTurn[], ren
 
 const probe = { user: "shoulders-user", answer: "shoulders-answer", next: "shoulders-next" } as const;
 
-/** Some templates take a message's content as text, others only as a list of parts. */
-function createJinjaRenderer(text: string, { bosText, eosText }: ChatTemplateOptions): Renderer {
-  const template = new Template(text);
-  const renderWith =
-    (toMessage: (turn: ChatTurn) => Message): Renderer =>
-    (turns, addGenerationPrompt) =>
-      template.render({
-        messages: turns.map(toMessage),
-        add_generation_prompt: addGenerationPrompt,
-        bos_token: bosText,
-        eos_token: eosText,
-      });
-  const plain = renderWith(({ role, content }) => ({ role, content }));
-  const inParts = renderWith(({ role, content }) => ({ role, content: [{ type: "text", text: content }] }));
-  const turns: ChatTurn[] = [{ role: "user", content: probe.user }];
-  let problem: unknown = new TypeError("it leaves out what the user said");
-  for (const render of [plain, inParts]) {
-    try {
-      if (render(turns, true).includes(probe.user)) return render;
-    } catch (error) {
-      problem = error;
-    }
-  }
-  throw problem;
-}
-
 /** @returns whether a system message appears in the prompt: some templates refuse it, some drop it silently. */
 function checkSystemRole(render: Renderer): boolean {
   try {
@@ -128,7 +104,7 @@ function checkSystemRole(render: Renderer): boolean {
       { role: "system", content: "shoulders-system" },
       { role: "user", content: probe.user },
     ];
-    return render(turns, true).includes("shoulders-system");
+    return render(turns, { addGenerationPrompt: true, tools: [] }).includes("shoulders-system");
   } catch {
     return false;
   }
@@ -149,6 +125,24 @@ function withoutSystem(turns: readonly ChatTurn[]): ChatTurn[] {
   return result;
 }
 
+/** Of calls made together one turn each, followed by its result, for templates that take no more. */
+function withSingleCalls(turns: readonly ChatTurn[]): ChatTurn[] {
+  const isMoved = new Set<ChatTurn>();
+  return turns.flatMap((turn, index) => {
+    if (isMoved.has(turn)) return [];
+    const { toolCalls = [], ...rest } = turn;
+    if (toolCalls.length < 2) return [turn];
+    return toolCalls.flatMap((call, nth) => {
+      const result = turns.slice(index).find(({ toolCallId }) => toolCallId === call.id);
+      if (result) isMoved.add(result);
+      return [
+        { ...rest, content: nth === 0 ? turn.content : "", toolCalls: [call] },
+        ...(result ? [result] : []),
+      ];
+    });
+  });
+}
+
 /** What the template writes between an answer and the user's next message, up to the end of its first line. */
 function findTurnEnd(render: Renderer): string {
   try {
@@ -158,7 +152,7 @@ function findTurnEnd(render: Renderer): string {
         { role: "assistant", content: probe.answer },
         { role: "user", content: probe.next },
       ],
-      false,
+      { addGenerationPrompt: false, tools: [] },
     );
     const start = text.indexOf(probe.answer) + probe.answer.length;
     const end = text.indexOf(probe.next, start);
@@ -188,13 +182,15 @@ function createStandIn(options: ChatTemplateOptions, problem: string): ChatTempl
   return {
     source: wrapper.wrapperName,
     problem,
+    toolForm: null,
     turnEnd: findTurnEnd(render),
-    render: (turns, ending) => refuse(() => renderTo(ending, turns, render)),
+    render: (turns, asked) => refuse(() => renderTo(turns, render, asked)),
   };
 }
 
 function toHistoryItem({ role, content }: ChatTurn): ChatHistoryItem {
-  return role === "assistant" ? { type: "model", response: [content] } : { type: role, text: content };
+  if (role === "assistant") return { type: "model", response: [content] };
+  return { type: role === "system" ? "system" : "user", text: content };
 }
 
 function textOf(text: LlamaText, specials: Readonly<Record<string, string>>): string {

@@ -16,7 +16,7 @@ import { gibibytes, memoryLimit } from "./memory.js";
 import { logLinesArrived } from "./native-log.js";
 import { Tokenizer } from "./tokenizer.js";
 import type {
-  ChatEnding,
+  ChatOptions,
   ChatTurn,
   ContextOptions,
   LoadedModel,
@@ -24,6 +24,7 @@ import type {
   ModelContext,
   RenderedPrompt,
   Token,
+  ToolForm,
 } from "./types.js";
 import { LlamaVocabulary } from "./vocabulary.js";
 
@@ -214,9 +215,13 @@ export class LlamaModel implements LoadedModel {
     return this.#tokenizer.tokenize(text, special);
   }
 
-  renderChat(turns: readonly ChatTurn[], ending: ChatEnding = "answer"): RenderedPrompt {
+  get toolForm(): ToolForm | null {
+    return this.chatTemplate.toolForm;
+  }
+
+  renderChat(turns: readonly ChatTurn[], options: ChatOptions = {}): RenderedPrompt {
     this.#ready();
-    return this.#tokenizer.renderChat(this.chatTemplate, turns, ending);
+    return this.#tokenizer.renderChat(this.chatTemplate, turns, options);
   }
 
   createContext(options: ContextOptions): ModelContext {

@@ -2,7 +2,7 @@ import { invariant } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { tokenAttribute } from "./abi.js";
 import type { ChatTemplate } from "./chat-template.js";
-import type { ChatEnding, ChatTurn, RenderedPrompt, Token } from "./types.js";
+import type { ChatOptions, ChatTurn, RenderedPrompt, Token } from "./types.js";
 import type { LlamaVocabulary } from "./vocabulary.js";
 
 /** Texts that end an answer must have at least this much besides white space: a bare newline would cut answers. */
@@ -40,11 +40,16 @@ export class Tokenizer {
   }
 
   /** The prompt of a chat, with exactly one BOS where the vocabulary asks for one. */
-  renderChat(template: ChatTemplate, turns: readonly ChatTurn[], ending: ChatEnding): RenderedPrompt {
-    const guard = unusedCharacter(turns);
-    const guarded = turns.map((turn) => ({ ...turn, content: this.#guardControlTexts(turn.content, guard) }));
+  renderChat(
+    template: ChatTemplate,
+    turns: readonly ChatTurn[],
+    { ending = "answer", tools = [] }: ChatOptions,
+  ): RenderedPrompt {
+    const guard = unusedCharacter(JSON.stringify([turns, tools]));
+    const guarded = <Value>(value: Value) =>
+      mapTexts(value, (text) => this.#guardControlTexts(text, guard)) as Value;
     const tokens = template
-      .render(guarded, ending)
+      .render(guarded(turns), { ending, tools: guarded(tools) })
       .split(guard)
       .flatMap((text) => this.tokenize(text, true));
     const { bos, addsBos } = this.#vocabulary;
@@ -84,11 +89,21 @@ export class Tokenizer {
   }
 }
 
-/** A character of the private use area that no message contains. */
-function unusedCharacter(turns: readonly ChatTurn[]): string {
+/** A character of the private use area that the text does not contain. */
+function unusedCharacter(text: string): string {
   for (let code = 0xe000; code < 0xf8ff; code++) {
     const character = String.fromCharCode(code);
-    if (!turns.some((turn) => turn.content.includes(character))) return character;
+    if (!text.includes(character)) return character;
   }
   return "\u{f8ff}";
+}
+
+/** The value with every text in it changed, names of fields included. */
+function mapTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === "string") return change(value);
+  if (Array.isArray(value)) return value.map((entry) => mapTexts(entry, change));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, entry]) => [change(name), mapTexts(entry, change)]),
+  );
 }

@@ -24,18 +24,61 @@ export interface LoadedModel extends AsyncDisposable {
   readonly hasChatTemplate: boolean;
   /**
    * The prompt of a chat as this file's own template renders it, tokenized, with exactly one BOS where the
-   * vocabulary asks for it. `ending`: where an answer begins (default), in the last message, or after it.
+   * vocabulary asks for it.
    */
-  renderChat(turns: readonly ChatTurn[], ending?: ChatEnding): RenderedPrompt;
+  renderChat(turns: readonly ChatTurn[], options?: ChatOptions): RenderedPrompt;
+  /** How its template writes calls of functions; null: it has no place for them. */
+  readonly toolForm: ToolForm | null;
   createContext(options: ContextOptions): ModelContext;
 }
 
 export interface ChatTurn {
-  role: "system" | "user" | "assistant";
+  /** `tool`: what a function gave back. */
+  role: "system" | "user" | "assistant" | "tool";
   content: string;
+  /** Of functions, by the assistant. */
+  toolCalls?: ToolCall[];
+  /** Which call a tool's turn answers. */
+  toolCallId?: string;
 }
 
+export interface ToolCall {
+  id: string;
+  name: string;
+  /** JSON text. */
+  arguments: string;
+}
+
+/** A function that an answer may call. */
+export interface Tool {
+  name: string;
+  description: string;
+  /** JSON schema of its arguments. */
+  parameters: object;
+}
+
+/**
+ * How calls stand in an answer: opening, name, middle, arguments as JSON, for each further call between, name,
+ * middle and arguments, then the ending. `toolIdMark` in these texts stands for nine letters or digits.
+ */
+export interface ToolForm {
+  opening: string;
+  middle: string;
+  /** null: an answer has at most one call. */
+  between: string | null;
+  ending: string;
+}
+
+export const toolIdMark = "\u{f8ff}";
+
 export type ChatEnding = "answer" | "continue" | "none";
+
+export interface ChatOptions {
+  /** Where the prompt ends. Default: answer. */
+  ending?: ChatEnding;
+  /** Told by the template; only where it has a form for their calls. */
+  tools?: readonly Tool[];
+}
 
 export interface RenderedPrompt {
   tokens: Token[];
@@ -54,6 +97,8 @@ export interface Vocabulary {
   bytes(token: Token): Uint8Array;
   /** The token as the file names it (its raw vocabulary entry), for comparison and messages. */
   rawText(token: Token): string;
+  /** Control tokens that stand in this text are shown from now on: `bytes` are those of their names. */
+  show(text: string): void;
 }
 
 export interface ContextOptions {

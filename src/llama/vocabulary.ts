@@ -64,6 +64,14 @@ export class LlamaVocabulary implements Vocabulary {
     return this.#native.llama_vocab_get_text(this.#checked(token), token) ?? "";
   }
 
+  show(text: string): void {
+    for (let token = 0; token < this.size; token++) {
+      if (!this.isControl(token) || this.isEndOfGeneration(token)) continue;
+      const name = this.rawText(token);
+      if (name.length > 1 && text.includes(name)) this.#bytes[token] = Buffer.from(name);
+    }
+  }
+
   #checked(token: Token): Pointer {
     invariant(!this.#isReleased(), "vocabulary used after its model was released");
     invariant(

@@ -4,7 +4,6 @@ import { answering } from "../support/fake-engine.js";
 import { isValid } from "../support/json-schemas.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";
 import { startTestServer } from "../support/server.js";
-import { writeCall } from "../../src/api/openai/tool-calls.js";
 
 let server: RealServer;
 beforeAll(async () => {
@@ -81,7 +80,7 @@ test("auto: text stays text, with any beginning", async () => {
 
 test("a call and its result take part in the next turn", async () => {
   const fake = await startTestServer();
-  const call = writeCall("add", '{"a":1,"unit":"m"}');
+  const call = `<tool_call>{"name": "add", "arguments": {"a":1,"unit":"m"}}</tool_call>`;
   fake.engine.script = () => answering(call.slice(0, 9), call.slice(9));
   const first = (await (await fake.post("/v1/chat/completions", body)).json()) as OpenAI.ChatCompletion;
   const { message, finish_reason } = first.choices[0]!;
@@ -97,14 +96,12 @@ test("a call and its result take part in the next turn", async () => {
   const second = await fake.post("/v1/chat/completions", { ...body, messages });
   expect(second.status).toBe(200);
   expect(fake.engine.submitted[1]?.prompt).toMatchObject({
+    tools: [{ name: "add", description: "Adds.", parameters }, { name: "now" }],
     messages: [
-      { role: "system", content: expect.stringContaining('"name":"add"') as string },
       question,
-      { role: "assistant", content: call },
-      {
-        role: "user",
-        content: "<tool_response>\n42 m\n</tool_response>\n<tool_response>\nnoon\n</tool_response>",
-      },
+      { role: "assistant", content: "", toolCalls: [{ id, name: "add", arguments: '{"a":1,"unit":"m"}' }] },
+      { role: "tool", content: "42 m", toolCallId: id },
+      { role: "tool", content: "noon", toolCallId: id },
     ],
   });
 });

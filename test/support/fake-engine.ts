@@ -13,6 +13,7 @@ import type {
   EngineQuery,
   QueryResults,
 } from "../../src/engine/protocol.js";
+import { plainToolForm } from "../../src/engine/tool-prompts.js";
 import { ShouldersError } from "../../src/errors.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 
@@ -230,6 +231,7 @@ export function describeEngine(): EngineDescription {
     contextTokens: 512,
     sequences: 4,
     sampling: samplingSchema.parse({ temperature: 0.7, topK: 40 }),
+    toolForm: plainToolForm,
   };
   const both: ConfigDescription = {
     ...shared,

@@ -3,6 +3,7 @@ import type { FusionConfig, StrategyConfig } from "../../src/config/fusion-confi
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { LoadedModels, ModelSlot } from "../../src/engine/loaded-models.js";
 import { plainRequest } from "../../src/engine/protocol.js";
+import { plainToolForm } from "../../src/engine/tool-prompts.js";
 import type { GenerationRequest } from "../../src/engine/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
 import type { Batch, LoadedModel, ModelContext, Vocabulary } from "../../src/llama/types.js";
@@ -50,6 +51,7 @@ const vocabulary: Vocabulary = {
   isControl: (token) => token === END,
   bytes: (token) => (token === END ? new Uint8Array(0) : Uint8Array.of(token)),
   rawText: (token) => `<${token}>`,
+  show: () => undefined,
 };
 
 /** Sequence memory that checks what a real one would assert: positions in order, room, one decode at a time. */
@@ -139,6 +141,7 @@ function fakeModel(name: string): LoadedModel {
     path: `/fake/${name}.gguf`,
     name,
     vocabulary,
+    toolForm: null,
     tokenize: encode,
     renderChat: (turns: readonly { role: string; content: string }[]) => ({
       tokens: encode(turns.map(({ role, content }) => `${role} ${content};`).join("") + "answer:"),
@@ -195,6 +198,7 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
           reference: reference ? 1 : null,
           experts: expertIndices,
           vocabularySize,
+          toolForm: plainToolForm,
         },
       ],
     ]),

@@ -1,7 +1,7 @@
 import OpenAI from "openai";
 import { pino } from "pino";
 import { startServer } from "../../src/api/server.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine, ResolvedFusionConfig } from "../../src/engine/protocol.js";
 import { resolvedConfig, startRealEngine } from "./real-engine.js";
 
 export interface RealServer {
@@ -26,6 +26,10 @@ export async function startRealServer(): Promise<RealServer> {
       strategy: { type: "dynamic", solver: "exact", plausibility: { ratio: 0.1, of: "joint" } },
     }),
   ];
+  return serveConfigs(configs);
+}
+
+export async function serveConfigs(configs: ResolvedFusionConfig[]): Promise<RealServer> {
   const engine = await startRealEngine(configs, { cacheSequences: 8 });
   const log = pino({ level: "silent" });
   const server = await startServer({

@@ -59,6 +59,12 @@ export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): strin
   return content === null ? null : builder.build(content);
 }
 
+/** Which field of a request holds its answer to a grammar. */
+export function grammarParamOf({ response_format: format }: AnswerFields, hasTools: boolean): string {
+  if (format != null && format.type !== "text") return "response_format";
+  return hasTools ? "tools" : "grammar";
+}
+
 /** @returns body of a rule; null: any text. Many models begin an answer with a space. */
 function addFormat(
   builder: GrammarBuilder,

@@ -1,4 +1,4 @@
-import type { FinishReason, GeneratedToken } from "../../engine/protocol.js";
+import type { FinishReason, GeneratedToken, ToolForm } from "../../engine/protocol.js";
 import type { Echo } from "./echo.js";
 import { chatLogprobs, joinLogprobs, TextLogprobsWriter } from "./logprobs.js";
 import { readAnswer, ToolCallReader } from "./tool-calls.js";
@@ -8,8 +8,8 @@ type Tokens = readonly GeneratedToken[];
 export interface ChoiceOptions {
   index: number;
   hasLogprobs: boolean;
-  /** The answer may be tool calls. */
-  hasTools: boolean;
+  /** How calls stand in the answer; null: it has none. */
+  toolForm: ToolForm | null;
 }
 
 /** How one kind of completion writes one of its choices. */
@@ -32,7 +32,7 @@ export class ChatFormat implements ChoiceFormat {
 
   constructor(options: ChoiceOptions) {
     this.#options = options;
-    this.#reader = options.hasTools ? new ToolCallReader() : null;
+    this.#reader = options.toolForm && new ToolCallReader(options.toolForm);
   }
 
   opening(): object {
@@ -61,14 +61,15 @@ export class ChatFormat implements ChoiceFormat {
   }
 
   whole({ text, tokens }: { text: string; tokens: Tokens }, finishReason: FinishReason): object {
-    const answer = this.#reader ? readAnswer(text) : { content: text, toolCalls: [] };
+    const { toolForm } = this.#options;
+    const answer = toolForm ? readAnswer(text, toolForm) : { content: text, toolCalls: [] };
     const { content, toolCalls } = answer;
     const hasCalls = toolCalls.length > 0;
     return {
       index: this.#options.index,
       message: {
         role: "assistant",
-        content: hasCalls && content === "" ? null : content,
+        content: hasCalls && content.trim() === "" ? null : content,
         refusal: null,
         ...(hasCalls && {
           tool_calls: toolCalls.map(({ id, type, function: called }) => ({ id, type, function: called })),

@@ -1,27 +1,17 @@
 import type { ChatMessage, Prompt } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import type { ChatBody } from "./schemas.js";
-import { writeCall } from "./tool-calls.js";
-import { withTools, type ToolPlan } from "./tools.js";
+import { toldTools, type ToolPlan } from "./tools.js";
 
 type BodyMessage = ChatBody["messages"][number];
 
-/** The conversation as the models' chat templates take it: system, user and assistant, all plain text. */
+/** The conversation, its functions and their results, as the models' chat templates take them. */
 export function toConversation(body: ChatBody, tools: ToolPlan | null): Prompt {
-  const messages: ChatMessage[] = [];
-  let isAfterTool = false;
-  for (const message of body.messages) {
-    const turn = toMessage(message);
-    const last = messages.at(-1);
-    // Results of calls made together come together: many templates want roles in turns.
-    if (message.role === "tool" && isAfterTool && last) last.content += `\n${turn.content}`;
-    else messages.push(turn);
-    isAfterTool = message.role === "tool";
-  }
   return {
     type: "chat",
-    messages: tools === null ? messages : withTools(messages, tools),
+    messages: body.messages.map(toMessage),
     ending: endingOf(body),
+    ...(tools !== null && { tools: toldTools(tools) }),
   };
 }
 
@@ -41,22 +31,19 @@ function endingOf({
 }
 
 function toMessage(message: BodyMessage): ChatMessage {
-  const { role } = message;
-  const text = textOf(message);
+  const { role, tool_calls: calls } = message;
+  const content = textOf(message);
   switch (role) {
     case "user":
-      return { role, content: text };
-    case "assistant": {
-      const calls = (message.tool_calls ?? []).map((call) =>
-        writeCall(call.function.name, call.function.arguments),
-      );
-      return { role, content: [...(text === "" ? [] : [text]), ...calls].join("\n") };
-    }
+      return { role, content };
+    case "assistant":
+      if (!calls?.length) return { role, content };
+      return { role, content, toolCalls: calls.map((call) => ({ id: call.id, ...call.function })) };
     case "tool":
-      return { role: "user", content: `<tool_response>\n${text}\n</tool_response>` };
+      return { role, content, toolCallId: message.tool_call_id ?? "" };
     case "system":
     case "developer":
-      return { role: "system", content: text };
+      return { role: "system", content };
   }
 }
 

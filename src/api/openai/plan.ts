@@ -7,11 +7,12 @@ import type {
   GenerationRequest,
   GivenText,
   Prompt,
+  ToolForm,
 } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { findConfig } from "../context.js";
 import { parseRequest } from "../parse.js";
-import { answerGrammar } from "./answer-grammar.js";
+import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
 import { toConversation } from "./conversation.js";
 import { chatSchema, textSchema, type ChatBody, type TextBody } from "./schemas.js";
 import { planTools } from "./tools.js";
@@ -32,8 +33,10 @@ export interface CompletionPlan {
   numAnswers: number;
   /** The answer begins with its prompt. */
   isEchoed: boolean;
-  /** The answer may be tool calls, in the form of `tool-calls.ts`. */
-  hasTools: boolean;
+  /** How calls stand in the answer; null: it may have none. */
+  toolForm: ToolForm | null;
+  /** The field that an answer is held to a grammar by, for the engine's complaints. */
+  grammarParam: string;
   /** Its usage counts the prompt: of several answers to one prompt, only the first does. */
   countsPrompt: boolean;
   /** The first choice; `requestId` is the completion's id. */
@@ -68,7 +71,7 @@ export function requireSingle(plan: CompletionPlan): CompletionPlan {
   if (plan.numAnswers > 1) throw refuse("n");
   if (plan.prompts.length > 1) throw refuse("prompt");
   if (plan.isEchoed) throw refuse("echo");
-  if (plan.hasTools) throw refuse("tools");
+  if (plan.toolForm !== null) throw refuse("tools");
   return plan;
 }
 
@@ -80,11 +83,13 @@ export function planCompletion(
 ): CompletionPlan {
   if (kind === "chat") {
     const chat = parseRequest(chatSchema, body);
-    const tools = planTools(chat);
+    const { toolForm } = findConfig(description, chat.model);
+    const tools = planTools(chat, toolForm);
     return plan(kind, chat, description, {
       prompts: [toConversation(chat, tools)],
       isEchoed: false,
-      hasTools: tools !== null,
+      toolForm: tools && toolForm,
+      grammarParam: grammarParamOf(chat, tools !== null),
       grammar: answerGrammar(chat, tools),
       maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? null,
       topLogprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : null,
@@ -94,21 +99,22 @@ export function planCompletion(
   return plan(kind, text, description, {
     prompts: toPrompts(text.prompt),
     isEchoed: text.echo ?? false,
-    hasTools: false,
+    toolForm: null,
+    grammarParam: grammarParamOf(text, false),
     grammar: answerGrammar(text, null),
     maxTokens: text.max_tokens ?? 16,
     topLogprobs: text.logprobs ?? null,
   });
 }
 
-type OwnParts = Pick<CompletionPlan, "prompts" | "isEchoed" | "hasTools"> &
+type OwnParts = Pick<CompletionPlan, "prompts" | "isEchoed" | "toolForm" | "grammarParam"> &
   Pick<GenerationRequest, "maxTokens" | "topLogprobs" | "grammar">;
 
 function plan(
   kind: CompletionKind,
   body: ChatBody | TextBody,
   description: EngineDescription,
-  { prompts, isEchoed, hasTools, ...own }: OwnParts,
+  { prompts, isEchoed, toolForm, grammarParam, ...own }: OwnParts,
 ): CompletionPlan {
   const config = findConfig(description, body.model);
   const answerPrefix = toGiven(body.fusion?.continue);
@@ -136,7 +142,8 @@ function plan(
     prompts,
     numAnswers,
     isEchoed,
-    hasTools,
+    toolForm,
+    grammarParam,
     countsPrompt: true,
     request: {
       ...plainRequest,

@@ -51,7 +51,7 @@ function planResponse(body: ResponsesBody, description: EngineDescription): Comp
   };
   const plan = inOwnWords(() => planCompletion("chat", chat, description));
   const requestId = plan.request.requestId.replace(/^\w+-/, "resp_");
-  return { ...plan, request: { ...plan.request, requestId } };
+  return { ...plan, grammarParam: "text.format", request: { ...plan.request, requestId } };
 }
 
 function toResponseFormat(format: NonNullable<ResponsesBody["text"]>["format"]): object | null {

@@ -21,12 +21,12 @@ export class CompletionWriter {
 
   constructor(plan: CompletionPlan) {
     this.#plan = plan;
-    const { kind, prompts, numAnswers, request, hasTools } = plan;
+    const { kind, prompts, numAnswers, request, toolForm } = plan;
     const hasLogprobs = request.topLogprobs !== null;
     const Format = kind === "chat" ? ChatFormat : TextFormat;
     this.#formats = Array.from(
       { length: prompts.length * numAnswers },
-      (_, index) => new Format({ index, hasLogprobs, hasTools }),
+      (_, index) => new Format({ index, hasLogprobs, toolForm }),
     );
   }
 

@@ -1,17 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { toolIdMark, type ToolForm } from "../../engine/protocol.js";
 
-/**
- * How a call stands in an answer: `<tool_call>{"name": "f", "arguments": {…}}</tool_call>`, as many open models
- * write it. The grammar holds the models to it, so that it can be read without guessing.
- */
-export const callOpening = "<tool_call>";
-export const callStart = `${callOpening}{"name": `;
-export const callMiddle = `, "arguments": `;
-export const callEnd = `}</tool_call>`;
-
-export function writeCall(name: string, argumentsJson: string): string {
-  return callStart + JSON.stringify(name) + callMiddle + argumentsJson + callEnd;
-}
+/** How calls stand in an answer is the models' own form; the grammar holds them to it, so nothing is guessed. */
 
 /** A tool call, or a piece of one: id and name come with its first. */
 export interface ToolCallDelta {
@@ -26,13 +16,18 @@ export interface AnswerDelta {
   toolCalls: ToolCallDelta[];
 }
 
-/**
- * Takes an answer apart as it comes: either text, or tool calls and nothing else. Arguments are passed on as
- * they come.
- */
+/** Whether calls may come after text: what begins like plain JSON would be taken for a call in the middle of it. */
+export function mayFollowText({ opening }: ToolForm): boolean {
+  return !opening.startsWith("{");
+}
+
+/** Takes an answer apart as it comes: text, then calls. Arguments are passed on as they come. */
 export class ToolCallReader {
+  readonly #form: ToolForm;
+  /** What stands between two calls. */
+  readonly #between: RegExp | null;
   readonly #newId: () => string;
-  #state: "start" | "text" | "head" | "arguments" | "end" = "start";
+  #state: "text" | "plain" | "name" | "arguments" | "end" = "text";
   #held = "";
   #numCalls = 0;
   /** Within arguments: open brackets, and whether the next character is in a string or escaped in one. */
@@ -40,7 +35,9 @@ export class ToolCallReader {
   #isInString = false;
   #isEscaped = false;
 
-  constructor(newId = () => `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`) {
+  constructor(form: ToolForm, newId = () => `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`) {
+    this.#form = form;
+    this.#between = form.between === null ? null : patternOf(form.between);
     this.#newId = newId;
   }
 
@@ -57,40 +54,56 @@ export class ToolCallReader {
 
   /** No more text: what may have become a call and did not is text. */
   finish(): AnswerDelta {
-    const content = this.#state === "start" ? this.#take(this.#held.length) : "";
+    if (this.#state === "text") return { content: this.#take(this.#held.length), toolCalls: [] };
+    const isCutOpening = this.#state === "name" && this.#numCalls === 0;
+    const content = isCutOpening ? this.#form.opening + this.#take(this.#held.length) : "";
     return { content, toolCalls: [] };
   }
 
   /** @returns whether there may be more to read in what is held. */
   #advance(delta: AnswerDelta): boolean {
     switch (this.#state) {
-      case "start":
-        if (callOpening.startsWith(this.#held)) return false;
-        this.#state = this.#held.startsWith(callOpening) ? "head" : "text";
-        return true;
       case "text":
+        return this.#readText(delta);
+      case "plain":
         delta.content += this.#take(this.#held.length);
         return false;
-      case "head":
-        return this.#readHead(delta);
+      case "name":
+        return this.#readName(delta);
       case "arguments":
         return this.#readArguments(delta);
       case "end": {
-        const next = this.#held.indexOf(callOpening);
-        if (next >= 0) {
-          this.#take(next);
-          this.#state = "head";
-        }
-        return next >= 0;
+        const found = this.#between?.exec(this.#held);
+        if (!found) return false;
+        this.#take(found[0].length);
+        this.#state = "name";
+        return true;
       }
     }
   }
 
-  #readHead(delta: AnswerDelta): boolean {
-    const end = this.#held.indexOf(callMiddle, callStart.length);
+  /** Shows what cannot be the beginning of a call. */
+  #readText(delta: AnswerDelta): boolean {
+    const { opening } = this.#form;
+    const at = this.#held.indexOf(opening);
+    if (at === 0 || (at > 0 && mayFollowText(this.#form))) {
+      delta.content += this.#take(at);
+      this.#take(opening.length);
+      this.#state = "name";
+      return true;
+    }
+    if (mayFollowText(this.#form))
+      delta.content += this.#take(this.#held.length - heldLength(this.#held, opening));
+    else if (!opening.startsWith(this.#held)) this.#state = "plain";
+    return this.#state === "plain";
+  }
+
+  #readName(delta: AnswerDelta): boolean {
+    const { middle } = this.#form;
+    const end = this.#held.indexOf(middle);
     if (end < 0) return false;
-    const name = JSON.parse(this.#held.slice(callStart.length, end)) as string;
-    this.#take(end + callMiddle.length);
+    const name = this.#take(end);
+    this.#take(middle.length);
     const index = this.#numCalls++;
     delta.toolCalls.push({ index, id: this.#newId(), type: "function", function: { name, arguments: "" } });
     this.#state = "arguments";
@@ -123,6 +136,18 @@ export class ToolCallReader {
   }
 }
 
+/** The length of the longest end of a text that is a beginning of another. */
+function heldLength(text: string, beginning: string): number {
+  let length = Math.min(text.length, beginning.length - 1);
+  while (!text.endsWith(beginning.slice(0, length))) length--;
+  return length;
+}
+
+function patternOf(text: string): RegExp {
+  const parts = text.split(toolIdMark).map((part) => part.replaceAll(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+  return new RegExp(`^${parts.join("[a-zA-Z0-9]{9}")}`);
+}
+
 function addArguments(delta: AnswerDelta, index: number, piece: string): void {
   const last = delta.toolCalls.at(-1);
   if (last?.index === index) last.function.arguments += piece;
@@ -130,8 +155,8 @@ function addArguments(delta: AnswerDelta, index: number, piece: string): void {
 }
 
 /** A whole answer, taken apart: each call is in one piece. */
-export function readAnswer(text: string): AnswerDelta {
-  const reader = new ToolCallReader();
+export function readAnswer(text: string, form: ToolForm): AnswerDelta {
+  const reader = new ToolCallReader(form);
   const { content, toolCalls } = reader.push(text);
   return { content: content + reader.finish().content, toolCalls };
 }

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import type { ChatMessage } from "../../engine/protocol.js";
+import { toolIdMark, type Tool, type ToolForm } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { literal, type GrammarBuilder } from "./grammar-builder.js";
 import { addSchema } from "./json-grammar.js";
-import { callEnd, callMiddle, callOpening, callStart, writeCall } from "./tool-calls.js";
+import { mayFollowText } from "./tool-calls.js";
 
 /** What a request says of functions, how the models are told, and how they are held to it. */
 
@@ -46,24 +46,29 @@ export const toolCallSchema = z.strictObject({
   function: z.strictObject({ name: z.string(), arguments: z.string() }),
 });
 
-export type Tool = z.output<typeof toolSchema>;
+type AskedTool = z.output<typeof toolSchema>;
 
 export interface ToolPlan {
+  /** Of the models that answer. */
+  form: ToolForm;
   /** Those that may be called. */
-  tools: readonly Tool[];
+  tools: readonly AskedTool[];
   /** The answer must be calls. */
   isRequired: boolean;
   mayBeSeveral: boolean;
 }
 
 interface ToolFields {
-  tools?: Tool[] | null | undefined;
+  tools?: AskedTool[] | null | undefined;
   tool_choice?: z.output<typeof toolChoiceSchema>;
   parallel_tool_calls?: boolean | null | undefined;
 }
 
 /** @returns null when nothing may be called. */
-export function planTools({ tools, tool_choice: choice, parallel_tool_calls }: ToolFields): ToolPlan | null {
+export function planTools(
+  { tools, tool_choice: choice, parallel_tool_calls }: ToolFields,
+  form: ToolForm,
+): ToolPlan | null {
   const isNamed = typeof choice === "object" && choice !== null;
   if (!tools?.length) {
     if (isNamed || choice === "required") throw refuse("tool_choice", "it needs tools; send them");
@@ -73,58 +78,87 @@ export function planTools({ tools, tool_choice: choice, parallel_tool_calls }: T
   const named = isNamed ? tools.filter((tool) => tool.function.name === choice.function.name) : tools;
   if (named.length === 0) throw refuse("tool_choice", "no tool has this name");
   return {
+    form,
     tools: named,
     isRequired: isNamed || choice === "required",
     mayBeSeveral: (parallel_tool_calls ?? true) && !isNamed,
   };
 }
 
-/** The functions as text of the system message: what every chat template can hold. */
-export function toolText({ tools, isRequired }: ToolPlan): string {
-  const described = tools.map(({ function: { name, description, parameters } }) =>
-    JSON.stringify({ name, ...(description && { description }), parameters: parameters ?? {} }),
-  );
-  return [
-    isRequired ? "Answer by calling these functions:" : "You may call these functions:",
-    ...described,
-    `A call is written as ${writeCall("name", "{…}")}, and the answer is calls alone, one a line.`,
-  ].join("\n");
-}
-
-/** Puts the functions into the system message. */
-export function withTools(messages: readonly ChatMessage[], plan: ToolPlan): ChatMessage[] {
-  const [first, ...rest] = messages;
-  if (first?.role !== "system") return [{ role: "system", content: toolText(plan) }, ...messages];
-  return [{ role: "system", content: `${first.content}\n\n${toolText(plan)}` }, ...rest];
+/** As the models are told of them. */
+export function toldTools({ tools }: ToolPlan): Tool[] {
+  return tools.map(({ function: { name, description, parameters } }) => ({
+    name,
+    description: description ?? "",
+    parameters: { type: "object", properties: {}, ...parameters },
+  }));
 }
 
 /**
  * Adds what an answer with functions may be.
  *
- * @param content rule of an answer without calls; null: any text
+ * @param content rule of an answer without calls; null: any text, and calls after it
  * @returns body of the root rule
  */
 export function addTools(builder: GrammarBuilder, plan: ToolPlan, content: string | null): string {
-  const calls = plan.tools.map(({ function: { name, parameters } }, index) => {
+  const { form } = plan;
+  const bodies = plan.tools.map(({ function: { name, parameters } }, index) => {
     const schema = { type: "object", ...(parameters ?? { additionalProperties: false }) };
     const path = `tools.${index}.function.parameters`;
     if (schema.type !== "object") throw refuse(`${path}.type`, "arguments are an object");
-    const body = addSchema(builder, schema, path);
-    return `${literal(callStart + JSON.stringify(name) + callMiddle)} ${body} ${literal(callEnd)}`;
+    return `${literal(name + form.middle)} ${addSchema(builder, schema, path)}`;
   });
-  const call = builder.rule(calls.join(" | "));
-  const all = plan.mayBeSeveral ? `${call} ("\\n" ${call}){0,15}` : call;
-  if (plan.isRequired) return all;
-  return `${all} | ${content ?? builder.rule(textUnlike(callOpening))}`;
+  const body = builder.rule(bodies.join(" | "));
+  const more = plan.mayBeSeveral && form.between !== null ? `(${formText(form.between)} ${body}){0,15}` : "";
+  const calls = builder.rule(`${body} ${more} ${formText(form.ending)}`);
+  const opened = `${formText(form.opening)} ${calls}`;
+  if (plan.isRequired) return opened;
+  if (content !== null) return `${opened} | ${content}`;
+  if (mayFollowText(form)) return textBefore(builder, form.opening, calls);
+  return `${opened} | ${builder.rule(textUnlike(form.opening))}`;
+}
+
+/** A text of the form as GBNF. */
+function formText(text: string): string {
+  return text.split(toolIdMark).map(literal).join(" [a-zA-Z0-9]{9} ");
 }
 
 /** Any text that does not begin with this one. */
 function textUnlike(beginning: string): string {
   const branches = Array.from(beginning, (character, at) => {
     const before = at === 0 ? "" : `${literal(beginning.slice(0, at))} `;
-    return `${before}([^${character}] .*)?`;
+    return `${before}(${classOf([character], true)} .*)?`;
   });
   return branches.join(" | ");
+}
+
+/**
+ * Any text; once it comes to hold the opening, what must follow. A rule for each beginning of the opening that a text
+ * may end with, as in the automaton of Knuth, Morris and Pratt.
+ */
+function textBefore(builder: GrammarBuilder, opening: string, follows: string): string {
+  const characters = Array.from(opening);
+  const rules = characters.map(() => builder.reserve());
+  const ruleAt = (length: number) => (length === characters.length ? follows : (rules[length]?.name ?? ""));
+  const known = [...new Set(characters)];
+  for (const [length, rule] of rules.entries()) {
+    const before = characters.slice(0, length).join("");
+    const steps = known.map((character) => {
+      const text = before + character;
+      let next = Math.min(length + 1, characters.length);
+      while (!text.endsWith(characters.slice(0, next).join(""))) next--;
+      return `${literal(character)} ${ruleAt(next)}`;
+    });
+    rule.define([...steps, `${classOf(known, true)} ${ruleAt(0)}`, `""`].join(" | "));
+  }
+  return ruleAt(0);
+}
+
+function classOf(characters: readonly string[], isNegated: boolean): string {
+  const codes = characters.map(
+    (character) => `\\U${(character.codePointAt(0) ?? 0).toString(16).padStart(8, "0")}`,
+  );
+  return `[${isNegated ? "^" : ""}${codes.join("")}]`;
 }
 
 function refuse(param: string, why: string): ShouldersError {

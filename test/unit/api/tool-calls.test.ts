@@ -1,11 +1,23 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import {
-  readAnswer,
-  ToolCallReader,
-  writeCall,
-  type ToolCallDelta,
-} from "../../../src/api/openai/tool-calls.js";
+import { readAnswer, ToolCallReader, type ToolCallDelta } from "../../../src/api/openai/tool-calls.js";
+import { toolIdMark, type ToolForm } from "../../../src/engine/protocol.js";
+import { plainToolForm } from "../../../src/engine/tool-prompts.js";
+
+const mistral: ToolForm = {
+  opening: `[TOOL_CALLS][{"name": "`,
+  middle: `", "arguments": `,
+  between: `, "id": "${toolIdMark}"}, {"name": "`,
+  ending: `, "id": "${toolIdMark}"}]`,
+};
+const llama: ToolForm = { opening: `{"name": "`, middle: `", "parameters": `, between: null, ending: "}" };
+const brackets: ToolForm = { opening: "[TOOL_CALLS]", middle: "[ARGS]", between: "[TOOL_CALLS]", ending: "" };
+const forms = fc.constantFrom(plainToolForm, mistral, brackets);
+
+function write({ opening, middle, between, ending }: ToolForm, given: readonly [string, unknown][]): string {
+  const bodies = given.map(([name, args]) => name + middle + JSON.stringify(args));
+  return (opening + bodies.join(between ?? "") + ending).replaceAll(toolIdMark, "a1B2c3D4e");
+}
 
 const calls = fc.array(
   fc.tuple(fc.stringMatching(/^[\w-]{1,12}$/), fc.dictionary(fc.string(), fc.jsonValue())),
@@ -17,43 +29,59 @@ const calls = fc.array(
 
 test("calls come out as they went in, however the text is cut", () => {
   fc.assert(
-    fc.property(calls, fc.array(fc.nat()), (given, cuts) => {
-      const text = given.map(([name, args]) => writeCall(name, JSON.stringify(args))).join("\n");
-      const places = [0, ...cuts.map((cut) => cut % text.length), text.length].sort((a, b) => a - b);
-      const reader = new ToolCallReader();
-      const read: { name: string | undefined; arguments: string }[] = [];
-      const take = ({ index, function: piece }: ToolCallDelta) => {
-        const call = (read[index] ??= { name: piece.name, arguments: "" });
-        call.arguments += piece.arguments;
-      };
-      for (const [index, place] of places.slice(1).entries()) {
-        const { content, toolCalls } = reader.push(text.slice(places[index], place));
-        expect(content).toBe("");
-        toolCalls.forEach(take);
-      }
-      expect(reader.finish().content).toBe("");
-      expect(read.map((call) => [call.name, JSON.parse(call.arguments) as unknown])).toEqual(
-        given.map(([name, args]) => [name, JSON.parse(JSON.stringify(args)) as unknown]),
-      );
-    }),
+    fc.property(
+      forms,
+      fc.constantFrom("", "Let me see: <tool\n", "[TOOL_CALLS"),
+      calls,
+      fc.array(fc.nat()),
+      (form, before, given, cuts) => {
+        const text = before + write(form, given);
+        let shown = "";
+        const places = [0, ...cuts.map((cut) => cut % text.length), text.length].sort((a, b) => a - b);
+        const reader = new ToolCallReader(form);
+        const read: { name: string | undefined; arguments: string }[] = [];
+        const take = ({ index, function: piece }: ToolCallDelta) => {
+          const call = (read[index] ??= { name: piece.name, arguments: "" });
+          call.arguments += piece.arguments;
+        };
+        for (const [index, place] of places.slice(1).entries()) {
+          const { content, toolCalls } = reader.push(text.slice(places[index], place));
+          shown += content;
+          toolCalls.forEach(take);
+        }
+        expect(shown + reader.finish().content).toBe(before);
+        expect(read.map((call) => [call.name, JSON.parse(call.arguments) as unknown])).toEqual(
+          given.map(([name, args]) => [name, JSON.parse(JSON.stringify(args)) as unknown]),
+        );
+      },
+    ),
   );
 });
 
 test("text that is no call is text, also where it begins like one", () => {
   fc.assert(
     fc.property(
-      fc.constantFrom("", "<", "<tool_", "<tool_call "),
+      fc.constantFrom(plainToolForm, mistral, brackets, llama),
+      fc.constantFrom("", "<", "<tool_", "<tool_call ", '{"name": "', "a<tool_call>{", "[TOOL_CALLS"),
       fc.string(),
       fc.nat(),
-      (start, rest, cut) => {
+      (form, start, rest, cut) => {
         const text = start + rest;
-        fc.pre(!text.startsWith("<tool_call>"));
-        const reader = new ToolCallReader();
+        fc.pre(!text.includes(form.opening) || !text.includes(form.middle));
+        const reader = new ToolCallReader(form);
         const at = cut % (text.length + 1);
         const shown = reader.push(text.slice(0, at)).content + reader.push(text.slice(at)).content;
         expect(shown + reader.finish().content).toBe(text);
-        expect(readAnswer(text)).toEqual({ content: text, toolCalls: [] });
+        expect(readAnswer(text, form)).toEqual({ content: text, toolCalls: [] });
       },
     ),
   );
+});
+
+test("what looks like the beginning of a call in plain JSON is text, where the form has no mark of its own", () => {
+  const text = `Here: {"name": "x", "parameters": {}}`;
+  expect(readAnswer(text, llama)).toEqual({ content: text, toolCalls: [] });
+  expect(readAnswer(`{"name": "x", "parameters": {}}`, llama).toolCalls).toMatchObject([
+    { function: { name: "x", arguments: "{}" } },
+  ]);
 });

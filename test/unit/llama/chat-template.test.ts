@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 
 import { createChatTemplate } from "../../../src/llama/chat-template.js";
 import type { ChatTemplateOptions } from "../../../src/llama/chat-template.js";
-import type { ChatTurn } from "../../../src/llama/types.js";
+import { toolIdMark, type ChatTurn } from "../../../src/llama/types.js";
+import * as toolTemplates from "../../support/tool-templates.js";
 
 const options: ChatTemplateOptions = {
   text: null,
@@ -144,5 +145,73 @@ describe("a stand-in", () => {
     const { source, problem } = template(broken, { bosText: "<bos>" });
     expect(source).toBe("General");
     expect(problem).toMatch(/^the file's chat template does not work: ./);
+  });
+});
+
+describe("functions", () => {
+  const tools = [{ name: "add", description: "Adds.", parameters: { type: "object", properties: {} } }];
+  const call = (id: string, a: number) => ({ id, name: "add", arguments: JSON.stringify({ a }) });
+  const turns: ChatTurn[] = [
+    { role: "user", content: "U" },
+    { role: "assistant", content: "", toolCalls: [call("call_1", 1), call("call_2", 2)] },
+    { role: "tool", content: "R1", toolCallId: "call_1" },
+    { role: "tool", content: "R2", toolCallId: "call_2" },
+  ];
+
+  it("Qwen: the form is read off, and calls and results are rendered in it", () => {
+    const { toolForm, render } = template(toolTemplates.qwen);
+    expect(toolForm).toEqual({
+      opening: '<tool_call>\n{"name": "',
+      middle: '", "arguments": ',
+      between: '}\n</tool_call>\n<tool_call>\n{"name": "',
+      ending: "}\n</tool_call>",
+    });
+    const text = render(turns, { tools });
+    expect(text).toContain('"name": "add", "description": "Adds."');
+    expect(text).toContain(
+      '<|im_start|>assistant\n<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>\n<tool_call>\n' +
+        '{"name": "add", "arguments": {"a": 2}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\nR1\n' +
+        "</tool_response>\n<tool_response>\nR2\n</tool_response><|im_end|>\n<|im_start|>assistant\n",
+    );
+    expect(render(turns.slice(0, 1))).not.toContain("Tools");
+  });
+
+  it("Llama 3.1: calls made together are rendered one by one, each with its result", () => {
+    const { toolForm, render } = template(toolTemplates.llama3);
+    expect(toolForm).toEqual({
+      opening: '{"name": "',
+      middle: '", "parameters": ',
+      between: null,
+      ending: "}",
+    });
+    const text = render(turns, { tools });
+    const order = ['"parameters": {"a": 1}', "R1", '"parameters": {"a": 2}', "R2"].map((part) =>
+      text.indexOf(part),
+    );
+    expect(order.every((place, index) => place > (order[index - 1] ?? 0))).toBe(true);
+  });
+
+  it("Mistral: ids have nine letters or digits, the same for call and result", () => {
+    const { toolForm, render } = template(toolTemplates.mistral);
+    expect(toolForm).toEqual({
+      opening: '[TOOL_CALLS][{"name": "',
+      middle: '", "arguments": ',
+      between: `, "id": "${toolIdMark}"}, {"name": "`,
+      ending: `, "id": "${toolIdMark}"}]`,
+    });
+    const ids = [...render(turns, { tools }).matchAll(/id": "(\w{9})"/g)].map(([, id]) => id);
+    expect(ids).toEqual([ids[0], ids[1], ids[0], ids[1]]);
+    expect(ids[0]).not.toBe(ids[1]);
+  });
+
+  it.each([
+    ["no place for functions", shipped],
+    ["arguments that are no JSON", toolTemplates.tagged],
+    [
+      "no place for results",
+      "{% for t in tools %}{{ t.function.name }}{% endfor %}{{ messages[0].content }}",
+    ],
+  ])("%s: no form", (_name, text) => {
+    expect(template(text).toolForm).toBeNull();
   });
 });
