@@ -85,6 +85,29 @@ const expectAllNear = (actual: readonly number[], expected: readonly number[]) =
 describe.each(kernelNames)("mixture of the %s kernel", (name) => {
   const kernel = createKernel(name, { vocabularySize: 300, numExperts: 3 });
 
+  it("has room for as many components as are asked for, and works as before afterwards", () => {
+    const large = createKernel(name, { vocabularySize: 20_000, numExperts: 1 });
+    const rows = makeRows({
+      seed: 7,
+      length: 20_000,
+      numExperts: 1,
+      spread: 2,
+      shift: 1,
+      offset: 1,
+      numPeaks: 2,
+    });
+    const part: Part = { kind: "fused", expert: 0, weight: 1, plausibility: null, share: 1 };
+    const alone = fusePart(large, rows, part);
+    const { mixed, divergence } = mix(
+      large,
+      rows,
+      Array.from({ length: 9 }, () => part),
+    );
+    expectAllNear(mixed, alone);
+    expect(divergence.forward).toBeGreaterThan(0);
+    expect(fusePart(large, rows, part)).toEqual(alone);
+  });
+
   it("is the logarithm of the shared sum of the components' probabilities, with its divergences", () => {
     fc.assert(
       fc.property(maskedRows, anyParts, (rows, parts) => {

@@ -90,8 +90,9 @@ export class SimdMixture {
     this.#table = this.#arena.reserve(
       entryBytes * entriesPerTable * Math.ceil(numComponents / entriesPerTable),
     );
+    // Memory that grows takes its old views along: they have neither place nor length any more.
+    const { byteOffset, length } = this.#memory.out;
     this.#arena.commit();
-    const { wasm, out } = this.#memory;
-    this.#memory.out = new Float64Array(wasm.memory.buffer, out.byteOffset, out.length);
+    this.#memory.out = new Float64Array(this.#memory.wasm.memory.buffer, byteOffset, length);
   }
 }
