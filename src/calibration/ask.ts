@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type StrategyConfig, samplingSchema } from "../config/fusion-config.js";
+import { type ComponentConfig, type StrategyConfig, samplingSchema } from "../config/fusion-config.js";
 import { plainRequest } from "../engine/protocol.js";
 import type {
   Engine,
@@ -9,7 +9,6 @@ import type {
   Prompt,
 } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
-import type { ComponentCard } from "./card.js";
 
 /** A prompt with the answer that is wanted, if it is known. */
 export interface Example {
@@ -40,7 +39,7 @@ const greedy = samplingSchema.parse({ temperature: 0 });
 const leastLogprob = -20;
 
 /** A mixture of one component only: by the very path that answers take. */
-const only = (id: string, component?: ComponentCard): StrategyConfig => ({
+const only = (id: string, component?: ComponentConfig): StrategyConfig => ({
   type: "mixture",
   prior: { [id]: 1 },
   components: component === undefined ? {} : { [id]: component },
@@ -113,7 +112,7 @@ export async function answerTokens(
 export async function scoreAnswer(
   asked: Asked,
   { prompt, tokens, expert }: { prompt: Prompt; tokens: number[]; expert: string },
-  component: ComponentCard,
+  component: ComponentConfig,
 ): Promise<AnswerScore> {
   const { tokens: answered, done } = await run(asked, {
     prompt,

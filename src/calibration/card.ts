@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { dottedPath, explainIssues } from "../config/explain-issues.js";
-import { plausibilitySchema } from "../config/fusion-config.js";
+import { componentSchema } from "../config/fusion-config.js";
 import { CARD_ENDING } from "../config/load.js";
 import { parseJsonText } from "../config/json-text.js";
 import { ShouldersError } from "../errors.js";
@@ -36,13 +36,6 @@ const fingerprintSchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .describe("Of the sampled bytes: see fingerprint.ts."),
-});
-
-/** As a config names it for the strategy mixture. */
-const componentSchema = z.strictObject({
-  kind: z.enum(["fused", "alone"]),
-  weight: z.union([z.number().min(-8).max(8), z.literal("solved")]),
-  plausibility: plausibilitySchema.nullable(),
 });
 
 const trialSchema = z.strictObject({
@@ -144,7 +137,6 @@ export const cardSchema = fieldsSchema.check(({ value, issues }) => {
 
 export type Card = z.output<typeof cardSchema>;
 export type ExpertCard = Card["experts"][number];
-export type ComponentCard = z.output<typeof componentSchema>;
 export type Trial = z.output<typeof trialSchema>;
 export type Fingerprint = z.output<typeof fingerprintSchema>;
 

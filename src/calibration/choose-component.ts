@@ -1,30 +1,32 @@
+import type { ComponentConfig } from "../config/fusion-config.js";
 import type { AnswerScore } from "./ask.js";
-import type { ComponentCard, Trial } from "./card.js";
+import type { Trial } from "./card.js";
 
 /** The expert by itself. */
-const alone: ComponentCard = { kind: "alone", weight: 1, plausibility: null };
+const alone: ComponentConfig = { kind: "alone", weight: 1, plausibility: null };
 /** The base by itself: an expert that should not speak. */
-const silent: ComponentCard = { kind: "fused", weight: 0, plausibility: null };
+const silent: ComponentConfig = { kind: "fused", weight: 0, plausibility: null };
 
-const sets: ComponentCard["plausibility"][] = [
+const sets: ComponentConfig["plausibility"][] = [
+  { ratio: 0.1, of: "gated" },
   { ratio: 0.1, of: "joint" },
   { ratio: 0.1, of: "expert" },
   null,
 ];
-const weights: ComponentCard["weight"][] = [0.75, 0.5, 1.5, "solved"];
+const weights: ComponentConfig["weight"][] = [0.75, 0.5, 1.5, "solved"];
 const ratios = [0.2, 0.02];
 
 const fused = (
-  weight: ComponentCard["weight"],
-  plausibility: ComponentCard["plausibility"],
-): ComponentCard => ({
+  weight: ComponentConfig["weight"],
+  plausibility: ComponentConfig["plausibility"],
+): ComponentConfig => ({
   kind: "fused",
   weight,
   plausibility,
 });
 
 /** What the answers of one expert come to under a setting. */
-export function trialOf(component: ComponentCard, scores: readonly AnswerScore[]): Trial {
+export function trialOf(component: ComponentConfig, scores: readonly AnswerScore[]): Trial {
   const sum = (of: (score: AnswerScore) => number): number =>
     scores.reduce((total, score) => total + of(score), 0);
   const numTokens = sum((score) => score.numTokens);
@@ -62,10 +64,10 @@ export const mostTrials = 2 + sets.length + weights.length + ratios.length;
  * @returns what was tried, in order, and the best of it.
  */
 export async function chooseComponent(
-  score: (component: ComponentCard) => Promise<AnswerScore[]>,
-): Promise<{ component: ComponentCard; trials: Trial[] }> {
+  score: (component: ComponentConfig) => Promise<AnswerScore[]>,
+): Promise<{ component: ComponentConfig; trials: Trial[] }> {
   const trials: Trial[] = [];
-  const tryAll = async (components: readonly ComponentCard[]): Promise<Trial> => {
+  const tryAll = async (components: readonly ComponentConfig[]): Promise<Trial> => {
     for (const component of components) trials.push(trialOf(component, await score(component)));
     return bestOf(trials);
   };

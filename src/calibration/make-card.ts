@@ -1,3 +1,4 @@
+import type { ComponentConfig } from "../config/fusion-config.js";
 import {
   type AnswerScore,
   type Asked,
@@ -6,7 +7,7 @@ import {
   featureOfPrompt,
   scoreAnswer,
 } from "./ask.js";
-import { CARD_VERSION, type Card, type ComponentCard, type ExpertCard } from "./card.js";
+import { CARD_VERSION, type Card, type ExpertCard } from "./card.js";
 import { chooseComponent, mostTrials } from "./choose-component.js";
 import { defaultFeature } from "./feature.js";
 import { fingerprintOf } from "./fingerprint.js";
@@ -46,7 +47,7 @@ async function scoring(
   { asked, concurrency }: Pick<CardParts, "asked" | "concurrency">,
   expert: string,
   examples: readonly Example[],
-): Promise<(component: ComponentCard, onDone: () => void) => Promise<AnswerScore[]>> {
+): Promise<(component: ComponentConfig, onDone: () => void) => Promise<AnswerScore[]>> {
   const answered = examples.flatMap(({ prompt, answer }) => (answer === null ? [] : [{ prompt, answer }]));
   const given = await inParallel(answered, concurrency, async ({ prompt, answer }) => ({
     prompt,
