@@ -6,9 +6,11 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { vendoredFiles } from "../../src/api/playground.js";
 import type { RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine, GenerationEvent } from "../../src/engine/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
+import { accepted, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { root } from "../support/real-engine.js";
+import { startTestServer } from "../support/server.js";
 import {
   ask,
   axeFindings,
@@ -198,12 +200,12 @@ test("sampling settings and the system prompt reach the server", async () => {
   await page.getByText("Not recorded").waitFor();
 });
 
-test("what if: other weights from a token on keep what came before and change what follows", async () => {
+test("what if: the kept tokens are weighed anew by other weights, and the rest is drawn", async () => {
   const page = await openPage(browser, url);
   await ask(page, question);
   const before = await page.locator(".token").allTextContents();
   await page.locator(".token").last().click();
-  await page.locator(".what-if select").selectOption("base");
+  await page.locator(".what-if select").first().selectOption("base");
   await page.getByLabel("Most tokens").fill("8");
   await page.getByRole("button", { name: "Continue from this token" }).click();
   await page.getByText("2 of 2").waitFor();
@@ -214,15 +216,200 @@ test("what if: other weights from a token on keep what came before and change wh
   expect(after).toHaveLength(numKept + 8);
   expect(await page.locator(".token.kept").count()).toBe(numKept);
   const { tokens } = await lastTrace(page, url);
-  expect(tokens[0]?.weights).toEqual({});
+  expect(tokens.map(({ weights }) => weights)).toEqual(Array(numKept + 8).fill({}));
 
   await page.getByRole("button", { name: "Answer before" }).click();
-  await page.locator(".token").first().click();
-  await page.locator(".what-if select").selectOption("static");
+  await page.locator(".token").nth(1).click();
+  await page.locator(".what-if select").first().selectOption("static");
   await page.locator(".what-if input[type=range]").fill("0.35");
   await page.getByRole("button", { name: "Continue from this token" }).click();
   await page.getByText("3 of 3").waitFor();
-  expect((await lastTrace(page, url)).tokens[0]?.weights).toEqual({ trivia: 0.35 });
+  const fixed = await lastTrace(page, url);
+  expect(new Set(fixed.tokens.map(({ weights }) => weights["trivia"]))).toEqual(new Set([0.35]));
+  const body = {
+    model: "trivia",
+    messages: [{ role: "user", content: question }],
+    completion: fixed.tokens.map(({ token }) => token.id),
+    fusion: { weights: { trivia: 0.35 } },
+  };
+  const explained = await fetch(`${url}/v1/fusion/explain`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const { tokens: forced } = (await explained.json()) as { tokens: TokenRecord[] };
+  forced.forEach(({ logprob }, index) => expect(fixed.tokens[index]!.logprob).toBeCloseTo(logprob, 2));
+});
+
+test("what if: each expert has bounds of its own", async () => {
+  const page = await openPage(browser, url);
+  await page.getByLabel("Model").selectOption("both");
+  await page.getByLabel("Most tokens").fill("12");
+  await ask(page, question);
+  const first = await lastTrace(page, url);
+  expect(first.tokens.some(({ weights }) => weights["trivia"]! > 0.4)).toBe(true);
+  await page.locator(".token").nth(8).click();
+  await page.locator(".what-if select").first().selectOption("dynamic");
+  await page.locator(".what-if").getByLabel("trivia, at most").fill("0.4");
+  await page.locator(".what-if").getByLabel("sums, at least").fill("0.5");
+  await page.getByRole("button", { name: "Continue from this token" }).click();
+  await page.getByText("2 of 2").waitFor();
+  const { tokens } = await lastTrace(page, url);
+  expect(tokens.length).toBeGreaterThan(8);
+  for (const { weights } of tokens) {
+    expect(weights["trivia"]).toBeLessThanOrEqual(0.4);
+    if (weights["sums"] !== 0) expect(weights["sums"]).toBeGreaterThanOrEqual(0.5);
+  }
+});
+
+test("what if: from compare, and from a trace whose prompt is said again", async () => {
+  const page = await openPage(browser, `${url}/#/compare`);
+  await page.getByRole("button", { name: "Compare" }).click();
+  await page.getByText("All answers are there.").waitFor({ state: "attached" });
+  await page.locator("[data-config=trivia] .token").last().click();
+  await page.locator(".what-if select").first().selectOption("base");
+  await page.getByRole("button", { name: "Continue from this token" }).click();
+  const [giant, whatIf] = [page.locator(".column").first(), page.locator(".column").nth(3)];
+  expect(await whatIf.locator("h2").textContent()).toBe("trivia, what if");
+  await whatIf.getByText("the giant alone").waitFor();
+  // It had said the same up to there.
+  const alone = await giant.locator(".token").allTextContents();
+  await expect
+    .poll(async () => (await whatIf.locator(".token").allTextContents()).slice(0, alone.length))
+    .toEqual(alone);
+
+  await page.goto(url);
+  await ask(page, question);
+  const { tokens } = await lastTrace(page, url);
+  await page.getByRole("link", { name: "Open trace" }).click();
+  await page.getByText(`Token 1 of ${tokens.length}`).waitFor();
+  await page.reload();
+  await page.getByText(`Token 1 of ${tokens.length}`).waitFor();
+  await page.locator(".token").last().click();
+  const goOn = page.getByRole("button", { name: "Continue from this token" });
+  expect(await goOn.isDisabled()).toBe(true);
+  await page.getByLabel("Prompt").fill(question);
+  await page.locator(".what-if select").first().selectOption("static");
+  await goOn.click();
+  await page.locator(".column").nth(1).getByText("From token").waitFor();
+  const kept = page.locator(".column").nth(1).locator(".token.kept");
+  await kept.nth(tokens.length - 2).waitFor();
+  expect(await kept.allTextContents()).toEqual(tokens.slice(0, -1).map(({ token }) => token.text));
+});
+
+test("the timeline stays zoomed in while an answer grows", async () => {
+  const held: (() => void)[] = [];
+  const page = await openPage(browser, url, {
+    prepare: (opened) =>
+      opened.routeWebSocket(/stream/, (socket) => {
+        socket.connectToServer().onMessage((message) => {
+          const isHeld = held.length > 0 || String(message).includes('"position":40,');
+          if (isHeld) held.push(() => socket.send(message));
+          else socket.send(message);
+        });
+      }),
+  });
+  await page.getByLabel("Model").selectOption("giant");
+  await page.getByLabel("Most tokens").fill("60");
+  await page.locator("#message").fill(question);
+  await page.locator("#message").press("Enter");
+  await page.locator(".token").nth(15).click();
+  await expect.poll(() => held.length).toBeGreaterThan(0);
+  const chart = page.locator("[data-chart=divergences] canvas");
+  await chart.scrollIntoViewIfNeeded();
+  const { x, y, width, height } = (await page.locator("[data-chart=divergences] .u-over").boundingBox())!;
+  await page.mouse.move(x + width * 0.25, y + height / 2);
+  await page.mouse.down();
+  await page.mouse.move(x + width * 0.75, y + height / 2, { steps: 4 });
+  await page.mouse.up();
+  const zoomed = await chart.getAttribute("aria-label");
+  expect(zoomed).not.toMatch(/token 1 to/);
+  for (const release of held.splice(0)) release();
+  await expect.poll(() => page.locator(".inspector-head").textContent()).toContain("of 60");
+  expect(await chart.getAttribute("aria-label")).toBe(zoomed);
+  await page.mouse.dblclick(x + width / 2, y + height / 2);
+  await expect.poll(() => chart.getAttribute("aria-label")).toMatch(/token 1 to 60$/);
+});
+
+test("characters that are split over tokens are whole, in the chat and on the page of a trace", async () => {
+  const parts = [...new TextEncoder().encode("日")].map((byte, index) =>
+    tokenOf(Uint8Array.of(byte), index, { token: { id: 300 + index, text: "\ufffd", bytes: [byte] } }),
+  );
+  const scripted = await startTestServer();
+  scripted.engine.script = () => [
+    accepted,
+    { type: "delta", text: "日", tokens: parts },
+    deltaOf(" Ort", parts.length),
+    doneAfter(parts.length + 1, "length"),
+  ];
+  const page = await openPage(browser, scripted.url);
+  const shown = () => page.locator(".token").allTextContents();
+  await ask(page, question);
+  expect(await shown()).toEqual(["·", "·", "日", " Ort"]);
+  await page.getByRole("link", { name: "Open trace" }).click();
+  await page.getByText("Token 1 of 4").waitFor();
+  expect(await shown()).toEqual(["·", "·", "日", " Ort"]);
+});
+
+test("of a mixture, legend, colours, timeline and inspector show the trace's shares", async () => {
+  const sharesOf = [
+    { base: 0.5, trivia: 0.4, sums: 0.1 },
+    { base: 0.25, trivia: 0.75, sums: 0 },
+  ];
+  const scripted = await startTestServer();
+  scripted.engine.script = () => [
+    accepted,
+    ...sharesOf.map((shares, index): GenerationEvent => {
+      const record = { shares, weights: index === 0 ? { trivia: 1, sums: 1 } : { trivia: 1 } };
+      return { type: "delta", text: "x", tokens: [tokenOf("x", index, record)] };
+    }),
+    doneAfter(2, "length"),
+  ];
+  const page = await openPage(browser, scripted.url);
+  await ask(page, question);
+  expect(await numbersOf(page, ".legend [data-share]", "data-share")).toEqual([0.575, 0.05, 0.375]);
+  const intensities = await page
+    .locator(".token")
+    .evaluateAll((spans: { style: { getPropertyValue(name: string): string } }[]) =>
+      spans.map(({ style }) => Number(style.getPropertyValue("--intensity"))),
+    );
+  expect(intensities).toEqual([0.4, 0.75]);
+  await page.locator(".token").nth(1).click();
+  expect(await numbersOf(page, "[data-field=share]")).toEqual([0.25, 0.75, 0]);
+  await page.getByRole("img", { name: "Share of each model: token 1 to 2" }).waitFor();
+  const [csv] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "CSV" }).click(),
+  ]);
+  expect(readFileSync(await csv.path(), "utf8")).toMatch(/shares\.base,shares\.trivia,shares\.sums/);
+});
+
+test("shares and bounds in nats reach the server", async () => {
+  const scripted = await startTestServer();
+  const page = await openPage(browser, scripted.url);
+  const sent: string[] = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => sent.push(String(payload))));
+  await page.getByLabel("Weights").selectOption("mixture");
+  await page.getByLabel("Shares at the start").selectOption("only sums");
+  await page.getByLabel("Most nats a token").fill("0.5");
+  await ask(page, question);
+  await page.getByLabel("Shares at the start").selectOption("uniform");
+  await ask(page, question);
+  const fusionOf = (frame: string) => (JSON.parse(frame) as { response: { fusion: object } }).response.fusion;
+  expect(sent.map(fusionOf)).toEqual([
+    {
+      strategy: { type: "mixture" },
+      prior: { shares: { sums: 1 }, pinned: true },
+      budget: { tokenNats: 0.5 },
+      trace: "full",
+    },
+    {
+      strategy: { type: "mixture" },
+      prior: { shares: "uniform" },
+      budget: { tokenNats: 0.5 },
+      trace: "full",
+    },
+  ]);
 });
 
 test("compare runs several configs at once and marks where they part", async () => {
@@ -283,6 +470,10 @@ test("operations shows the models and counts what runs", async () => {
   await page.getByRole("cell", { name: "dwarf-trivia" }).waitFor();
   const tile = (name: string) => page.locator(`[data-tile="${name}"] b`).textContent();
   expect(await tile("Engine restarts")).toMatch(/^\d+$/);
+  // The models alone are 6 MB.
+  for (const name of ["Engine memory", "Server memory"])
+    expect(Number.parseInt((await tile(name)) ?? "")).toBeGreaterThan(6);
+  for (const name of ["Decode", "Solve", "First token"]) expect(await tile(name)).toMatch(/^[\d.]+ ms$/);
   expect(Number.parseInt((await tile("Tokens")) ?? "")).toBeGreaterThan(0);
 });
 

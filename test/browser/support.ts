@@ -82,11 +82,13 @@ interface PageOptions {
   colorScheme?: "light" | "dark";
   /** What the console may say in this test. */
   expectedErrors?: RegExp;
+  /** Done before the page is opened. */
+  prepare?: (page: Page) => Promise<void>;
 }
 
 /** A page in a context of its own; the test fails where it logs an error or asks another host for anything. */
 export async function openPage(browser: Browser, url: string, options: PageOptions = {}): Promise<Page> {
-  const { width = 1400, colorScheme = "light", expectedErrors } = options;
+  const { width = 1400, colorScheme = "light", expectedErrors, prepare } = options;
   const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
@@ -96,14 +98,17 @@ export async function openPage(browser: Browser, url: string, options: PageOptio
       problems.push(message.text());
   });
   page.on("pageerror", (error) => problems.push(String(error)));
-  page.on("request", (request) => {
-    const { host, protocol } = new URL(request.url());
-    if (["http:", "https:"].includes(protocol) && host !== new URL(url).host) problems.push(request.url());
-  });
+  const checkHost = (address: string) => {
+    const { host, protocol } = new URL(address);
+    if (/^(http|ws)s?:$/.test(protocol) && host !== new URL(url).host) problems.push(address);
+  };
+  page.on("request", (request) => checkHost(request.url()));
+  page.on("websocket", (socket) => checkHost(socket.url()));
   onTestFinished(async () => {
     await context.close();
     expect(problems).toEqual([]);
   });
+  await prepare?.(page);
   await page.goto(url);
   return page;
 }

@@ -1,22 +1,29 @@
 import { respond } from "./stream.js";
 
+/** Trace id to the request that it is of; the server keeps no prompts. */
+const requestOf = new Map();
+
+const encoder = new TextEncoder();
+
 /** One answer: its tokens with their records, and the text that each of them shows. */
 export class Answer {
   tokens = [];
   /** What each token shows: a character split over tokens appears with its last one. */
   texts = [];
+  text = "";
   /** streaming · completed · incomplete · cancelled · failed */
   status = "streaming";
   error = null;
   traceId = null;
-  /** Tokens taken over from the answer that this one continues. */
+  /** The body that asked for it; null where only its trace is known. */
+  request = null;
+  /** Tokens given from the answer that this one continues: weighed anew, not drawn. */
   numKept = 0;
   usage = null;
   /** Called after every change. */
   onchange = () => undefined;
   #cancel = () => undefined;
-  /** Text that came before the token it belongs to. */
-  #early = "";
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
   constructor(config) {
     this.config = config;
@@ -24,34 +31,36 @@ export class Answer {
 
   static ofTrace(trace, config) {
     const answer = new Answer(config);
-    answer.tokens = trace.tokens;
-    answer.texts = trace.tokens.map(({ token }) => token.text);
+    answer.#add(trace.tokens);
+    answer.text = answer.texts.join("");
     answer.status = trace.status === "in_progress" ? "streaming" : trace.status;
     answer.traceId = trace.id;
+    answer.request = requestOf.get(trace.id) ?? null;
     return answer;
   }
 
-  get text() {
-    return this.texts.join("");
+  /** Another answer to the same prompt, which begins with the first tokens of this one, weighed anew. */
+  continued(numTokens) {
+    const answer = new Answer(this.config);
+    answer.numKept = numTokens;
+    return answer;
   }
 
-  /** Keeps the first tokens of another answer, as they were drawn there. */
-  keep(other, numTokens) {
-    this.tokens = other.tokens.slice(0, numTokens);
-    this.texts = other.texts.slice(0, numTokens);
-    this.numKept = numTokens;
+  /** The `fusion` field that begins an answer with the first tokens of this one. */
+  beginning(numTokens) {
+    return numTokens > 0 ? { continue: this.tokens.slice(0, numTokens).map(({ token }) => token.id) } : {};
   }
 
   async start(body) {
+    this.request = body;
     const { done, cancel } = respond(body, {
       onCreated: (traceId) => {
         this.traceId = traceId;
+        requestOf.set(traceId, body);
       },
       onTokens: (text, tokens) => {
-        const { texts, rest } = sharedOut(this.#early + text, tokens);
-        this.#early = rest;
-        this.texts.push(...texts);
-        this.tokens.push(...tokens);
+        this.text += text;
+        this.#add(tokens);
         this.onchange();
       },
     });
@@ -61,7 +70,6 @@ export class Answer {
       this.status = response.status;
       this.usage = response.usage;
       this.error = response.error?.message ?? null;
-      if (this.texts.length > 0) this.texts[this.texts.length - 1] += this.#early;
     } catch (error) {
       this.status = "failed";
       this.error = error.message;
@@ -72,20 +80,12 @@ export class Answer {
   stop() {
     return this.#cancel();
   }
-}
 
-/**
- * Text, token by token. A character that is split over tokens goes to the last of them; what belongs to a token
- * that is still held back is the rest.
- */
-export function sharedOut(text, tokens) {
-  let rest = text;
-  const texts = tokens.map(({ token }) => {
-    if (token.text === "" || !rest.startsWith(token.text)) return "";
-    rest = rest.slice(token.text.length);
-    return token.text;
-  });
-  if (!tokens.at(-1)?.token.text.includes("\ufffd")) return { texts, rest };
-  texts[texts.length - 1] += rest;
-  return { texts, rest: "" };
+  #add(tokens) {
+    this.tokens.push(...tokens);
+    for (const { token } of tokens) {
+      const bytes = token.bytes ? Uint8Array.from(token.bytes) : encoder.encode(token.text);
+      this.texts.push(this.#decoder.decode(bytes, { stream: true }));
+    }
+  }
 }

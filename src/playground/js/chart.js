@@ -3,8 +3,9 @@ import { cssColour } from "./experts.js";
 
 /**
  * A line chart. What it shows is plain data, which chart-svg.js draws too:
- * `{ title, x, xLabel, yLabel, xTick?, xRange?, series: [{ label, values, colour, dash?, points? }], marks: [{ x, y, colour }] }`
- * Dragging zooms, a double click shows all again.
+ * `{ title, x, xLabel, yLabel, xTick?, xRange?, isLive?, series: [{ label, values, colour, dash?, points? }], marks: [{ x, y, colour }] }`
+ * `isLive`: where nothing is pointed at, the legend shows the last values. Dragging zooms, a double click shows
+ * all again.
  */
 export class LineChart {
   #element;
@@ -21,16 +22,30 @@ export class LineChart {
     this.#onselect = onselect;
     new ResizeObserver(() => this.#resize()).observe(element);
     document.addEventListener("themechange", () => {
-      if (this.#spec && element.isConnected) this.#make();
+      if (!this.#spec || !element.isConnected) return;
+      const zoom = this.#zoom;
+      this.#make();
+      if (zoom) this.#plot.setScale("x", zoom);
     });
   }
 
-  show(spec) {
+  /** @param keepsZoom the same chart with more data: what was zoomed to stays in view */
+  show(spec, { keepsZoom = false } = {}) {
+    const zoom = keepsZoom ? this.#zoom : null;
     const isSame = this.#plot && spec.series.length === this.#plot.series.length - 1;
     this.#spec = spec;
     if (!isSame || spec.series.some(({ label }, at) => label !== this.#plot.series[at + 1].label))
       this.#make();
     else this.#plot.setData(dataOf(spec));
+    if (zoom) this.#plot.setScale("x", zoom);
+  }
+
+  /** The part of the x axis that is in view; null: all of it. */
+  get #zoom() {
+    if (!this.#plot) return null;
+    const { min, max } = this.#plot.scales.x;
+    const [x] = this.#plot.data;
+    return min > x[0] || max < x.at(-1) ? { min, max } : null;
   }
 
   /** Draws a line at this place of the x axis. */
@@ -52,7 +67,11 @@ export class LineChart {
   }
 
   #options(width) {
-    const { series, xLabel, yLabel, xTick, xRange } = this.#spec;
+    const { series, xLabel, yLabel, xTick, xRange, isLive } = this.#spec;
+    const read = (toText) => (plot, value, at, index) => {
+      const shown = index === null && isLive ? plot.data[at].findLast((last) => last !== null) : value;
+      return shown === null || shown === undefined ? "–" : toText(shown);
+    };
     const axis = {
       stroke: cssColour("--quiet"),
       grid: { stroke: cssColour("--line"), width: 1 },
@@ -80,18 +99,28 @@ export class LineChart {
         { ...axis, label: yLabel, size: 52, space: 34 },
       ],
       series: [
-        { label: xLabel, value: (_, value) => (value === null ? "–" : (xTick?.(value) ?? value.toFixed(2))) },
+        { label: xLabel, value: read((value) => xTick?.(value) ?? value.toFixed(2)) },
         ...series.map(({ label, colour, dash, points }) => ({
           label,
           stroke: colour,
           width: 1.75,
           dash,
           points: { show: points ?? false, size: 5, fill: colour },
-          value: (_, value) => (value === null ? "–" : value.toPrecision(3)),
+          value: read((value) => value.toPrecision(3)),
         })),
       ],
-      hooks: { draw: [(plot) => this.#drawMarks(plot)] },
+      hooks: {
+        ready: [({ ctx }) => ctx.canvas.setAttribute("role", "img")],
+        draw: [(plot) => this.#drawMarks(plot), (plot) => this.#say(plot)],
+      },
     };
+  }
+
+  /** What the picture is of, for who does not see it. */
+  #say({ ctx, scales: { x } }) {
+    const { title, xLabel } = this.#spec;
+    const [from, to] = [x.min, x.max].map((value) => Number(value.toFixed(2)));
+    ctx.canvas.setAttribute("aria-label", `${title}: ${xLabel} ${from} to ${to}`);
   }
 
   #drawMarks({ ctx, bbox, valToPos }) {

@@ -97,7 +97,7 @@ export class ChatView {
     });
     this.#turns.push(turn);
     this.#list.append(turn.element);
-    void this.#answer(turn, this.#settings.config, this.#settings.fusion.value);
+    void this.#answer(turn, new Answer(this.#settings.config), this.#settings.fusion.value);
   }
 
   /** Everything after the turn goes, as its answer may become another. */
@@ -110,7 +110,7 @@ export class ChatView {
 
   #retry(turn) {
     this.#cutAfter(turn);
-    void this.#answer(turn, this.#settings.config, this.#settings.fusion.value);
+    void this.#answer(turn, new Answer(this.#settings.config), this.#settings.fusion.value);
   }
 
   #edit(turn, text) {
@@ -123,16 +123,11 @@ export class ChatView {
   #continueFrom(index, fusion) {
     const { turn, answer } = this.#inspected;
     this.#cutAfter(turn);
-    void this.#answer(turn, answer.config, fusion, { answer, numTokens: index });
+    void this.#answer(turn, answer.continued(index), { ...fusion, ...answer.beginning(index) });
   }
 
-  async #answer(turn, config, fusion, kept = null) {
-    const answer = new Answer(config);
-    const given = { ...fusion, trace: this.#settings.trace };
-    if (kept && kept.numTokens > 0) {
-      answer.keep(kept.answer, kept.numTokens);
-      given.continue = answer.tokens.map(({ token }) => token.id);
-    }
+  async #answer(turn, answer, fusion) {
+    const { config } = answer;
     const messages = [...this.#settings.systemMessages, ...this.#messagesUpTo(turn)];
     turn.add(answer);
     answer.onchange = () => {
@@ -143,7 +138,12 @@ export class ChatView {
     };
     this.#updateSend();
     turn.element.scrollIntoView({ block: "end" });
-    await answer.start({ model: config.id, messages, ...this.#settings.sampling, fusion: given });
+    await answer.start({
+      model: config.id,
+      messages,
+      ...this.#settings.sampling,
+      fusion: { ...fusion, trace: this.#settings.trace },
+    });
     announce(answer.error ?? `Answer: ${answer.text}`);
   }
 

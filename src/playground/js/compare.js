@@ -1,8 +1,7 @@
 import { Answer } from "./answer.js";
+import { AnswerColumns } from "./columns.js";
 import { announce, fill, h } from "./dom.js";
-import { Inspector } from "./inspector.js";
 import { favourite, Settings } from "./settings.js";
-import { legend, TokenStrip } from "./token-strip.js";
 
 const mostConfigs = 4;
 
@@ -18,13 +17,7 @@ export class CompareView {
     "aria-label": "Message",
   });
   #run = h("button", { class: "button primary", type: "submit" }, "Compare");
-  #columns = h("div", { class: "columns" });
-  #inspector = new Inspector({
-    onselect: (index) => this.#inspected?.strip.select(index),
-    onclose: () => this.#close(),
-  });
-  #entries = [];
-  #inspected = null;
+  #columns = new AnswerColumns();
 
   constructor(app) {
     const form = h(
@@ -47,8 +40,7 @@ export class CompareView {
       ),
       form,
       this.#settings.element,
-      this.#columns,
-      this.#inspector.element,
+      this.#columns.element,
     );
     this.#settings.element.open = false;
     this.#settings.setMostTokens(64);
@@ -92,21 +84,17 @@ export class CompareView {
 
   #submit(event) {
     event.preventDefault();
-    if (this.#entries.some(({ answer }) => answer.status === "streaming")) {
-      for (const { answer } of this.#entries) void answer.stop();
+    if (this.#columns.isStreaming) {
+      this.#columns.stop();
       return;
     }
     const content = this.#input.value.trim();
     const chosen = this.#boxes.filter(({ checked }) => checked).map(({ value }) => value);
     if (content === "" || chosen.length < 2) return;
-    this.#close();
-    this.#entries = chosen.map((id) => this.#entry(this.#configs.find((config) => config.id === id)));
-    fill(
-      this.#columns,
-      this.#entries.map(({ element }) => element),
-    );
+    const answers = chosen.map((id) => new Answer(this.#configs.find((config) => config.id === id)));
+    this.#columns.show(answers);
     const messages = [...this.#settings.systemMessages, { role: "user", content }];
-    const started = this.#entries.map(({ answer }) =>
+    const started = answers.map((answer) =>
       answer.start({
         model: answer.config.id,
         messages,
@@ -120,68 +108,6 @@ export class CompareView {
       announce("All answers are there.");
     });
   }
-
-  #entry(config) {
-    const answer = new Answer(config);
-    const strip = new TokenStrip(answer, (index) => this.#inspect(entry, index));
-    const [shares, status] = [legend(answer), h("p", { class: "quiet column-status" })];
-    const element = h(
-      "article",
-      { class: "column", "data-config": config.id },
-      h("h2", null, config.id),
-      h("p", { class: "hint" }, config.description),
-      strip.element,
-      status,
-      shares,
-    );
-    const entry = { answer, strip, element };
-    answer.onchange = () => {
-      strip.update();
-      legend(answer, shares);
-      this.#markPartings();
-      status.textContent = this.#statusOf(answer);
-      if (this.#inspected === entry) this.#inspector.update();
-    };
-    return entry;
-  }
-
-  #statusOf(answer) {
-    if (answer.error) return answer.error;
-    const parting = partingOf(answer, this.#entries[0].answer);
-    if (answer === this.#entries[0].answer) return "";
-    return parting === null ? "Same so far" : `Parts at token ${parting + 1}`;
-  }
-
-  #markPartings() {
-    const [first, ...others] = this.#entries;
-    const partings = others.map(({ answer }) => partingOf(answer, first.answer));
-    others.forEach(({ strip, answer, element }, at) => {
-      strip.markParting(partings[at]);
-      element.querySelector(".column-status").textContent = this.#statusOf(answer);
-    });
-    const known = partings.filter((parting) => parting !== null);
-    first.strip.markParting(known.length > 0 ? Math.min(...known) : null);
-  }
-
-  #inspect(entry, index) {
-    if (this.#inspected !== entry) this.#inspected?.strip.select(null);
-    this.#inspected = entry;
-    this.#inspector.show(entry.answer, index);
-  }
-
-  #close() {
-    this.#inspected?.strip.select(null);
-    this.#inspected?.strip.focus();
-    this.#inspected = null;
-    this.#inspector.hide();
-  }
-}
-
-/** The first token that two answers do not share; null while there is none. */
-export function partingOf(answer, other) {
-  const shared = Math.min(answer.tokens.length, other.tokens.length);
-  for (let at = 0; at < shared; at++) if (answer.tokens[at].token.id !== other.tokens[at].token.id) return at;
-  return null;
 }
 
 /** The giant alone and the fusions of the favourite's experts, as far as there are any. */

@@ -42,6 +42,33 @@ export function field(label, control, hint) {
 export const button = (label, onclick, props) =>
   h("button", { type: "button", class: "button", onclick, ...props }, label);
 
+/** A table under a row of headings. */
+export const table = (heads, rows) =>
+  h(
+    "table",
+    { class: "list" },
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        heads.map((head) => h("th", { scope: "col" }, head)),
+      ),
+    ),
+    h(
+      "tbody",
+      null,
+      rows.map((cells) =>
+        h(
+          "tr",
+          null,
+          cells.map((cell) => h("td", null, cell)),
+        ),
+      ),
+    ),
+  );
+
 export function announce(text) {
   let region = document.querySelector("#announcer");
   if (region === null) {

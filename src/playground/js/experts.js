@@ -22,19 +22,40 @@ export const cssColour = (variable) =>
   getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 
 /** Ids of the experts that a trace speaks of. */
-export const expertsOf = (tokens) => [...new Set(tokens.flatMap(({ weights }) => Object.keys(weights)))];
+export const expertsOf = (tokens) => [
+  ...new Set(
+    tokens
+      .flatMap(({ weights, shares }) => [...Object.keys(weights), ...Object.keys(shares ?? {})])
+      .filter((id) => id !== "base"),
+  ),
+];
 
-/** For each expert the share of tokens that it moved and its mean weight; and the share that nobody moved. */
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+
+/**
+ * For each expert its share: of a mixture the mean of its shares, otherwise of how many tokens it moved; `alone` is
+ * what is left to the base.
+ */
 export function sharesOf(tokens) {
-  const total = Math.max(1, tokens.length);
-  const experts = expertsOf(tokens).map((id) => ({
-    id,
-    share: tokens.filter(({ chosen }) => chosen === id).length / total,
-    meanWeight: tokens.reduce((sum, { weights }) => sum + (weights[id] ?? 0), 0) / total,
-  }));
+  const isMixture = tokens.some(({ shares }) => shares);
+  const shareOf = (id, isMover) =>
+    isMixture ? mean(tokens.map(({ shares }) => shares?.[id] ?? 0)) : mean(tokens.map(isMover));
   return {
-    experts,
-    alone: tokens.filter(({ chosen }) => chosen === null).length / total,
+    isMixture,
+    experts: expertsOf(tokens).map((id) => ({
+      id,
+      share: shareOf(id, ({ chosen }) => Number(chosen === id)),
+      meanWeight: mean(tokens.map(({ weights }) => weights[id] ?? 0)),
+    })),
+    alone: shareOf("base", ({ chosen }) => Number(chosen === null)),
     numFlipped: tokens.filter(({ flipped }) => flipped).length,
   };
+}
+
+/** How strongly a token was moved, 0 to 1: by its expert's share of a mixture, or by weight within the bounds. */
+export function intensityOf({ chosen, weights, shares }, config) {
+  if (chosen === null) return 0;
+  if (shares) return shares[chosen];
+  const fullWeight = config?.experts.find(({ id }) => id === chosen)?.bounds[1] || 2;
+  return Math.min(1, Math.abs(weights[chosen]) / fullWeight);
 }

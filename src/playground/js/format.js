@@ -10,6 +10,8 @@ export function probability(logprob) {
 export const weight = (value) => value.toFixed(2);
 
 export function nats(value) {
+  // JSON has no infinity.
+  if (value === null) return "∞";
   if (value === 0) return "0";
   return Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(3);
 }

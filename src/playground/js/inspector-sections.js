@@ -1,7 +1,7 @@
 import { LineChart } from "./chart.js";
 import { fill, h } from "./dom.js";
 import { colourClass, colourOf, cssColour } from "./experts.js";
-import { milliseconds, nats, probability, visible, weight } from "./format.js";
+import { milliseconds, nats, percent, probability, visible, weight } from "./format.js";
 
 /** The parts of the inspector, each a function of one token's record. */
 
@@ -10,14 +10,13 @@ const card = (title, attributes, ...children) =>
 const chip = (text) => h("code", { class: "chip" }, text === "" ? "end" : visible(text));
 
 /** In words: how probable it was, who moved it, what the base would have said. */
-export function summary({ token, logprob, chosen, weights, baseToken, flipped }) {
+export function summary({ token, logprob, chosen, weights, shares, baseToken, flipped }) {
+  const weighed = () =>
+    shares ? `, with a share of ${percent(shares[chosen])}.` : ` with weight ${weight(weights[chosen])}.`;
   const mover =
     chosen === null
       ? "No expert moved the giant here."
-      : [
-          h("b", { class: `ink ${colourClass(chosen)}` }, chosen),
-          ` moved the giant with weight ${weight(weights[chosen])}.`,
-        ];
+      : [h("b", { class: `ink ${colourClass(chosen)}` }, chosen), " moved the giant", weighed()];
   const base = [chip(baseToken.text), ` (${probability(baseToken.logprob)})`];
   const alone = flipped
     ? ["Alone it would have said ", base, "."]
@@ -37,6 +36,24 @@ export function summary({ token, logprob, chosen, weights, baseToken, flipped })
     ),
     h("p", null, flipped && h("span", { class: "badge" }, "flipped"), alone),
   );
+}
+
+/** What each model has of a mixture, before this token. */
+export function shareSection({ shares }) {
+  const rows = Object.entries(shares).map(([id, share]) =>
+    h(
+      "div",
+      { class: `bar-row share ${id === "base" ? "" : colourClass(id)}`, "data-expert": id },
+      h("span", null, id === "base" ? "giant" : id),
+      h(
+        "div",
+        { class: "track" },
+        h("i", { vars: { "--from": "0%", "--to": `${(share * 100).toFixed(1)}%` } }),
+      ),
+      h("b", { "data-field": "share", "data-value": share }, percent(share)),
+    ),
+  );
+  return card("Shares of the mixture", null, rows, h("p", { class: "hint" }, "Before this token was drawn."));
 }
 
 /** Each weight between the bounds of its expert. */

@@ -3,6 +3,7 @@ import { exportButtons } from "./exports.js";
 import {
   CurveSection,
   divergenceSection,
+  shareSection,
   summary,
   timingSection,
   topSection,
@@ -66,6 +67,7 @@ export class Inspector {
 
   /** The answer has grown. */
   update() {
+    this.#whatIf?.update();
     this.#timeline.show(this.#answer);
     this.#timeline.select(this.#index);
     this.#showHead();
@@ -108,18 +110,20 @@ export class Inspector {
   }
 
   #showToken() {
-    const { config, status } = this.#answer;
+    const { config } = this.#answer;
     const record = this.#answer.tokens[this.#index];
-    if (this.#whatIf && config && config.experts.length > 0) this.#whatIf.show(config, record, status);
+    const canChange = this.#whatIf && config && config.experts.length > 0;
+    if (canChange) this.#whatIf.show(this.#answer, record);
     fill(
       this.#body,
       summary(record),
+      record.shares && shareSection(record),
       weightSection(record, config),
       divergenceSection(record),
       timingSection(record),
       record.curves && Object.keys(record.curves).length > 0 && this.#curves.element,
       topSection(record),
-      config && config.experts.length > 0 && this.#whatIf?.element,
+      canChange && this.#whatIf.element,
     );
     if (record.curves) this.#curves.show(record);
   }

@@ -24,7 +24,9 @@ const health = document.querySelector("#health");
 const made = new Map();
 let current = null;
 
-const app = { configs: [] };
+let setKnown = () => undefined;
+/** `isKnown`: it has been asked which configs there are; none while models load. */
+const app = { configs: [], isKnown: new Promise((resolve) => (setKnown = resolve)) };
 
 async function show() {
   const [, name = "", argument] = /^#\/(\w*)\/?(.*)$/.exec(location.hash) ?? [];
@@ -50,6 +52,7 @@ async function watchHealth() {
     health.textContent = state.text;
     const isReady = state.name === "ready";
     if (isReady && app.configs.length === 0) await loadConfigs();
+    setKnown();
     if (wasReady !== null && isReady !== wasReady) announce(state.text);
     wasReady = isReady;
     await new Promise((resolve) => setTimeout(resolve, isReady ? 3000 : 500));

@@ -1,6 +1,6 @@
 import { getJson, getText } from "./api.js";
 import { LineChart } from "./chart.js";
-import { fill, h } from "./dom.js";
+import { fill, h, table } from "./dom.js";
 import { cssColour } from "./experts.js";
 import { bytes, count, milliseconds, percent } from "./format.js";
 import { meanBetween, parseMetrics, total } from "./prometheus.js";
@@ -90,18 +90,22 @@ export class OperationsView {
   }
 
   #showTiles(metrics, tokensPerSecond) {
-    const lifetime = (name, labels) => {
-      const mean = total(metrics, `${name}_sum`, labels) / total(metrics, `${name}_count`, labels);
-      return Number.isFinite(mean) ? milliseconds(mean * 1000) : "–";
-    };
+    const meanOf = (name, labels) =>
+      total(metrics, `${name}_sum`, labels) / total(metrics, `${name}_count`, labels);
+    const ms = (seconds) => (Number.isFinite(seconds) ? milliseconds(seconds * 1000) : "–");
+    const lifetime = (name) => ms(meanOf(name));
+    const models = (metrics.get("shoulders_decode_seconds_count") ?? []).map(({ labels }) => labels);
+    const decode = models.reduce((sum, labels) => sum + meanOf("shoulders_decode_seconds", labels), 0);
     const tiles = [
       ["Tokens a second", tokensPerSecond.toFixed(1), "now"],
       ["Sequences", total(metrics, "shoulders_sequences_running"), "running"],
       ["Queue", total(metrics, "shoulders_requests_waiting"), "waiting"],
       ["First token", lifetime("shoulders_time_to_first_token_seconds"), "mean since start"],
+      ["Decode", ms(models.length > 0 ? decode : NaN), "a step, all models, mean since start"],
       ["Solve", lifetime("shoulders_solve_seconds"), "a step, mean since start"],
       ["Tokens", count(total(metrics, "shoulders_generated_tokens_total")), "since start"],
-      ["Server memory", bytes(total(metrics, "process_resident_memory_bytes")), "without the engine"],
+      ["Engine memory", bytes(total(metrics, "shoulders_engine_resident_memory_bytes")), "resident"],
+      ["Server memory", bytes(total(metrics, "process_resident_memory_bytes")), "resident"],
       ["Engine restarts", total(metrics, "shoulders_engine_restarts_total"), "since start"],
     ];
     fill(
@@ -126,6 +130,7 @@ export class OperationsView {
       xLabel: "seconds ago",
       xTick: (second) => String(Math.abs(Math.round(second))),
       xRange: (_, low) => [Math.min(-60, low), 0],
+      isLive: true,
     };
     const colours = [0, 1, 2, 3, 4, 5, 6].map((index) => cssColour(`--expert-${index}`));
     this.#charts[0].show({
@@ -182,7 +187,7 @@ export class OperationsView {
       const decode =
         total(metrics, "shoulders_decode_seconds_sum", { model: model.id }) /
         total(metrics, "shoulders_decode_seconds_count", { model: model.id });
-      const cells = [
+      return [
         h("b", null, model.id),
         [...roles].join(", "),
         model.architecture,
@@ -193,29 +198,8 @@ export class OperationsView {
         h("span", { class: "cells", vars: { "--fill": used.toFixed(4) } }, percent(used)),
         Number.isFinite(decode) ? milliseconds(decode * 1000) : "–",
       ];
-      return h(
-        "tr",
-        null,
-        cells.map((cell) => h("td", null, cell)),
-      );
     });
-    fill(
-      this.#models,
-      h(
-        "table",
-        { class: "list" },
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            heads.map((head) => h("th", { scope: "col" }, head)),
-          ),
-        ),
-        h("tbody", null, rows),
-      ),
-    );
+    fill(this.#models, table(heads, rows));
   }
 }
 

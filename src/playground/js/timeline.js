@@ -6,32 +6,33 @@ import { visible } from "./format.js";
 /** Weights and divergences over a whole answer. */
 export class Timeline {
   element = h("div", { class: "timeline" });
-  #weights = h("div", { class: "chart", "data-chart": "weights" });
-  #divergences = h("div", { class: "chart", "data-chart": "divergences" });
-  #charts;
   #answer = null;
+  /** Name of a chart to it and where it is. */
+  #charts = new Map();
 
   constructor(onselect) {
-    this.element.append(this.#weights, this.#divergences);
-    this.#charts = [
-      new LineChart(this.#weights, { height: 170, onselect }),
-      new LineChart(this.#divergences, { height: 190, onselect }),
-    ];
+    for (const [name, height] of Object.entries({ shares: 170, weights: 170, divergences: 190 })) {
+      const place = h("div", { class: "chart", "data-chart": name, hidden: true });
+      this.#charts.set(name, { place, chart: new LineChart(place, { height, onselect }) });
+      this.element.append(place);
+    }
   }
 
   show(answer) {
+    const isNew = this.#answer !== answer;
     this.#answer = answer;
-    const specs = this.specs();
-    this.#charts.forEach((chart, at) => chart.show(specs[at]));
-    // A model without experts has weights to show as little as targets.
-    this.#weights.hidden = specs[0].series.length === 0;
+    const specs = new Map(this.specs().map((spec) => [spec.name, spec]));
+    for (const [name, { place, chart }] of this.#charts) {
+      place.hidden = !specs.has(name);
+      if (specs.has(name)) chart.show(specs.get(name), { keepsZoom: !isNew });
+    }
   }
 
   select(index) {
-    for (const chart of this.#charts) chart.select(index + 1);
+    for (const { chart } of this.#charts.values()) chart.select(index + 1);
   }
 
-  /** The data of the charts, as the pictures to save need it too. */
+  /** The data of the charts that have any, as the pictures to save need it too. */
   specs() {
     const { tokens, texts } = this.#answer;
     const shared = {
@@ -39,15 +40,30 @@ export class Timeline {
       xTick: (place) => (tokens.length <= 24 ? shortened(texts[place - 1] ?? "") : String(place)),
       xLabel: "token",
     };
-    return [
-      { ...shared, title: "Weight of each expert", yLabel: "weight", series: weightSeries(tokens) },
-      { ...shared, title: "Divergence from the giant", yLabel: "nats", series: divergenceSeries(tokens) },
+    const specs = [
+      { name: "shares", title: "Share of each model", yLabel: "share", series: shareSeries(tokens) },
+      { name: "weights", title: "Weight of each expert", yLabel: "weight", series: weightSeries(tokens) },
+      {
+        name: "divergences",
+        title: "Divergence from the giant",
+        yLabel: "nats",
+        series: divergenceSeries(tokens),
+      },
     ];
+    return specs.filter(({ series }) => series.length > 0).map((spec) => ({ ...shared, ...spec }));
   }
 }
 
 /** Dots as well as lines, while they can be told apart. */
 const line = (label, colour, values, dash) => ({ label, colour, values, dash, points: values.length <= 200 });
+
+function shareSeries(tokens) {
+  const ids = [...new Set(tokens.flatMap(({ shares }) => Object.keys(shares ?? {})))];
+  return ids.map((id) => {
+    const values = tokens.map(({ shares }) => shares?.[id] ?? null);
+    return id === "base" ? line("giant", cssColour("--quiet"), values) : line(id, colourOf(id), values);
+  });
+}
 
 function weightSeries(tokens) {
   return expertsOf(tokens).map((id) => {

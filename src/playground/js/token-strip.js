@@ -1,9 +1,6 @@
 import { h, fill } from "./dom.js";
-import { colourClass, sharesOf } from "./experts.js";
+import { colourClass, intensityOf, sharesOf } from "./experts.js";
 import { percent, visible, weight } from "./format.js";
-
-/** The weight at which a token's colour is full: the highest that its expert may have. */
-const fullWeight = (config, id) => config?.experts.find((expert) => expert.id === id)?.bounds[1] || 2;
 
 /** The tokens of an answer, coloured by who moved them. One of them is in the order of tabs; arrows move on. */
 export class TokenStrip {
@@ -60,24 +57,23 @@ export class TokenStrip {
 
   #span(index) {
     const { tokens, texts, config, numKept } = this.#answer;
-    const { chosen, weights, flipped, token } = tokens[index];
+    const { chosen, weights, shares, flipped, token } = tokens[index];
     const text = texts[index];
-    const moved = chosen === null ? 0 : (weights[chosen] ?? 0);
     const classes = ["token"];
     if (chosen !== null) classes.push("moved", colourClass(chosen));
     if (flipped) classes.push("flipped");
     if (index < numKept) classes.push("kept");
     if (text === "") classes.push(token.text === "" ? "end" : "part");
-    const intensity = chosen === null ? 0 : Math.min(1, Math.abs(moved) / fullWeight(config, chosen));
-    const says = chosen === null ? "not moved" : `${chosen} ${weight(moved)}`;
+    const moved = shares ? percent(shares[chosen]) : weight(weights[chosen] ?? 0);
+    const says = chosen === null ? "not moved" : `${chosen} ${moved}`;
     return h(
       "span",
       {
         class: classes.join(" "),
         role: "button",
         tabindex: index === 0 ? "0" : "-1",
-        "aria-label": `Token ${index + 1}, ${visible(token.text)}: ${says}${flipped ? ", flipped" : ""}`,
-        vars: { "--intensity": intensity.toFixed(3) },
+        "aria-label": `Token ${index + 1}, ${visible(text)}: ${says}${flipped ? ", flipped" : ""}`,
+        vars: { "--intensity": intensityOf(tokens[index], config).toFixed(3) },
       },
       text === "" ? (token.text === "" ? "end" : "·") : text.replaceAll("\n", "⏎\n"),
     );
@@ -103,7 +99,7 @@ export class TokenStrip {
 
 /** Who moved how many of the tokens. */
 export function legend(answer, element = h("ul", { class: "legend", "aria-label": "Who moved the tokens" })) {
-  const { experts, alone, numFlipped } = sharesOf(answer.tokens);
+  const { isMixture, experts, alone, numFlipped } = sharesOf(answer.tokens);
   return fill(
     element,
     experts.map(({ id, share, meanWeight }) =>
@@ -112,19 +108,18 @@ export function legend(answer, element = h("ul", { class: "legend", "aria-label"
         {
           class: colourClass(id),
           "data-expert": id,
-          title: `Mean weight over all tokens: ${weight(meanWeight)}`,
         },
         h("i", { class: "swatch" }),
         id,
         h("b", { "data-share": share }, percent(share)),
-        h("span", { class: "quiet" }, `mean weight ${weight(meanWeight)}`),
+        h("span", { class: "quiet" }, isMixture ? "of the mixture" : `mean weight ${weight(meanWeight)}`),
       ),
     ),
     h(
       "li",
       null,
       h("i", { class: "swatch none" }),
-      "not moved",
+      isMixture ? "giant" : "not moved",
       h("b", { "data-share": alone }, percent(alone)),
     ),
     h("li", null, h("i", { class: "swatch flip" }, "a"), "flipped", h("b", null, String(numFlipped))),

@@ -1,8 +1,7 @@
 import { getJson } from "./api.js";
 import { Answer } from "./answer.js";
-import { fill, h } from "./dom.js";
-import { Inspector } from "./inspector.js";
-import { legend, TokenStrip } from "./token-strip.js";
+import { AnswerColumns } from "./columns.js";
+import { fill, h, table } from "./dom.js";
 
 /** What the server still keeps of past completions. */
 export class TracesView {
@@ -35,51 +34,41 @@ export class TracesView {
   }
 }
 
-function tableOf(traces) {
-  const heads = ["Trace", "Model", "When", "Status", "Tokens"];
-  return h(
-    "table",
-    { class: "list" },
-    h(
-      "thead",
-      null,
-      h(
-        "tr",
-        null,
-        heads.map((head) => h("th", { scope: "col" }, head)),
-      ),
-    ),
-    h(
-      "tbody",
-      null,
-      traces.map(({ id, model, created, status, usage }) =>
-        h(
-          "tr",
-          null,
-          h("td", null, h("a", { href: `#/trace/${id}` }, h("code", null, `${id.slice(0, 20)}…`))),
-          h("td", null, model),
-          h("td", null, new Date(created * 1000).toLocaleTimeString()),
-          h("td", null, status.replace("_", " ")),
-          h("td", { class: "number" }, usage?.completion_tokens ?? "…"),
-        ),
-      ),
-    ),
+const tableOf = (traces) =>
+  table(
+    ["Trace", "Model", "When", "Status", "Tokens"],
+    traces.map(({ id, model, created, status, usage }) => [
+      h("a", { href: `#/trace/${id}` }, h("code", null, `${id.slice(0, 20)}…`)),
+      model,
+      new Date(created * 1000).toLocaleTimeString(),
+      status.replace("_", " "),
+      String(usage?.completion_tokens ?? "…"),
+    ]),
   );
-}
 
 /** One trace as a page of its own: `#/trace/ID`. */
 export class TraceView {
   #app;
+  /** What is shown without its config, as the models were not loaded; null: nothing is. */
+  #lacking = null;
   element = h("div", { class: "page" });
 
   constructor(app) {
     this.#app = app;
   }
 
+  showConfigs() {
+    if (this.#lacking !== null) void this.show(this.#lacking);
+  }
+
   async show(id) {
     fill(this.element, h("p", { class: "quiet pulse" }, "Loading the trace"));
     try {
-      const trace = await getJson(`v1/fusion/traces/${encodeURIComponent(id)}`);
+      const [trace] = await Promise.all([
+        getJson(`v1/fusion/traces/${encodeURIComponent(id)}`),
+        this.#app.isKnown,
+      ]);
+      this.#lacking = this.#app.configs.length === 0 ? id : null;
       this.#showTrace(trace);
     } catch (error) {
       fill(this.element, h("h1", null, "Trace"), h("p", { class: "failure", role: "alert" }, error.message));
@@ -88,9 +77,8 @@ export class TraceView {
 
   #showTrace(trace) {
     const config = this.#app.configs.find((candidate) => candidate.id === trace.model) ?? null;
-    const answer = Answer.ofTrace(trace, config);
-    const inspector = new Inspector({ onselect: (index) => strip.select(index) });
-    const strip = new TokenStrip(answer, (index) => inspector.show(answer, index));
+    const columns = new AnswerColumns();
+    columns.show([Answer.ofTrace(trace, config)]);
     const { usage } = trace;
     fill(
       this.element,
@@ -102,11 +90,8 @@ export class TraceView {
         ` · ${new Date(trace.created * 1000).toLocaleString()} · ${trace.status.replace("_", " ")}`,
         usage && ` · ${usage.prompt_tokens} prompt tokens, ${usage.completion_tokens} generated`,
       ),
-      h("article", { class: "answer trace-answer" }, strip.element, legend(answer)),
-      inspector.element,
+      columns.element,
     );
-    if (trace.tokens.length === 0) return;
-    strip.select(0);
-    inspector.show(answer, 0);
+    if (trace.tokens.length > 0) columns.inspect(0, 0);
   }
 }
