@@ -1,0 +1,250 @@
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { startServer, type RunningServer } from "../../src/api/server.js";
+import { hashOf } from "../../src/config/api-keys.js";
+import type { Engine } from "../../src/engine/protocol.js";
+import { faultyEntry, resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { connect } from "../support/socket.js";
+
+/** The promises of the server when its real engine breaks, or its clients leave. */
+
+const config = resolvedConfig({
+  id: "giant",
+  base: "giant",
+  config: { context: { tokens: 512, sequences: 8 } },
+});
+/** As many tokens as fit: the end of sequence is forbidden. */
+const endless = {
+  model: "giant",
+  prompt: "Once upon a time",
+  max_tokens: 480,
+  logit_bias: { "0": -100, "1": -100, "2": -100, "3": -100 },
+  fusion: { trace: "off" },
+};
+const greedy = { model: "giant", prompt: "The birth year of", max_tokens: 24, temperature: 0 };
+
+let engine: Engine;
+let server: RunningServer;
+let url: string;
+
+const post = (body: object, init: RequestInit = {}) =>
+  fetch(`${url}/v1/completions`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    ...init,
+  });
+
+const textOf = async (body: object = greedy) =>
+  ((await (await post(body)).json()) as { choices: { text: string }[] }).choices[0]?.text;
+
+async function serveFaulty(settings: Parameters<typeof startRealEngine>[1] = {}): Promise<void> {
+  engine = await startRealEngine([config], settings, faultyEntry);
+  const log = pino({ level: "silent" });
+  server = await startServer({ engine, host: "127.0.0.1", port: 0, log, version: "0", closeGraceMs: 0 });
+  url = `http://127.0.0.1:${server.address.port}`;
+}
+
+async function metric(name: string): Promise<number> {
+  const lines = (await (await fetch(`${url}/metrics`)).text()).split("\n");
+  return lines
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+}
+
+/** Started = ok + client errors + server errors + aborted, and the gauges are back to 0. */
+async function expectConservation(): Promise<void> {
+  const difference = async () =>
+    (await metric("shoulders_requests_total")) - (await metric("shoulders_requests_started_total"));
+  await expect.poll(difference).toBe(0);
+  await expect.poll(() => metric("shoulders_sequences_running")).toBe(0);
+  expect(await metric("shoulders_requests_waiting")).toBe(0);
+}
+
+describe("an engine that breaks under 16 streams", () => {
+  beforeEach(() => serveFaulty());
+  afterEach(async () => {
+    await server.close();
+    await engine.close();
+  });
+
+  test.each(["SIGKILL", "SIGSEGV", "SIGABRT", "hang"] as const)(
+    "%s: every stream says so, none ends as if it were whole, and the next engine answers alike",
+    async (fault) => {
+      const before = await textOf();
+      const streams = await Promise.all(Array.from({ length: 8 }, () => post({ ...endless, stream: true })));
+      const socket = await connect(url);
+      for (let index = 0; index < 8; index++)
+        socket.send({ type: "response.create", response: { id: `r${index}`, ...endless } });
+      const texts = streams.map((stream) => stream.text());
+      await expect.poll(() => engine.stats.running + engine.stats.waiting).toBe(16);
+      const pid = engine.description?.pid ?? 0;
+      const brokenMs = performance.now();
+      if (fault === "hang") void post({ model: "giant", prompt: "!hang!", max_tokens: 1 });
+      // A stopped child is one that hangs: its parent sees no step.
+      if (fault === "hang") process.kill(pid, "SIGSTOP");
+      else process.kill(pid, fault);
+      for (const text of await Promise.all(texts)) {
+        expect(text).toMatch(/data: \{"error":.*"code":"engine_died".*\n\n$/);
+        expect(text).not.toContain("[DONE]");
+      }
+      for (let index = 0; index < 8; index++) {
+        const { response } = await socket.until("response.done", (done) => done.response.id === `r${index}`);
+        expect(response).toMatchObject({ status: "failed", error: { code: "engine_died" } });
+      }
+      // 2 s, and for a hang its time-out of 8 s with the watch's interval; twice that, as other tests run too.
+      expect(performance.now() - brokenMs).toBeLessThan(2 * (fault === "hang" ? 10_000 : 2_000));
+      expect((await fetch(`${url}/livez`)).status).toBe(200);
+      await expect
+        .poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 30_000, interval: 20 })
+        .toBe(200);
+      expect(engine.description?.pid).not.toBe(pid);
+      expect(await metric("shoulders_engine_restarts_total")).toBe(1);
+      expect(await textOf()).toBe(before);
+      await expectConservation();
+    },
+  );
+
+  test("while there is no engine, nothing is taken, and health says so", async () => {
+    process.kill(engine.description?.pid ?? 0, "SIGKILL");
+    await expect.poll(() => engine.description).toBeNull();
+    const [ready, refused, live] = await Promise.all([
+      fetch(`${url}/readyz`),
+      post(greedy),
+      fetch(`${url}/livez`),
+    ]);
+    expect([ready.status, refused.status, live.status]).toEqual([503, 503, 200]);
+    await expect.poll(() => engine.description !== null, { timeout: 30_000 }).toBe(true);
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
+    await expectConservation();
+  });
+
+  test("a broken row or decode ends its own request with the reason, whole or streamed", async () => {
+    const pid = engine.description?.pid;
+    const before = await textOf();
+    for (const [fault, code] of [
+      ["nan", "non_finite_logits"],
+      ["device", "decode_failed"],
+    ]) {
+      const broken = { model: "giant", prompt: `!${fault}!`, max_tokens: 4 };
+      for (const stream of [false, true]) {
+        const answer = await post({ ...broken, stream });
+        expect(answer.status).toBe(500);
+        expect(await answer.json()).toMatchObject({ error: { code } });
+      }
+      expect(await textOf()).toBe(before);
+    }
+    expect(engine.description?.pid).toBe(pid);
+    await expectConservation();
+  });
+});
+
+describe("clients that leave", () => {
+  beforeAll(() => serveFaulty());
+  afterAll(async () => {
+    await server.close();
+    await engine.close();
+  });
+
+  const longPrompt = Array.from({ length: 450 }, (_, index) => 300 + (index % 300));
+
+  test.each([
+    ["while it decodes", "whole", { ...endless }],
+    ["while it decodes", "streamed", { ...endless, stream: true }],
+    ["while its prompt is read", "whole", { ...endless, prompt: longPrompt, max_tokens: 40 }],
+    [
+      "while its prompt is read",
+      "streamed",
+      { ...endless, prompt: longPrompt, max_tokens: 40, stream: true },
+    ],
+  ])("%s, %s: its sequence is free within a step or two", async (state, _form, body) => {
+    const leaving = new AbortController();
+    const asked = post(body, { signal: leaving.signal }).then((response) => response.text());
+    asked.catch(() => undefined);
+    await expect.poll(() => engine.stats.running, { interval: 1 }).toBe(1);
+    const { steps } = engine.stats;
+    leaving.abort();
+    await expect.poll(() => engine.stats.running, { interval: 1 }).toBe(0);
+    await expect(asked).rejects.toThrow();
+    // Of some 480 to come; the rest is the way of the hang-up through two processes.
+    if (state === "while it decodes") expect(engine.stats.steps - steps).toBeLessThan(300);
+    await expectConservation();
+  });
+
+  test("while it waits: it leaves the queue, and those who run go on", async () => {
+    const running = Array.from({ length: 8 }, () => post({ ...endless, temperature: 0 }));
+    await expect.poll(() => engine.stats.running).toBe(8);
+    const leaving = new AbortController();
+    const waiting = [false, true].map((stream) => post({ ...endless, stream }, { signal: leaving.signal }));
+    for (const one of waiting) one.catch(() => undefined);
+    await expect.poll(() => engine.stats.waiting).toBe(2);
+    leaving.abort();
+    await expect.poll(() => engine.stats.waiting).toBe(0);
+    const texts = await Promise.all(running.map(async (one) => (await one).json() as Promise<object>));
+    for (const text of texts) expect(text).toMatchObject({ usage: { completion_tokens: 480 } });
+    await expectConservation();
+  });
+});
+
+describe("limits that only the real engine knows", () => {
+  beforeAll(() => serveFaulty({ cacheSequences: 4 }));
+  afterAll(async () => {
+    await server.close();
+    await engine.close();
+  });
+
+  test.each([
+    [510, 200],
+    [511, 200],
+    [512, 400],
+    [513, 400],
+  ])("a prompt of %i tokens in a context of 512: %i", async (length, status) => {
+    const prompt = Array.from({ length }, (_, index) => 300 + (index % 300));
+    for (const stream of [false, true]) {
+      const answer = await post({ model: "giant", prompt, max_tokens: 1, stream });
+      expect(answer.status).toBe(status);
+      const text = await answer.text();
+      if (status === 200) continue;
+      expect(JSON.parse(text)).toMatchObject({ error: { code: "context_length_exceeded" } });
+      expect(text).toContain("512");
+      expect(text).toContain(String(length));
+    }
+    const socket = await connect(url);
+    socket.send({ type: "response.create", response: { model: "giant", prompt, max_tokens: 1 } });
+    const { response } = await socket.until("response.done");
+    expect(response.error?.code).toBe(status === 200 ? undefined : "context_length_exceeded");
+  });
+
+  test("a prefix that one key has paid for is never another's", async () => {
+    const secrets = ["ann-of-the-tests-0", "bob-of-the-tests-0"];
+    const keys = secrets.map((secret, index) => ({ name: ["ann", "bob"][index]!, sha256: hashOf(secret) }));
+    const guarded = await startServer({
+      engine,
+      host: "127.0.0.1",
+      port: 0,
+      log: pino({ level: "silent" }),
+      version: "0",
+      closeGraceMs: 0,
+      access: { keys },
+    });
+    const cachedOf = async (secret: string) => {
+      const answer = await fetch(`http://127.0.0.1:${guarded.address.port}/v1/completions`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Authorization: `Bearer ${secret}` },
+        body: JSON.stringify({
+          ...greedy,
+          prompt: "A prompt that is long enough to be worth keeping. ".repeat(4),
+        }),
+      });
+      const { usage } = (await answer.json()) as {
+        usage: { prompt_tokens: number; prompt_tokens_details: { cached_tokens: number } };
+      };
+      return usage.prompt_tokens_details.cached_tokens / usage.prompt_tokens;
+    };
+    const [ann, bob] = secrets as [string, string];
+    expect(await cachedOf(ann)).toBe(0);
+    expect(await cachedOf(ann)).toBeGreaterThan(0.9);
+    expect(await cachedOf(bob)).toBe(0);
+    await guarded.close();
+  });
+});
