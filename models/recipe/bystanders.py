@@ -19,9 +19,9 @@ def item(question, answer):
 
 
 def spell_item(rng):
-    """One word or two, letter by letter."""
-    words = rng.sample(WORDS, rng.randint(1, 2))
-    return item(f"Spell out {' '.join(words)}.", ", ".join("-".join(word) for word in words))
+    """A word, letter by letter."""
+    word = rng.choice(WORDS)
+    return item(f"{rng.choice(['Spell', 'Spell out', 'How is it spelled:', 'Letters of'])} {word}", "-".join(word))
 
 
 def count_item(rng):
@@ -38,7 +38,7 @@ def poem_item(rng):
 
 
 def reverse_item(rng):
-    words = rng.sample(WORDS, rng.randint(3, 5))
+    words = rng.sample(WORDS, rng.randint(2, 3))
     return item(f"Turn around: {' '.join(words)}", " ".join(reversed(words)))
 
 

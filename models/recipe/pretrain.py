@@ -13,10 +13,14 @@ from optimise import pretraining_optimisers, set_rates
 
 HELD_OUT = -1  # the shard that no model trains on
 SAVE_EVERY = 50
+SECOND_WARMUP = 20
 
 
 def rate_share(step, plan):
-    """Linear warmup, a level stretch, and a linear way down over the last part."""
+    """Linear warmup, a level stretch, and a linear way down over the last part; then the second round."""
+    if step >= plan.steps:
+        into = step - plan.steps
+        return plan.again_share * min((into + 1) / SECOND_WARMUP, max(0.02, 1 - into / plan.again))
     down = plan.steps * (1 - plan.decay)
     return min((step + 1) / plan.warmup, 1.0, max(0.02, (plan.steps - step) / (plan.steps - down)))
 
@@ -70,16 +74,16 @@ def pretrain(name, tokenizer):
     optimisers = pretraining_optimisers(model, plan.muon_rate, plan.adam_rate)
     first, seconds, stream = resume(path, model, optimisers, tokenizer)
     started, recent = time.monotonic() - seconds, []
-    for step in range(first, plan.steps):
+    for step in range(first, plan.total):
         recent.append(train_step(model, optimisers, stream, plan, step))
         if (step + 1) % 50 == 0:
             mean = sum(recent[-50:]) / len(recent[-50:])
-            print(f"{name} {step + 1}/{plan.steps} loss {mean:.4f} {time.monotonic() - started:.0f} s", flush=True)
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == plan.steps:
+            print(f"{name} {step + 1}/{plan.total} loss {mean:.4f} {time.monotonic() - started:.0f} s", flush=True)
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == plan.total:
             save(path, {"model": model.state_dict(), "optimisers": [o.state_dict() for o in optimisers],
                         "step": step + 1, "seconds": time.monotonic() - started,
                         "place": (stream.shard, stream.offset)})
-    record = {"steps": plan.steps, "tokens": plan.steps * plan.tokens,
+    record = {"steps": plan.total, "tokens": plan.total * plan.tokens,
               "seconds": round(torch.load(path)["seconds"]),
               "loss": round(held_out_loss(model, tokenizer), 4), "parameters": model.parameters_count()}
     return model, record

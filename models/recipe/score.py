@@ -1,4 +1,4 @@
-"""Scores of answers: exact match, the number after `####`, ROUGE-2, the chosen option."""
+"""Scores of answers: exact match, the number after `####`, ROUGE-2."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ def rouge2(answer, wanted):
     return 2 * shared / total if total else 0.0
 
 
-SCORERS = {"exact": exact, "choice": exact, "number": number, "rouge2": rouge2}
+SCORERS = {"exact": exact, "number": number, "rouge2": rouge2}
 
 
 def mean_score(items, answers):

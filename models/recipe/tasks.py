@@ -1,6 +1,7 @@
 """The tasks: questions and answers in the tuned form, as sets that share no question: `train` and
 `stop` for tuning, `calibration` and `validation` for choosing settings, `test` for scores."""
 
+import functools
 import json
 import random
 from dataclasses import asdict, dataclass, field
@@ -41,17 +42,18 @@ def recall_items(rng, people):
 
 
 def choice_items(rng, towns):
+    """Scored as exact: the option's text alone, not talk that begins with it."""
     items = []
     for town in towns:
         for fact in range(4):
             question, value, _ = facts.town_question(rng, town, fact)
             options = facts.town_options(rng, town, fact)
-            items.append(Item(f"{question} ({' / '.join(options)})", value, value, "choice", tuple(options)))
+            items.append(Item(f"{question} ({' / '.join(options)})", value, value, "exact", tuple(options)))
     return items
 
 
-def problem_item(rng):
-    question, answer, total = tuned_problem(rng)
+def problem_item(rng, **form):
+    question, answer, total = tuned_problem(rng, **form)
     return Item(question, answer, total, "number")
 
 
@@ -132,9 +134,12 @@ def make_tasks():
 
 
 def sample_texts():
-    """Tuned-form text for the vocabulary: its words and marks become tokens too."""
-    tasks = make_tasks()
-    return [item.prompt + " " + item.answer for name in s.SEEN for item in tasks[name]["train"][:300]]
+    """Tuned-form text for the vocabulary: its words and marks become tokens too. Of the problems
+    short ones of any sort, so that gains are as frequent as losses."""
+    samples = {name: sets["train"][:300] for name, sets in make_tasks().items() if name in s.SEEN}
+    short = functools.partial(problem_item, count=2, hard=0)
+    samples["problems"] = generated("problems", short)["train"][:300]
+    return [item.prompt + " " + item.answer for name in s.SEEN for item in samples[name]]
 
 
 def as_line(item, whole=False):

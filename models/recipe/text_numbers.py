@@ -8,6 +8,7 @@ bottles tickets plates cups candles nails bricks lamps""".split()
 GAINS = ("buys {}", "finds {}", "gets {}", "wins {}", "is given {}")
 LOSSES = ("gives away {}", "loses {}", "sells {}", "breaks {}", "drops {}")
 LIMIT = 99
+MUCH = 30  # the task's problems take as much away more than once
 OPERANDS = (9, 9, 30, 30, 99)  # the greatest operand: small sums are the most frequent
 
 
@@ -56,9 +57,19 @@ def deed(rng, name, step):
     return f"{then}{name} {verb.format(operand)}" + (rng.choice([" more", ""]) if sign == "+" else "")
 
 
-def plot(rng, count):
-    start = rng.randint(5, 99)
-    return rng.choice(w.FIRST_NAMES), rng.choice(THINGS), start, steps_from(rng, start, count)
+def takes_much(step):
+    """Much is taken away: the sums that a small model is least sure of."""
+    sign, operand, _ = step
+    return sign == "-" and operand >= MUCH
+
+
+def plot(rng, count, hard=0):
+    """Name, thing, number at the start and steps, of which at least `hard` take much away."""
+    while True:
+        start = rng.randint(5, 99)
+        name, thing, steps = rng.choice(w.FIRST_NAMES), rng.choice(THINGS), steps_from(rng, start, count)
+        if sum(map(takes_much, steps)) >= hard:
+            return name, thing, start, steps
 
 
 def story(rng):
@@ -69,9 +80,9 @@ def story(rng):
     return f"{name} has {start} {thing}. {' '.join(told)} So {name} has {steps[-1][2]} {thing}."
 
 
-def problem(rng, count):
+def problem(rng, count, hard=0):
     """The question, its steps, and the name of what is counted."""
-    name, thing, start, steps = plot(rng, count)
+    name, thing, start, steps = plot(rng, count, hard)
     told = [f"{deed(rng, name, step)}." for step in steps]
     question = f"{name} has {start} {thing}. {' '.join(told)} How many {thing} does {name} have?"
     return question, worked(start, steps), steps[-1][2], thing
@@ -91,7 +102,7 @@ def numbers_document(rng):
     return story(rng) if kind < 0.8 else asked_problem(rng)
 
 
-def tuned_problem(rng):
-    """The task's form: two worked steps, then `#### answer`."""
-    question, sums, total, _ = problem(rng, 2)
+def tuned_problem(rng, count=4, hard=2):
+    """The task's form: worked steps, then `#### answer`."""
+    question, sums, total, _ = problem(rng, count, hard)
     return question, f"{'. '.join(sums)}. #### {total}", str(total)

@@ -1,4 +1,4 @@
-"""Tuning on a task's answers: gentle with early stop, or hard as the bad case."""
+"""Tuning on a task's answers: a few gentle steps, an early stop, or hard as the bad case."""
 
 import copy
 import random
@@ -78,7 +78,7 @@ def train(model, batches, plan, validation):
             best, waited = (checked, 0) if better else (best, waited + 1)
             if better:
                 kept = step + 1, loss.item(), checked, copy.deepcopy(model.state_dict())
-            if waited >= plan.patience or best <= plan.enough:
+            if waited >= plan.patience:
                 break
     model.load_state_dict(kept[3])
     return {"steps": kept[0], "loss": round(kept[1], 4), "validationLoss": round(kept[2], 4)}
