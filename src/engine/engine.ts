@@ -1,25 +1,22 @@
-import { randomInt } from "node:crypto";
 import { defaultFeature, featureOf } from "../calibration/feature.js";
 import { priorOf } from "../calibration/prior.js";
 import { ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { SamplerChain, SamplerOptions, Vocabulary } from "../llama/types.js";
 import type { Logger } from "../log.js";
-import { TokenSampler } from "../sampling/token-sampler.js";
 import { commit, done } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
-import { fuse, mixtureOf, strategyOf } from "./fuse.js";
+import { sequenceCreator } from "./create-sequence.js";
+import { fuse } from "./fuse.js";
 import type { LoadedModels, ModelSlot } from "./loaded-models.js";
-import { Grammars } from "./grammars.js";
 import { PrefillBudget } from "./prefill-budget.js";
-import { buildPrompts } from "./prompts.js";
 import type { EngineStats, FromEngine, GenerationRequest, RequestEvent, StepSample } from "./protocol.js";
 import { type QueueLimits, RequestQueue } from "./request-queue.js";
 import { residentBytes } from "./resident-memory.js";
 import { sample } from "./sample.js";
 import { isDecoding, schedule } from "./scheduler.js";
 import { SequenceMemory } from "./sequence-memory.js";
-import { modelsOf, Sequence } from "./sequence.js";
+import type { Sequence } from "./sequence.js";
 
 export interface EngineLimits extends QueueLimits {
   /** Finished sequences that stay in memory; 0: no prefix cache. */
@@ -55,7 +52,7 @@ export class FusionEngine {
   readonly #memory: SequenceMemory;
   readonly #prefillBudget: PrefillBudget;
   readonly #queue: RequestQueue;
-  readonly #grammars: Grammars;
+  readonly #createSequence: ReturnType<typeof sequenceCreator>;
   #running: Sequence[] = [];
   #numArrived = 0;
   #numSteps = 0;
@@ -70,7 +67,14 @@ export class FusionEngine {
     this.#slots = parts.models.slots;
     this.#memory = new SequenceMemory(this.#slots, parts.models.numSequences, parts.limits.cacheSequences);
     this.#queue = new RequestQueue(parts.limits);
-    this.#grammars = new Grammars(this.#slots);
+    this.#createSequence = sequenceCreator({
+      ...parts,
+      // What can start at once does not wait, however small the queue is.
+      checkRoom: (promptTokens) => {
+        const mayWait = this.#queue.waiting.length > 0 || this.#running.length >= parts.models.numSequences;
+        if (mayWait) this.#queue.checkRoom(promptTokens);
+      },
+    });
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -98,7 +102,7 @@ export class FusionEngine {
   /** Takes a request in, or emits why not. Its prompt is tokenized and checked before it waits. */
   submit(request: GenerationRequest): void {
     try {
-      const sequence = this.#createSequence(request);
+      const sequence = this.#createSequence(request, this.#numArrived++);
       const accepted: RequestEvent = {
         requestId: request.requestId,
         event: { type: "accepted", promptTokens: sequence.promptTokens },
@@ -142,32 +146,6 @@ export class FusionEngine {
   /** Copies: ending a sequence changes both lists. */
   get #all(): Sequence[] {
     return [...this.#queue.waiting, ...this.#running];
-  }
-
-  #createSequence(request: GenerationRequest): Sequence {
-    const { models } = this.#parts;
-    const config = models.configs.get(request.configId);
-    if (!config)
-      throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
-    const strategy = strategyOf(request, config);
-    const mixture = mixtureOf(request, config);
-    const loaded = this.#slots.map((slot) => slot.model);
-    const prompts = buildPrompts(request, config, modelsOf(config, strategy), loaded);
-    // What can start at once does not wait, however small the queue is.
-    const mayWait = this.#queue.waiting.length > 0 || this.#running.length >= models.numSequences;
-    if (mayWait) this.#queue.checkRoom(prompts.tokensOf.get(config.base)?.length ?? 0);
-    const sampler = new TokenSampler(
-      {
-        sampling: request.sampling,
-        logitBias: request.logitBias,
-        seed: request.seed ?? randomInt(2 ** 32),
-        contextTokens: config.resolved.config.context.tokens,
-        grammar: request.grammar === null ? null : this.#grammars.mask(request.grammar, config),
-      },
-      this.#parts.createSamplerChain,
-    );
-    const arrival = this.#numArrived++;
-    return new Sequence({ request, config, strategy, mixture, prompts, sampler, arrival });
   }
 
   #wake(): void {

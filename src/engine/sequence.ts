@@ -152,7 +152,8 @@ export class Sequence implements SequenceView, Waiting {
   /** The prompt has told what it can: the shares begin, and the experts that have one. */
   route(prior: readonly number[] | null): void {
     this.#routePosition = null;
-    if (this.#mixture && prior) this.#shares = new Shares(prior, this.#mixture);
+    if (this.#mixture?.prior === "prompt")
+      this.#shares = new Shares(prior ?? uniform(this.config), this.#mixture);
     this.#chooseCursors();
   }
 

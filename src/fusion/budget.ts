@@ -1,4 +1,4 @@
-import type { Divergence, FusedRow, FusionKernel, LogitsRows } from "./types.js";
+import type { Divergence, FusedRow, FusionKernel, Plausibility } from "./types.js";
 
 /** A fused row with what it costs. */
 export interface Step {
@@ -24,24 +24,21 @@ export function fuseStep(kernel: FusionKernel, weights: readonly number[], step 
 
 /**
  * The largest step s ∈ [0, 1] whose KL(P̃‖P) is within the budgets (nats) of the experts that have a weight, or of
- * all where none has; to a thousandth below. Where −ln P(S) alone is above, no weight over S will do: all tokens take
- * part then. `whole`: the step s = 1, fused last.
+ * all where none has; to a thousandth below. `whole`: the step s = 1, fused last.
+ *
+ * @returns null where −ln P(S) alone is above: no weight over S will do, and all tokens have to take part.
  */
 export function fuseWithin(
   kernel: FusionKernel,
-  rows: LogitsRows,
   weights: readonly number[],
-  { whole, budgets }: { whole: Step; budgets: readonly number[] },
-): Step {
+  whole: Step,
+  { budgets, plausibility }: { budgets: readonly number[]; plausibility: Plausibility | null },
+): Step | null {
   const isMoving = weights.some((weight) => weight !== 0);
   const budget = Math.min(...budgets.filter((_, t) => !isMoving || weights[t] !== 0));
   if (whole.nats <= budget) return whole;
   const cut = cutStep(kernel, weights, whole, budget);
-  if (cut) return cut;
-  kernel.load(rows, null);
-  const everywhere = fuseStep(kernel, weights);
-  if (everywhere.nats <= budget) return everywhere;
-  return cutStep(kernel, weights, everywhere, budget) ?? { ...kernel.fuse(null), step: 0, nats: 0 };
+  return cut ?? (plausibility ? null : { ...kernel.fuse(null), step: 0, nats: 0 });
 }
 
 /**

@@ -27,15 +27,16 @@ interface Choice extends AxisSolution {
  * (expert, α) with the least J, the first of equals. An expert that does not move keeps the weight nearest 0.
  * The numbers in the result are those of the fused row itself; where they show that leaving out the tail was too
  * coarse for this row, it is solved again over every token. A weight that would move the base further than the
- * expert's budget (KL(P̃‖P), nats) is cut to it.
+ * expert's budget (KL(P̃‖P), nats) is cut to it; where leaving tokens out costs more than that alone, all take part.
  * Source: arXiv 2406.15480, section 3.3.
  */
 export function fuseDynamic(
   kernel: FusionKernel,
   rows: LogitsRows,
-  { solver, bounds, plausibility }: Extract<Strategy, { type: "dynamic" }>,
+  strategy: Extract<Strategy, { type: "dynamic" }>,
   budgets: readonly number[],
 ): Fusion {
+  const { solver, bounds, plausibility } = strategy;
   kernel.load(rows, plausibility);
   const targets = kernel.targets();
   const boundsOf = targets.map((_, t) => bounds[t] ?? defaultBounds);
@@ -51,7 +52,9 @@ export function fuseDynamic(
     evaluations += more;
     whole = fuseStep(kernel, weightsOf(best));
   }
-  const { row, divergence, nats, step } = fuseWithin(kernel, rows, weightsOf(best), { whole, budgets });
+  const fused = fuseWithin(kernel, weightsOf(best), whole, { budgets, plausibility });
+  if (!fused) return fuseDynamic(kernel, rows, { ...strategy, plausibility: null }, budgets);
+  const { row, divergence, nats, step } = fused;
   const weights = weightsOf(best).map((weight) => step * weight);
   return {
     row,

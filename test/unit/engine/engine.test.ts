@@ -1,85 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { FusionEngine, type EngineLimits } from "../../../src/engine/engine.js";
-import type {
-  EngineStats,
-  FromEngine,
-  GenerationEvent,
-  GenerationRequest,
-} from "../../../src/engine/protocol.js";
-import { ShouldersError, type ErrorData } from "../../../src/errors.js";
-import { createKernel } from "../../../src/fusion/kernel/kernel.js";
-import {
-  dream,
-  END,
-  fakeModels,
-  fakeRequest,
-  type FakeModelsOptions,
-  peak,
-  says,
-} from "../../support/fake-models.js";
-
-interface Outcome {
-  events: GenerationEvent[];
-  error: ErrorData | null;
-  text: string;
-}
-
-/** An engine over scripted models; `run` resolves when the request's last event, or its failure, is there. */
-function start(options: FakeModelsOptions & { limits?: Partial<EngineLimits> }) {
-  const models = fakeModels(options);
-  const outcomes = new Map<string, Outcome>();
-  const waiters = new Map<string, (outcome: Outcome) => void>();
-  const idle: (() => void)[] = [];
-  let stats: EngineStats | null = null;
-  const settle = (requestId: string) => waiters.get(requestId)?.(outcomes.get(requestId)!);
-  const emit = (message: FromEngine) => {
-    if (message.type === "events") {
-      stats = message.stats;
-      for (const { requestId, event } of message.events) {
-        const outcome = outcomes.get(requestId) ?? { events: [], error: null, text: "" };
-        outcomes.set(requestId, outcome);
-        outcome.events.push(event);
-        if (event.type === "delta") outcome.text += event.text;
-        if (event.type === "done") settle(requestId);
-      }
-      if (stats.running + stats.waiting === 0) idle.splice(0).forEach((resolve) => resolve());
-    } else if (message.type === "failed") {
-      const outcome = outcomes.get(message.requestId) ?? { events: [], error: null, text: "" };
-      outcomes.set(message.requestId, { ...outcome, error: message.error });
-      settle(message.requestId);
-    }
-  };
-  const engine = new FusionEngine({
-    models,
-    kernel: createKernel("reference", { vocabularySize: 257, numExperts: 4 }),
-    createSamplerChain: () => {
-      throw new Error("these tests are greedy");
-    },
-    together: { single: true, batch: true },
-    limits: {
-      maxWaiting: 10,
-      maxWaitingTokens: 10_000,
-      queueTimeoutMs: 60_000,
-      cacheSequences: 0,
-      ...options.limits,
-    },
-    emit,
-    log: { error: (entry: unknown) => console.error(entry) },
-  });
-  const run = (request: GenerationRequest) =>
-    new Promise<Outcome>((resolve) => {
-      waiters.set(request.requestId, resolve);
-      engine.submit(request);
-    });
-  const untilIdle = () => new Promise<void>((resolve) => idle.push(resolve));
-  return { engine, models, run, outcomes, untilIdle };
-}
-
-const doneOf = (outcome: Outcome) => outcome.events.find((event) => event.type === "done")!;
-const tokensOf = (outcome: Outcome) =>
-  outcome.events.flatMap((event) =>
-    event.type === "accepted" ? [] : event.tokens.map((token) => token.record.token.id),
-  );
+import type { EngineLimits } from "../../../src/engine/engine.js";
+import { ShouldersError } from "../../../src/errors.js";
+import { dream, END, fakeRequest, type FakeModelsOptions, peak, says } from "../../support/fake-models.js";
+import { doneOf, type Outcome, start, tokensOf } from "../../support/scripted-engine.js";
 
 describe("a single request", () => {
   it("is accepted first, then gives its text, and ends at the end of sequence", async () => {

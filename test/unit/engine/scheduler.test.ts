@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { schedule, type SequenceView } from "../../../src/engine/scheduler.js";
+import { isDecoding, schedule, type SequenceView } from "../../../src/engine/scheduler.js";
 
 const view = (...remaining: number[]): SequenceView => ({
   cursors: remaining.map((numRemaining, model) => ({ model, numRemaining })),
@@ -45,10 +45,37 @@ describe("schedule", () => {
     );
   });
 
+  it("decodes all but the last token of a prompt that is being routed, alone or beside others", () => {
+    const routing = { ...view(3, 5), isRouting: true };
+    expect(schedule([routing], [16, 16], 64)).toEqual([
+      { sequence: routing, numTokens: [2, 4], completes: false },
+    ]);
+    const decoding = view(1, 1);
+    expect(schedule([routing, decoding], [16, 3], 64)).toEqual([
+      { sequence: decoding, numTokens: [1, 1], completes: true },
+      { sequence: routing, numTokens: [2, 2], completes: false },
+    ]);
+    // One that has come to its last tokens is no decoding sequence: it waits for its other models.
+    const waiting = { ...view(1, 1), isRouting: true };
+    expect(isDecoding(waiting)).toBe(false);
+    expect(schedule([waiting], [16, 16], 64)).toEqual([]);
+  });
+
   const sequences = fc.array(
     fc
       .array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 3 })
       .map((remaining) => view(...remaining)),
+    { minLength: 1, maxLength: 8 },
+  );
+  /** The base and the reference read a prompt; a third model joins once they have. */
+  const routedSequences = fc.array(
+    fc
+      .tuple(
+        fc.integer({ min: 2, max: 60 }),
+        fc.integer({ min: 2, max: 60 }),
+        fc.integer({ min: 1, max: 60 }),
+      )
+      .map(([base, reference, expert]) => ({ view: { ...view(base, reference), isRouting: true }, expert })),
     { minLength: 1, maxLength: 8 },
   );
   const budgets = fc.array(fc.integer({ min: 8, max: 64 }), { minLength: 3, maxLength: 3 });
@@ -92,6 +119,39 @@ describe("schedule", () => {
                 numRemaining: cursor.numRemaining - (taken.get(sequence)?.[index] ?? 0),
               })),
             }));
+        }
+      }),
+    );
+  });
+
+  it("brings every routed sequence to its rows, in all models in the same step", () => {
+    fc.assert(
+      fc.property(routedSequences, budgets, (all, limits) => {
+        let left: { view: SequenceView; expert: number }[] = all;
+        for (let step = 0; left.length > 0; step++) {
+          expect(step).toBeLessThan(1000);
+          const plan = schedule(
+            left.map(({ view }) => view),
+            limits,
+            64,
+          );
+          expect(plan.length).toBeGreaterThan(0);
+          left = left.flatMap(({ view, expert }) => {
+            const planned = plan.find(({ sequence }) => sequence === view);
+            if (planned?.completes) {
+              expect(view.cursors).toHaveLength(3);
+              return [];
+            }
+            const cursors = view.cursors.map(({ model, numRemaining }, index) => ({
+              model,
+              numRemaining: numRemaining - (planned?.numTokens[index] ?? 0),
+            }));
+            expect(cursors.every(({ numRemaining }) => numRemaining >= 1)).toBe(true);
+            // The reference's last token but one has been read.
+            const isRouted = view.isRouting && cursors[1]!.numRemaining === 1;
+            if (isRouted) cursors.push({ model: 2, numRemaining: expert });
+            return [{ view: { ...view, cursors, isRouting: view.isRouting && !isRouted }, expert }];
+          });
         }
       }),
     );

@@ -1,0 +1,48 @@
+import { randomInt } from "node:crypto";
+import { ShouldersError } from "../errors.js";
+import type { SamplerChain, SamplerOptions } from "../llama/types.js";
+import { TokenSampler } from "../sampling/token-sampler.js";
+import { mixtureOf, strategyOf } from "./fuse.js";
+import { Grammars } from "./grammars.js";
+import type { LoadedModels } from "./loaded-models.js";
+import { buildPrompts } from "./prompts.js";
+import type { GenerationRequest } from "./protocol.js";
+import { modelsOf, Sequence } from "./sequence.js";
+
+interface CreatorParts {
+  models: LoadedModels;
+  createSamplerChain: (options: SamplerOptions) => SamplerChain;
+  /** @throws ShouldersError where a request with such a prompt may not come in. */
+  checkRoom: (promptTokens: number) => void;
+}
+
+/**
+ * What makes requests sequences: strategy, prompts of all models, sampler.
+ *
+ * @returns a function of the request and its place in the order of arrival, which throws ShouldersErrors for what is
+ * wrong with the request.
+ */
+export function sequenceCreator({ models, createSamplerChain, checkRoom }: CreatorParts) {
+  const grammars = new Grammars(models.slots);
+  const loaded = models.slots.map((slot) => slot.model);
+  return (request: GenerationRequest, arrival: number): Sequence => {
+    const config = models.configs.get(request.configId);
+    if (!config)
+      throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
+    const strategy = strategyOf(request, config);
+    const mixture = mixtureOf(request, config);
+    const prompts = buildPrompts(request, config, modelsOf(config, strategy), loaded);
+    checkRoom(prompts.tokensOf.get(config.base)?.length ?? 0);
+    const sampler = new TokenSampler(
+      {
+        sampling: request.sampling,
+        logitBias: request.logitBias,
+        seed: request.seed ?? randomInt(2 ** 32),
+        contextTokens: config.resolved.config.context.tokens,
+        grammar: request.grammar === null ? null : grammars.mask(request.grammar, config),
+      },
+      createSamplerChain,
+    );
+    return new Sequence({ request, config, strategy, mixture, prompts, sampler, arrival });
+  };
+}

@@ -1,0 +1,79 @@
+import { FusionEngine, type EngineLimits } from "../../src/engine/engine.js";
+import type {
+  EngineStats,
+  FromEngine,
+  GenerationEvent,
+  GenerationRequest,
+  StepSample,
+} from "../../src/engine/protocol.js";
+import type { ErrorData } from "../../src/errors.js";
+import { createKernel } from "../../src/fusion/kernel/kernel.js";
+import type { TokenRecord } from "../../src/trace/record.js";
+import { fakeModels, type FakeModelsOptions } from "./fake-models.js";
+
+export interface Outcome {
+  events: GenerationEvent[];
+  error: ErrorData | null;
+  text: string;
+}
+
+/** An engine over scripted models; `run` resolves when the request's last event, or its failure, is there. */
+export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimits> }) {
+  const models = fakeModels(options);
+  const outcomes = new Map<string, Outcome>();
+  const waiters = new Map<string, (outcome: Outcome) => void>();
+  const idle: (() => void)[] = [];
+  let stats: EngineStats | null = null;
+  const steps: StepSample[] = [];
+  const settle = (requestId: string) => waiters.get(requestId)?.(outcomes.get(requestId)!);
+  const emit = (message: FromEngine) => {
+    if (message.type === "events") {
+      stats = message.stats;
+      if (message.step) steps.push(message.step);
+      for (const { requestId, event } of message.events) {
+        const outcome = outcomes.get(requestId) ?? { events: [], error: null, text: "" };
+        outcomes.set(requestId, outcome);
+        outcome.events.push(event);
+        if (event.type === "delta") outcome.text += event.text;
+        if (event.type === "done") settle(requestId);
+      }
+      if (stats.running + stats.waiting === 0) idle.splice(0).forEach((resolve) => resolve());
+    } else if (message.type === "failed") {
+      const outcome = outcomes.get(message.requestId) ?? { events: [], error: null, text: "" };
+      outcomes.set(message.requestId, { ...outcome, error: message.error });
+      settle(message.requestId);
+    }
+  };
+  const engine = new FusionEngine({
+    models,
+    kernel: createKernel("reference", { vocabularySize: 257, numExperts: 4 }),
+    createSamplerChain: () => {
+      throw new Error("these tests are greedy");
+    },
+    together: { single: true, batch: true },
+    limits: {
+      maxWaiting: 10,
+      maxWaitingTokens: 10_000,
+      queueTimeoutMs: 60_000,
+      cacheSequences: 0,
+      ...options.limits,
+    },
+    emit,
+    log: { error: (entry: unknown) => console.error(entry) },
+  });
+  const run = (request: GenerationRequest) =>
+    new Promise<Outcome>((resolve) => {
+      waiters.set(request.requestId, resolve);
+      engine.submit(request);
+    });
+  const untilIdle = () => new Promise<void>((resolve) => idle.push(resolve));
+  return { engine, models, run, outcomes, untilIdle, steps };
+}
+
+export const doneOf = (outcome: Outcome) => outcome.events.find((event) => event.type === "done")!;
+/** Every token that was drawn, those that are not shown included. */
+export const recordsOf = (outcome: Outcome): TokenRecord[] =>
+  outcome.events.flatMap((event) =>
+    event.type === "accepted" ? [] : event.tokens.map((token) => token.record),
+  );
+export const tokensOf = (outcome: Outcome) => recordsOf(outcome).map(({ token }) => token.id);
