@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { type LoadedFusionConfig, loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
 import { ShouldersError } from "../errors.js";
-import { type Method, configuredMethods, deriveMethods, selectMethods } from "../evaluation/methods.js";
+import type { Method } from "../evaluation/methods/method.js";
+import { configuredMethods, deriveMethods, selectMethods } from "../evaluation/methods/methods.js";
+import { pinnedMethods } from "../evaluation/methods/several.js";
 import { type Suite, rolesOfConfigs } from "../evaluation/suite.js";
 import { type TaskSource, loadTask, parseTaskArgument } from "../evaluation/tasks/load-task.js";
 import type { Task } from "../evaluation/tasks/task.js";
@@ -108,6 +110,9 @@ function withRightExpert(task: Task, known: readonly string[], isExplicit: boole
   return { ...task, expert: known.find((id) => id === named) ?? null };
 }
 
+const asWritten = (configs: readonly LoadedFusionConfig[]): Method[] =>
+  configuredMethods(configs.map(({ config }) => config.id));
+
 export interface Chosen {
   tasks: Task[];
   methods: Method[];
@@ -128,16 +133,18 @@ export function chooseMethods(
   if (url !== null) return { tasks, methods: configuredMethods(fusionIds), configs: [] };
   const written =
     fusionIds.length > 0 ? selectFusionConfigs(loadFusionConfigs(fusionConfigs), fusionIds) : [];
-  const configured = configuredMethods(written.map(({ config }) => config.id));
-  if (suite === null && patterns.length === 0) return { tasks, methods: configured, configs: written };
+  if (suite === null && patterns.length === 0)
+    return { tasks, methods: asWritten(written), configs: written };
   const roles = suite?.roles ?? rolesOfConfigs(written);
   const known = roles.experts.map(({ id }) => id);
   const matched = tasks.map((task) => withRightExpert(task, known, suite !== null));
   const derived = deriveMethods(roles, matched);
-  const selected = patterns.length > 0 ? selectMethods(derived.methods, patterns) : derived.methods;
-  const methods = [...selected, ...configured];
+  const ofSuite = (suite?.configs ?? []).flatMap((file) => loadFusionConfigs(file));
+  const possible = [...derived.methods, ...asWritten(ofSuite), ...pinnedMethods(ofSuite)];
+  const wanted = patterns.length > 0 ? patterns : (suite?.methods ?? ["*"]);
+  const methods = [...selectMethods(possible, wanted), ...asWritten(written)];
   const used = new Set(methods.flatMap((method) => matched.map((task) => method.planFor(task)?.configId)));
-  const configs = [...derived.configs, ...written].filter(({ config }) => used.has(config.id));
+  const configs = [...derived.configs, ...ofSuite, ...written].filter(({ config }) => used.has(config.id));
   if (configs.length === 0)
     throw refused(
       "none of the methods applies to these tasks: name their experts, e.g. --experts recall=trivia",

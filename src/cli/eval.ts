@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { mkdirSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import path from "node:path";
@@ -88,6 +89,8 @@ export async function evaluate(flags: EvalFlags, stop: Stop): Promise<number> {
     signal: stop.signal,
   });
   const progress = createEvalProgress();
+  // Every answer that is being written listens for the end.
+  setMaxListeners(0, stop.signal);
   try {
     const { tasks, methods } = chosen;
     const results = await runEvaluation({

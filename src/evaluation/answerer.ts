@@ -1,5 +1,5 @@
 import type { FinishReason } from "../engine/protocol.js";
-import type { Plan } from "./methods.js";
+import type { Plan } from "./methods/method.js";
 import type { Item } from "./tasks/task.js";
 
 export interface Answer {
@@ -10,10 +10,14 @@ export interface Answer {
   numTokens: number;
   /** Expert id to its weight at every token; null where nothing tells (the base alone, another server). */
   weights: Record<string, number[]> | null;
-  /** Mean of KL(P̃‖P) over the tokens, nats; null as above. */
+  /** `base` and expert id to the share at every token; null where nothing is mixed. */
+  shares: Record<string, number[]> | null;
+  /** Mean of KL(P̃‖P) over the tokens, P the base's law over the whole vocabulary; nats; null as weights. */
   forward: number | null;
   /** Share of the tokens at which the fused argmax was not the base's. */
   flipped: number | null;
+  /** Mean share of the experts that did not run; null where nothing is mixed. */
+  skippedShare: number | null;
   /** From sending the request; null where the answer comes whole. */
   firstTokenMs: number | null;
   totalMs: number;

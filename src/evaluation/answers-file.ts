@@ -18,8 +18,10 @@ export const answerLineSchema = z.object({
   promptTokens: z.number(),
   numTokens: z.number(),
   weights: z.record(z.string(), z.array(z.number())).nullable(),
+  shares: z.record(z.string(), z.array(z.number())).nullable(),
   forward: z.number().nullable(),
   flipped: z.number().nullable(),
+  skippedShare: z.number().nullable(),
   /** Unix time in ms. */
   startedAt: z.number(),
   firstTokenMs: z.number().nullable(),

@@ -1,13 +1,18 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
 import path from "node:path";
 import { type StrategyConfig, samplingSchema } from "../config/fusion-config.js";
 import { plainRequest } from "../engine/protocol.js";
-import type { Engine, GeneratedToken, GenerationRequest, ResolvedFusionConfig } from "../engine/protocol.js";
+import type {
+  Engine,
+  FusionUsage,
+  GeneratedToken,
+  GenerationRequest,
+  ResolvedFusionConfig,
+} from "../engine/protocol.js";
 import { invariant } from "../errors.js";
 import type { Answer, Answerer } from "./answerer.js";
-import type { Plan } from "./methods.js";
-import { mean } from "./statistics.js";
+import type { Plan } from "./methods/method.js";
 import type { Item } from "./tasks/task.js";
 
 const greedy = samplingSchema.parse({ temperature: 0 });
@@ -20,20 +25,33 @@ function fingerprint(file: string): string {
 
 const rounded = (value: number): number => Math.round(value * 1e4) / 1e4;
 
+/** Numbers by id at one token each, as numbers by id over the tokens. */
+function overTokens(records: readonly Record<string, number>[]): Record<string, number[]> {
+  const idToValues: Record<string, number[]> = {};
+  for (const record of records)
+    for (const [id, value] of Object.entries(record)) (idToValues[id] ??= []).push(rounded(value));
+  return idToValues;
+}
+
+const untraced = { weights: null, shares: null, forward: null, flipped: null, skippedShare: null };
+
 function traced(
   tokens: readonly GeneratedToken[],
-  strategy: StrategyConfig,
-): Pick<Answer, "weights" | "forward" | "flipped"> {
-  if (strategy.type === "base" || tokens.length === 0) return { weights: null, forward: null, flipped: null };
+  { nats, flipped, tokens: numTokens, skippedShare }: FusionUsage,
+  { strategy, expertIds }: { strategy: StrategyConfig; expertIds: readonly string[] },
+): Pick<Answer, keyof typeof untraced> {
+  if (strategy.type === "base" || numTokens === 0) return untraced;
   const records = tokens.map(({ record }) => record);
-  const weights: Record<string, number[]> = {};
-  for (const record of records)
-    for (const [expert, weight] of Object.entries(record.weights))
-      (weights[expert] ??= []).push(rounded(weight));
+  const isMixed = strategy.type === "mixture";
   return {
-    weights,
-    forward: rounded(mean(records.map(({ divergence }) => divergence.forward))),
-    flipped: rounded(records.filter(({ flipped }) => flipped).length / records.length),
+    // An expert that slept moved nothing.
+    weights: overTokens(
+      records.map(({ weights }) => Object.fromEntries(expertIds.map((id) => [id, weights[id] ?? 0]))),
+    ),
+    shares: isMixed ? overTokens(records.map(({ shares }) => shares ?? {})) : null,
+    forward: rounded(nats / numTokens),
+    flipped: rounded(flipped / numTokens),
+    skippedShare: isMixed ? rounded(skippedShare) : null,
   };
 }
 
@@ -66,7 +84,10 @@ export class EngineAnswerer implements Answerer {
         finishReason: event.finishReason,
         promptTokens: event.usage.promptTokens,
         numTokens: event.usage.completionTokens,
-        ...traced(tokens, this.#strategyOf(plan)),
+        ...traced(tokens, event.usage.fusion, {
+          strategy: this.#strategyOf(plan),
+          expertIds: this.#configOf(plan).config.experts.map(({ id }) => id),
+        }),
         firstTokenMs,
         totalMs: performance.now() - startMs,
       };
@@ -75,19 +96,21 @@ export class EngineAnswerer implements Answerer {
   }
 
   identityOf(plan: Plan): unknown {
-    const { config, basePath, referencePath, expertPaths } = this.#configOf(plan);
+    const { config, basePath, referencePath, expertPaths, card } = this.#configOf(plan);
     const files = [basePath, ...(referencePath === null ? [] : [referencePath]), ...expertPaths];
     const { experts, fewShot, context } = config;
     return {
       files: files.map(fingerprint),
-      experts: experts.map(({ id, bounds }) => ({ id, bounds })),
+      experts: experts.map(({ id, bounds, budget }) => ({ id, bounds, budget })),
       strategy: this.#strategyOf(plan),
+      prior: plan.prior,
+      card: card && createHash("sha256").update(JSON.stringify(card)).digest("hex").slice(0, 16),
       fewShot,
       contextTokens: context.tokens,
     };
   }
 
-  #requestFor({ configId, strategy }: Plan, item: Item): GenerationRequest {
+  #requestFor({ configId, strategy, prior }: Plan, item: Item): GenerationRequest {
     return {
       ...plainRequest,
       requestId: randomUUID(),
@@ -99,6 +122,7 @@ export class EngineAnswerer implements Answerer {
       sampling: greedy,
       seed: this.#seed,
       strategy,
+      prior,
       trace: "weights",
     };
   }

@@ -33,8 +33,13 @@ const columns: [header: string, cell: (figures: MethodFigures) => string][] = [
   ["PGR", ({ pgr }) => fixed(pgr)],
   ["Burns' PGR", ({ burnsPgr }) => fixed(burnsPgr)],
   ["harm", ({ harm }) => signed(harm)],
+  [
+    "its interval",
+    ({ harmLow, harmHigh }) => (harmLow === null ? "" : `${signed(harmLow)} to ${signed(harmHigh)}`),
+  ],
   ["nats a token", ({ forward }) => fixed(forward, 3)],
   ["flipped", ({ flipped }) => percent(flipped)],
+  ["skipped", ({ skippedShare }) => percent(skippedShare)],
   ["tokens/s", ({ tokensPerSecond }) => fixed(tokensPerSecond, 0)],
 ];
 
@@ -52,9 +57,10 @@ const definitions = `- **score**: mean over the items, each from 0 to 1; the int
 - **ratio**: score ÷ tuned giant, the paper's share of full tuning.
 - **PGR**: (score − giant alone) ÷ (tuned giant − giant alone), the gap recovered; empty where tuning gained nothing.
 - **Burns' PGR**: (score − right expert) ÷ (tuned giant − right expert), as in arXiv 2312.09390.
-- **harm**: score − max(giant alone, right expert): below 0, fusing was worse than its better part.
-- **nats a token**: mean KL(fused‖giant) over the sampled tokens, within the plausible set where there is one.
+- **harm**: score − max(giant alone, right expert): below 0, fusing was worse than its better part. Its interval is that of the differences on the same items.
+- **nats a token**: mean KL(fused‖giant) over the sampled tokens.
 - **flipped**: share of sampled tokens at which the fused first choice is not the giant's.
+- **skipped**: share of a mixture's experts that were asleep and not run.
 - **tokens/s**: sampled tokens over the time in which at least one answer was being written.
 
 Answers are greedy. Multiple choice is scored by the letter or text that the answer names, not by likelihoods. An item whose answer failed is counted under errors and is in no mean.`;

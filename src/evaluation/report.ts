@@ -1,8 +1,8 @@
 import type { AnswerLine } from "./answers-file.js";
-import type { Method } from "./methods.js";
+import type { Method } from "./methods/method.js";
 import type { Results } from "./runner.js";
 import { bootstrapInterval, mean, unionLength } from "./statistics.js";
-import type { FigureName, Target } from "./suite.js";
+import { type Target, targetFigure } from "./targets.js";
 
 /** Figures of one method on one task; null where a part of the formula is missing. */
 export interface MethodFigures {
@@ -21,10 +21,15 @@ export interface MethodFigures {
   burnsPgr: number | null;
   /** score − max(giant alone, right expert); below 0 the fusion does harm. */
   harm: number | null;
+  /** 95 % interval of the harm, from the differences on the same items. */
+  harmLow: number | null;
+  harmHigh: number | null;
   /** Mean KL(P̃‖P) a token, nats: how far the giant was moved. */
   forward: number | null;
   /** Share of tokens at which the fused argmax is not the giant's. */
   flipped: number | null;
+  /** Mean share of a mixture's experts that did not run. */
+  skippedShare: number | null;
   /** Sampled tokens a second of time in which at least one answer was being written. */
   tokensPerSecond: number;
 }
@@ -56,16 +61,20 @@ export interface ReportOptions {
   seed: number;
 }
 
+/** Answers of the methods that the others are compared with; empty where there are none. */
 interface Anchors {
-  giant: number | null;
-  expert: number | null;
-  tuned: number | null;
+  giant: readonly AnswerLine[];
+  expert: readonly AnswerLine[];
+  tuned: readonly AnswerLine[];
 }
 
 const isAnswered = (line: AnswerLine): line is AnswerLine & { score: number } => line.score !== null;
 
 /** Mean over all tokens of answers that have a mean over their own. */
-function tokenMean(lines: readonly AnswerLine[], figure: "forward" | "flipped"): number | null {
+function tokenMean(
+  lines: readonly AnswerLine[],
+  figure: "forward" | "flipped" | "skippedShare",
+): number | null {
   let sum = 0;
   let numTokens = 0;
   for (const line of lines) {
@@ -92,6 +101,7 @@ function measuredOf(
     errors: lines.length - answered.length,
     forward: tokenMean(answered, "forward"),
     flipped: tokenMean(answered, "flipped"),
+    skippedShare: tokenMean(answered, "skippedShare"),
     tokensPerSecond: busy === 0 ? 0 : (numTokens * 1000) / busy,
   };
 }
@@ -102,26 +112,41 @@ function recovered(score: number | null, floor: number | null, ceiling: number |
   return (score - floor) / (ceiling - floor);
 }
 
-function compared(score: number | null, { giant, expert, tuned }: Anchors) {
+function scoreOf(lines: readonly AnswerLine[]): number | null {
+  const answered = lines.filter(isAnswered);
+  return answered.length === 0 ? null : mean(answered.map(({ score }) => score));
+}
+
+/** Interval of the mean difference of two methods over the items that both answered. */
+function differenceInterval(
+  lines: readonly AnswerLine[],
+  others: readonly AnswerLine[],
+  seed: number,
+): { harmLow: number | null; harmHigh: number | null } {
+  const itemToScore = new Map(others.filter(isAnswered).map(({ item, score }) => [item, score]));
+  const differences = lines.filter(isAnswered).flatMap(({ item, score }) => {
+    const other = itemToScore.get(item);
+    return other === undefined ? [] : [score - other];
+  });
+  if (differences.length === 0) return { harmLow: null, harmHigh: null };
+  const { low, high } = bootstrapInterval(differences, seed);
+  return { harmLow: low, harmHigh: high };
+}
+
+function compared(lines: readonly AnswerLine[], anchors: Anchors, seed: number) {
+  const score = scoreOf(lines);
+  const [giant, expert, tuned] = [anchors.giant, anchors.expert, anchors.tuned].map(scoreOf) as [
+    number | null,
+    number | null,
+    number | null,
+  ];
+  const better = giant !== null && expert !== null && expert > giant ? anchors.expert : anchors.giant;
   return {
     ratio: score === null || tuned === null || tuned === 0 ? null : score / tuned,
     pgr: recovered(score, giant, tuned),
     burnsPgr: recovered(score, expert, tuned),
     harm: score === null || giant === null ? null : score - Math.max(giant, expert ?? giant),
-  };
-}
-
-function targetFigure({ id, task, method, figure, atLeast, atMost }: Target, tasks: Report["tasks"]): Figure {
-  const value = tasks[task]?.[method]?.[figure satisfies FigureName] ?? null;
-  const target = [
-    ...(atLeast === undefined ? [] : [`at least ${atLeast}`]),
-    ...(atMost === undefined ? [] : [`at most ${atMost}`]),
-  ].join(", ");
-  return {
-    id,
-    value,
-    target,
-    holds: value !== null && value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity),
+    ...differenceInterval(lines, better, seed),
   };
 }
 
@@ -129,16 +154,16 @@ export function buildReport(results: Results, options: ReportOptions): Report {
   const { hardware, date, command, methods, targets, seed } = options;
   const tasks: Report["tasks"] = {};
   for (const [task, methodToLines] of results) {
-    const measured = [...methodToLines].map(([name, lines]) => [name, measuredOf(lines, seed)] as const);
-    const scoreOf = (name: string): number | null =>
-      measured.find(([other]) => other === name)?.[1].score ?? null;
     const anchors: Anchors = {
-      giant: scoreOf("giant"),
-      expert: scoreOf("right-expert"),
-      tuned: scoreOf("tuned-giant"),
+      giant: methodToLines.get("giant") ?? [],
+      expert: methodToLines.get("right-expert") ?? [],
+      tuned: methodToLines.get("tuned-giant") ?? [],
     };
     tasks[task] = Object.fromEntries(
-      measured.map(([name, figures]) => [name, { ...figures, ...compared(figures.score, anchors) }]),
+      [...methodToLines].map(([name, lines]) => [
+        name,
+        { ...measuredOf(lines, seed), ...compared(lines, anchors, seed) },
+      ]),
     );
   }
   return {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type ErrorCode, ShouldersError } from "../errors.js";
 import type { Answer, Answerer } from "./answerer.js";
 import type { AnswerLine, AnswersFile } from "./answers-file.js";
-import type { Method, Plan } from "./methods.js";
+import type { Method, Plan } from "./methods/method.js";
 import { scoreAnswer } from "./scorers.js";
 import type { Item, Task } from "./tasks/task.js";
 
@@ -105,8 +105,10 @@ async function answerLine(question: Question, options: RunOptions): Promise<Answ
       score: null,
       finishReason: null,
       weights: null,
+      shares: null,
       forward: null,
       flipped: null,
+      skippedShare: null,
     };
     const counts = { promptTokens: 0, numTokens: 0, firstTokenMs: null, totalMs: Date.now() - startedAt };
     return { ...line, ...unknown, ...counts, error: { code, message } };

@@ -6,6 +6,7 @@ import { boundsSchema, modelSchema, type ModelSource } from "../config/fusion-co
 import { parseJsonText } from "../config/json-text.js";
 import type { LoadedFusionConfig } from "../config/load.js";
 import { formatNames } from "./tasks/formats.js";
+import { type Target, targetSchema } from "./targets.js";
 import { type TaskSource, taskName } from "./tasks/load-task.js";
 import { invalid } from "./tasks/read-rows.js";
 import { scorerNames } from "./tasks/task.js";
@@ -18,25 +19,6 @@ const id = z
   );
 
 const models = z.record(id, modelSchema).default({});
-
-export const figureNames = ["score", "ratio", "pgr", "burnsPgr", "harm", "forward", "flipped"] as const;
-export type FigureName = (typeof figureNames)[number];
-
-const targetSchema = z
-  .strictObject({
-    id: z.string().min(1).describe("Name of the figure in the report."),
-    task: id,
-    method: z.string().min(1),
-    figure: z.enum(figureNames).default("score"),
-    atLeast: z.number().optional(),
-    atMost: z.number().optional(),
-  })
-  .refine(
-    ({ atLeast, atMost }) => atLeast !== undefined || atMost !== undefined,
-    "give atLeast, atMost or both",
-  );
-
-export type Target = z.output<typeof targetSchema>;
 
 const taskSchema = z.strictObject({
   name: id.optional().describe("Default: the file's name."),
@@ -57,10 +39,21 @@ export const suiteSchema = z
     experts: models.describe("Expert id to the dwarf tuned for something."),
     merged: models.describe("Name to a dwarf merged from the experts (task arithmetic)."),
     tunedGiants: models.describe("Task name to the giant tuned for it: the ceiling."),
+    hardTuned: models.describe("Task name to a dwarf tuned for it until its shift is noise: the bad case."),
     alone: models.describe("Name to any other model, to be asked by itself."),
+    bystanders: models.describe("Id to a dwarf tuned for none of the tasks, which should not disturb."),
+    configs: z
+      .array(z.string().min(1))
+      .default([])
+      .describe("Fusion configs to ask as they are written, relative to this file."),
     context: z
       .strictObject({ tokens: z.int().min(16).default(4096), sequences: z.int().min(1).max(256).default(8) })
       .prefault({}),
+    methods: z
+      .array(z.string().min(1))
+      .min(1)
+      .default(["*"])
+      .describe("Which to ask; * stands for any letters."),
     tasks: z.array(taskSchema).min(1),
     targets: z.array(targetSchema).default([]).describe("Figures that should hold."),
   })
@@ -69,8 +62,11 @@ export const suiteSchema = z
       issues.push({ code: "custom", input: value, path, message });
     };
     const experts = Object.keys(value.experts);
-    if (value.reference === null && experts.length + Object.keys(value.merged).length > 0)
+    const dwarfs = [value.experts, value.merged, value.hardTuned, value.bystanders].flatMap(Object.keys);
+    if (value.reference === null && dwarfs.length > 0)
       problem(["reference"], "experts and merged dwarfs need the reference, the untuned dwarf");
+    for (const name of Object.keys(value.bystanders))
+      if (experts.includes(name)) problem(["bystanders", name], "this is an expert's id");
     value.tasks.forEach(({ expert }, index) => {
       if (expert !== undefined && !experts.includes(expert))
         problem(["tasks", index, "expert"], `no such expert; known: ${experts.join(", ") || "none"}`);
@@ -78,23 +74,36 @@ export const suiteSchema = z
     const tasks = value.tasks.map(taskName);
     for (const [index, name] of tasks.entries())
       if (tasks.indexOf(name) < index) problem(["tasks", index], `two tasks are called "${name}"`);
-    for (const name of Object.keys(value.tunedGiants))
-      if (!tasks.includes(name)) problem(["tunedGiants", name], `no such task; known: ${tasks.join(", ")}`);
+    for (const role of ["tunedGiants", "hardTuned"] as const)
+      for (const name of Object.keys(value[role]))
+        if (!tasks.includes(name)) problem([role, name], `no such task; known: ${tasks.join(", ")}`);
   });
+
+export interface ExpertRole {
+  id: string;
+  model: ModelSource;
+  bounds: readonly [number, number];
+}
 
 /** The models that methods are made of; paths are absolute. */
 export interface Roles {
   base: ModelSource;
   reference: ModelSource | null;
-  experts: { id: string; model: ModelSource; bounds: readonly [number, number] }[];
+  experts: ExpertRole[];
+  bystanders: ExpertRole[];
   merged: Record<string, ModelSource>;
   tunedGiants: Record<string, ModelSource>;
+  hardTuned: Record<string, ModelSource>;
   alone: Record<string, ModelSource>;
   context: { tokens: number; sequences: number };
 }
 
 export interface Suite {
   roles: Roles;
+  /** Files of fusion configs. */
+  configs: string[];
+  /** Names of methods, or patterns of them. */
+  methods: string[];
   tasks: TaskSource[];
   targets: Target[];
 }
@@ -117,24 +126,30 @@ export function parseSuite(text: string, file: string): Suite {
     });
     throw invalid(lines.join("\n"));
   }
-  const { experts, merged, tunedGiants, alone, context, tasks, targets, base, reference } = parsed.data;
+  const { tasks, targets, configs, methods, base, reference, ...given } = parsed.data;
   const all = (named: Record<string, ModelSource>) =>
     Object.fromEntries(Object.entries(named).map(([name, source]) => [name, absolute(source, file)]));
-  const beside = (given: string) => path.join(path.dirname(file), given);
+  const asExperts = (named: Record<string, ModelSource>): ExpertRole[] =>
+    Object.entries(all(named)).map(([expertId, model]) => ({
+      id: expertId,
+      model,
+      bounds: boundsSchema.parse([0, 2]),
+    }));
+  const beside = (name: string) => path.join(path.dirname(file), name);
   return {
     roles: {
       base: absolute(base, file),
       reference: reference && absolute(reference, file),
-      experts: Object.entries(all(experts)).map(([expertId, model]) => ({
-        id: expertId,
-        model,
-        bounds: boundsSchema.parse([0, 2]),
-      })),
-      merged: all(merged),
-      tunedGiants: all(tunedGiants),
-      alone: all(alone),
-      context,
+      experts: asExperts(given.experts),
+      bystanders: asExperts(given.bystanders),
+      merged: all(given.merged),
+      tunedGiants: all(given.tunedGiants),
+      hardTuned: all(given.hardTuned),
+      alone: all(given.alone),
+      context: given.context,
     },
+    configs: configs.map(beside),
+    methods,
     tasks: tasks.map((task) => ({
       ...task,
       file: beside(task.file),
@@ -176,7 +191,7 @@ export function rolesOfConfigs(configs: readonly LoadedFusionConfig[]): Roles {
   const [first] = parts;
   if (first === undefined) throw invalid("name at least one fusion config with --fusion");
   const reference = parts.find((part) => part.reference !== null)?.reference ?? null;
-  const experts = new Map<string, Roles["experts"][number]>();
+  const experts = new Map<string, ExpertRole>();
   for (const part of parts) {
     const sharesReference = part.reference === null || part.reference.model === reference?.model;
     if (part.base.model !== first.base.model || !sharesReference)
@@ -191,6 +206,6 @@ export function rolesOfConfigs(configs: readonly LoadedFusionConfig[]): Roles {
       experts.set(expert.id, expert);
     }
   }
-  const none = { merged: {}, tunedGiants: {}, alone: {} };
+  const none = { bystanders: [], merged: {}, tunedGiants: {}, hardTuned: {}, alone: {} };
   return { base: first.base, reference, experts: [...experts.values()], ...none, context: first.context };
 }

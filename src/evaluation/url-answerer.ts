@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
 import type { Answer, Answerer } from "./answerer.js";
-import type { Plan } from "./methods.js";
+import type { Plan } from "./methods/method.js";
 import type { Item } from "./tasks/task.js";
 
 const choice = z.object({
@@ -46,8 +46,10 @@ export class UrlAnswerer implements Answerer {
         promptTokens: usage?.prompt_tokens ?? 0,
         numTokens: usage?.completion_tokens ?? 0,
         weights: null,
+        shares: null,
         forward: null,
         flipped: null,
+        skippedShare: null,
         firstTokenMs: null,
         totalMs: performance.now() - startMs,
       };

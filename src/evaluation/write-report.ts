@@ -1,11 +1,11 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { gapChart, scoreChart } from "./charts/dot-plot.js";
-import { weightChart } from "./charts/weight-chart.js";
+import { curveChart } from "./charts/curve-chart.js";
+import { shareCurves, weightCurves } from "./curves.js";
 import { renderMarkdown } from "./markdown.js";
 import { type Report, type ReportOptions, buildReport } from "./report.js";
 import type { Results } from "./runner.js";
-import { weightCurves } from "./weight-curves.js";
 
 /** Writes report.json, report.md and the pictures that there is something to draw for. */
 export function writeReport(directory: string, results: Results, options: ReportOptions): Report {
@@ -16,8 +16,17 @@ export function writeReport(directory: string, results: Results, options: Report
     {
       file: "weights.svg",
       title: "Weight over position",
-      svg: weightChart(weightCurves(results, options.methods)),
+      svg: curveChart({
+        title: "Weight over position",
+        axis: "weight",
+        curves: weightCurves(results, options.methods),
+      }),
     },
+    ...shareCurves(results, options.methods).map(({ method, curves }) => {
+      const title = `Shares over tokens: ${method}`;
+      const file = `shares-${method.replaceAll(/[^a-z0-9.-]+/g, "-")}.svg`;
+      return { file, title, svg: curveChart({ title, axis: "share", range: [0, 1], curves }) };
+    }),
   ];
   const pictures = drawn.filter((picture) => picture.svg !== null);
   for (const { file, svg } of pictures) writeFileSync(path.join(directory, file), svg ?? "");

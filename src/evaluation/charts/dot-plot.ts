@@ -1,4 +1,4 @@
-import type { Method, MethodKind } from "../methods.js";
+import type { Method, MethodKind } from "../methods/method.js";
 import type { MethodFigures, Report } from "../report.js";
 import { chartTitle, ink, numberAxis, panelFoot, panelTitle, panelTop, renderSvg } from "./svg.js";
 
@@ -8,6 +8,7 @@ const kindToMark = {
   static: { colour: "#0072b2", label: "fixed weight" },
   dynamic: { colour: "#d55e00", label: "solved weight" },
   several: { colour: "#009e73", label: "all experts" },
+  mixture: { colour: "#8c564b", label: "mixture" },
   merged: { colour: "#cc79a7", label: "merged dwarf" },
   examples: { colour: "#e69f00", label: "with examples" },
   tuned: { colour: "#000000", label: "tuned giant" },

@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import type { AnswerLine } from "../../../src/evaluation/answers-file.js";
-import type { Method, MethodKind } from "../../../src/evaluation/methods.js";
+import type { Method, MethodKind } from "../../../src/evaluation/methods/method.js";
+import { shareCurves, weightCurves } from "../../../src/evaluation/curves.js";
 import { renderMarkdown } from "../../../src/evaluation/markdown.js";
 import { buildReport, type ReportOptions } from "../../../src/evaluation/report.js";
 import type { Results } from "../../../src/evaluation/runner.js";
-import { weightCurves } from "../../../src/evaluation/weight-curves.js";
+import { targetSchema } from "../../../src/evaluation/targets.js";
 import { writeReport } from "../../../src/evaluation/write-report.js";
 
 const line = (parts: Partial<AnswerLine>): AnswerLine => ({
@@ -23,8 +24,10 @@ const line = (parts: Partial<AnswerLine>): AnswerLine => ({
   promptTokens: 3,
   numTokens: 10,
   weights: null,
+  shares: null,
   forward: null,
   flipped: null,
+  skippedShare: null,
   startedAt: 0,
   firstTokenMs: 1,
   totalMs: 1000,
@@ -42,6 +45,7 @@ const methods = (
     ["right-expert", "alone"],
     ["static-1", "static"],
     ["dynamic-exact", "dynamic"],
+    ["fusion:all", "configured"],
     ["tuned-giant", "tuned"],
   ] as [string, MethodKind][]
 ).map(([name, kind]): Method => ({ name, kind, description: `what ${name} is`, planFor: () => null }));
@@ -81,6 +85,9 @@ describe("buildReport", () => {
     expect(low).toBeLessThan(0.7);
     expect(high).toBeGreaterThan(0.7);
     expect(tasks.recall!["static-1"]!.harm).toBeCloseTo(-0.1);
+    // Against the right expert on the same items: one item of ten lost, none gained.
+    expect(tasks.recall!["static-1"]!.harmHigh).toBe(0);
+    expect(tasks.recall!["static-1"]!.harmLow).toBeLessThan(-0.1);
     // All ten were written within the same second.
     expect(figures.tokensPerSecond).toBeCloseTo(100);
   });
@@ -130,20 +137,40 @@ describe("buildReport", () => {
 
   it("tells which targets hold", () => {
     const target = { task: "recall", method: "dynamic-exact" };
-    const { figures } = buildReport(results, {
-      ...options,
-      targets: [
-        { ...target, id: "high", figure: "score", atLeast: 0.9, atMost: undefined },
-        { ...target, id: "between", figure: "pgr", atLeast: 0.5, atMost: 0.8 },
-        { ...target, id: "unknown", method: "none", figure: "score", atLeast: 0, atMost: undefined },
-      ],
-    });
+    const targets = [
+      { ...target, id: "high", atLeast: 0.9 },
+      { ...target, id: "between", figure: "pgr", atLeast: 0.5, atMost: 0.8 },
+      { ...target, id: "unknown", method: "none", atLeast: 0 },
+    ].map((written) => targetSchema.parse(written));
+    const { figures } = buildReport(results, { ...options, targets });
     expect(figures.map(({ id, target: aim, holds }) => ({ id, aim, holds }))).toEqual([
       { id: "high", aim: "at least 0.9", holds: false },
       { id: "between", aim: "at least 0.5, at most 0.8", holds: true },
       { id: "unknown", aim: "at least 0", holds: false },
     ]);
     expect(figures[2]?.value).toBeNull();
+  });
+
+  it("combines tasks and compares methods", () => {
+    const other = new Map([
+      ["giant", answers(4)],
+      ["right-expert", answers(5)],
+      ["static-1", answers(6)],
+      ["dynamic-exact", answers(3)],
+    ]);
+    const both: Results = new Map([...results, ["sums", other]]);
+    const target = { task: ["recall", "sums"], method: "dynamic-exact", atLeast: 0 };
+    const valueOf = (parts: object) => {
+      const targets = [targetSchema.parse({ id: "x", ...target, ...parts })];
+      return buildReport(both, { ...options, targets }).figures[0]!.value;
+    };
+    expect(valueOf({})).toBeCloseTo((0.7 + 0.3) / 2);
+    expect(valueOf({ over: "least", figure: "harm" })).toBeCloseTo(0.3 - 0.5);
+    expect(valueOf({ minus: ["static-1", "giant"] })).toBeCloseTo(0.5 - (0.2 + 0.6) / 2);
+    expect(valueOf({ dividedBy: "static-1" })).toBeCloseTo((0.7 / 0.2 + 0.3 / 0.6) / 2);
+    expect(valueOf({ apartFrom: "static-1", over: "most" })).toBeCloseTo(0.5);
+    // The sums have no tuned giant.
+    expect(valueOf({ figure: "pgr" })).toBeNull();
   });
 });
 
@@ -162,6 +189,30 @@ describe("weightCurves", () => {
   it("leave out weights that never change", () => {
     const fixed = answers(1, { weights: { trivia: [1, 1] } });
     expect(weightCurves(new Map([["t", new Map([["static-1", fixed]])]]), methods).get("t")).toEqual([]);
+  });
+});
+
+describe("shareCurves", () => {
+  it("are those of the methods that mix, a curve for each component", () => {
+    const mixed = answers(1, { shares: { base: [0.5, 0.1], recall: [0.5, 0.9] } });
+    const shown = shareCurves(
+      new Map([
+        [
+          "t",
+          new Map([
+            ["giant", answers(1)],
+            ["fusion:all", mixed],
+          ]),
+        ],
+      ]),
+      methods,
+    );
+    expect(shown.map(({ method }) => method)).toEqual(["fusion:all"]);
+    const curves = shown[0]!.curves.get("t")!;
+    expect(curves.map(({ name, points }) => [name, points[1]!.mean])).toEqual([
+      ["base", expect.closeTo(0.1)],
+      ["recall", expect.closeTo(0.9)],
+    ]);
   });
 });
 
@@ -197,7 +248,8 @@ describe("writeReport", () => {
       expect(svg).toMatch(/fill="(#ffffff|rgb\(255,255,255\)|#fff)"/);
       expect(svg).not.toContain("NaN");
     }
-    for (const { name } of methods) expect(read("scores.svg")).toContain(`>${name}<`);
+    for (const { name } of methods.filter(({ kind }) => kind !== "configured"))
+      expect(read("scores.svg")).toContain(`>${name}<`);
     expect(read("gap.svg")).not.toContain(">tuned-giant<");
     expect(read("weights.svg")).toContain(">dynamic-exact<");
   });

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { ShouldersError } from "../../../src/errors.js";
 import type { Answer, Answerer } from "../../../src/evaluation/answerer.js";
 import { AnswersFile } from "../../../src/evaluation/answers-file.js";
-import type { Method, Plan } from "../../../src/evaluation/methods.js";
+import { type Method, type Plan, plan } from "../../../src/evaluation/methods/method.js";
 import { type RunOptions, type RunProgress, runEvaluation } from "../../../src/evaluation/runner.js";
 import type { Item, Task } from "../../../src/evaluation/tasks/task.js";
 
@@ -28,7 +28,7 @@ const method = (name: string, configId: string | null = name): Method => ({
   name,
   kind: "alone",
   description: name,
-  planFor: () => (configId === null ? null : { configId, strategy: null }),
+  planFor: () => (configId === null ? null : plan(configId, null)),
 });
 
 /** Answers every item with its number; remembers what was asked. */
@@ -48,8 +48,10 @@ class ScriptedAnswerer implements Answerer {
       promptTokens: 3,
       numTokens: 2,
       weights: { sums: [1, 0.5] },
+      shares: { base: [0.5, 0.2], sums: [0.5, 0.8] },
       forward: 0.25,
       flipped: 0.5,
+      skippedShare: 0,
       firstTokenMs: 1,
       totalMs: 2,
     };

@@ -2,6 +2,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Item } from "../../../src/evaluation/tasks/task.js";
+import { plan } from "../../../src/evaluation/methods/method.js";
 import { UrlAnswerer } from "../../../src/evaluation/url-answerer.js";
 
 interface Received {
@@ -47,7 +48,7 @@ describe("UrlAnswerer", () => {
 
   const ask = (asked: Item, apiKey: string | null = null) =>
     new UrlAnswerer({ url, apiKey, seed: 3 }).answer(
-      { configId: "some-model", strategy: null },
+      plan("some-model", null),
       asked,
       new AbortController().signal,
     );
@@ -99,10 +100,9 @@ describe("UrlAnswerer", () => {
     reply = { status: 200, body: { hello: "world" } };
     await expect(ask(chat)).rejects.toThrow(/not a completion/);
     const nowhere = new UrlAnswerer({ url: "http://127.0.0.1:1/v1", apiKey: null, seed: 1 });
-    const plan = { configId: "m", strategy: null };
-    await expect(nowhere.answer(plan, chat, new AbortController().signal)).rejects.toThrow(
+    await expect(nowhere.answer(plan("m", null), chat, new AbortController().signal)).rejects.toThrow(
       /cannot be reached/,
     );
-    await expect(nowhere.answer(plan, chat, AbortSignal.abort())).resolves.toBeNull();
+    await expect(nowhere.answer(plan("m", null), chat, AbortSignal.abort())).resolves.toBeNull();
   });
 });

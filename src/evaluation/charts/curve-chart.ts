@@ -1,8 +1,18 @@
-import type { WeightCurve } from "../weight-curves.js";
+import type { Curve, TaskToCurves } from "../curves.js";
 import { chartTitle, ink, numberAxis, panelFoot, panelTitle, panelTop, renderSvg } from "./svg.js";
 
 /** Okabe and Ito's palette without its yellow, which is hard to see on white. */
-const colours = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+const colours = [
+  "#d55e00",
+  "#0072b2",
+  "#009e73",
+  "#cc79a7",
+  "#e69f00",
+  "#56b4e9",
+  "#6e6e6e",
+  "#000000",
+  "#8c564b",
+];
 
 /** Pixels; three panels in a row. */
 const [left, width, height, gapX, gapY, columns] = [56, 330, 230, 50, 84, 3];
@@ -11,7 +21,7 @@ const leftOf = (panel: number): number => left + (panel % columns) * (width + ga
 const topOf = (panel: number): number => panelTop + Math.floor(panel / columns) * (height + gapY);
 
 /** The mean as a line over a band from the lower to the upper quartile (two stacked areas, the lower one unseen). */
-function curveSeries({ name, points }: WeightCurve, panel: number, colour: string): object[] {
+function curveSeries({ name, points }: Curve, panel: number, colour: string): object[] {
   const axes = { xAxisIndex: panel, yAxisIndex: panel, symbol: "none", silent: true };
   const unseen = {
     type: "line",
@@ -38,20 +48,26 @@ function curveSeries({ name, points }: WeightCurve, panel: number, colour: strin
   ];
 }
 
-/** Weight at each token of the answers, a panel for each task; null where no weight was solved. */
-export function weightChart(taskToCurves: ReadonlyMap<string, readonly WeightCurve[]>): string | null {
+interface CurveChart {
+  title: string;
+  /** Of the vertical axis. */
+  axis: string;
+  /** Of the vertical axis; left out: as the curves need. */
+  range?: readonly [low: number, high: number];
+  curves: TaskToCurves;
+}
+
+/** Numbers at each token of the answers, a panel for each task; null where there is no curve. */
+export function curveChart({ title, axis, range, curves: taskToCurves }: CurveChart): string | null {
   const panels = [...taskToCurves].filter(([, curves]) => curves.length > 0);
   if (panels.length === 0) return null;
   const names = [...new Set(panels.flatMap(([, curves]) => curves.map(({ name }) => name)))];
   const colourOf = (name: string): string => colours[names.indexOf(name) % colours.length] ?? ink;
-  const numTokens = (curves: readonly WeightCurve[]): number =>
+  const numTokens = (curves: readonly Curve[]): number =>
     Math.max(2, ...curves.map(({ points }) => points.length));
   const option = {
     title: [
-      chartTitle(
-        "Weight over position",
-        "Mean weight at each token of the answer; band: the middle half of the answers.",
-      ),
+      chartTitle(title, `Mean ${axis} at each token of the answer; band: the middle half of the answers.`),
       ...panels.map(([task], panel) => panelTitle(task, leftOf(panel) + width / 2, topOf(panel))),
     ],
     legend: { bottom: 8, left: "center", itemWidth: 18, icon: "roundRect", itemHeight: 4, data: names },
@@ -62,7 +78,10 @@ export function weightChart(taskToCurves: ReadonlyMap<string, readonly WeightCur
       max: numTokens(curves),
       minInterval: 1,
     })),
-    yAxis: panels.map((_, panel) => numberAxis(panel, panel % columns === 0 ? "weight" : "", true)),
+    yAxis: panels.map((_, panel) => ({
+      ...numberAxis(panel, panel % columns === 0 ? axis : "", true),
+      ...(range && { min: range[0], max: range[1] }),
+    })),
     series: panels.flatMap(([, curves], panel) =>
       curves.flatMap((curve) => curveSeries(curve, panel, colourOf(curve.name))),
     ),
