@@ -37,6 +37,12 @@ export const figureTargets = {
     limit: 3,
     text: "Tokens a second over HTTP, 8 requests at once ÷ one (base + reference + 1 expert)",
   },
+  entering_gap: {
+    unit: "ratio",
+    is: "most",
+    limit: 3,
+    text: "Gap between tokens of running requests, p99, while a prompt of the largest size is read ÷ without it",
+  },
   prefix_ttft: {
     unit: "ratio",
     is: "most",

@@ -1,5 +1,6 @@
 import type { FigureId } from "./figures.js";
 import { benchBatch } from "./batch.js";
+import { benchEntering } from "./entering.js";
 import { benchLoopDelay } from "./loop-delay.js";
 import { benchMemory } from "./memory.js";
 import { benchOverhead } from "./overhead.js";
@@ -35,6 +36,7 @@ export const parts: Part[] = [
   { name: "overhead-8", ids: ["overhead_8"], run: () => benchOverhead("overhead_8") },
   { name: "scaling", ids: ["scaling_8"], run: benchScaling },
   { name: "batch", ids: [], run: benchBatch },
+  { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "prefix", ids: ["prefix_ttft"], run: benchPrefix },
   { name: "memory", ids: ["memory_beyond_mb", "memory_plan_error"], run: benchMemory },
   { name: "loop-delay", ids: ["loop_delay_ms"], run: benchLoopDelay },

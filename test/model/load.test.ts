@@ -136,13 +136,19 @@ describe("the engine under load", () => {
       }
     })();
     await until(() => running.tokens > 5);
+    const rows: number[] = [];
+    engine.onStep((step) => {
+      if (running.isEntering) rows.push(step.rows);
+    });
     running.isEntering = true;
     const tokens = Array.from({ length: 500 }, (_, index) => 300 + (index % 300));
     await answer(engine, textRequest("giant", "", { prompt: { type: "tokens", tokens }, maxTokens: 1 }));
     running.isEntering = false;
     controller.abort();
     await reading;
-    // In chunks: the running request got tokens while the prompt was read.
+    // In chunks, and the running request got its token in each step that read one.
+    expect(rows.length).toBeGreaterThan(2);
+    expect(Math.min(...rows)).toBe(1);
     expect(running.whileEntering).toBeGreaterThan(2);
   });
 });
