@@ -24,6 +24,7 @@ export interface RequestLabels {
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80];
 const stepBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 const weightBuckets = [-1, -0.5, 0, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 4];
+const shareBuckets = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1];
 const divergenceBuckets = [0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
 const evaluationBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -59,6 +60,12 @@ export class Metrics {
     "Weight of an expert at a token.",
     ["config", "expert"],
     weightBuckets,
+  );
+  readonly #share = this.#histogram(
+    "fusion_share",
+    "Share of a mixture's component before a token: base, or an expert.",
+    ["config", "component"],
+    shareBuckets,
   );
   readonly #divergence = this.#histogram(
     "divergence_nats",
@@ -161,8 +168,10 @@ export class Metrics {
     };
   }
 
-  #token(config: string, { weights, divergence, evaluations, flipped }: TokenRecord): void {
+  #token(config: string, { weights, shares = {}, divergence, evaluations, flipped }: TokenRecord): void {
     for (const [expert, weight] of Object.entries(weights)) this.#weight.observe({ config, expert }, weight);
+    for (const [component, share] of Object.entries(shares))
+      this.#share.observe({ config, component }, share);
     for (const direction of ["forward", "reverse"] as const)
       // prom-client throws at infinities.
       if (Number.isFinite(divergence[direction]))

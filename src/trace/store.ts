@@ -7,6 +7,8 @@ export interface UsageRecord {
   completion_tokens: number;
   total_tokens: number;
   prompt_tokens_details: { cached_tokens: number };
+  /** How far the experts moved the answers; nats: Σ KL(P̃‖P), skippedShare: of experts that did not run, the mean. */
+  fusion: { nats: number; flipped: number; tokens: number; skippedShare: number };
 }
 
 export const traceStatuses = ["in_progress", "completed", "incomplete", "cancelled", "failed"] as const;

@@ -38,6 +38,7 @@ const usage = {
   completion_tokens: 3,
   total_tokens: 10,
   prompt_tokens_details: { cached_tokens: 3 },
+  fusion: { nats: 0.5, flipped: 1, tokens: 3, skippedShare: 0.25 },
 };
 
 describe("chat", () => {
@@ -237,9 +238,9 @@ describe("both kinds", () => {
     const server = await startTestServer();
     const body = { ...chat, fusion: { trace: "off" } };
     const whole = await server.post("/v1/chat/completions", body);
-    expect(await whole.text()).not.toContain("fusion");
+    expect(await whole.text()).not.toContain("position");
     const streamed = await server.post("/v1/chat/completions", { ...body, stream: true });
-    expect(await streamed.text()).not.toContain("fusion");
+    expect(await streamed.text()).not.toContain("position");
     const traces = await (await fetch(`${server.url}/v1/fusion/traces`)).json();
     expect(traces).toEqual({ object: "list", data: [], has_more: false });
   });

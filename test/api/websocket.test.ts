@@ -52,6 +52,7 @@ describe("a response", () => {
             completion_tokens: 3,
             total_tokens: 10,
             prompt_tokens_details: { cached_tokens: 3 },
+            fusion: { nats: 0.5, flipped: 1, tokens: 3, skippedShare: 0.25 },
           },
         },
       },
@@ -243,7 +244,7 @@ describe("the connection", () => {
   });
 
   test("is pinged, and ends when nobody answers", async () => {
-    const server = await startTestServer({ socketPingMs: 20 });
+    const server = await startTestServer({ socketPingMs: 400 });
     const alive = await connect(server.url);
     await once(alive.socket, "ping");
     await once(alive.socket, "ping");

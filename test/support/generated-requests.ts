@@ -147,7 +147,10 @@ const badFusion = fc.record(
     strategy: fc.oneof(
       fc.record(
         {
-          type: fc.constantFrom("base", "static", "dynamic", "x"),
+          type: fc.constantFrom("base", "static", "dynamic", "mixture", "x"),
+          prior: fc.oneof(fc.constantFrom("card", "uniform"), badShape),
+          components: badShape,
+          floor: badNumber,
           weights: fc.oneof(fc.dictionary(fc.constantFrom("trivia", "sums", "x"), fc.double()), badShape),
           solver: fc.oneof(fc.constantFrom("exact", "grid"), badText),
           plausibility: fc.oneof(fc.record({ ratio: badNumber, of: badText }), badShape),
@@ -168,6 +171,21 @@ const badFusion = fc.record(
     trace: fc.oneof(fc.constantFrom("off", "weights", "full"), badText),
     logprobs: fc.oneof(fc.constantFrom("fused", "processed"), badText),
     continue: fc.oneof(badText, fc.array(badNumber)),
+    prior: fc.oneof(
+      fc.record(
+        {
+          shares: fc.oneof(fc.dictionary(fc.constantFrom("trivia", "base", "x"), badNumber), badText),
+          bias: fc.oneof(fc.dictionary(fc.constantFrom("trivia", "base", "x"), badNumber), badShape),
+          pinned: badShape,
+        },
+        { requiredKeys: [] },
+      ),
+      badShape,
+    ),
+    budget: fc.oneof(
+      fc.record({ tokenNats: badNumber, replyNats: badNumber }, { requiredKeys: [] }),
+      badShape,
+    ),
   },
   { requiredKeys: [] },
 );

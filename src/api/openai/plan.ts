@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { SamplingSettings, StrategyConfig } from "../../config/fusion-config.js";
+import type { SamplingSettings } from "../../config/fusion-config.js";
 import { plainRequest } from "../../engine/protocol.js";
 import type {
   ConfigDescription,
@@ -14,6 +14,7 @@ import { findConfig } from "../context.js";
 import { parseRequest } from "../parse.js";
 import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
 import { toConversation } from "./conversation.js";
+import { fusionOf } from "./fusion-fields.js";
 import { chatSchema, textSchema, type ChatBody, type TextBody } from "./schemas.js";
 import { planTools } from "./tools.js";
 
@@ -160,7 +161,7 @@ function plan(
       seed: body.seed == null ? null : body.seed >>> 0,
       logitBias,
       logprobs: body.fusion?.logprobs ?? "fused",
-      ...fusionOf(body, config),
+      ...fusionOf(body.fusion, config),
       trace: body.fusion?.trace ?? "weights",
     },
   };
@@ -178,49 +179,6 @@ function samplingOf(body: ChatBody | TextBody, defaults: SamplingSettings): Samp
     presencePenalty: body.presence_penalty ?? defaults.presencePenalty,
     frequencyPenalty: body.frequency_penalty ?? defaults.frequencyPenalty,
   };
-}
-
-/** @throws ShouldersError for an unknown expert, or settings that could have no effect. */
-function fusionOf(
-  { fusion }: ChatBody | TextBody,
-  config: ConfigDescription,
-): Pick<GenerationRequest, "strategy" | "bounds"> {
-  const strategy = fusion?.weights == null ? (fusion?.strategy ?? null) : staticOf(fusion.weights, config);
-  const bounds = boundsOf(fusion?.bounds ?? null, config);
-  const weightsParam = fusion?.weights == null ? "fusion.strategy.weights" : "fusion.weights";
-  if (strategy?.type === "static") checkExperts(Object.keys(strategy.weights), config, weightsParam);
-  if (strategy?.type === "dynamic" && config.experts.length === 0)
-    throw invalid("fusion.strategy", "this model has no experts; leave it out");
-  if (bounds !== null) {
-    checkExperts(Object.keys(bounds), config, "fusion.bounds");
-    if ((strategy ?? config.strategy).type !== "dynamic")
-      throw invalid("fusion.bounds", "bounds need a dynamic strategy; leave them out");
-  }
-  return { strategy, bounds };
-}
-
-/** One pair is for every expert. */
-function boundsOf(
-  bounds: NonNullable<ChatBody["fusion"]>["bounds"],
-  { experts }: ConfigDescription,
-): GenerationRequest["bounds"] {
-  if (!Array.isArray(bounds)) return bounds ?? null;
-  return Object.fromEntries(experts.map(({ id }) => [id, bounds]));
-}
-
-function staticOf(weights: Record<string, number>, { strategy }: ConfigDescription): StrategyConfig {
-  return {
-    type: "static",
-    weights,
-    plausibility: "plausibility" in strategy ? strategy.plausibility : null,
-  };
-}
-
-function checkExperts(ids: readonly string[], config: ConfigDescription, param: string): void {
-  const known = config.experts.map(({ id }) => id);
-  const stranger = ids.find((id) => !known.includes(id));
-  if (stranger === undefined) return;
-  throw invalid(param, `no expert "${stranger.slice(0, 64)}"; known: ${known.join(", ") || "none"}`);
 }
 
 function checkTokens(tokens: readonly number[], config: ConfigDescription, param: string): void {

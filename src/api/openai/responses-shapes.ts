@@ -84,7 +84,7 @@ export class ResponseWriter {
   }
 
   /** Of what was given to `delta` so far. */
-  whole(finishReason: FinishReason, { promptTokens, cachedTokens, completionTokens }: Usage): object {
+  whole(finishReason: FinishReason, { promptTokens, cachedTokens, completionTokens, fusion }: Usage): object {
     const status = statusOf(finishReason);
     const isTraced = this.#plan.request.trace !== "off";
     return {
@@ -95,6 +95,7 @@ export class ResponseWriter {
         output_tokens: completionTokens,
         output_tokens_details: { reasoning_tokens: 0 },
         total_tokens: promptTokens + completionTokens,
+        fusion,
       },
       ...(isTraced && { fusion: { tokens: recordsOf(this.#tokens) } }),
     };

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { boundsSchema, samplingSchema, strategySchema } from "../../config/fusion-config.js";
-import { traceLevels } from "../../trace/record.js";
+import { samplingSchema } from "../../config/fusion-config.js";
 import { unsupportedUnless } from "../parse.js";
 import { grammarSchema, responseFormatSchema } from "./answer-grammar.js";
+import { fusionSchema, tokenId } from "./fusion-fields.js";
 import { toolCallSchema, toolChoiceSchema, toolsSchema } from "./tools.js";
 
 /** Bodies of completion requests. null means the default everywhere; defaults are applied in plan.ts. */
@@ -18,40 +18,6 @@ const stopString = z
   .string()
   .min(1)
   .refine((text) => Buffer.byteLength(text) <= 256, "a stop string may have at most 256 bytes");
-
-const tokenId = z.int().min(0).max(maxInt32);
-
-const fusionSchema = z
-  .strictObject({
-    strategy: strategySchema.nullish().describe("Replaces the config's strategy."),
-    weights: z
-      .record(z.string(), z.number().min(-8).max(8))
-      .nullish()
-      .describe(
-        "Fixed weights by expert id: short for a static strategy; the config's plausible set is kept.",
-      ),
-    bounds: z
-      .union([boundsSchema, z.record(z.string(), boundsSchema)], {
-        error: "expected two numbers, or an object of expert ids with two numbers each",
-      })
-      .nullish()
-      .describe("Replaces the bounds of the weights that are solved for: of every expert, or by expert id."),
-    continue: z
-      .union([z.string().min(1), z.array(tokenId).min(1)], { error: "expected text or token ids" })
-      .nullish()
-      .describe(
-        "The beginning of the answer: each token is weighed and recorded as if it had been drawn; the rest is drawn. max_tokens counts the rest.",
-      ),
-    trace: z.enum(traceLevels).nullish().describe("What to report of each token. Default: weights."),
-    logprobs: z
-      .enum(["fused", "processed"])
-      .nullish()
-      .describe("fused (default): before penalties, temperature and truncation; processed: after."),
-  })
-  .refine((fusion) => fusion.strategy == null || fusion.weights == null, {
-    path: ["weights"],
-    error: "give either weights or a strategy",
-  });
 
 const sharedFields = {
   model: z.string().min(1).describe("Id of a fusion config."),

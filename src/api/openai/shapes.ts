@@ -1,5 +1,5 @@
 import { noUsage } from "../../engine/protocol.js";
-import type { GeneratedToken, GenerationEvent, Usage } from "../../engine/protocol.js";
+import type { FusionUsage, GeneratedToken, GenerationEvent, Usage } from "../../engine/protocol.js";
 import type { TokenRecord } from "../../trace/record.js";
 import type { UsageRecord } from "../../trace/store.js";
 import type { ChoiceEvent, CollectedChoice } from "../run-choices.js";
@@ -103,6 +103,7 @@ export class CompletionWriter {
     const total: Usage = { ...noUsage };
     this.#usages.forEach((usage, index) => {
       total.completionTokens += usage.completionTokens;
+      total.fusion = addFusion(total.fusion, usage.fusion);
       if (index % this.#plan.numAnswers > 0) return;
       total.promptTokens += usage.promptTokens;
       total.cachedTokens += usage.cachedTokens;
@@ -115,11 +116,23 @@ export function recordsOf(tokens: Tokens): TokenRecord[] {
   return tokens.map(({ record }) => record);
 }
 
-export function toUsage({ promptTokens, completionTokens, cachedTokens }: Usage): UsageRecord {
+function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
+  const tokens = a.tokens + b.tokens;
+  const skipped = a.skippedShare * a.tokens + b.skippedShare * b.tokens;
+  return {
+    nats: a.nats + b.nats,
+    flipped: a.flipped + b.flipped,
+    tokens,
+    skippedShare: skipped / Math.max(1, tokens),
+  };
+}
+
+export function toUsage({ promptTokens, completionTokens, cachedTokens, fusion }: Usage): UsageRecord {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
+    fusion,
   };
 }

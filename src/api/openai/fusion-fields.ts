@@ -1,0 +1,148 @@
+import { z } from "zod";
+import { boundsSchema, strategySchema, type StrategyConfig } from "../../config/fusion-config.js";
+import type { ConfigDescription, GenerationRequest } from "../../engine/protocol.js";
+import { ShouldersError } from "../../errors.js";
+import { traceLevels } from "../../trace/record.js";
+
+/** The `fusion` object of a request. */
+
+export const tokenId = z
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1);
+
+const priorSchema = z.strictObject({
+  shares: z
+    .union([z.literal("uniform"), z.record(z.string(), z.number().min(0).max(1))], {
+      error: 'expected "uniform", or an object of expert ids and base with numbers from 0 to 1',
+    })
+    .nullish()
+    .describe("Replaces the prior: by expert id and base, in proportion; what is left out has no share."),
+  bias: z
+    .record(z.string(), z.number().min(-100).max(100))
+    .nullish()
+    .describe("Added to the logarithm of a share, by expert id and base, nats."),
+  pinned: z.boolean().nullish().describe("The shares stay as they are during the answer."),
+});
+
+const nats = z.number().min(0).max(1_000_000).nullish();
+
+const budgetSchema = z.strictObject({
+  tokenNats: nats.describe("Most at a token."),
+  replyNats: nats.describe("Most in the whole answer."),
+});
+
+export const fusionSchema = z
+  .strictObject({
+    strategy: strategySchema.nullish().describe("Replaces the config's strategy."),
+    weights: z
+      .record(z.string(), z.number().min(-8).max(8))
+      .nullish()
+      .describe(
+        "Fixed weights by expert id: short for a static strategy; the config's plausible set is kept.",
+      ),
+    bounds: z
+      .union([boundsSchema, z.record(z.string(), boundsSchema)], {
+        error: "expected two numbers, or an object of expert ids with two numbers each",
+      })
+      .nullish()
+      .describe("Replaces the bounds of the weights that are solved for: of every expert, or by expert id."),
+    continue: z
+      .union([z.string().min(1), z.array(tokenId).min(1)], { error: "expected text or token ids" })
+      .nullish()
+      .describe(
+        "The beginning of the answer: each token is weighed and recorded as if it had been drawn; the rest is drawn. max_tokens counts the rest.",
+      ),
+    prior: priorSchema.nullish().describe("The shares that a mixture begins with."),
+    budget: budgetSchema.nullish().describe("Bounds on how far the base is moved, in nats of KL(P̃‖P)."),
+    trace: z.enum(traceLevels).nullish().describe("What to report of each token. Default: weights."),
+    logprobs: z
+      .enum(["fused", "processed"])
+      .nullish()
+      .describe("fused (default): before penalties, temperature and truncation; processed: after."),
+  })
+  .refine((fusion) => fusion.strategy == null || fusion.weights == null, {
+    path: ["weights"],
+    error: "give either weights or a strategy",
+  });
+
+export type FusionFields = z.output<typeof fusionSchema>;
+
+/** @throws ShouldersError for an unknown expert, or settings that could have no effect. */
+export function fusionOf(
+  fusion: FusionFields | null | undefined,
+  config: ConfigDescription,
+): Pick<GenerationRequest, "strategy" | "bounds" | "prior" | "budget"> {
+  const strategy = fusion?.weights == null ? (fusion?.strategy ?? null) : staticOf(fusion.weights, config);
+  const bounds = boundsOf(fusion?.bounds ?? null, config);
+  const weightsParam = fusion?.weights == null ? "fusion.strategy.weights" : "fusion.weights";
+  if (strategy?.type === "static") checkExperts(Object.keys(strategy.weights), config, weightsParam);
+  if (strategy?.type === "mixture") {
+    const { components, prior } = strategy;
+    checkExperts(Object.keys(components), config, "fusion.strategy.components");
+    if (typeof prior !== "string") checkShares(prior, config, "fusion.strategy.prior");
+  }
+  if ((strategy?.type === "dynamic" || strategy?.type === "mixture") && config.experts.length === 0)
+    throw invalid("fusion.strategy", "this model has no experts; leave it out");
+  if (bounds !== null) {
+    checkExperts(Object.keys(bounds), config, "fusion.bounds");
+    if ((strategy ?? config.strategy).type !== "dynamic")
+      throw invalid("fusion.bounds", "bounds need a dynamic strategy; leave them out");
+  }
+  const { type } = strategy ?? config.strategy;
+  const prior = priorOf(fusion?.prior, config);
+  if (prior !== null && type !== "mixture")
+    throw invalid("fusion.prior", "shares need a mixture strategy; leave it out");
+  if (fusion?.budget != null && type === "base")
+    throw invalid("fusion.budget", "the base alone is never moved; leave it out");
+  return { strategy, bounds, prior, budget: budgetOf(fusion?.budget) };
+}
+
+function priorOf(prior: FusionFields["prior"], config: ConfigDescription): GenerationRequest["prior"] {
+  if (prior == null) return null;
+  const shares = prior.shares ?? null;
+  const bias = prior.bias ?? {};
+  if (shares !== null && shares !== "uniform") checkShares(shares, config, "fusion.prior.shares");
+  checkExperts(withoutBase(bias), config, "fusion.prior.bias");
+  return { shares, bias, isPinned: prior.pinned ?? false };
+}
+
+function budgetOf(budget: FusionFields["budget"]): GenerationRequest["budget"] {
+  return budget == null ? null : { tokenNats: budget.tokenNats ?? null, replyNats: budget.replyNats ?? null };
+}
+
+function checkShares(shares: Record<string, number>, config: ConfigDescription, param: string): void {
+  checkExperts(withoutBase(shares), config, param);
+  if (Object.values(shares).every((share) => share === 0))
+    throw invalid(param, "one share at least must be above 0");
+}
+
+const withoutBase = (byId: object): string[] => Object.keys(byId).filter((id) => id !== "base");
+
+/** One pair is for every expert. */
+function boundsOf(
+  bounds: FusionFields["bounds"],
+  { experts }: ConfigDescription,
+): GenerationRequest["bounds"] {
+  if (!Array.isArray(bounds)) return bounds ?? null;
+  return Object.fromEntries(experts.map(({ id }) => [id, bounds]));
+}
+
+function staticOf(weights: Record<string, number>, { strategy }: ConfigDescription): StrategyConfig {
+  return {
+    type: "static",
+    weights,
+    plausibility: "plausibility" in strategy ? strategy.plausibility : null,
+  };
+}
+
+function checkExperts(ids: readonly string[], config: ConfigDescription, param: string): void {
+  const known = config.experts.map(({ id }) => id);
+  const stranger = ids.find((id) => !known.includes(id));
+  if (stranger === undefined) return;
+  throw invalid(param, `no expert "${stranger.slice(0, 64)}"; known: ${known.join(", ") || "none"}`);
+}
+
+function invalid(param: string, message: string): ShouldersError {
+  return new ShouldersError("invalid_request", `Invalid '${param}': ${message}.`, { param });
+}
