@@ -1,5 +1,6 @@
 /** The mixture of several rows. */
-import { addBlock, exp4, ln4, total, zero2 } from "./vector";
+import { exponentiate } from "./rows";
+import { addLanes, exp4, LANES_BYTES, ln4, PART_BYTES, SHIFTS, total, WEIGHTS, zero2 } from "./vector";
 
 /** ln Σ_c exp(x_c) of four tokens whose largest x is `best` and whose Σ_c exp(x_c − best) is `sum`. */
 // @ts-ignore: decorator
@@ -65,22 +66,28 @@ export function mixRows(row: usize, table: usize, count: u32, length: u32): void
 export function compareRows(
   row: usize, base: usize, length: u32, pivot: f32, baseBest: f32, out: usize,
 ): void {
-  const none = f32x4.splat(-Infinity), zero = f32x4.splat(0);
-  const y0 = f32x4.splat(pivot), b0 = f32x4.splat(baseBest);
-  let m = zero2(), md = m, p = m, pd = m;
-  const end = row + (<usize>length << 2);
-  for (; row < end; row += 16, base += 16) {
-    const y = f32x4.sub(v128.load(row), y0), b = f32x4.sub(v128.load(base), b0);
-    const hasY = f32x4.gt(y, none), hasB = f32x4.gt(b, none);
-    const d = f32x4.sub(y, b);
-    const wm = v128.and(exp4(y), hasY), wp = v128.and(exp4(b), hasB);
-    m = addBlock(m, wm, zero, zero, zero);
-    md = addBlock(md, v128.and(f32x4.mul(wm, d), hasY), zero, zero, zero);
-    p = addBlock(p, wp, zero, zero, zero);
-    pd = addBlock(pd, v128.and(f32x4.mul(wp, f32x4.neg(d)), hasB), zero, zero, zero);
+  const none = f32x4.splat(-Infinity), y0 = f32x4.splat(pivot), b0 = f32x4.splat(baseBest);
+  let m: f64 = 0, p: f64 = 0, md = zero2(), pd = md;
+  const size = <usize>length << 2;
+  for (let part: usize = 0; part < size; part += PART_BYTES) {
+    const partEnd = min(part + PART_BYTES, size), numTokens = <u32>((partEnd - part) >> 2);
+    // What the exponential leaves of −Infinity is far below what the sums resolve.
+    m += exponentiate(row + part, WEIGHTS, numTokens, pivot);
+    p += exponentiate(base + part, SHIFTS, numTokens, baseBest);
+    for (let at = part; at < partEnd; ) {
+      let s0 = f32x4.splat(0), s1 = s0;
+      for (const stop = min(at + LANES_BYTES, partEnd); at < stop; at += 16) {
+        const y = f32x4.sub(v128.load(row + at), y0), b = f32x4.sub(v128.load(base + at), b0);
+        const d = f32x4.sub(y, b), to = at - part;
+        s0 = f32x4.add(s0, v128.and(f32x4.mul(v128.load(WEIGHTS + to), d), f32x4.gt(y, none)));
+        s1 = f32x4.sub(s1, v128.and(f32x4.mul(v128.load(SHIFTS + to), d), f32x4.gt(b, none)));
+      }
+      md = addLanes(md, s0);
+      pd = addLanes(pd, s1);
+    }
   }
-  store<f64>(out, total(m));
+  store<f64>(out, m);
   store<f64>(out, total(md), 8);
-  store<f64>(out, total(p), 16);
+  store<f64>(out, p, 16);
   store<f64>(out, total(pd), 24);
 }
