@@ -1,6 +1,10 @@
 import type { FigureId } from "./figures.js";
 import { benchBatch } from "./batch.js";
+<<<<<<< ours
 import { benchEntering } from "./entering.js";
+=======
+import { benchFusePool } from "./fuse-pool.js";
+>>>>>>> theirs
 import { benchLoopDelay } from "./loop-delay.js";
 import { benchMemory } from "./memory.js";
 import { benchOverhead } from "./overhead.js";
@@ -30,6 +34,7 @@ export interface Part {
 export const parts: Part[] = [
   { name: "solve", ids: ["solve_ms_1", "solve_ms_4", "solve_vs_grid"], run: benchSolve },
   { name: "solve-small", ids: [], run: benchSmallSolve },
+  { name: "fuse-pool", ids: [], run: benchFusePool },
   { name: "step", ids: [], run: benchStep },
   { name: "public-api", ids: ["public_api_ratio"], run: benchPublicApi },
   { name: "overhead-1", ids: ["overhead_1"], run: () => benchOverhead("overhead_1") },
