@@ -1,10 +1,7 @@
 import type { FigureId } from "./figures.js";
 import { benchBatch } from "./batch.js";
-<<<<<<< ours
 import { benchEntering } from "./entering.js";
-=======
 import { benchFusePool } from "./fuse-pool.js";
->>>>>>> theirs
 import { benchLoopDelay } from "./loop-delay.js";
 import { benchMemory } from "./memory.js";
 import { benchOverhead } from "./overhead.js";
