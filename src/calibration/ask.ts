@@ -1,5 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { type ComponentConfig, type StrategyConfig, samplingSchema } from "../config/fusion-config.js";
+import {
+  type ComponentConfig,
+  type StrategyConfig,
+  defaultFloor,
+  samplingSchema,
+} from "../config/fusion-config.js";
 import { plainRequest } from "../engine/protocol.js";
 import type {
   Engine,
@@ -38,13 +43,11 @@ const greedy = samplingSchema.parse({ temperature: 0 });
 /** What a token counts that a plausible set excludes: finite, or one such token would hide all others. */
 const leastLogprob = -20;
 
-/** A mixture of one component only: by the very path that answers take. */
-const only = (id: string, component?: ComponentConfig): StrategyConfig => ({
-  type: "mixture",
-  prior: { [id]: 1 },
-  components: component === undefined ? {} : { [id]: component },
-  floor: 0.01,
-});
+/** A mixture as answers take it: shares at the start by expert id and `base`, how each expert speaks. */
+export const mixtureOf = (
+  prior: Record<string, number>,
+  components: Record<string, ComponentConfig>,
+): StrategyConfig => ({ type: "mixture", prior, components, floor: defaultFloor });
 
 async function run(
   { engine, configId, signal }: Asked,
@@ -66,7 +69,7 @@ async function run(
  * @throws ShouldersError `calibration_invalid` for a prompt of one token.
  */
 export async function featureOfPrompt(asked: Asked, prompt: Prompt): Promise<Float64Array> {
-  const { done } = await run(asked, { prompt, strategy: only("base"), wantsFeature: true });
+  const { done } = await run(asked, { prompt, strategy: mixtureOf({ base: 1 }, {}), wantsFeature: true });
   if (done.feature === null)
     throw new ShouldersError("calibration_invalid", "A prompt of one token tells nothing: give longer ones.");
   return Float64Array.from(done.feature);
@@ -108,16 +111,16 @@ export async function answerTokens(
   return tokens.map(({ id }) => id);
 }
 
-/** How likely the component of one expert finds an answer, by teacher forcing, and whether it would end there. */
+/** How likely a strategy finds an answer, by teacher forcing, and whether it would end there. */
 export async function scoreAnswer(
   asked: Asked,
-  { prompt, tokens, expert }: { prompt: Prompt; tokens: number[]; expert: string },
-  component: ComponentConfig,
+  { prompt, tokens }: { prompt: Prompt; tokens: number[] },
+  strategy: StrategyConfig,
 ): Promise<AnswerScore> {
   const { tokens: answered, done } = await run(asked, {
     prompt,
     answerPrefix: { type: "tokens", tokens },
-    strategy: only(expert, component),
+    strategy,
     topLogprobs: 1,
   });
   const given = answered.slice(0, tokens.length);

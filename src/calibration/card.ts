@@ -100,7 +100,7 @@ const figuresSchema = z.strictObject({
     .min(0)
     .max(1)
     .nullable()
-    .describe("Mean share of the base over the prompts of a class that was left out; null with one class."),
+    .describe("Mean of none over the prompts of an expert that was left out; null with one expert."),
 });
 
 const fieldsSchema = z.strictObject({

@@ -25,13 +25,14 @@ const fused = (
   plausibility,
 });
 
-/** What the answers of one expert come to under a setting. */
-export function trialOf(component: ComponentConfig, scores: readonly AnswerScore[]): Trial {
+export type Figures = Pick<Trial, "exact" | "agreed" | "logprob">;
+
+/** What answers come to. */
+export function figuresOf(scores: readonly AnswerScore[]): Figures {
   const sum = (of: (score: AnswerScore) => number): number =>
     scores.reduce((total, score) => total + of(score), 0);
   const numTokens = sum((score) => score.numTokens);
   return {
-    ...component,
     exact: sum((score) => (score.numAgreed === score.numTokens ? 1 : 0)) / scores.length,
     agreed: sum((score) => score.numAgreed) / numTokens,
     logprob: sum((score) => score.logprob) / numTokens,
@@ -43,7 +44,7 @@ export function trialOf(component: ComponentConfig, scores: readonly AnswerScore
  * `exact` is the score that greedy answers would have; likelihood alone prefers blends that hedge. Ties go by tokens,
  * then by likelihood.
  */
-export function isBetter(a: Trial, b: Trial): boolean {
+export function isBetter(a: Figures, b: Figures): boolean {
   if (a.exact !== b.exact) return a.exact > b.exact;
   if (a.agreed !== b.agreed) return a.agreed > b.agreed;
   return a.logprob > b.logprob;
@@ -68,7 +69,7 @@ export async function chooseComponent(
 ): Promise<{ component: ComponentConfig; trials: Trial[] }> {
   const trials: Trial[] = [];
   const tryAll = async (components: readonly ComponentConfig[]): Promise<Trial> => {
-    for (const component of components) trials.push(trialOf(component, await score(component)));
+    for (const component of components) trials.push({ ...component, ...figuresOf(await score(component)) });
     return bestOf(trials);
   };
   let best = await tryAll([...sets.map((set) => fused(1, set)), alone, silent]);

@@ -3,6 +3,11 @@ import { Classes, type Distances, type Group } from "./classes.js";
 import { type PriorSettings, sharesOf, softmax } from "./prior.js";
 
 export interface FittedPrior {
+  /**
+   * By expert: for each of its examples the shares of the other experts, by those who do not know this one. Null with
+   * one expert.
+   */
+  strangers: Map<string, Record<string, number>[]> | null;
   prior: Card["prior"];
   figures: Card["figures"];
 }
@@ -18,21 +23,21 @@ function quantile(values: readonly number[], q: number): number {
 
 const nearest = ({ experts }: Distances): number => Math.min(...experts);
 
-/** Without anything that is known to be foreign: how much farther than its own prompts (95 % of them) "none" begins. */
+/** Without anything that is known to be foreign: how much farther than its own prompts (98 % of them) "none" begins. */
 const foreignFactor = 4;
 /** Slopes that are tried: even where examples are separated, a few of them do not prove a cliff. */
 const slopes = Array.from({ length: 29 }, (_, index) => 1 + index / 4);
 
 /**
  * σ(slope · ln(d² / distance)) fitted to tell own prompts (left out one at a time) from foreign ones, by logistic
- * regression on ln d² with Platt's smoothed targets (1999). "None" never begins within 95 % of the own prompts: where
+ * regression on ln d² with Platt's smoothed targets (1999). "None" never begins within 98 % of the own prompts: where
  * a class that was left out is as near as that, it is another of the same kind, not foreign.
  */
 export function fitNone(
   own: readonly number[],
   foreign: readonly number[],
 ): Pick<PriorSettings["none"], "distance" | "slope"> {
-  const most = quantile(own, 0.95);
+  const most = quantile(own, 0.98);
   if (foreign.length === 0) return { distance: foreignFactor * most, slope: 2 };
   const pointsOf = (distances: readonly number[], target: number) =>
     distances.map((distance) => ({ x: Math.log(Math.max(distance, Number.MIN_VALUE)), target }));
@@ -111,6 +116,30 @@ function figuresOf(
   };
 }
 
+function strangersOf(
+  groups: readonly Group[],
+  unseen: readonly Distances[],
+  settings: PriorSettings,
+): FittedPrior["strangers"] {
+  if (unseen.length === 0) return null;
+  const experts = groups.filter(({ expert }) => expert !== null);
+  const isExpertsOnly = { ...settings, none: { ...settings.none, base: 0 } };
+  const queue = unseen.values();
+  return new Map(
+    experts.map(({ expert, features }) => {
+      const others = experts
+        .filter((group) => group.expert !== expert)
+        .map((group) => group.expert as string);
+      const shares = features.map(() => {
+        const { experts: distances } = queue.next().value as Distances;
+        const [, ...values] = sharesOf(distances, null, isExpertsOnly);
+        return Object.fromEntries(others.map((id, index) => [id, values[index] as number]));
+      });
+      return [expert as string, shares];
+    }),
+  );
+}
+
 /**
  * Fits the prior of a card to features of example prompts, and measures it on prompts it has not seen (leave one out).
  * What is foreign to all experts is learned from the prompts that fit none and, where there are two experts or more,
@@ -143,6 +172,7 @@ export function fitPrior(groups: readonly Group[], dimension: number): FittedPri
   ];
   const ids = groups.flatMap(({ expert }) => expert ?? []);
   return {
+    strangers: strangersOf(groups, unseen, settings),
     prior: {
       ...settings,
       whitening: Float32Array.from(classes.whitening),

@@ -5,14 +5,19 @@ import {
   type Example,
   answerTokens,
   featureOfPrompt,
+  mixtureOf,
   scoreAnswer,
 } from "./ask.js";
 import { CARD_VERSION, type Card, type ExpertCard } from "./card.js";
-import { chooseComponent, mostTrials } from "./choose-component.js";
+import { chooseComponent, figuresOf, isBetter, mostTrials } from "./choose-component.js";
+import type { Group } from "./classes.js";
 import { defaultFeature } from "./feature.js";
 import { fingerprintOf } from "./fingerprint.js";
-import { fitPrior } from "./fit-prior.js";
+import { type FittedPrior, fitPrior } from "./fit-prior.js";
 import type { CalibratedModels } from "./match-card.js";
+
+/** What the base keeps of prompts that fit no expert where experts serve such prompts better: −ln 0.1 = 2.3 nats. */
+const leastBase = 0.1;
 
 export interface CardParts {
   asked: Asked;
@@ -42,46 +47,89 @@ async function inParallel<T, R>(
   return results;
 }
 
-/** How likely the answers of an expert's examples are under its component; empty: no answers were given. */
-async function scoring(
-  { asked, concurrency }: Pick<CardParts, "asked" | "concurrency">,
-  expert: string,
-  examples: readonly Example[],
-): Promise<(component: ComponentConfig, onDone: () => void) => Promise<AnswerScore[]>> {
-  const answered = examples.flatMap(({ prompt, answer }) => (answer === null ? [] : [{ prompt, answer }]));
-  const given = await inParallel(answered, concurrency, async ({ prompt, answer }) => ({
-    prompt,
-    expert,
-    tokens: await answerTokens(asked, prompt, answer),
-  }));
-  return (component, onDone) =>
-    inParallel(given, concurrency, async (one) => {
-      const score = await scoreAnswer(asked, one, component);
-      onDone();
-      return score;
-    });
+interface Given {
+  prompt: Example["prompt"];
+  tokens: number[];
+  /** Shares of the other experts, by those who do not know this one. */
+  strangers: Record<string, number> | null;
 }
 
-async function calibrateExpert(parts: CardParts, expert: string): Promise<ExpertCard> {
-  const { models, groups, onProgress } = parts;
+type Groups = CardParts["groups"];
+
+/** The answers of an expert's examples. */
+async function givenAnswers(
+  { asked, concurrency, groups }: Pick<CardParts, "asked" | "concurrency" | "groups">,
+  expert: string,
+  strangers: FittedPrior["strangers"],
+): Promise<Given[]> {
   const examples = groups.find((group) => group.expert === expert)?.examples ?? [];
-  const numAnswers = examples.filter(({ answer }) => answer !== null).length;
+  const answered = examples.flatMap(({ prompt, answer }, index) =>
+    answer === null ? [] : [{ prompt, answer, strangers: strangers?.get(expert)?.[index] ?? null }],
+  );
+  return inParallel(answered, concurrency, async ({ answer, ...one }) => ({
+    ...one,
+    tokens: await answerTokens(asked, one.prompt, answer),
+  }));
+}
+
+async function calibrateExpert(
+  { asked, concurrency, models, groups, onProgress }: CardParts,
+  expert: string,
+  given: readonly Given[],
+): Promise<ExpertCard> {
   const known = {
     id: expert,
     model: fingerprintOf(
       models.expertPaths[models.config.experts.findIndex(({ id }) => id === expert)] ?? "",
     ),
-    numPrompts: examples.length,
-    numAnswers,
+    numPrompts: numExamples(groups, expert),
+    numAnswers: given.length,
   };
-  if (numAnswers === 0) return { ...known, component: null, trials: [] };
+  if (given.length === 0) return { ...known, component: null, trials: [] };
   const what = `answers of ${expert}`;
-  const score = await scoring(parts, expert, examples);
   let numDone = 0;
-  const onDone = (): void => onProgress(what, Math.min(0.99, ++numDone / (numAnswers * mostTrials)));
-  const chosen = await chooseComponent((component) => score(component, onDone));
+  const score = (component: ComponentConfig): Promise<AnswerScore[]> =>
+    inParallel(given, concurrency, async (one) => {
+      const strategy = mixtureOf({ [expert]: 1 }, { [expert]: component });
+      const scored = await scoreAnswer(asked, one, strategy);
+      onProgress(what, Math.min(0.99, ++numDone / (given.length * mostTrials)));
+      return scored;
+    });
+  const chosen = await chooseComponent(score);
   onProgress(what, 1);
   return { ...known, ...chosen };
+}
+
+const numExamples = (groups: Groups, expert: string): number =>
+  groups.find((group) => group.expert === expert)?.examples.length ?? 0;
+
+/**
+ * The base's part of what fits no expert. Such prompts belong to the base, unless the answers tell that experts serve it
+ * better who know nothing of the matter, but perhaps of the form: every expert's answers are asked of the others, as if
+ * it were not there, and of the base alone. Where the others do better the base keeps `leastBase`, and an answer that it
+ * predicts better can still become its own.
+ */
+async function baseOfNone(
+  { asked, concurrency, onProgress }: CardParts,
+  given: readonly Given[],
+  experts: readonly ExpertCard[],
+): Promise<number> {
+  const components = Object.fromEntries(
+    experts.flatMap(({ id, component }) => (component === null ? [] : [[id, component] as const])),
+  );
+  const answers = given.flatMap(({ strangers, ...one }) =>
+    strangers === null ? [] : [{ ...one, strangers }],
+  );
+  if (answers.length === 0) return 1;
+  let numDone = 0;
+  const scores = await inParallel(answers, concurrency, async ({ strangers, ...one }) => {
+    const others = await scoreAnswer(asked, one, mixtureOf(strangers, components));
+    const base = await scoreAnswer(asked, one, { type: "base" });
+    onProgress("answers by strangers", ++numDone / answers.length);
+    return { others, base };
+  });
+  const others = figuresOf(scores.map((score) => score.others));
+  return isBetter(others, figuresOf(scores.map((score) => score.base))) ? leastBase : 1;
 }
 
 /**
@@ -93,19 +141,24 @@ export async function makeCard(parts: CardParts): Promise<Card> {
   const { asked, models, groups, concurrency, onProgress } = parts;
   const numPrompts = groups.reduce((sum, { examples }) => sum + examples.length, 0);
   let numRead = 0;
-  const features: { expert: string | null; features: Float64Array[] }[] = [];
-  for (const { expert, examples } of groups)
-    features.push({
-      expert,
-      features: await inParallel(examples, concurrency, async ({ prompt }) => {
-        const feature = await featureOfPrompt(asked, prompt);
-        onProgress("prompts", ++numRead / numPrompts);
-        return feature;
-      }),
+  const features: Group[] = [];
+  for (const { expert, examples } of groups) {
+    const read = await inParallel(examples, concurrency, async ({ prompt }) => {
+      const feature = await featureOfPrompt(asked, prompt);
+      onProgress("prompts", ++numRead / numPrompts);
+      return feature;
     });
-  const { prior, figures } = fitPrior(features, defaultFeature.dimension);
+    features.push({ expert, features: read });
+  }
+  const { prior, figures, strangers } = fitPrior(features, defaultFeature.dimension);
   const experts: ExpertCard[] = [];
-  for (const { id } of models.config.experts) experts.push(await calibrateExpert(parts, id));
+  const answers: Given[] = [];
+  for (const { id } of models.config.experts) {
+    const given = await givenAnswers(parts, id, strangers);
+    answers.push(...given);
+    experts.push(await calibrateExpert(parts, id, given));
+  }
+  prior.none.base = await baseOfNone(parts, answers, experts);
   return {
     version: CARD_VERSION,
     config: models.config.id,

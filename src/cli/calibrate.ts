@@ -50,7 +50,7 @@ function trialsTable({ id, trials }: ExpertCard): string {
 
 /** What calibration found out, for a person to read. */
 export function describeCard(card: Card, groups: readonly ExampleGroup[], file: string): string {
-  const { figures, experts } = card;
+  const { figures, experts, prior } = card;
   const leftOut = groups.filter(({ numLeftOut }) => numLeftOut > 0);
   return [
     confusionTable(card),
@@ -59,7 +59,12 @@ export function describeCard(card: Card, groups: readonly ExampleGroup[], file: 
     ...(figures.leftOut === null
       ? []
       : [
-          `unseen      ${percent(figures.leftOut)} of the share is the base's for prompts of an expert not known`,
+          `unseen      ${percent(figures.leftOut)} sure that prompts of an expert left out fit none of the others`,
+        ]),
+    ...(prior.none.base === 1
+      ? []
+      : [
+          `foreign     prompts go to the nearest experts, ${percent(prior.none.base)} of the share to the base`,
         ]),
     ...leftOut.map(
       ({ expert, numLeftOut }) =>

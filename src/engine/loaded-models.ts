@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 
+import { cardRefused } from "../calibration/card.js";
 import { ShouldersError } from "../errors.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
