@@ -15,7 +15,9 @@ export function summary({ token, logprob, chosen, weights, shares, baseToken, fl
     shares ? `, with a share of ${percent(shares[chosen])}.` : ` with weight ${weight(weights[chosen])}.`;
   const mover =
     chosen === null
-      ? "No expert moved the giant here."
+      ? flipped
+        ? "No weight was needed: what an expert finds implausible was left out."
+        : "No expert moved the giant here."
       : [h("b", { class: `ink ${colourClass(chosen)}` }, chosen), " moved the giant", weighed()];
   const base = [chip(baseToken.text), ` (${probability(baseToken.logprob)})`];
   const alone = flipped
