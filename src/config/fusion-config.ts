@@ -176,7 +176,9 @@ export const fusionConfigSchema = z
       .max(16)
       .default([])
       .describe("What each tuning changed is added to the base, by a weight."),
-    strategy: strategySchema.optional().describe("Default: dynamic with experts, base without."),
+    strategy: strategySchema
+      .optional()
+      .describe("Default: mixture with several experts, dynamic with one, base without."),
     context: z
       .strictObject({
         tokens: z

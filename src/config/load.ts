@@ -2,7 +2,12 @@ import { readFileSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { ShouldersError } from "../errors.js";
 import { dottedPath, explainIssues } from "./explain-issues.js";
-import { type FusionConfig, type StrategyConfig, fusionConfigSchema } from "./fusion-config.js";
+import {
+  type FusionConfig,
+  type StrategyConfig,
+  fusionConfigSchema,
+  strategySchema,
+} from "./fusion-config.js";
 import { parseJsonText } from "./json-text.js";
 import { nearestKey } from "./nearest-key.js";
 
@@ -48,10 +53,11 @@ export function parseFusionConfig(text: string, file: string): LoadedFusionConfi
   return { file, config: { ...data, strategy: data.strategy ?? defaultStrategy(data) } };
 }
 
-/** Dynamic weights over all tokens, as in the paper, where there are experts; else the base alone. */
+/** A mixture of several experts; of one, weights solved over all tokens, as in the paper; of none, the base alone. */
 function defaultStrategy(config: FusionConfig): StrategyConfig {
   if (config.experts.length === 0) return { type: "base" };
-  return { type: "dynamic", solver: "exact", plausibility: null };
+  if (config.experts.length === 1) return { type: "dynamic", solver: "exact", plausibility: null };
+  return strategySchema.parse({ type: "mixture" });
 }
 
 function listFiles(source: string): string[] {

@@ -78,7 +78,9 @@ export function fuse(
 ): Fused {
   const { config } = sequence;
   const ran = sequence.runningExperts;
-  const rowFor = (model: number) => (slots[model] as ModelSlot).context.logits(rowOf.get(model) as number);
+  // Of padded vocabularies only the part that all models know.
+  const rowFor = (model: number) =>
+    (slots[model] as ModelSlot).context.logits(rowOf.get(model) as number).subarray(0, config.vocabularySize);
   const hasReference = config.reference !== null && ran.length > 0 && rowOf.has(config.reference);
   const rows: LogitsRows = {
     base: rowFor(config.base),

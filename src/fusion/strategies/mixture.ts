@@ -15,6 +15,7 @@ import { fuseStatic } from "./static.js";
  * An expert whose row is the reference's has no opinion and is left out, unless nobody else is there. Where one model is
  * left, the row is exactly its own, at its own cost. Source: FUSION.md, last section.
  *
+ * @param rows all of one length.
  * @returns weights and targets of every expert; `mixed` names the components that the row is made of.
  */
 export function fuseMixture(

@@ -37,7 +37,7 @@ describe("shipped fusion configs", () => {
 });
 
 describe("parseFusionConfig", () => {
-  it("fills in defaults: the base alone without experts, dynamic with them", () => {
+  it("fills in defaults: the base alone without experts, dynamic with one, a mixture of several", () => {
     const alone = parseFusionConfig(JSON.stringify(minimal), "F").config;
     expect(alone.strategy).toEqual({ type: "base" });
     expect(alone.context).toEqual({ tokens: 4096, sequences: 8 });
@@ -45,6 +45,15 @@ describe("parseFusionConfig", () => {
     const fused = parseFusionConfig(JSON.stringify(withExpert), "F").config;
     expect(fused.strategy).toEqual({ type: "dynamic", solver: "exact", plausibility: null });
     expect(fused.experts[0]?.bounds).toEqual([0, 2]);
+    const experts = ["maths", "law"].map((id) => ({ id, model: "m" }));
+    const several = parseFusionConfig(JSON.stringify({ ...withExpert, experts }), "F").config;
+    expect(several.strategy).toEqual({ type: "mixture", prior: "card", components: {}, floor: 0.01 });
+    const strategy = { type: "mixture", components: { maths: { weight: "solved" } } };
+    expect(parseFusionConfig(JSON.stringify({ ...withExpert, strategy }), "F").config.strategy).toMatchObject(
+      {
+        components: { maths: { kind: "fused", weight: "solved", plausibility: { ratio: 0.1, of: "gated" } } },
+      },
+    );
   });
 
   it("says file, line and column of what is wrong", () => {
@@ -89,6 +98,19 @@ describe("parseFusionConfig", () => {
       { ...withExpert, strategy: { type: "dynamic", plausibility: { ratio: 0, of: "joint" } } },
       "strategy.plausibility.ratio: too small",
     ],
+    [
+      { ...withExpert, strategy: { type: "mixture", components: { mathz: {} } } },
+      "strategy.components.mathz: no expert has this id; known: maths",
+    ],
+    [
+      { ...withExpert, strategy: { type: "mixture", prior: { base: 1, law: 1 } } },
+      "strategy.prior.law: no expert has this id; known: maths",
+    ],
+    [
+      { ...withExpert, strategy: { type: "mixture", prior: { base: 0 } } },
+      "strategy.prior: one share at least must be above 0",
+    ],
+    [{ ...withExpert, strategy: { type: "mixture", floor: -1 } }, "strategy.floor: too small"],
     [
       { ...withExpert, experts: [...withExpert.experts, ...withExpert.experts] },
       'expert id "maths" is used twice',

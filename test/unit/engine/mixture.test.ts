@@ -178,6 +178,32 @@ describe("exactly", () => {
   });
 });
 
+describe("padded vocabularies", () => {
+  const padded =
+    (law: FakeLaw, length: number): FakeLaw =>
+    (tokens) => {
+      const row = new Float32Array(length).fill(30);
+      row.set(law(tokens));
+      return row;
+    };
+
+  it.each([mixture({ prior: likely }), { type: "base" } as const])(
+    "are cut to what all know ($type)",
+    async (strategy) => {
+      const plain = await start({ ...spoken, strategy }).run(fakeRequest("a"));
+      const [one, other] = spoken.experts as [FakeLaw, FakeLaw];
+      const { run } = start({
+        base: padded(spoken.base, 300),
+        reference: padded(spoken.reference!, 270),
+        experts: [padded(one, 280), other],
+        strategy,
+      });
+      const outcome = await run(fakeRequest("a"));
+      expect(factsOf(outcome)).toEqual(factsOf(plain));
+    },
+  );
+});
+
 describe("routing by the prompt", () => {
   /** The reference's rows after prompts that begin with "a", and after all others. */
   const rows = { e0: dream(7)([1]), e1: dream(8)([1]) };
