@@ -22,6 +22,9 @@ import { greedy } from "./fake-models.js";
 export const root = path.resolve(import.meta.dirname, "../..");
 export const modelPath = (name: string) => path.join(root, "test/data/starter", `${name}.gguf`);
 
+/** A model of the shipped family; takes the place of a starter model's name in `resolvedConfig`. */
+export const familyPath = (name: string) => `../../../models/family/${name}`;
+
 /** The compiled child: `npm test` builds before it runs. */
 export const engineEntry = new URL("../../dist/engine/child.js", import.meta.url);
 
