@@ -158,7 +158,13 @@ function joinConfig(
   const toolForm = models[templateOf(base, roles, models)]?.toolForm ?? plainToolForm;
   // Answers are read as text: a control token that begins a call must be seen.
   baseModel.vocabulary.show(Object.values(toolForm).join(" "));
-  return { resolved, ...roles, vocabularySize: Math.min(...sizes), toolForm };
+  const vocabularySize = Math.min(...sizes);
+  if (resolved.card !== null && resolved.card.vocabularySize !== vocabularySize)
+    throw cardRefused(
+      `the calibration card of config "${config.id}"`,
+      `made for ${resolved.card.vocabularySize} tokens, the models have ${vocabularySize}`,
+    );
+  return { resolved, ...roles, vocabularySize, toolForm };
 }
 
 /** What a config is made of, as the API shows it. */
