@@ -9,7 +9,12 @@ import { root } from "./generated-docs.js";
 
 const directory = path.join(root, "docs");
 mkdirSync(directory, { recursive: true });
-const shipped = ["--fusion-configs", path.join(root, "fusion-configs")];
+const shipped = [
+  "--fusion-configs",
+  path.join(root, "fusion-configs"),
+  "--load",
+  "giant,recall,problems,all-paper",
+];
 const [browser, server] = await Promise.all([launchBrowser(), startShoulders([], shipped)]);
 
 const problem =
@@ -29,7 +34,7 @@ async function choose(page: Page, model: string): Promise<void> {
   const wasOpen = (await settings.getAttribute("open")) !== null;
   if (!wasOpen) await page.getByText("Settings").click();
   await page.getByLabel("Model", { exact: true }).selectOption(model);
-  await page.getByLabel("Weights", { exact: true }).selectOption("static");
+  await settings.getByLabel("Weights", { exact: true }).selectOption("static");
   if (!wasOpen) await page.getByText("Settings").click();
 }
 
