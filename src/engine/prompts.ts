@@ -25,12 +25,13 @@ export function buildPrompts(
   models: readonly LoadedModel[],
 ): ModelPrompts {
   const base = models[config.base] as LoadedModel;
+  checkSize(request, config, base);
   const forced = [request.answerPrefix, request.forced].flatMap((text) => given(text, base, config));
   const isAllForced = request.forced !== null;
   const numAnswer = forced.length + (isAllForced ? 0 : Math.min(request.maxTokens ?? 1, 1));
   const tokensOf = new Map<number, Token[]>();
   const stopStrings = new Set(request.stop);
-  const param = request.prompt.type === "chat" ? "messages" : "prompt";
+  const param = paramOf(request);
   for (const index of modelIndices) {
     const rendered = renderPrompt(request.prompt, index, config, models);
     if (index === config.base) for (const stop of rendered.stopStrings) stopStrings.add(stop);
@@ -43,15 +44,57 @@ export function buildPrompts(
   return { tokensOf, stopStrings: isAllForced ? [] : [...stopStrings], forced };
 }
 
+/** A text with fewer bytes than this for each place in the context is tokenized without a further look. */
+const usualTokenBytes = 16;
+const longestTokens = new WeakMap<LoadedModel, number>();
+
+/** Bytes of text that one token can stand for at most: its name has as many or more. Looked up once a model. */
+function longestToken(model: LoadedModel): number {
+  const known = longestTokens.get(model);
+  if (known !== undefined) return known;
+  const { vocabulary } = model;
+  let longest = 4; // an unknown character
+  for (let token = 0; token < vocabulary.size; token++)
+    longest = Math.max(longest, Buffer.byteLength(vocabulary.rawText(token)));
+  longestTokens.set(model, longest);
+  return longest;
+}
+
+/**
+ * Refuses a text that cannot fit however it is tokenized, without doing so: that would hold everybody up. Of a chat
+ * the users' words count, which no template leaves out.
+ *
+ * @throws ShouldersError `context_length_exceeded`
+ */
+function checkSize(request: GenerationRequest, config: LoadedConfig, base: LoadedModel): void {
+  const { prompt, answerPrefix, forced } = request;
+  const contextTokens = config.resolved.config.context.tokens;
+  const users = prompt.type === "chat" ? prompt.messages.filter(({ role }) => role === "user") : [];
+  const texts = [prompt, answerPrefix, forced].map((part) => (part?.type === "text" ? part.text : ""));
+  const all = [...texts, ...users.map(({ content }) => content.trim())];
+  const numBytes = all.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  if (numBytes <= contextTokens * usualTokenBytes) return;
+  const fewest = Math.ceil(numBytes / longestToken(base));
+  if (fewest > contextTokens)
+    throw tooLong(`${contextTokens} tokens, and the request has at least ${fewest}`, paramOf(request));
+}
+
 function checkLength(numPrompt: number, numAnswer: number, contextTokens: number, param: string): void {
   if (numPrompt + numAnswer <= contextTokens) return;
   const places = numAnswer === 1 ? "one of them for the answer" : `${numAnswer} of them for the completion`;
-  throw new ShouldersError(
+  throw tooLong(`${contextTokens} tokens, ${places}, and the prompt has ${numPrompt}`, param);
+}
+
+function tooLong(numbers: string, param: string): ShouldersError {
+  return new ShouldersError(
     "context_length_exceeded",
-    `This model's context holds ${contextTokens} tokens, ${places}, and the prompt has ${numPrompt}. ` +
-      `Shorten the prompt, or raise context.tokens in the fusion config.`,
+    `This model's context holds ${numbers}. Shorten the prompt, or raise context.tokens in the fusion config.`,
     { param },
   );
+}
+
+function paramOf({ prompt }: GenerationRequest): string {
+  return prompt.type === "chat" ? "messages" : "prompt";
 }
 
 /**

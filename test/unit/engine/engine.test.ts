@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { EngineLimits } from "../../../src/engine/engine.js";
+import type { GenerationRequest } from "../../../src/engine/protocol.js";
 import { ShouldersError } from "../../../src/errors.js";
 import { dream, END, fakeRequest, type FakeModelsOptions, peak, says } from "../../support/fake-models.js";
 import { doneOf, type Outcome, start, tokensOf } from "../../support/scripted-engine.js";
@@ -63,6 +64,23 @@ describe("a single request", () => {
       expect(outcome.error?.message).toContain(
         `64 tokens, one of them for the answer, and the prompt has ${length}`,
       );
+  });
+
+  it.each([
+    { type: "text", text: "y".repeat(2000) } as const,
+    { type: "chat", messages: [{ role: "user", content: "y".repeat(2000) }] } as const,
+  ])("with a text that cannot fit is refused without being tokenized ($type)", async (prompt) => {
+    const { run, models } = start({ base: says("hello") });
+    const { model } = models.slots[0]!;
+    model.tokenize = model.renderChat = () => {
+      throw new Error("tokenized");
+    };
+    const outcome = await run(
+      fakeRequest("a", { prompt: structuredClone(prompt) as GenerationRequest["prompt"] }),
+    );
+    expect(outcome.error).toMatchObject({ code: "context_length_exceeded" });
+    // The longest token's name, <256>, has five bytes.
+    expect(outcome.error?.message).toContain("64 tokens, and the request has at least 400");
   });
 
   it("refuses ids outside the vocabulary before any model sees them", async () => {
