@@ -75,7 +75,7 @@ class AnsweringEngine extends FakeEngine {
 }
 
 describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, () => {
-  test("18,000 to the server's edge", { timeout: 120_000 }, async () => {
+  test("18,000 to the server's edge", { timeout: 300_000 }, async () => {
     const server = await startTestServer({ engine: new AnsweringEngine(), traceBytes: 1_000_000 });
     const tally = await askAll(server.url, ["both", "giant"], 18_000, seed);
     // The generator must find both sides of the edge.
@@ -95,7 +95,7 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
     }
   });
 
-  test("2,500 to the models: same process, and the next request works", { timeout: 180_000 }, async () => {
+  test("2,500 to the models: same process, and the next request works", { timeout: 300_000 }, async () => {
     const family = { base: "giant", reference: "dwarf", experts: { trivia: "dwarf-trivia" } };
     const engine = await startRealEngine([resolvedConfig({ id: "trivia", ...family })]);
     const log = pino({ level: "silent" });
