@@ -20,6 +20,8 @@ const numbers = z.codec(z.base64(), z.instanceof(Float32Array), {
       context.issues.push({ code: "custom", input: text, message: "not float32 numbers" });
     const decoded = new Float32Array(bytes.length >> 2);
     for (let index = 0; index < decoded.length; index++) decoded[index] = bytes.readFloatLE(4 * index);
+    if (!decoded.every(Number.isFinite))
+      context.issues.push({ code: "custom", input: text, message: "not finite numbers" });
     return decoded;
   },
   encode: (values) => {
@@ -68,7 +70,7 @@ const priorSchema = z.strictObject({
       mean: numbers.describe("L⁻¹ times the mean feature."),
     }),
   ),
-  temperature: z.number().gt(0).describe("Divides the squared distances in the choice among classes."),
+  temperature: z.number().min(1e-6).describe("Divides the squared distances in the choice among classes."),
   none: z
     .strictObject({ distance: z.number().gt(0), slope: z.number().gt(0), base: z.number().min(0).max(1) })
     .describe(

@@ -22,7 +22,7 @@ export function matchCard(card: Card, file: string, models: CalibratedModels): C
   if (card.config !== config.id) throw cardRefused(file, `the card of another config, "${card.config}"`);
   const given = config.experts.map(({ id }) => id);
   const known = card.experts.map(({ id }) => id);
-  if ([...given].sort().join() !== [...known].sort().join())
+  if (given.length !== known.length || !given.every((id) => known.includes(id)))
     throw cardRefused(
       file,
       `made for the experts ${known.join(", ")}; the config has ${given.join(", ") || "none"}`,

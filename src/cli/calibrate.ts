@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
-import { type Card, type ExpertCard, type Trial, cardPathOf, cardText } from "../calibration/card.js";
-import { bestOf } from "../calibration/choose-component.js";
+import { type Card, type ExpertCard, cardPathOf, cardText } from "../calibration/card.js";
 import { makeCard } from "../calibration/make-card.js";
+import type { ComponentConfig } from "../config/fusion-config.js";
 import { ShouldersError, invariant } from "../errors.js";
 import { type CalibrateFlags, type ExampleGroup, loadExamples, promptCounts } from "./calibrate-options.js";
 import { findConfig } from "./check.js";
@@ -26,17 +26,16 @@ function confusionTable({ figures, experts }: Card): string {
   return renderTable([left("prompts of"), ...names.map(right)], rows);
 }
 
-function componentText({ kind, weight, plausibility }: Trial): string {
+function componentText({ kind, weight, plausibility }: ComponentConfig): string {
   if (kind === "alone") return "expert alone";
   if (weight === 0) return "base alone";
   const tokens = plausibility === null ? "all tokens" : `${plausibility.of} ${plausibility.ratio}`;
   return `fused, ${weight === "solved" ? "solved weight" : `weight ${weight}`}, ${tokens}`;
 }
 
-function trialsTable({ id, trials }: ExpertCard): string {
-  const best = bestOf(trials);
+function trialsTable({ id, trials, component }: ExpertCard): string {
   const rows = trials.map((trial) => [
-    trial === best ? "→" : "",
+    component !== null && componentText(trial) === componentText(component) ? "→" : "",
     componentText(trial),
     percent(trial.exact),
     percent(trial.agreed),

@@ -104,6 +104,11 @@ describe("a card", () => {
     expect(read({})).toBe("accepted");
     expect(read({ config: "other" })).toContain('the card of another config, "other"');
     expect(read({}, models(["maths"]))).toContain("made for the experts maths, law; the config has maths");
+    const joined = card.prior.classes.map((one) => ({ ...one, expert: "law,maths" })).slice(1);
+    const [first] = card.experts;
+    expect(
+      read({ experts: [{ ...first!, id: "law,maths" }], prior: { ...card.prior, classes: joined } }),
+    ).toContain("made for the experts law,maths; the config has maths, law");
     expect(read({}, { ...models(), referencePath: null })).toContain("reference was another model");
     for (const [file, role] of [
       ["giant", "base"],
@@ -137,6 +142,10 @@ describe("a card", () => {
     expect(read({ prior: { ...prior, whitening: "AAAA" } })).toContain(
       "prior.whitening: not float32 numbers",
     );
+    const nan = Buffer.from(Float32Array.of(1, NaN, 1).buffer).toString("base64");
+    expect(read({ prior: { ...prior, whitening: nan } })).toContain("prior.whitening: not finite numbers");
+    // A divisor that makes every score infinite.
+    expect(read({ prior: { ...prior, temperature: 1e-320 } })).toContain("prior.temperature: too small");
     const classes = prior.classes as object[];
     expect(read({ prior: { ...prior, classes: classes.slice(1) } })).toContain(
       "experts.0.id: an expert needs one class",
