@@ -150,6 +150,28 @@ describe.each(kernelNames)("a mixture with the %s kernel", (name) => {
     );
   });
 
+  it("of nobody but experts that are the reference is the base", () => {
+    const rows = makeRows({
+      seed: 3,
+      length: 50,
+      numExperts: 2,
+      spread: 3,
+      shift: 2,
+      numPeaks: 2,
+      offset: 0,
+    });
+    const reference = rows.reference as Float32Array;
+    const component: Component = { kind: "fused", weight: 1, bounds: [0, 2], plausibility: null };
+    const experts = [reference, reference.map((logit) => logit + 8)];
+    const fusion = mix({ ...rows, experts }, [component, component], [0, 1, 1]);
+    expect(fusion.mixed).toHaveLength(2);
+    expect(fusion.chosen).toBeNull();
+    const base = lawOf(fuseRows(kernel, rows, { type: "base" }));
+    expect(worstOf(lawOf(mix({ ...rows, experts }, [component, component], [0, 1, 1])), base)).toBeLessThan(
+      1e-6,
+    );
+  });
+
   it("names the expert whose row is not finite", () => {
     const rows = makeRows({
       seed: 3,

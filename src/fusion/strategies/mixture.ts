@@ -34,7 +34,8 @@ export function fuseMixture(
   const only = mixed.length === 1 ? mixed[0] : undefined;
 
   // The base comes last, so that the mixture is compared with all of it; a single model whose row is the answer too.
-  const others = rows.experts.map((_, t) => t + 1).filter((c) => c !== only && !isSilent(c));
+  const isPart = (c: number) => mixed.includes(c) || !isSilent(c);
+  const others = rows.experts.map((_, t) => t + 1).filter((c) => c !== only && isPart(c));
   const order = [...others, only ?? 0];
   const parts = new Map<number, Fusion>();
   if (only === undefined) kernel.mixStart(mixed.length);
