@@ -56,7 +56,10 @@ export class Shares {
 
   constructor(prior: readonly number[], settings: ShareSettings) {
     this.#settings = settings;
-    const biased = prior.map((share, index) => share * Math.exp(settings.bias[index] ?? 0));
+    const biasOf = (index: number) => settings.bias[index] ?? 0;
+    // Relative to the largest of those that have a share, so that not all can become 0.
+    const most = Math.max(...prior.map((share, index) => (share > 0 ? biasOf(index) : -Infinity)));
+    const biased = prior.map((share, index) => share * Math.exp(biasOf(index) - most));
     const total = biased.reduce((sum, share) => sum + share, 0);
     this.#values = biased.map((share) => share / total);
     this.#isAwake = this.#values.map(() => true);

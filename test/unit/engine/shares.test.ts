@@ -39,6 +39,11 @@ describe("Shares", () => {
     expect(shares.values.map((share) => Number(share.toFixed(12)))).toEqual([0.4, 0.4, 0.2]);
   });
 
+  it("are shares however small the prior and however strong the bias", () => {
+    const shares = new Shares([1e-300, 0, 1e-300], { ...open, bias: [-100, 100, -100] });
+    expect(shares.values).toEqual([0.5, 0, 0.5]);
+  });
+
   it("let experts below the floor sleep, but never the largest, and never wake them", () => {
     const shares = new Shares([0, 0.005, 0.1, 0.895], { ...open, floor: 0.01 });
     expect([0, 1, 2].map((expert) => shares.isAwake(expert))).toEqual([false, true, true]);
