@@ -65,11 +65,16 @@ const definitions = `- **score**: mean over the items, each from 0 to 1; the int
 
 Answers are greedy. Multiple choice is scored by the letter or text that the answer names, not by likelihoods. An item whose answer failed is counted under errors and is in no mean.`;
 
-/** `pictures`: file names beside the report. */
-export function renderMarkdown(report: Report, pictures: readonly { file: string; title: string }[]): string {
+interface Picture {
+  /** As the text names it. */
+  file: string;
+  title: string;
+}
+
+/** Tables, pictures, targets and definitions: all but the heading. */
+export function reportSections(report: Report, pictures: readonly Picture[]): string {
   const { hardware, date, command, tasks, methods, figures } = report;
   const sections = [
-    "# Evaluation",
     `\`${command}\`\n\n${hardware}; ${date.slice(0, 16).replace("T", " ")} UTC.`,
     table(["Score", ...Object.keys(tasks)], scoreRows(report)),
     ...pictures.map(({ file, title }) => `![${title}](${file})`),
@@ -86,5 +91,8 @@ export function renderMarkdown(report: Report, pictures: readonly { file: string
   }
   const used = scoreRows(report).map(([name = ""]) => `- \`${name}\`: ${methods[name] ?? ""}`);
   sections.push(`## Methods\n\n${used.join("\n")}`, `## Figures\n\n${definitions}`);
-  return `${sections.join("\n\n")}\n`;
+  return sections.join("\n\n");
 }
+
+export const renderMarkdown = (report: Report, pictures: readonly Picture[]): string =>
+  `# Evaluation\n\n${reportSections(report, pictures)}\n`;

@@ -12,7 +12,7 @@ export class ConfigMaker {
   }
 
   /** @returns the id of the config. */
-  make(name: string, parts: { base?: ModelSource; experts?: object[]; fewShot?: object[] }): string {
+  make(name: string, parts: { base?: ModelSource; experts?: object[]; fewShot?: readonly object[] }): string {
     const id = `eval.${name}`;
     const { reference, context } = this.#roles;
     const { experts = [], fewShot = [] } = parts;
@@ -22,7 +22,8 @@ export class ConfigMaker {
       reference: experts.length > 0 ? reference : null,
       experts,
       fewShot,
-      context,
+      // Examples come on top of what a question and its answer need.
+      context: fewShot.length === 0 ? context : { ...context, tokens: 2 * context.tokens },
     };
     this.configs.set(id, parseFusionConfig(JSON.stringify(written), id));
     return id;

@@ -157,6 +157,7 @@ describe("deriveMethods", () => {
     expect(config("eval.right.recall")?.experts.map(({ id }) => id)).toEqual(["recall"]);
     expect(config("eval.all")?.experts).toHaveLength(2);
     expect(config("eval.examples.recall")?.fewShot).toHaveLength(5);
+    expect(config("eval.examples.recall")?.context.tokens).toBe(1024);
     expect(config("eval.giant")?.reference).toBeNull();
     expect(config("eval.all-bystanders")?.experts.map(({ id }) => id)).toEqual([
       "recall",
