@@ -20,6 +20,8 @@ export interface PrefixMatch<H extends PrefixHolder> {
   holder: H;
   /** Model index to the number of tokens to share. */
   lengthOf: Map<number, number>;
+  /** How many these are of the seeker's first model, and of all. */
+  score: readonly [first: number, all: number];
 }
 
 /** Number of equal tokens at the beginning of both. */
@@ -35,7 +37,7 @@ export function longestMatch<H extends PrefixHolder>(
   seeker: PrefixSeeker,
   holders: Iterable<H>,
 ): PrefixMatch<H> | null {
-  let best: (PrefixMatch<H> & { score: readonly [number, number] }) | null = null;
+  let best: PrefixMatch<H> | null = null;
   for (const holder of holders) {
     if (holder.owner !== seeker.owner) continue;
     const lengthOf = new Map<number, number>();
@@ -44,10 +46,16 @@ export function longestMatch<H extends PrefixHolder>(
     const [first = 0, ...rest] = lengthOf.values();
     const score = [first, rest.reduce((sum, length) => sum + length, first)] as const;
     if (score[1] === 0) continue;
-    if (best === null || score[0] > best.score[0] || (score[0] === best.score[0] && score[1] > best.score[1]))
-      best = { holder, lengthOf, score };
+    const match = { holder, lengthOf, score };
+    if (savesMore(match, best)) best = match;
   }
   return best;
+}
+
+/** Whether sharing by `a` leaves less to decode than by `b`; null: nothing is shared. */
+export function savesMore<H extends PrefixHolder>(a: PrefixMatch<H>, b: PrefixMatch<H> | null): boolean {
+  if (b === null || a.score[0] !== b.score[0]) return a.score[0] > (b?.score[0] ?? -1);
+  return a.score[1] > b.score[1];
 }
 
 /** Whether everything that `inner` holds is the beginning of what `outer` holds: then `inner` is of no more use. */

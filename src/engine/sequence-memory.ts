@@ -1,7 +1,7 @@
 import type { ModelContext } from "../llama/types.js";
 import type { ModelSlot } from "./loaded-models.js";
 import { isDecoding } from "./scheduler.js";
-import { isCoveredBy, longestMatch, type PrefixHolder } from "./prefix.js";
+import { isCoveredBy, longestMatch, type PrefixHolder, savesMore } from "./prefix.js";
 import type { Sequence } from "./sequence.js";
 import { type SequenceLease, SequencePool } from "./sequence-pool.js";
 
@@ -68,8 +68,9 @@ export class SequenceMemory {
   }
 
   /**
-   * Whether a running sequence is about to read more of this one's beginning than could be shared now. The wait
-   * lasts only until that part is read, and several answers to one prompt then read it once.
+   * Whether a running sequence is about to read more of this one's beginning, in any model, than could be shared now.
+   * The wait lasts only until that part is read, and several answers to one prompt then read it once: also in the
+   * experts that a prompt is found to be for after the base has read it.
    */
   shouldAwaitPrefix(sequence: Sequence, running: readonly Sequence[]): boolean {
     if (this.#maxCached === 0) return false;
@@ -81,10 +82,7 @@ export class SequenceMemory {
       }));
     const seeker = seekerOf(sequence);
     const later = longestMatch(seeker, reading);
-    if (later === null) return false;
-    const now = longestMatch(seeker, this.#donors(running));
-    const { model } = sequence.base;
-    return (later.lengthOf.get(model) ?? 0) > (now?.lengthOf.get(model) ?? 0);
+    return later !== null && savesMore(later, longestMatch(seeker, this.#donors(running)));
   }
 
   /** The sequence is over: what it holds stays for others to begin with, as far as there is room. */

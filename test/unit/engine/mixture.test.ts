@@ -267,6 +267,15 @@ describe("routing by the prompt", () => {
       expect(factsOf(together[index]!)).toEqual(factsOf(await start(routed).run(request)));
   });
 
+  it("has every model read a prompt once, however many answers it has", async () => {
+    const text = "about this:";
+    const { run, models } = start({ ...routed, limits: { cacheSequences: 4 } });
+    await Promise.all(["a", "b", "c"].map((id) => run(ask(id, text, { maxTokens: 1 }))));
+    const read = models.contexts.map(({ batchSizes }) => sum(batchSizes));
+    // The last token is read for each answer, and by the reference the one before it, which tells the expert.
+    expect(read).toEqual([text.length + 2, text.length + 4, text.length + 2, 0]);
+  });
+
   it("wakes an expert with the next turn, which reads its prompt by itself", async () => {
     const fits: FakeLaw = (tokens) => (tokens.includes(0x21) ? rows.e1 : rows.e0);
     const options = { ...routed, reference: fits, batchTokens: 32, limits: { cacheSequences: 4 } };
