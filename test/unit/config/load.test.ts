@@ -121,6 +121,10 @@ describe("parseFusionConfig", () => {
     ],
     [{ ...withExpert, experts: [{ id: "maths", model: "m", bounds: [0] }] }, "experts.0.bounds"],
     [{ ...withExpert, experts: [{ id: "base", model: "m" }] }, 'experts.0.id: "base" is the name of a role'],
+    [
+      { ...withExpert, experts: [{ id: "constructor", model: "m" }] },
+      'experts.0.id: "constructor" means something else to JavaScript',
+    ],
     [{ ...minimal, sampling: { temperature: 3 } }, "sampling.temperature: too big"],
     [{ ...minimal, sampling: { top_p: 1 } }, 'did you mean "topP"?'],
     [{ ...minimal, fewShot: [{ user: "q" }] }, "fewShot.0.assistant: missing: expected string"],
