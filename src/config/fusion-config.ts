@@ -209,7 +209,7 @@ export const fusionConfigSchema = z
       if (expertId === "base" || expertId === "reference")
         problem(["experts", index, "id"], `"${expertId}" is the name of a role in traces; choose another id`);
       if (expertId in {})
-        problem(["experts", index, "id"], `"${expertId}" means something else to JavaScript; choose another id`);
+        problem(["experts", index, "id"], `"${expertId}" means something else to JavaScript; use another`);
       if (ids.indexOf(expertId) !== index)
         problem(["experts", index, "id"], `expert id "${expertId}" is used twice`);
     });
