@@ -146,7 +146,7 @@ class EngineClient implements Engine {
         );
       });
       child.once("exit", (code, signal) => {
-        reject(diedError(code, signal));
+        reject(diedLoadingError(code, signal));
         this.#onExit(child, code, signal);
       });
       this.#send({ type: "load", configs, settings });
@@ -275,5 +275,14 @@ function diedError(code: number | null, signal: string | null): ShouldersError {
   return new ShouldersError(
     "engine_died",
     `The engine process ended (${signal ?? `exit code ${code}`}) and is being restarted: try again in a moment.`,
+  );
+}
+
+/** The kernel kills a process that takes more memory than there is; it cannot say so itself. */
+function diedLoadingError(code: number | null, signal: string | null): ShouldersError {
+  return new ShouldersError(
+    "engine_died",
+    `The engine process ended while it loaded the models (${signal ?? `exit code ${code}`}). If memory ran out, ` +
+      `lower context.tokens or context.sequences, or use smaller or more quantized files.`,
   );
 }

@@ -13,6 +13,8 @@ export interface Finished {
 export interface RunOptions {
   input?: string;
   environment?: Record<string, string>;
+  /** Most memory that the process, and each that it starts, may ask the kernel for. Default: any. */
+  memoryKilobytes?: number;
 }
 
 const starterConfigs = "test/data/starter/fusion-configs";
@@ -21,11 +23,13 @@ const starterConfigs = "test/data/starter/fusion-configs";
  * A child whose settings come from `environment` alone, not from that of the test run. Unless it says otherwise it
  * has the starter models, which never change.
  */
-export function start(args: readonly string[], { environment = {} }: RunOptions = {}): ChildProcess {
+export function start(args: readonly string[], options: RunOptions = {}): ChildProcess {
+  const { environment = {}, memoryKilobytes = "unlimited" } = options;
   const clean = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("SHOULDERS_") && !/^(NO|FORCE)_COLOR$/.test(name),
   );
-  return spawn(process.execPath, ["dist/main.js", ...args], {
+  const limited = `ulimit -d ${memoryKilobytes} && exec "$0" "$@"`;
+  return spawn("sh", ["-c", limited, process.execPath, "dist/main.js", ...args], {
     cwd: root,
     env: { ...Object.fromEntries(clean), SHOULDERS_FUSION_CONFIGS: starterConfigs, ...environment },
   });
