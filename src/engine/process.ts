@@ -136,10 +136,14 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** Measured on Linux: two Node processes with libllama, what libllama keeps per token of a vocabulary, and rows. */
+/**
+ * Measured on Linux: two Node processes with libllama, what libllama keeps per token of a vocabulary, and the kernel's
+ * rows, with those that the first mixture adds: one for the base and one an expert.
+ */
 function programBytes({ slots }: LoadedModels, numExperts: number): number {
   const sizes = slots.map(({ model }) => model.vocabulary.size);
-  const kernelBytes = (5 + 3 * numExperts) * Float32Array.BYTES_PER_ELEMENT * Math.max(...sizes);
+  const numRows = 5 + 3 * numExperts + (numExperts > 0 ? numExperts + 1 : 0);
+  const kernelBytes = numRows * Float32Array.BYTES_PER_ELEMENT * Math.max(...sizes);
   return 145e6 + 150 * sum(sizes) + kernelBytes;
 }
 
