@@ -102,11 +102,11 @@ describe("shoulders eval", () => {
     expect(await exited).toEqual([130, null]);
     const before = answersOf("stopped");
     expect(before.length).toBeGreaterThan(0);
-    expect(before.length).toBeLessThan(12 * 2 * 6);
+    expect(before.length).toBeLessThan(12 * 2 * 8);
     expect(await evaluate("stopped", ...args)).toMatchObject({ code: 0 });
     const after = answersOf("stopped");
     expect(after.slice(0, before.length)).toEqual(before);
-    expect(after).toHaveLength(12 * 2 * 6);
+    expect(after).toHaveLength(12 * 2 * 8);
     expect(new Set(after.map(({ key }) => key)).size).toBe(after.length);
   });
 

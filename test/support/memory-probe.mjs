@@ -34,6 +34,7 @@ const resolved = {
   basePath: model("giant"),
   referencePath: model("dwarf"),
   expertPaths: [model("dwarf-trivia"), model("dwarf-sums")],
+  card: null,
 };
 const limits = { maxWaiting: 100, maxWaitingTokens: 100_000, queueTimeoutMs: 600_000, cacheSequences: 4 };
 
