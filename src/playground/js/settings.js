@@ -102,8 +102,9 @@ export class Settings {
   }
 }
 
-/** What is shown first: a config with experts and a question to try, where there is one. */
+/** What is shown first: a mixture, or else a config with experts, and one with a question to try where there is one. */
 export function favourite(configs) {
-  const fused = configs.filter(({ experts }) => experts.length > 0);
+  const mixtures = configs.filter(({ strategy }) => strategy.type === "mixture");
+  const fused = mixtures.length > 0 ? mixtures : configs.filter(({ experts }) => experts.length > 0);
   return fused.findLast(({ example }) => example) ?? fused[0] ?? configs[0];
 }
