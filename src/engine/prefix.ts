@@ -53,7 +53,7 @@ export function longestMatch<H extends PrefixHolder>(
 }
 
 /** Whether sharing by `a` leaves less to decode than by `b`; null: nothing is shared. */
-export function savesMore<H extends PrefixHolder>(a: PrefixMatch<H>, b: PrefixMatch<H> | null): boolean {
+export function savesMore(a: PrefixMatch<PrefixHolder>, b: PrefixMatch<PrefixHolder> | null): boolean {
   if (b === null || a.score[0] !== b.score[0]) return a.score[0] > (b?.score[0] ?? -1);
   return a.score[1] > b.score[1];
 }
