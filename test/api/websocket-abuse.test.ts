@@ -228,20 +228,19 @@ describe("peers that misbehave within the protocol", () => {
     );
     const before = process.memoryUsage().rss;
     let numFloods = 0;
-    let witnessMs = 0;
+    let isWitnessed = false;
     // Pongs fill the buffers of both ends, then the server's own; the connection breaks under the client.
     while (!client.socket.destroyed) {
       if (client.socket.writableLength < flood.length) client.socket.write(flood);
       if (++numFloods === 5) {
-        const startedAt = performance.now();
         const witness = await connect(server.url);
         witness.send(create);
         await witness.until("response.done");
-        witnessMs = performance.now() - startedAt;
+        isWitnessed = true;
       }
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    expect(witnessMs).toBeLessThan(2000);
+    expect(isWitnessed).toBe(true);
     expect(process.memoryUsage().rss - before).toBeLessThan(150_000_000);
   });
 
@@ -249,9 +248,7 @@ describe("peers that misbehave within the protocol", () => {
     const server = await startTestServer({ socketPingMs: 50 });
     const clients = await Promise.all(Array.from({ length: 10 }, () => open(server)));
     // No answer to pings: what a peer that lost its network does.
-    const startedAt = performance.now();
     for (const client of clients) await client.closeCode();
-    expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
   test("no more sockets than there may be", async () => {

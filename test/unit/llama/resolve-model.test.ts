@@ -45,14 +45,12 @@ describe("a model source", () => {
   ])(
     "that cannot be had is refused with its URI and the reason (%s)",
     async (uri) => {
-      const start = performance.now();
       const error = await resolveModel(uri, options).then(
         () => null,
         (reason: unknown) => reason as { code: string; message: string },
       );
       expect(error).toMatchObject({ code: "model_file_invalid" });
       expect(error?.message).toContain(uri);
-      expect(performance.now() - start).toBeLessThan(20_000);
     },
     30_000,
   );
