@@ -65,6 +65,21 @@ async function run(
 }
 
 /**
+ * A prompt as others would write it: without the mark at its end, with a full stop, with a question mark. Where a prompt
+ * ends says much to a small model, and nothing about which expert it is for. Plain text ends in a form of its own.
+ */
+export function readingsOf(prompt: Example["prompt"]): Example["prompt"][] {
+  const last = prompt.type === "chat" ? prompt.messages.at(-1) : undefined;
+  if (prompt.type !== "chat" || last === undefined) return [prompt];
+  const bare = last.content.replace(/[\s\p{P}]+$/u, "");
+  const contents = new Set([last.content, bare, `${bare}.`, `${bare}?`]);
+  return [...contents].map((content) => ({
+    ...prompt,
+    messages: [...prompt.messages.slice(0, -1), { ...last, content }],
+  }));
+}
+
+/**
  * What the reference's row says about a prompt: the number that routing uses, by the same path. No expert is decoded.
  * @throws ShouldersError `calibration_invalid` for a prompt of one token.
  */
@@ -77,7 +92,7 @@ export async function featureOfPrompt(asked: Asked, prompt: Prompt): Promise<Flo
 
 /**
  * The tokens of an answer as it would stand after its prompt: what the reference's chat template puts before it (a
- * space, say) included, what ends it left out. After a prompt of plain text an answer is taken as it stands.
+ * space, say) included, what ends it left out. After a prompt of plain text a space comes first, unless there is one.
  */
 export async function answerTokens(
   { engine, configId }: Asked,
@@ -86,7 +101,10 @@ export async function answerTokens(
 ): Promise<number[]> {
   const whole: Prompt =
     prompt.type === "text"
-      ? { type: "text", text: prompt.text + answer }
+      ? {
+          type: "text",
+          text: `${prompt.text}${/\s$/.test(prompt.text) || /^\s/.test(answer) ? "" : " "}${answer}`,
+        }
       : {
           type: "chat",
           messages: [...prompt.messages, { role: "assistant", content: answer }],

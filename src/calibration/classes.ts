@@ -2,10 +2,11 @@ import { ShouldersError } from "../errors.js";
 import { squaredDistance } from "./prior.js";
 import { type Matrix, addOuter, choleskyOf, packedInverse, solveLower } from "./triangle.js";
 
-/** Features of the example prompts of one expert; null: of those that fit none. */
+/** What the example prompts of one expert look like; null: those that fit none. */
 export interface Group {
   expert: string | null;
-  features: readonly Float64Array[];
+  /** Of each example the features of all its readings (a prompt written in other ways), as it was given first. */
+  examples: readonly (readonly Float64Array[])[];
 }
 
 /** Squared distances of one example: to every expert's class in order, and to that of the prompts that fit none. */
@@ -35,9 +36,16 @@ function sumsOf(features: readonly Float64Array[], dimension: number): ClassSums
   return { count: features.length, mean, scatter };
 }
 
-/** The mean without one of its examples. */
-function meanWithout({ count, mean }: ClassSums, feature: Float64Array): Float64Array {
-  return mean.map((value, index) => (count * value - (feature[index] as number)) / (count - 1));
+/** The sums without some of their features, by Welford's update run backwards. */
+function sumsWithout(sums: ClassSums, features: readonly Float64Array[]): ClassSums {
+  const scatter = Float64Array.from(sums.scatter);
+  let { count, mean } = sums;
+  for (const feature of features) {
+    addOuter(scatter, difference(feature, mean), -count / (count - 1));
+    mean = mean.map((value, index) => (count * value - (feature[index] as number)) / (count - 1));
+    count--;
+  }
+  return { count, mean, scatter };
 }
 
 /**
@@ -58,11 +66,11 @@ export class Classes {
   constructor(groups: readonly Group[], dimension: number) {
     this.#dimension = dimension;
     this.#experts = groups.filter(({ expert }) => expert !== null);
-    this.#expertSums = this.#experts.map(({ features }) => sumsOf(features, dimension));
+    this.#expertSums = this.#experts.map(({ examples }) => sumsOf(examples.flat(), dimension));
     this.#none = groups.find(({ expert }) => expert === null) ?? null;
-    this.#noneSums = this.#none && sumsOf(this.#none.features, dimension);
+    this.#noneSums = this.#none && sumsOf(this.#none.examples.flat(), dimension);
     this.#shrinkage = this.#ledoitWolf();
-    this.#factor = this.#factorOf(this.#pooled());
+    this.#factor = this.#factorOf(this.#expertSums);
   }
 
   /** The model as a card keeps it. */
@@ -79,61 +87,55 @@ export class Classes {
     }));
   }
 
-  /** Distances of every expert's examples, each by a model that has not seen it. */
-  leaveOneOut(): Distances[][] {
-    return this.#experts.map(({ features }, own) =>
-      features.map((feature) => {
-        const { count, mean } = this.#expertSums[own] as ClassSums;
-        const pooled = this.#pooled();
-        addOuter(pooled.scatter, difference(feature, mean), -count / (count - 1));
-        pooled.count--;
-        const means = this.#expertSums.map((sums, index) =>
-          index === own ? meanWithout(sums, feature) : sums.mean,
-        );
-        return this.#distances(feature, this.#factorOf(pooled), means, this.#noneSums?.mean ?? null);
+  /** Distances of all readings of every expert's examples, each example by a model that has not seen it. */
+  leaveOneOut(): Distances[][][] {
+    return this.#experts.map(({ examples }, own) =>
+      examples.map((readings) => {
+        const sums = this.#expertSums.map((one, index) => (index === own ? sumsWithout(one, readings) : one));
+        return this.#distances(readings, sums, this.#noneSums?.mean ?? null);
       }),
     );
   }
 
-  /** Distances of the prompts that fit no expert, each to a mean of the others. */
-  leaveOneOutNone(): Distances[] {
-    const sums = this.#noneSums;
-    const means = this.#expertSums.map(({ mean }) => mean);
-    return (this.#none?.features ?? []).map((feature) => {
-      const noneMean = sums === null || sums.count < 2 ? null : meanWithout(sums, feature);
-      return this.#distances(feature, this.#factor, means, noneMean);
+  /** The same of the prompts that fit no expert. */
+  leaveOneOutNone(): Distances[][] {
+    const { examples = [] } = this.#none ?? {};
+    return examples.map((readings) => {
+      const others = examples.length < 2 ? null : sumsWithout(this.#noneSums as ClassSums, readings);
+      return this.#distances(readings, this.#expertSums, others?.mean ?? null);
     });
   }
 
-  /** Distances of each expert's examples in a model that knows only the other experts: what an unseen task looks like. */
-  leaveClassOut(): Distances[] {
+  /** The same of each expert's examples in a model that knows only the other experts: what an unseen task looks like. */
+  leaveClassOut(): Distances[][][] {
     if (this.#experts.length < 2) return [];
-    return this.#experts.flatMap(({ features }, own) => {
+    return this.#experts.map(({ examples }, own) => {
       const others = this.#expertSums.filter((_, index) => index !== own);
-      const factor = this.#factorOf(pool(others, this.#dimension));
-      const means = others.map(({ mean }) => mean);
-      return features.map((feature) => this.#distances(feature, factor, means, this.#noneSums?.mean ?? null));
+      const distances = this.#distances(examples.flat(), others, this.#noneSums?.mean ?? null).values();
+      return examples.map((readings) => readings.map(() => distances.next().value as Distances));
     });
-  }
-
-  #pooled(): { scatter: Matrix; count: number; numClasses: number } {
-    return pool(this.#expertSums, this.#dimension);
   }
 
   #distances(
-    feature: Float64Array,
-    factor: Matrix,
-    means: readonly Float64Array[],
+    features: readonly Float64Array[],
+    experts: readonly ClassSums[],
     noneMean: Float64Array | null,
-  ): Distances {
-    const whitened = solveLower(factor, feature);
-    const to = (mean: Float64Array) => squaredDistance(whitened, solveLower(factor, mean));
-    return { experts: means.map(to), none: noneMean && to(noneMean) };
+  ): Distances[] {
+    const factor = experts === this.#expertSums ? this.#factor : this.#factorOf(experts);
+    const means = experts.map(({ mean }) => solveLower(factor, mean));
+    const none = noneMean && solveLower(factor, noneMean);
+    return features.map((feature) => {
+      const whitened = solveLower(factor, feature);
+      return {
+        experts: means.map((mean) => squaredDistance(whitened, mean)),
+        none: none && squaredDistance(whitened, none),
+      };
+    });
   }
 
   /** λ = min(1, (1/n²) Σ ‖r rᵀ − S‖² / ‖S − (tr S / D)·1‖²), r the examples without their class means. */
   #ledoitWolf(): number {
-    const { scatter, count } = this.#pooled();
+    const { scatter, count } = pool(this.#expertSums, this.#dimension);
     const dimension = this.#dimension;
     const trace = traceOf(scatter, dimension) / count;
     let squares = 0;
@@ -143,9 +145,9 @@ export class Classes {
         squares += (row === column ? 1 : 2) * value * value;
       }
     const fourth = this.#experts.reduce(
-      (sum, { features }, index) =>
+      (sum, { examples }, index) =>
         sum +
-        features.reduce((inner, feature) => {
+        examples.flat().reduce((inner, feature) => {
           const { mean } = this.#expertSums[index] as ClassSums;
           return inner + squaredLength(difference(feature, mean)) ** 2;
         }, 0),
@@ -156,9 +158,10 @@ export class Classes {
   }
 
   /** @throws ShouldersError `calibration_invalid` when the examples of every class are all alike. */
-  #factorOf({ scatter, count, numClasses }: ReturnType<typeof pool>): Matrix {
+  #factorOf(experts: readonly ClassSums[]): Matrix {
     const dimension = this.#dimension;
-    const degrees = Math.max(1, count - numClasses);
+    const { scatter, count } = pool(experts, dimension);
+    const degrees = Math.max(1, count - experts.length);
     const level = traceOf(scatter, dimension) / degrees / dimension;
     if (!(level > 0))
       throw new ShouldersError(
@@ -180,16 +183,9 @@ function traceOf(matrix: Matrix, dimension: number): number {
   return trace;
 }
 
-function pool(
-  classes: readonly ClassSums[],
-  dimension: number,
-): { scatter: Matrix; count: number; numClasses: number } {
+function pool(classes: readonly ClassSums[], dimension: number): { scatter: Matrix; count: number } {
   const scatter = new Float64Array(dimension * dimension);
   for (const { scatter: one } of classes)
     one.forEach((value, index) => (scatter[index] = (scatter[index] as number) + value));
-  return {
-    scatter,
-    count: classes.reduce((sum, { count }) => sum + count, 0),
-    numClasses: classes.length,
-  };
+  return { scatter, count: classes.reduce((sum, { count }) => sum + count, 0) };
 }

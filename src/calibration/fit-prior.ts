@@ -74,7 +74,7 @@ function middleOf(points: readonly { x: number; target: number }[], slope: numbe
 }
 
 /** The temperature from 1 to D (not below: a Gaussian model is sure enough of itself) of least leave-one-out loss. */
-function fitTemperature(leftOut: readonly Distances[][], dimension: number): number {
+function fitTemperature(leftOut: readonly (readonly Distances[])[], dimension: number): number {
   const lossAt = (temperature: number): number =>
     mean(
       leftOut.flatMap((distances, own) =>
@@ -118,24 +118,20 @@ function figuresOf(
 
 function strangersOf(
   groups: readonly Group[],
-  unseen: readonly Distances[],
+  unseen: readonly Distances[][],
   settings: PriorSettings,
 ): FittedPrior["strangers"] {
   if (unseen.length === 0) return null;
-  const experts = groups.filter(({ expert }) => expert !== null);
+  const ids = groups.flatMap(({ expert }) => expert ?? []);
   const isExpertsOnly = { ...settings, none: { ...settings.none, base: 0 } };
-  const queue = unseen.values();
   return new Map(
-    experts.map(({ expert, features }) => {
-      const others = experts
-        .filter((group) => group.expert !== expert)
-        .map((group) => group.expert as string);
-      const shares = features.map(() => {
-        const { experts: distances } = queue.next().value as Distances;
+    ids.map((expert, own) => {
+      const others = ids.filter((id) => id !== expert);
+      const shares = (unseen[own] ?? []).map(({ experts: distances }) => {
         const [, ...values] = sharesOf(distances, null, isExpertsOnly);
         return Object.fromEntries(others.map((id, index) => [id, values[index] as number]));
       });
-      return [expert as string, shares];
+      return [expert, shares];
     }),
   );
 }
@@ -143,33 +139,40 @@ function strangersOf(
 /**
  * Fits the prior of a card to features of example prompts, and measures it on prompts it has not seen (leave one out).
  * What is foreign to all experts is learned from the prompts that fit none and, where there are two experts or more,
- * from each expert's prompts as those see them who do not know that expert.
+ * from each expert's prompts as those see them who do not know that expert. Every reading of an example counts in the
+ * fit; the figures are of examples as they were given.
  *
  * @param groups the examples of each expert, two at least, in the order of the config; then those that fit none, if any.
  */
 export function fitPrior(groups: readonly Group[], dimension: number): FittedPrior {
   const classes = new Classes(groups, dimension);
-  const leftOut = classes.leaveOneOut();
-  const none = classes.leaveOneOutNone();
-  const unseen = classes.leaveClassOut();
-  const own = leftOut.flat();
-  const errors = leftOut.flatMap((distances, index) =>
+  const examples = classes.leaveOneOut();
+  const foreign = classes.leaveClassOut();
+  const noneExamples = classes.leaveOneOutNone();
+  const readings = examples.map((own) => own.flat());
+  const errors = readings.flatMap((distances, index) =>
     distances.filter(({ experts }) => experts.indexOf(Math.min(...experts)) !== index),
   );
+  const own = readings.flat();
   const settings: PriorSettings = {
-    temperature: fitTemperature(leftOut, dimension),
-    none: { ...fitNone(own.map(nearest), [...unseen, ...none].map(nearest)), base: 1 },
+    temperature: fitTemperature(readings, dimension),
+    none: {
+      ...fitNone(own.map(nearest), [...foreign.flat(2), ...noneExamples.flat()].map(nearest)),
+      base: 1,
+    },
     // Laplace's rule of succession: how often the classifier errs, as far as so many examples can tell.
     floor: (errors.length + 1) / (own.length + 2),
   };
+  const asGiven = (of: readonly Distances[][]): Distances[] => of.map(([first]) => first as Distances);
   const judge = (at: number) => (distances: Distances) => ({
     own: at,
     shares: sharesOf(distances.experts, distances.none, settings),
   });
   const judged = [
-    ...leftOut.flatMap((distances, index) => distances.map(judge(index + 1))),
-    ...none.map(judge(0)),
+    ...examples.flatMap((of, index) => asGiven(of).map(judge(index + 1))),
+    ...asGiven(noneExamples).map(judge(0)),
   ];
+  const unseen = foreign.map(asGiven);
   const ids = groups.flatMap(({ expert }) => expert ?? []);
   return {
     strangers: strangersOf(groups, unseen, settings),
@@ -178,6 +181,6 @@ export function fitPrior(groups: readonly Group[], dimension: number): FittedPri
       whitening: Float32Array.from(classes.whitening),
       classes: classes.means.map(({ expert, mean: at }) => ({ expert, mean: Float32Array.from(at) })),
     },
-    figures: figuresOf(judged, unseen.map(judge(0)), ids),
+    figures: figuresOf(judged, unseen.flat().map(judge(0)), ids),
   };
 }

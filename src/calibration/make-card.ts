@@ -6,6 +6,7 @@ import {
   answerTokens,
   featureOfPrompt,
   mixtureOf,
+  readingsOf,
   scoreAnswer,
 } from "./ask.js";
 import { CARD_VERSION, type Card, type ExpertCard } from "./card.js";
@@ -139,16 +140,23 @@ async function baseOfNone(
  */
 export async function makeCard(parts: CardParts): Promise<Card> {
   const { asked, models, groups, concurrency, onProgress } = parts;
-  const numPrompts = groups.reduce((sum, { examples }) => sum + examples.length, 0);
+  const read = groups.map(({ expert, examples }) => ({
+    expert,
+    readings: examples.map(({ prompt }) => readingsOf(prompt)),
+  }));
+  const numReadings = read.flatMap(({ readings }) => readings.flat()).length;
   let numRead = 0;
   const features: Group[] = [];
-  for (const { expert, examples } of groups) {
-    const read = await inParallel(examples, concurrency, async ({ prompt }) => {
-      const feature = await featureOfPrompt(asked, prompt);
-      onProgress("prompts", ++numRead / numPrompts);
-      return feature;
+  for (const { expert, readings } of read) {
+    const examples = await inParallel(readings, concurrency, async (prompts) => {
+      const seen: Float64Array[] = [];
+      for (const prompt of prompts) {
+        seen.push(await featureOfPrompt(asked, prompt));
+        onProgress("prompts", ++numRead / numReadings);
+      }
+      return seen;
     });
-    features.push({ expert, features: read });
+    features.push({ expert, examples });
   }
   const { prior, figures, strangers } = fitPrior(features, defaultFeature.dimension);
   const experts: ExpertCard[] = [];

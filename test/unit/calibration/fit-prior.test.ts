@@ -32,7 +32,7 @@ function makeClasses(numClasses: number, spread: number, seed = 1) {
 }
 
 const groupsOf = (draw: (own: number) => Float64Array, experts: string[], count: number): Group[] =>
-  experts.map((expert, own) => ({ expert, features: Array.from({ length: count }, () => draw(own)) }));
+  experts.map((expert, own) => ({ expert, examples: Array.from({ length: count }, () => [draw(own)]) }));
 
 function priorOf({ prior }: ReturnType<typeof fitPrior>, feature: Float64Array): Map<string | null, number> {
   const whitened = whiten(feature, prior.whitening);
@@ -109,9 +109,9 @@ describe("a fitted prior", () => {
   it("leaves the others as they were when an expert for something far away is added", () => {
     const { draw, far } = makeClasses(4, 4);
     const groups = groupsOf(draw, experts, 64);
-    const away = Array.from({ length: 64 }, () => far(40));
+    const away = Array.from({ length: 64 }, () => [far(40)]);
     const before = fitPrior(groups, dimension);
-    const after = fitPrior([...groups, { expert: "away", features: away }], dimension);
+    const after = fitPrior([...groups, { expert: "away", examples: away }], dimension);
     const changes: number[] = [];
     for (const own of [0, 1, 2, 3])
       for (let count = 0; count < 50; count++) {
@@ -136,7 +136,7 @@ describe("a fitted prior", () => {
   it("learns from prompts that fit none, near as they may be", () => {
     const { draw } = makeClasses(3, 2.5);
     const groups = groupsOf(draw, ["a", "b"], 32);
-    const none: Group = { expert: null, features: Array.from({ length: 32 }, () => draw(2)) };
+    const none: Group = { expert: null, examples: Array.from({ length: 32 }, () => [draw(2)]) };
     const shareOfBase = (of: Group[]) => {
       const fitted = fitPrior(of, dimension);
       const shares = Array.from({ length: 100 }, () => priorOf(fitted, draw(2)).get(null)!);
@@ -146,10 +146,31 @@ describe("a fitted prior", () => {
     expect(shareOfBase([...groups, none])).toBeGreaterThan(shareOfBase(groups));
   });
 
+  it("learns from other readings of its examples what is only a way of writing", () => {
+    const { draw } = makeClasses(3, 4);
+    const { draw: drawSuffix } = makeClasses(1, 0, 5);
+    // What a reading adds to any prompt: the same, far off, in a direction that tells no class.
+    const suffix = drawSuffix(0).map((value, index) => (index > 20 ? 12 * value : 0));
+    const reread = (feature: Float64Array) => feature.map((value, index) => value + suffix[index]!);
+    const groups = groupsOf(draw, ["a", "b", "c"], 16);
+    const withReadings = groups.map(({ expert, examples }) => ({
+      expert,
+      examples: examples.map(([feature]) => [feature!, reread(feature!)]),
+    }));
+    const shareOf = (of: Group[]) => {
+      const fitted = fitPrior(of, dimension);
+      const shares = Array.from({ length: 100 }, () => priorOf(fitted, reread(draw(0))).get("a")!);
+      return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+    };
+    expect(shareOf(groups)).toBeLessThan(0.3);
+    expect(shareOf(withReadings)).toBeGreaterThan(0.8);
+    expect(fitPrior(withReadings, dimension).figures.confusion[0]!.largest.a).toBeGreaterThan(12);
+  });
+
   it("works for a single expert, and for one prompt that fits none", () => {
     const { draw, far } = makeClasses(2, 4);
     const own = groupsOf(draw, ["a"], 16);
-    for (const groups of [own, [...own, { expert: null, features: [far(9)] }]]) {
+    for (const groups of [own, [...own, { expert: null, examples: [[far(9)]] }]]) {
       const fitted = fitPrior(groups, dimension);
       expect(fitted.figures.leftOut).toBeNull();
       expect(largest(priorOf(fitted, draw(0)))).toBe("a");
@@ -159,7 +180,9 @@ describe("a fitted prior", () => {
 
   it("refuses prompts that are all alike", () => {
     const one = new Float64Array(dimension).fill(1);
-    expect(() => fitPrior([{ expert: "a", features: [one, one, one] }], dimension)).toThrow(/all look alike/);
+    expect(() => fitPrior([{ expert: "a", examples: [[one], [one], [one]] }], dimension)).toThrow(
+      /all look alike/,
+    );
   });
 });
 

@@ -1,0 +1,114 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadCard } from "../../src/calibration/card.js";
+import { run } from "../support/command-line.js";
+import { modelPath, root } from "../support/real-engine.js";
+import { type TemporaryDirectory, temporaryDirectory } from "../support/temporary-directory.js";
+
+/** `shoulders calibrate` as a process, on the starter models. */
+
+const numExamples = 10;
+const taskFile = (name: string) => path.join(root, "test/data/starter", `${name}.jsonl`);
+const linesOf = (name: string) => readFileSync(taskFile(name), "utf8").trim().split("\n");
+
+let directory: TemporaryDirectory;
+let config: string;
+let mixed: string;
+let sums: string;
+
+const expert = (id: string) => ({ id, model: modelPath(`dwarf-${id}`) });
+
+function writeConfig(experts: object[]): void {
+  const models = { base: modelPath("giant"), reference: modelPath("dwarf") };
+  const context = { tokens: 256, sequences: 4 };
+  writeFileSync(
+    config,
+    JSON.stringify({ id: "mine", ...models, experts, strategy: { type: "mixture" }, context }),
+  );
+}
+
+beforeAll(() => {
+  directory = temporaryDirectory();
+  config = directory.file("config.json");
+  writeConfig([expert("trivia"), expert("sums")]);
+  // One file of ours with prompts of one expert and of none, and a task file for the other.
+  const trivia = linesOf("recall")
+    .slice(0, numExamples)
+    .map((line) =>
+      JSON.stringify({ expert: "trivia", prompt: (JSON.parse(line) as { prompt: string }).prompt }),
+    );
+  const none = ["Once upon a time there was a fox", "hello hello", "Answer: 7\nAnswer:"].map((prompt) =>
+    JSON.stringify({ expert: null, prompt }),
+  );
+  mixed = directory.file("mixed.jsonl");
+  writeFileSync(mixed, [...trivia, ...none].join("\n"));
+  sums = directory.file("sums.jsonl");
+  writeFileSync(sums, linesOf("sums").slice(0, numExamples).join("\n"));
+});
+
+afterAll(() => directory.remove());
+
+const calibrate = (...examples: string[]) =>
+  run(["calibrate", config, "--threads", "1", "--examples", ...examples]);
+
+describe("shoulders calibrate", () => {
+  it("writes a card that check, complete and a second run find", async () => {
+    const before = await run(["check", config, "--threads", "1"]);
+    expect(before.stdout).toContain("no calibration card; `shoulders calibrate` makes one");
+    expect(before.stderr).toContain('config \\"mine\\" has no calibration card');
+
+    const { code, stdout, stderr } = await calibrate(mixed, `sums=${sums}`);
+    expect({ code, stderr: /Reading prompts: done/.test(stderr) }).toEqual({ code: 0, stderr: true });
+    expect(stdout).toMatch(/prompts of +base +trivia +sums\n/);
+    expect(stdout).toMatch(/none +\d+ +\d+ +\d+\ntrivia +\d+ +\d+ +0\nsums +\d+ +0 +\d+\n/);
+    expect(stdout).toMatch(/ sums +answers exact +tokens +nats a token\n/);
+    expect(stdout).toContain(`${directory.file("mine.card.json")} is written.`);
+
+    const card = loadCard(config, "mine")!;
+    expect(card.experts.map(({ id, numPrompts, numAnswers }) => [id, numPrompts, numAnswers])).toEqual([
+      ["trivia", numExamples, 0],
+      ["sums", numExamples, numExamples],
+    ]);
+    expect(card.prior.classes.map((one) => one.expert)).toEqual(["trivia", "sums", null]);
+    expect(card.base.file).toBe("giant.gguf");
+
+    const after = await run(["check", config, "--threads", "1"]);
+    expect(after).toMatchObject({ code: 0, stderr: expect.not.stringContaining("card") as string });
+    expect(after.stdout).toMatch(/calibration card of \d{4}-\d\d-\d\d, right about \d+\.\d %/);
+  });
+
+  it("leaves a card of other models to be refused, and makes it anew", async () => {
+    writeConfig([{ ...expert("trivia"), model: modelPath("dwarf-sums") }, expert("sums")]);
+    const refused = await run(["check", config, "--threads", "1"]);
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toContain(
+      "mine.card.json: its expert trivia was another model (dwarf-trivia.gguf)",
+    );
+    expect(refused.stderr).toContain("Run `shoulders calibrate` again, or delete this card");
+    writeConfig([expert("sums")]);
+    expect((await calibrate(`sums=${sums}`)).code).toBe(0);
+    expect((await run(["check", config, "--threads", "1"])).code).toBe(0);
+  });
+
+  it("says what is wrong with examples, before it loads a model", async () => {
+    writeConfig([expert("trivia"), expert("sums")]);
+    const refusal = async (...examples: string[]) => {
+      const { code, stdout, stderr } = await calibrate(...examples);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).not.toContain("Loading");
+      return stderr;
+    };
+    expect(await refusal(mixed)).toContain('expert "sums" has 0 example prompts; give 8 to 64');
+    expect(await refusal(mixed, `addition=${sums}`)).toContain('no expert "addition"; known: trivia, sums');
+    expect(await refusal("none.jsonl")).toContain("none.jsonl: cannot be read");
+    const broken = directory.file("broken.jsonl");
+    writeFileSync(broken, '{"expert": "sums", "text": "?"}\n');
+    expect(await refusal(broken)).toMatch(/broken\.jsonl: item 1: .*text/);
+    writeFileSync(broken, '{"expert": "sums"}\n');
+    expect(await refusal(broken)).toContain("give either prompt or messages");
+    expect((await run(["calibrate", config])).stderr).toContain("--examples");
+    const giant = await run(["calibrate", "giant", "--examples", mixed]);
+    expect(giant).toMatchObject({ code: 2, stderr: expect.stringContaining("no experts") as string });
+  });
+});

@@ -1,0 +1,157 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  type Example,
+  answerTokens,
+  featureOfPrompt,
+  mixtureOf,
+  scoreAnswer,
+} from "../../src/calibration/ask.js";
+import type { Card } from "../../src/calibration/card.js";
+import { defaultFeature, featureOf } from "../../src/calibration/feature.js";
+import { makeCard } from "../../src/calibration/make-card.js";
+import { priorOf } from "../../src/calibration/prior.js";
+import type { StrategyConfig } from "../../src/config/fusion-config.js";
+import type { Engine, ResolvedFusionConfig } from "../../src/engine/protocol.js";
+import { openLibrary } from "../../src/llama/library.js";
+import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
+import { contextOptions, decodeRow, load, starterModel } from "../support/llama.js";
+import { answer, questions, resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
+
+/** Calibration on the starter models: questions about people (trivia) and sums. */
+
+const mixture: StrategyConfig = { type: "mixture", prior: "card", components: {}, floor: 0 };
+
+const configOf = (card: Card | null): ResolvedFusionConfig => ({
+  ...resolvedConfig({
+    id: "both",
+    base: "giant",
+    reference: "dwarf",
+    experts: { trivia: "dwarf-trivia", sums: "dwarf-sums" },
+    strategy: mixture,
+  }),
+  card,
+});
+
+const signal = new AbortController().signal;
+const chat = (content: string): Example["prompt"] => ({
+  type: "chat",
+  messages: [{ role: "user", content }],
+});
+const questionOf = (prompt: string) => /^Question: (.*)\nAnswer:$/.exec(prompt)?.[1] ?? prompt;
+
+const tasks = { trivia: questions("recall"), sums: questions("sums") };
+const groups = Object.entries(tasks).map(([expert, task]) => ({
+  expert,
+  examples: task.slice(0, 12).map(({ prompt, answer: wanted }) => ({
+    expert,
+    prompt: chat(questionOf(prompt)),
+    answer: expert === "trivia" ? wanted : null,
+  })),
+}));
+
+let engine: Engine;
+let card: Card;
+let library: NativeLibrary;
+let dwarf: LoadedModel;
+
+beforeAll(async () => {
+  engine = await startRealEngine([configOf(null)]);
+  card = await makeCard({
+    asked: { engine, configId: "both", signal },
+    models: configOf(null),
+    vocabularySize: engine.description!.configs[0]!.vocabularySize,
+    groups,
+    concurrency: 4,
+    date: new Date(0),
+    onProgress: () => undefined,
+  });
+  library = await openLibrary({ backend: "cpu" });
+  dwarf = await load(library, starterModel("dwarf"));
+}, 120_000);
+
+afterAll(async () => {
+  await engine.close();
+  await library[Symbol.asyncDispose]();
+});
+
+/** The reference's row after the last but one token of a prompt, by a context of its own. */
+async function rowOf(question: string): Promise<Float32Array> {
+  const { tokens } = dwarf.renderChat([{ role: "user", content: question }]);
+  const context = dwarf.createContext(contextOptions);
+  const row = await decodeRow(context, tokens.slice(0, -1));
+  await context[Symbol.asyncDispose]();
+  return row;
+}
+
+describe("calibration and routing", () => {
+  it("see the same number in a prompt, and it is the one that is defined", async () => {
+    for (const { prompt } of tasks.sums.slice(20, 24)) {
+      const question = questionOf(prompt);
+      const asked = await featureOfPrompt({ engine, configId: "both", signal }, chat(question));
+      const defined = featureOf(await rowOf(question), defaultFeature);
+      asked.forEach((value, index) => expect(Math.abs(value - defined[index]!)).toBeLessThan(0.02));
+    }
+  });
+
+  it("begin an answer with the shares that the card gives", async () => {
+    const calibrated = await startRealEngine([configOf(card)]);
+    try {
+      for (const { prompt } of [tasks.trivia[30]!, tasks.sums[30]!]) {
+        const question = questionOf(prompt);
+        const { tokens } = await answer(
+          calibrated,
+          textRequest("both", "", { prompt: chat(question), maxTokens: 1 }),
+        );
+        const prior = priorOf(card, await rowOf(question));
+        const shares = Object.values(tokens[0]!.record.shares!);
+        shares.forEach((share, index) => expect(Math.abs(share - prior[index]!)).toBeLessThan(0.01));
+      }
+    } finally {
+      await calibrated.close();
+    }
+  });
+});
+
+describe("a card of the starter models", () => {
+  it("tells their tasks apart, also on prompts that it has not seen", async () => {
+    expect(card.figures.accuracy).toBeGreaterThan(0.9);
+    for (const [index, task] of [tasks.trivia, tasks.sums].entries())
+      for (const { prompt } of task.slice(60, 75)) {
+        const shares = priorOf(card, await rowOf(questionOf(prompt)));
+        expect(shares[index + 1]).toBeGreaterThan(shares[2 - index]!);
+      }
+  });
+
+  it("has a component where answers were given, and none where not", () => {
+    const [trivia, sums] = card.experts;
+    expect(sums).toMatchObject({ id: "sums", numPrompts: 12, numAnswers: 0, component: null, trials: [] });
+    expect(trivia).toMatchObject({ id: "trivia", numPrompts: 12, numAnswers: 12 });
+    const exactOf = (kind: string, weight: number) =>
+      trivia!.trials.find((trial) => trial.kind === kind && trial.weight === weight)!.exact;
+    // Neither knows it alone; together they answer.
+    expect(trivia!.component).toMatchObject({ kind: "fused" });
+    expect(Math.max(...trivia!.trials.map(({ exact }) => exact))).toBeGreaterThan(0.5);
+    expect(exactOf("alone", 1)).toBeLessThan(0.5);
+    expect(exactOf("fused", 0)).toBeLessThan(0.5);
+  });
+});
+
+describe("the score of an answer", () => {
+  it("is right about all tokens just where greedy decoding gives that answer", async () => {
+    const asked = { engine, configId: "both", signal };
+    const component = { kind: "fused", weight: 1, plausibility: { ratio: 0.1, of: "joint" } } as const;
+    const strategy = mixtureOf({ trivia: 1 }, { trivia: component });
+    const verdicts: boolean[] = [];
+    for (const { prompt, answer: wanted } of tasks.trivia.slice(0, 12)) {
+      const question = chat(questionOf(prompt));
+      const tokens = await answerTokens(asked, question, wanted);
+      const score = await scoreAnswer(asked, { prompt: question, tokens }, strategy);
+      const greedy = await answer(engine, textRequest("both", "", { prompt: question, strategy }));
+      const isSame = greedy.text.trim() === wanted && greedy.done.finishReason === "stop";
+      expect(score.numAgreed === score.numTokens).toBe(isSame);
+      expect(score.numTokens).toBe(tokens.length + 1);
+      verdicts.push(isSame);
+    }
+    expect(new Set(verdicts).size).toBe(2);
+  });
+});
