@@ -13,6 +13,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, ...leftOut],
     setupFiles: ["./test/support/seed.ts"],
     testTimeout: 60_000,
+    // Of a machine that does other things as well, too.
+    expect: { poll: { timeout: 45_000 } },
     hookTimeout: 120_000,
     // Native libraries and servers live in these tests: a process a file, and no more of them than cores.
     pool: "forks",

@@ -45,12 +45,15 @@ async function serveFaulty(settings: Parameters<typeof startRealEngine>[1] = {})
   url = `http://127.0.0.1:${server.address.port}`;
 }
 
-async function metric(name: string): Promise<number> {
+async function metric(name: string, label = ""): Promise<number> {
   const lines = (await (await fetch(`${url}/metrics`)).text()).split("\n");
   return lines
     .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .filter((line) => line.includes(label))
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
+
+const aborted = () => metric("shoulders_requests_total", 'outcome="aborted"');
 
 /** Started = ok + client errors + server errors + aborted, and the gauges are back to 0. */
 async function expectConservation(): Promise<void> {
@@ -79,11 +82,8 @@ describe("an engine that breaks under 16 streams", () => {
       const texts = streams.map((stream) => stream.text());
       await expect.poll(() => engine.stats.running + engine.stats.waiting).toBe(16);
       const pid = engine.description?.pid ?? 0;
-      const brokenMs = performance.now();
-      if (fault === "hang") void post({ model: "giant", prompt: "!hang!", max_tokens: 1 });
       // A stopped child is one that hangs: its parent sees no step.
-      if (fault === "hang") process.kill(pid, "SIGSTOP");
-      else process.kill(pid, fault);
+      process.kill(pid, fault === "hang" ? "SIGSTOP" : fault);
       for (const text of await Promise.all(texts)) {
         expect(text).toMatch(/data: \{"error":.*"code":"engine_died".*\n\n$/);
         expect(text).not.toContain("[DONE]");
@@ -92,12 +92,10 @@ describe("an engine that breaks under 16 streams", () => {
         const { response } = await socket.until("response.done", (done) => done.response.id === `r${index}`);
         expect(response).toMatchObject({ status: "failed", error: { code: "engine_died" } });
       }
-      // 2 s, and for a hang its time-out of 8 s with the watch's interval; twice that, as other tests run too.
-      expect(performance.now() - brokenMs).toBeLessThan(2 * (fault === "hang" ? 10_000 : 2_000));
+      // Nobody has to wait for the next engine to be told.
+      expect(engine.description).toBeNull();
       expect((await fetch(`${url}/livez`)).status).toBe(200);
-      await expect
-        .poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 30_000, interval: 20 })
-        .toBe(200);
+      await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { interval: 20 }).toBe(200);
       expect(engine.description?.pid).not.toBe(pid);
       expect(await metric("shoulders_engine_restarts_total")).toBe(1);
       expect(await textOf()).toBe(before);
@@ -114,7 +112,7 @@ describe("an engine that breaks under 16 streams", () => {
       fetch(`${url}/livez`),
     ]);
     expect([ready.status, refused.status, live.status]).toEqual([503, 503, 200]);
-    await expect.poll(() => engine.description !== null, { timeout: 30_000 }).toBe(true);
+    await expect.poll(() => engine.description !== null).toBe(true);
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
     await expectConservation();
   });
@@ -140,7 +138,8 @@ describe("an engine that breaks under 16 streams", () => {
 });
 
 describe("clients that leave", () => {
-  beforeAll(() => serveFaulty());
+  // A long prompt is read in many steps.
+  beforeAll(() => serveFaulty({ batchTokens: 16 }));
   afterAll(async () => {
     await server.close();
     await engine.close();
@@ -151,23 +150,32 @@ describe("clients that leave", () => {
   test.each([
     ["while it decodes", "whole", { ...endless }],
     ["while it decodes", "streamed", { ...endless, stream: true }],
-    ["while its prompt is read", "whole", { ...endless, prompt: longPrompt, max_tokens: 40 }],
+    ["while its prompt is read", "whole", { ...endless, prompt: longPrompt, max_tokens: 60 }],
     [
       "while its prompt is read",
       "streamed",
-      { ...endless, prompt: longPrompt, max_tokens: 40, stream: true },
+      { ...endless, prompt: longPrompt, max_tokens: 60, stream: true },
     ],
-  ])("%s, %s: its sequence is free within a step or two", async (state, _form, body) => {
+  ])("%s, %s: its sequence is free within a few steps", async (_state, _form, body) => {
     const leaving = new AbortController();
+    const numAborted = await aborted();
+    const { pid } = engine.description!;
+    // The child stands still while the hang-up finds its way through the server, however busy the machine is.
+    let isStopped = false;
+    engine.onStep(() => {
+      if (!isStopped) isStopped = process.kill(pid, "SIGSTOP");
+    });
     const asked = post(body, { signal: leaving.signal }).then((response) => response.text());
     asked.catch(() => undefined);
-    await expect.poll(() => engine.stats.running, { interval: 1 }).toBe(1);
-    const { steps } = engine.stats;
+    await expect.poll(() => isStopped).toBe(true);
     leaving.abort();
+    await expect.poll(aborted).toBe(numAborted + 1);
+    const { steps } = engine.stats;
+    process.kill(pid, "SIGCONT");
     await expect.poll(() => engine.stats.running, { interval: 1 }).toBe(0);
     await expect(asked).rejects.toThrow();
-    // Of some 480 to come; the rest is the way of the hang-up through two processes.
-    if (state === "while it decodes") expect(engine.stats.steps - steps).toBeLessThan(300);
+    // Those that were on their way among them.
+    expect(engine.stats.steps - steps).toBeLessThanOrEqual(5);
     await expectConservation();
   });
 
