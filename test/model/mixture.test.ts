@@ -114,7 +114,7 @@ describe("a mixture on the starter models", () => {
         expect(-mixed).toBeLessThanOrEqual(-alone - Math.log(share) + slack);
       }
     }
-  });
+  }, 300_000);
 
   it("is changed in at most 1 % of greedy answers by an expert that fits nothing", async () => {
     for (const [task, id, stranger] of [
