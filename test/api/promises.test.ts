@@ -62,13 +62,16 @@ describe("overload of the real server", () => {
 
   interface Ending {
     status: number | "aborted";
-    ms: number;
+    /** Answers that others got while it waited for its own. */
+    numOvertaking: number;
     tokens: number;
     retryAfter: string | null;
   }
 
+  let numAnswered = 0;
+
   async function ask(signal: AbortSignal | null): Promise<Ending> {
-    const startedAt = performance.now();
+    const numBefore = numAnswered;
     const body = JSON.stringify({
       model: "giant",
       prompt: "Once upon a time",
@@ -80,7 +83,7 @@ describe("overload of the real server", () => {
       status,
       tokens,
       retryAfter,
-      ms: performance.now() - startedAt,
+      numOvertaking: status === 200 ? numAnswered++ - numBefore : numAnswered - numBefore,
     });
     try {
       const headers = { "Content-Type": "application/json" };
@@ -108,9 +111,9 @@ describe("overload of the real server", () => {
       const leaves = index % 20 === 0;
       asked.push(ask(leaves ? AbortSignal.timeout(30) : null));
       if (index % 10 === 0) {
-        const probedAt = performance.now();
+        const numBefore = numAnswered;
         expect((await fetch(`${url}/livez`)).status).toBe(200);
-        health.push(performance.now() - probedAt);
+        health.push(numAnswered - numBefore);
       }
       await pause(1000 / (10 * perSecond));
     }
@@ -122,9 +125,9 @@ describe("overload of the real server", () => {
     const refused = endings.filter(({ status }) => status === 429);
     expect(refused.every(({ retryAfter }) => Number(retryAfter) >= 1)).toBe(true);
     const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-    // Medians, on a machine that other tests use too; the promise is 50 ms.
-    expect(median(refused.map(({ ms }) => ms))).toBeLessThan(150);
-    expect(median(health)).toBeLessThan(150);
+    // Neither stands in the queue: one who does sees as many others answered as wait and run.
+    expect(median(refused.map(({ numOvertaking }) => numOvertaking))).toBeLessThanOrEqual(sequences);
+    expect(median(health)).toBeLessThanOrEqual(sequences);
     await expectConservation(url);
     await expect.poll(() => [engine.stats.running, engine.stats.waiting]).toEqual([0, 0]);
     expect((await ask(null)).status).toBe(200);
@@ -145,7 +148,7 @@ describe("readers that stall", () => {
 
   test("ten streams that nobody reads cost little, are dropped, and slow nobody", async () => {
     const numDeltas = 1000;
-    const server = await startTestServer({ drainTimeoutMs: 300, traceBytes: 1_000_000 });
+    const server = await startTestServer({ drainTimeoutMs: 3_000, traceBytes: 1_000_000 });
     server.engine.script = (asked) =>
       asked.maxTokens === 1
         ? answering("fine")
@@ -169,9 +172,8 @@ describe("readers that stall", () => {
       );
     }
     await server.engine.untilSubmitted(10);
-    const startedAt = performance.now();
     expect((await server.post("/v1/chat/completions", { ...chat, max_tokens: 1 })).status).toBe(200);
-    expect(performance.now() - startedAt).toBeLessThan(1000);
+    expect(server.engine.cancelled).toEqual([]);
     await server.engine.untilCancelled(10);
     // Ten times 50 MB, had they been written without looking.
     expect(process.memoryUsage().rss - before).toBeLessThan(200_000_000);
