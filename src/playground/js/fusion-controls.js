@@ -8,7 +8,7 @@ export class FusionControls {
   #config = null;
   #strategy = h("select", { onchange: () => this.#showDetails() });
   #prior = h("select");
-  #budget = h("input", { type: "number", inputmode: "decimal", min: 0, max: 1000, step: 0.1 });
+  #budget = h("input", { type: "number", inputmode: "decimal", min: 0, max: 1000, step: "any" });
   #details = h("div", { class: "sliders" });
   #weights = {};
   #bounds = {};
