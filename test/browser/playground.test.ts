@@ -6,7 +6,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { vendoredFiles } from "../../src/api/playground.js";
 import type { RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
-import type { Engine, GenerationEvent } from "../../src/engine/protocol.js";
+import { strategySchema } from "../../src/config/fusion-config.js";
+import type { ConfigDescription, Engine, GenerationEvent } from "../../src/engine/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import { accepted, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { root } from "../support/real-engine.js";
@@ -391,6 +392,69 @@ test("of a mixture, legend, colours, timeline and inspector show the trace's sha
     page.getByRole("button", { name: "CSV" }).click(),
   ]);
   expect(readFileSync(await csv.path(), "utf8")).toMatch(/shares\.base,shares\.trivia,shares\.sums/);
+});
+
+test("a mixture of the real models: prior and budget reach the engine, and the page shows its shares", async () => {
+  const page = await openPage(browser, url);
+  const settings = page.locator(".settings");
+  const even = 1 / 3;
+  await page.getByLabel("Model").selectOption("both");
+  await page.getByLabel("Most tokens").fill("12");
+  await page.getByLabel("Weights").selectOption("mixture");
+  await page.getByLabel("Shares at the start").selectOption("uniform");
+  await ask(page, question);
+  const free = await lastTrace(page, url);
+  expect(free.tokens[0]!.shares).toEqual({ base: even, trivia: even, sums: even });
+  await expectShares(page, free.tokens);
+
+  await settings.getByLabel("Shares at the start").selectOption("only trivia");
+  await page.getByRole("button", { name: "Retry" }).click();
+  await page.getByText("2 of 2").waitFor();
+  const pinned = await lastTrace(page, url);
+  for (const { shares } of pinned.tokens) expect(shares).toEqual({ base: 0, trivia: 1, sums: 0 });
+  await expectShares(page, pinned.tokens);
+  const { nats, tokens: numPinned } = pinned.usage!.fusion;
+  const bound = nats / numPinned / 4;
+  expect(bound).toBeGreaterThan(0.01);
+
+  await settings.getByLabel("Most nats a token").fill(String(bound));
+  await page.getByRole("button", { name: "Retry" }).click();
+  await page.getByText("3 of 3").waitFor();
+  const bounded = await lastTrace(page, url);
+  const { fusion } = bounded.usage!;
+  expect(fusion.nats).toBeLessThanOrEqual(bound * fusion.tokens);
+  for (const { tokens, usage } of [free, pinned, bounded])
+    expect(usage!.fusion).toMatchObject({
+      tokens: tokens.length,
+      flipped: tokens.filter(({ flipped }) => flipped).length,
+    });
+});
+
+/** Legend and inspector show what the trace has. Leaves the inspector closed. */
+async function expectShares(page: Page, tokens: readonly TokenRecord[]): Promise<void> {
+  const shareOf = (id: string) => tokens.reduce((sum, { shares }) => sum + shares![id]!, 0) / tokens.length;
+  expect(await numbersOf(page, ".legend [data-share]", "data-share")).toEqual(
+    ["trivia", "sums", "base"].map(shareOf),
+  );
+  await page.locator(".token").first().click();
+  for (const [index, { shares }] of tokens.entries()) {
+    if (index > 0) await page.keyboard.press("ArrowRight");
+    await page.getByText(`Token ${index + 1} of ${tokens.length}`).waitFor();
+    expect(await numbersOf(page, "[data-field=share]")).toEqual(Object.values(shares!));
+  }
+  await page.keyboard.press("Escape");
+  await page.locator(".inspector").waitFor({ state: "hidden" });
+}
+
+test("begins with a mixture where there is one", async () => {
+  const scripted = await startTestServer();
+  const { description } = scripted.engine;
+  const [both, giant] = description!.configs as [ConfigDescription, ConfigDescription];
+  const mixture = strategySchema.parse({ type: "mixture" });
+  const configs = [{ ...both, id: "mixed", strategy: mixture }, { ...both, example: question }, giant];
+  scripted.engine.description = { ...description!, configs };
+  const page = await openPage(browser, scripted.url);
+  await expect.poll(() => page.getByLabel("Model").inputValue()).toBe("mixed");
 });
 
 test("shares and bounds in nats reach the server", async () => {
