@@ -10,7 +10,7 @@ import { ShouldersError } from "../errors.js";
 /** The calibration card `<id>.card.json` beside a fusion config: what `shoulders calibrate` found out about it. */
 
 /** Raised whenever the feature or the meaning of a field changes. */
-export const CARD_VERSION = 1;
+export const CARD_VERSION = 2;
 
 /** Float32 numbers, little-endian, in base64. */
 const numbers = z.codec(z.base64(), z.instanceof(Float32Array), {
@@ -72,10 +72,15 @@ const priorSchema = z.strictObject({
   ),
   temperature: z.number().min(1e-6).describe("Divides the squared distances in the choice among classes."),
   none: z
-    .strictObject({ distance: z.number().gt(0), slope: z.number().gt(0), base: z.number().min(0).max(1) })
+    .strictObject({
+      distance: z.number().gt(0),
+      slope: z.number().gt(0),
+      shares: z
+        .record(z.string(), z.number().min(0).max(1))
+        .describe("Who answers such prompts: by expert id and base, in proportion."),
+    })
     .describe(
-      "No expert: σ(slope · ln(d² / distance)), d² the squared distance to the nearest expert's mean; base: the part of " +
-        "it that is the base's, the rest goes to the experts nevertheless.",
+      "No expert: σ(slope · ln(d² / distance)), d² the squared distance to the nearest expert's mean.",
     ),
   floor: z
     .number()
@@ -132,6 +137,12 @@ export const cardSchema = fieldsSchema.check(({ value, issues }) => {
     if (expert !== null && !ids.includes(expert))
       problem(["prior", "classes", index, "expert"], "no such expert in this card");
   });
+  const strangers = Object.entries(value.prior.none.shares);
+  for (const [id] of strangers)
+    if (id !== "base" && !ids.includes(id))
+      problem(["prior", "none", "shares", id], "no such expert in this card");
+  if (strangers.every(([, share]) => share === 0))
+    problem(["prior", "none", "shares"], "one share at least must be above 0");
   for (const [index, id] of ids.entries())
     if (value.prior.classes.filter(({ expert }) => expert === id).length !== 1)
       problem(["experts", index, "id"], "an expert needs one class of the prior");

@@ -3,11 +3,6 @@ import { Classes, type Distances, type Group } from "./classes.js";
 import { type PriorSettings, sharesOf, softmax } from "./prior.js";
 
 export interface FittedPrior {
-  /**
-   * By expert: for each of its examples the shares of the other experts, by those who do not know this one. Null with
-   * one expert.
-   */
-  strangers: Map<string, Record<string, number>[]> | null;
   prior: Card["prior"];
   figures: Card["figures"];
 }
@@ -116,31 +111,11 @@ function figuresOf(
   };
 }
 
-function strangersOf(
-  groups: readonly Group[],
-  unseen: readonly Distances[][],
-  settings: PriorSettings,
-): FittedPrior["strangers"] {
-  if (unseen.length === 0) return null;
-  const ids = groups.flatMap(({ expert }) => expert ?? []);
-  const isExpertsOnly = { ...settings, none: { ...settings.none, base: 0 } };
-  return new Map(
-    ids.map((expert, own) => {
-      const others = ids.filter((id) => id !== expert);
-      const shares = (unseen[own] ?? []).map(({ experts: distances }) => {
-        const [, ...values] = sharesOf(distances, null, isExpertsOnly);
-        return Object.fromEntries(others.map((id, index) => [id, values[index] as number]));
-      });
-      return [expert, shares];
-    }),
-  );
-}
-
 /**
  * Fits the prior of a card to features of example prompts, and measures it on prompts it has not seen (leave one out).
  * What is foreign to all experts is learned from the prompts that fit none and, where there are two experts or more,
  * from each expert's prompts as those see them who do not know that expert. Every reading of an example counts in the
- * fit; the figures are of examples as they were given.
+ * fit; the figures are of examples as they were given. Prompts that fit no expert are the base's.
  *
  * @param groups the examples of each expert, two at least, in the order of the config; then those that fit none, if any.
  */
@@ -154,19 +129,16 @@ export function fitPrior(groups: readonly Group[], dimension: number): FittedPri
     distances.filter(({ experts }) => experts.indexOf(Math.min(...experts)) !== index),
   );
   const own = readings.flat();
-  const settings: PriorSettings = {
+  const settings = {
     temperature: fitTemperature(readings, dimension),
-    none: {
-      ...fitNone(own.map(nearest), [...foreign.flat(2), ...noneExamples.flat()].map(nearest)),
-      base: 1,
-    },
+    none: fitNone(own.map(nearest), [...foreign.flat(2), ...noneExamples.flat()].map(nearest)),
     // Laplace's rule of succession: how often the classifier errs, as far as so many examples can tell.
     floor: (errors.length + 1) / (own.length + 2),
   };
   const asGiven = (of: readonly Distances[][]): Distances[] => of.map(([first]) => first as Distances);
   const judge = (at: number) => (distances: Distances) => ({
     own: at,
-    shares: sharesOf(distances.experts, distances.none, settings),
+    shares: sharesOf(distances.experts, distances.none, { ...settings, strangers: [1] }),
   });
   const judged = [
     ...examples.flatMap((of, index) => asGiven(of).map(judge(index + 1))),
@@ -175,9 +147,9 @@ export function fitPrior(groups: readonly Group[], dimension: number): FittedPri
   const unseen = foreign.map(asGiven);
   const ids = groups.flatMap(({ expert }) => expert ?? []);
   return {
-    strangers: strangersOf(groups, unseen, settings),
     prior: {
       ...settings,
+      none: { ...settings.none, shares: { base: 1 } },
       whitening: Float32Array.from(classes.whitening),
       classes: classes.means.map(({ expert, mean: at }) => ({ expert, mean: Float32Array.from(at) })),
     },

@@ -1,4 +1,4 @@
-import type { ComponentConfig } from "../config/fusion-config.js";
+import type { ComponentConfig, StrategyConfig } from "../config/fusion-config.js";
 import {
   type AnswerScore,
   type Asked,
@@ -10,15 +10,13 @@ import {
   scoreAnswer,
 } from "./ask.js";
 import { CARD_VERSION, type Card, type ExpertCard } from "./card.js";
-import { chooseComponent, figuresOf, isBetter, mostTrials } from "./choose-component.js";
+import { chooseComponent, mostTrials } from "./choose-component.js";
 import type { Group } from "./classes.js";
 import { defaultFeature } from "./feature.js";
 import { fingerprintOf } from "./fingerprint.js";
-import { type FittedPrior, fitPrior } from "./fit-prior.js";
+import { fitPrior } from "./fit-prior.js";
 import type { CalibratedModels } from "./match-card.js";
-
-/** What the base keeps of prompts that fit no expert where experts serve such prompts better: −ln 0.1 = 2.3 nats. */
-const leastBase = 0.1;
+import { sharesOfStrangers } from "./stand-in.js";
 
 export interface CardParts {
   asked: Asked;
@@ -48,30 +46,31 @@ async function inParallel<T, R>(
   return results;
 }
 
+type Groups = CardParts["groups"];
+
 interface Given {
   prompt: Example["prompt"];
   tokens: number[];
-  /** Shares of the other experts, by those who do not know this one. */
-  strangers: Record<string, number> | null;
 }
-
-type Groups = CardParts["groups"];
 
 /** The answers of an expert's examples. */
 async function givenAnswers(
   { asked, concurrency, groups }: Pick<CardParts, "asked" | "concurrency" | "groups">,
   expert: string,
-  strangers: FittedPrior["strangers"],
 ): Promise<Given[]> {
   const examples = groups.find((group) => group.expert === expert)?.examples ?? [];
-  const answered = examples.flatMap(({ prompt, answer }, index) =>
-    answer === null ? [] : [{ prompt, answer, strangers: strangers?.get(expert)?.[index] ?? null }],
-  );
-  return inParallel(answered, concurrency, async ({ answer, ...one }) => ({
-    ...one,
-    tokens: await answerTokens(asked, one.prompt, answer),
+  const answered = examples.flatMap(({ prompt, answer }) => (answer === null ? [] : [{ prompt, answer }]));
+  return inParallel(answered, concurrency, async ({ prompt, answer }) => ({
+    prompt,
+    tokens: await answerTokens(asked, prompt, answer),
   }));
 }
+
+/** An expert alone in a mixture, in a component of its own or else the default; null: the base alone. */
+const strategyOf = (expert: string | null, component: ComponentConfig | null): StrategyConfig =>
+  expert === null
+    ? { type: "base" }
+    : mixtureOf({ [expert]: 1 }, component === null ? {} : { [expert]: component });
 
 async function calibrateExpert(
   { asked, concurrency, models, groups, onProgress }: CardParts,
@@ -91,8 +90,7 @@ async function calibrateExpert(
   let numDone = 0;
   const score = (component: ComponentConfig): Promise<AnswerScore[]> =>
     inParallel(given, concurrency, async (one) => {
-      const strategy = mixtureOf({ [expert]: 1 }, { [expert]: component });
-      const scored = await scoreAnswer(asked, one, strategy);
+      const scored = await scoreAnswer(asked, one, strategyOf(expert, component));
       onProgress(what, Math.min(0.99, ++numDone / (given.length * mostTrials)));
       return scored;
     });
@@ -104,33 +102,25 @@ async function calibrateExpert(
 const numExamples = (groups: Groups, expert: string): number =>
   groups.find((group) => group.expert === expert)?.examples.length ?? 0;
 
-/**
- * The base's part of what fits no expert. Such prompts belong to the base, unless the answers tell that experts serve it
- * better who know nothing of the matter, but perhaps of the form: every expert's answers are asked of the others, as if
- * it were not there, and of the base alone. Where the others do better the base keeps `leastBase`, and an answer that it
- * predicts better can still become its own.
- */
-async function baseOfNone(
+/** Who answers prompts that fit no expert: every expert's answers are asked of every expert and of the base. */
+async function strangers(
   { asked, concurrency, onProgress }: CardParts,
-  given: readonly Given[],
   experts: readonly ExpertCard[],
-): Promise<number> {
-  const components = Object.fromEntries(
-    experts.flatMap(({ id, component }) => (component === null ? [] : [[id, component] as const])),
-  );
-  const answers = given.flatMap(({ strangers, ...one }) =>
-    strangers === null ? [] : [{ ...one, strangers }],
-  );
-  if (answers.length === 0) return 1;
+  givenOf: ReadonlyMap<string, readonly Given[]>,
+): Promise<Record<string, number>> {
+  const owners = [...givenOf.keys()].filter((id) => (givenOf.get(id)?.length ?? 0) > 0);
+  const numAnswers = owners.reduce((sum, id) => sum + (givenOf.get(id)?.length ?? 0), 0);
   let numDone = 0;
-  const scores = await inParallel(answers, concurrency, async ({ strangers, ...one }) => {
-    const others = await scoreAnswer(asked, one, mixtureOf(strangers, components));
-    const base = await scoreAnswer(asked, one, { type: "base" });
-    onProgress("answers by strangers", ++numDone / answers.length);
-    return { others, base };
-  });
-  const others = figuresOf(scores.map((score) => score.others));
-  return isBetter(others, figuresOf(scores.map((score) => score.base))) ? leastBase : 1;
+  return sharesOfStrangers(
+    experts.map(({ id, component }) => ({ expert: id, component })),
+    owners,
+    (owner, { expert, component }) =>
+      inParallel(givenOf.get(owner) ?? [], concurrency, async (one) => {
+        const scored = await scoreAnswer(asked, one, strategyOf(expert, component));
+        onProgress("answers by strangers", ++numDone / (numAnswers * (experts.length + 1)));
+        return scored;
+      }),
+  );
 }
 
 /**
@@ -158,15 +148,15 @@ export async function makeCard(parts: CardParts): Promise<Card> {
     });
     features.push({ expert, examples });
   }
-  const { prior, figures, strangers } = fitPrior(features, defaultFeature.dimension);
+  const { prior, figures } = fitPrior(features, defaultFeature.dimension);
   const experts: ExpertCard[] = [];
-  const answers: Given[] = [];
+  const givenOf = new Map<string, Given[]>();
   for (const { id } of models.config.experts) {
-    const given = await givenAnswers(parts, id, strangers);
-    answers.push(...given);
+    const given = await givenAnswers(parts, id);
+    givenOf.set(id, given);
     experts.push(await calibrateExpert(parts, id, given));
   }
-  prior.none.base = await baseOfNone(parts, answers, experts);
+  prior.none.shares = await strangers(parts, experts, givenOf);
   return {
     version: CARD_VERSION,
     config: models.config.id,

@@ -30,35 +30,39 @@ export function softmax(scores: readonly number[]): number[] {
 }
 
 /** What the shares are made of, apart from the distances. */
-export type PriorSettings = Pick<Prior, "temperature" | "none" | "floor">;
+export interface PriorSettings extends Pick<Prior, "temperature" | "floor"> {
+  none: Pick<Prior["none"], "distance" | "slope">;
+  /** Shares of prompts that fit no expert: the base's first, then each expert's; they add up to 1. */
+  strangers: readonly number[];
+}
 
 /**
  * Shares of the base and of each expert from squared distances d_c² to the class means. With one covariance for all
  * classes the log-odds of two of them are −(d_1² − d_2²)/2, here divided by the temperature T.
  *
  * none = σ(slope · ln(d² / distance)), d² the least distance to an expert: a power of it and not an exponential, for
- * distances of unseen phrasings have heavy tails. share_t = (1 − none·base) · softmax(−d_t² / (2·T·k)), the base has
- * the rest. k = max(1, d² / distance): far from all classes their differences are large and mean little. Finally
- * `floor` of all is spread evenly, so that no log-loss is unbounded.
+ * distances of unseen phrasings have heavy tails. share_t = (1 − none) · softmax(−d_t² / 2T) + none · strangers_t: who
+ * is nearest to a prompt that is far from all means nothing. Finally `floor` of all is spread evenly, so that no
+ * log-loss is unbounded.
  *
  * @param distances per expert, in order.
- * @param nullDistance to the mean of the prompts that fit no expert; null: none were given.
+ * @param nullDistance to the mean of the prompts that fit no expert, which the base answers; null: none were given.
  * @returns shares that sum to 1: the base first, then the experts.
  */
 export function sharesOf(
   distances: readonly number[],
   nullDistance: number | null,
-  { temperature, none, floor }: PriorSettings,
+  { temperature, none, strangers, floor }: PriorSettings,
 ): number[] {
   const nearest = Math.max(Math.min(...distances), Number.MIN_VALUE);
   const isNone = 1 / (1 + (none.distance / nearest) ** none.slope);
-  const doubt = 2 * temperature * Math.max(1, nearest / none.distance);
-  const all = nullDistance === null ? distances : [...distances, nullDistance];
-  const experts = softmax(all.map((distance) => -distance / doubt))
-    .slice(0, distances.length)
-    .map((share) => share * (1 - isNone * none.base));
-  const base = Math.max(0, 1 - experts.reduce((sum, share) => sum + share, 0));
-  return [base, ...experts].map((share, _, { length }) => (1 - floor) * share + floor / length);
+  const near = softmax(
+    [nullDistance ?? Infinity, ...distances].map((distance) => -distance / (2 * temperature)),
+  );
+  return near.map((share, index, { length }) => {
+    const told = (1 - isNone) * share + isNone * (strangers[index] ?? 0);
+    return (1 - floor) * told + floor / length;
+  });
 }
 
 /** The shares for a feature: see `priorOf`. */
@@ -68,10 +72,13 @@ export function priorOfFeature({ experts, prior }: Card, feature: Float64Array):
     const found = prior.classes.find(({ expert }) => expert === id);
     return found === undefined ? null : squaredDistance(whitened, found.mean);
   };
+  const ids = experts.map(({ id }) => id);
+  const strangers = ["base", ...ids].map((id) => prior.none.shares[id] ?? 0);
+  const total = strangers.reduce((sum, share) => sum + share, 0);
   return sharesOf(
-    experts.map(({ id }) => distanceTo(id) ?? Infinity),
+    ids.map((id) => distanceTo(id) ?? Infinity),
     distanceTo(null),
-    prior,
+    { ...prior, strangers: strangers.map((share) => share / total) },
   );
 }
 

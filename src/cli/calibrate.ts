@@ -33,6 +33,15 @@ function componentText({ kind, weight, plausibility }: ComponentConfig): string 
   return `fused, ${weight === "solved" ? "solved weight" : `weight ${weight}`}, ${tokens}`;
 }
 
+/** `choice (90.0 %) and base (10.0 %)`: the largest first. */
+function whoText(shares: Record<string, number>): string {
+  const sorted = Object.entries(shares).sort(([, a], [, b]) => b - a);
+  const [[first] = ["base"]] = sorted;
+  return sorted.length < 2
+    ? `the ${first}`
+    : sorted.map(([id, share]) => `${id} (${percent(share)})`).join(" and ");
+}
+
 function trialsTable({ id, trials, component }: ExpertCard): string {
   const rows = trials.map((trial) => [
     component !== null && componentText(trial) === componentText(component) ? "→" : "",
@@ -60,11 +69,7 @@ export function describeCard(card: Card, groups: readonly ExampleGroup[], file: 
       : [
           `unseen      ${percent(figures.leftOut)} sure that prompts of an expert left out fit none of the others`,
         ]),
-    ...(prior.none.base === 1
-      ? []
-      : [
-          `foreign     prompts go to the nearest experts, ${percent(prior.none.base)} of the share to the base`,
-        ]),
+    `foreign     prompts that fit no expert go to ${whoText(prior.none.shares)}`,
     ...leftOut.map(
       ({ expert, numLeftOut }) =>
         `not used    ${numLeftOut} prompts of ${expert ?? "none"}: ${promptCounts.most} are enough`,

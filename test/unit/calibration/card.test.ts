@@ -1,6 +1,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Card, cardPathOf, cardText, loadCard, parseCard } from "../../../src/calibration/card.js";
+import {
+  CARD_VERSION,
+  type Card,
+  cardPathOf,
+  cardText,
+  loadCard,
+  parseCard,
+} from "../../../src/calibration/card.js";
 import { featureOf } from "../../../src/calibration/feature.js";
 import { fingerprintOf } from "../../../src/calibration/fingerprint.js";
 import { type CalibratedModels, cardOf } from "../../../src/calibration/match-card.js";
@@ -37,7 +44,7 @@ function makeCard(): Card {
     trials: [],
   });
   return {
-    version: 1,
+    version: CARD_VERSION,
     config: "tutor",
     date: "2026-01-02T03:04:05.000Z",
     base: fingerprintOf(directory.file("giant.gguf")),
@@ -53,7 +60,7 @@ function makeCard(): Card {
         { expert: "law", mean: Float32Array.of(-3, 0.1) },
       ],
       temperature: 1,
-      none: { distance: 4, slope: 2, base: 1 },
+      none: { distance: 4, slope: 2, shares: { base: 1 } },
       floor: 0.03,
     },
   };
@@ -128,7 +135,7 @@ describe("a card", () => {
       return refusal(() => loadCard(directory.file("any.json"), "tutor"));
     };
     expect(read({})).toBe("accepted");
-    expect(read({ version: 2 })).toContain("a card of version 2; this program reads version 1");
+    expect(read({ version: 1 })).toContain("a card of version 1; this program reads version 2");
     expect(read({ version: "x" })).toContain("version: ");
     expect(read({ surprise: 1 })).toContain("surprise: ");
     expect(read({ vocabularySize: 0 })).toMatch(/:1:\d+: vocabularySize: too small/);
@@ -153,13 +160,20 @@ describe("a card", () => {
     expect(read({ prior: { ...prior, classes: [...classes, { ...classes[0], expert: "x" }] } })).toContain(
       "prior.classes.2.expert: no such expert",
     );
+    const none = prior.none as object;
+    expect(read({ prior: { ...prior, none: { ...none, shares: { base: 1, poem: 1 } } } })).toContain(
+      "prior.none.shares.poem: no such expert",
+    );
+    expect(read({ prior: { ...prior, none: { ...none, shares: { law: 0 } } } })).toContain(
+      "prior.none.shares: one share at least",
+    );
     writeFileSync(cardFile(), "{");
     expect(refusal(() => loadCard(directory.file("any.json"), "tutor"))).toContain("not JSON");
   });
 });
 
 describe("the prior", () => {
-  const settings = { temperature: 2, none: { distance: 10, slope: 1, base: 1 }, floor: 0.03 };
+  const settings = { temperature: 2, none: { distance: 10, slope: 1 }, strangers: [1, 0, 0], floor: 0.03 };
 
   it("follows its formula", () => {
     const isNone = 1 / (1 + 10 / 4);
@@ -175,12 +189,30 @@ describe("the prior", () => {
     expect(sharesOf([0, 50], null, settings)[1]).toBeCloseTo(0.98, 4);
   });
 
-  it("leaves a part of what fits nobody to the experts, and is less sure of which the farther it is", () => {
-    const part = { ...settings, none: { ...settings.none, base: 0.25 } };
-    const [base = 0, first = 0, second = 0] = sharesOf([1e6, 1.2e6], null, part);
-    expect(base).toBeCloseTo(0.97 * 0.25 + 0.01, 3);
-    // −d²/(2Tk), k = d²/distance: the ratio is that of two prompts at the edge of none.
-    expect(Math.log((first - 0.01) / (second - 0.01))).toBeCloseTo((12 - 10) / 4, 6);
+  it("gives what fits nobody to those who stand in, whoever is nearest", () => {
+    const standIn = { ...settings, strangers: [0.25, 0, 0.75] };
+    const expected = [0.25, 0, 0.75].map((share) => 0.97 * share + 0.01);
+    for (const distances of [
+      [1e9, 2e9],
+      [2e9, 1e9],
+    ])
+      sharesOf(distances, null, standIn).forEach((share, index) =>
+        expect(share).toBeCloseTo(expected[index]!, 6),
+      );
+    // Known to fit none: told by the person who made the card.
+    expect(sharesOf([9, 9], 0.1, standIn)[0]).toBeGreaterThan(0.45);
+  });
+
+  it("takes the proportions of a card for shares", () => {
+    const card = makeCard();
+    const row = Float32Array.from({ length: vocabularySize }, (_, index) => (index % 3) * 500);
+    const [base = 0, maths = 0, law = 0] = priorOf(card, row);
+    expect(base).toBeCloseTo(0.98, 2);
+    card.prior.none.shares = { law: 0.5, base: 0.5 };
+    const shared = priorOf(card, row);
+    expect(shared[0]).toBeCloseTo(0.97 * 0.5 + 0.01, 2);
+    expect(shared[1]).toBeCloseTo(maths, 6);
+    expect(shared[2]! - law).toBeCloseTo(0.97 * 0.5, 2);
   });
 
   it("adds up to 1 and never leaves anybody without", () => {

@@ -41,7 +41,7 @@ function priorOf({ prior }: ReturnType<typeof fitPrior>, feature: Float64Array):
   const shares = sharesOf(
     experts.map(({ mean }) => squaredDistance(whitened, mean)),
     none ? squaredDistance(whitened, none.mean) : null,
-    prior,
+    { ...prior, strangers: [1] },
   );
   return new Map([null, ...experts.map(({ expert }) => expert)].map((name, index) => [name, shares[index]!]));
 }

@@ -1,0 +1,55 @@
+import type { ComponentConfig } from "../config/fusion-config.js";
+import type { AnswerScore } from "./ask.js";
+import { type Figures, figuresOf, isBetter, isClearlyBetter } from "./choose-component.js";
+
+/** What the base keeps of prompts that a stand-in answers: −ln 0.1 = 2.3 nats. */
+const leastBase = 0.1;
+
+/** Who answers: an expert in a component (null: the default), or the base where `expert` is null. */
+export interface Speaker {
+  expert: string | null;
+  component: ComponentConfig | null;
+}
+
+/** Scores the answers of an expert's examples as someone else would give them, always in the same order. */
+export type ScoreAnswers = (owner: string, speaker: Speaker) => Promise<AnswerScore[]>;
+
+/** The mean of each figure, every expert's answers counting alike. */
+function meanFigures(all: readonly Figures[]): Figures {
+  const mean = (of: keyof Figures) => all.reduce((sum, figures) => sum + figures[of], 0) / all.length;
+  return { exact: mean("exact"), agreed: mean("agreed"), logprob: mean("logprob") };
+}
+
+/**
+ * Shares of prompts that fit no expert, by expert id and base. Such prompts belong to the base, unless an expert stands
+ * in for it: one under which more answers of the *other* experts come out whole than under the base, clearly, though it
+ * knows nothing of their matter, but perhaps of the form. Of these it is the one under which all answers, each expert's
+ * counting alike, come out best: with everybody's own among them all are measured by the same answers. Experts that help
+ * nobody change nothing.
+ *
+ * The base keeps `leastBase`, and an answer that it predicts better can still become its own.
+ *
+ * @param owners the experts that have answers.
+ */
+export async function sharesOfStrangers(
+  speakers: readonly (Speaker & { expert: string })[],
+  owners: readonly string[],
+  score: ScoreAnswers,
+): Promise<Record<string, number>> {
+  const scoresOf = async (speaker: Speaker) => {
+    const scores = new Map<string, AnswerScore[]>();
+    for (const owner of owners) scores.set(owner, await score(owner, speaker));
+    return scores;
+  };
+  const ofBase = await scoresOf({ expert: null, component: null });
+  let best: { expert: string; figures: Figures } | null = null;
+  for (const speaker of speakers) {
+    const scores = await scoresOf(speaker);
+    const others = owners.filter((owner) => owner !== speaker.expert);
+    const of = (from: typeof scores) => others.flatMap((owner) => from.get(owner) ?? []);
+    if (!isClearlyBetter(of(scores), of(ofBase))) continue;
+    const figures = meanFigures([...scores.values()].map(figuresOf));
+    if (best === null || isBetter(figures, best.figures)) best = { expert: speaker.expert, figures };
+  }
+  return best === null ? { base: 1 } : { base: leastBase, [best.expert]: 1 - leastBase };
+}
