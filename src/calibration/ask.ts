@@ -80,7 +80,7 @@ export function readingsOf(prompt: Example["prompt"]): Example["prompt"][] {
 }
 
 /**
- * What the reference's row says about a prompt: the number that routing uses, by the same path. No expert is decoded.
+ * What the reference's rows say about a prompt: the number that routing uses, by the same path. No expert is decoded.
  * @throws ShouldersError `calibration_invalid` for a prompt of one token.
  */
 export async function featureOfPrompt(asked: Asked, prompt: Prompt): Promise<Float64Array> {

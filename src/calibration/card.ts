@@ -6,6 +6,7 @@ import { componentSchema } from "../config/fusion-config.js";
 import { CARD_ENDING } from "../config/load.js";
 import { parseJsonText } from "../config/json-text.js";
 import { ShouldersError } from "../errors.js";
+import { mostFeatureRows } from "./feature.js";
 
 /** The calibration card `<id>.card.json` beside a fusion config: what `shoulders calibrate` found out about it. */
 
@@ -118,7 +119,15 @@ const fieldsSchema = z.strictObject({
   reference: fingerprintSchema,
   experts: z.array(expertSchema).min(1),
   vocabularySize: z.int().min(1).describe("Length of the common vocabulary, over which features are taken."),
-  feature: z.strictObject({ seed: z.int().min(0), dimension: z.int().min(2).max(4096) }),
+  feature: z.strictObject({
+    seed: z.int().min(0),
+    dimension: z.int().min(2).max(4096),
+    numRows: z
+      .int()
+      .min(1)
+      .max(mostFeatureRows)
+      .describe("Tokens at the end of a prompt that it is taken over."),
+  }),
   figures: figuresSchema,
   prior: priorSchema,
 });

@@ -1,5 +1,4 @@
 import type { Card } from "./card.js";
-import { featureOf } from "./feature.js";
 
 type Prior = Card["prior"];
 
@@ -65,8 +64,13 @@ export function sharesOf(
   });
 }
 
-/** The shares for a feature: see `priorOf`. */
-export function priorOfFeature({ experts, prior }: Card, feature: Float64Array): number[] {
+/**
+ * Which model answers a prompt, before any expert has seen it.
+ *
+ * @param feature of the reference's rows at the end of its prompt, as the card has it.
+ * @returns shares that sum to 1: the base first, then the experts in the order of the card (the config's).
+ */
+export function priorOf({ experts, prior }: Card, feature: Float64Array): number[] {
   const whitened = whiten(feature, prior.whitening);
   const distanceTo = (id: string | null): number | null => {
     const found = prior.classes.find(({ expert }) => expert === id);
@@ -80,14 +84,4 @@ export function priorOfFeature({ experts, prior }: Card, feature: Float64Array):
     distanceTo(null),
     { ...prior, strangers: strangers.map((share) => share / total) },
   );
-}
-
-/**
- * Which model answers this prompt, before any expert has seen it.
- *
- * @param referenceRow the reference's logits after the last but one token of its prompt.
- * @returns shares that sum to 1: the base first, then the experts in the order of the card (the config's).
- */
-export function priorOf(card: Card, referenceRow: Float32Array): number[] {
-  return priorOfFeature(card, featureOf(referenceRow.subarray(0, card.vocabularySize), card.feature));
 }

@@ -12,8 +12,8 @@ export interface ReadySequence {
 
 export interface Decoded {
   ready: ReadySequence[];
-  /** Sequences whose prompt can now be told, and the reference's row that tells it; valid until the next decode. */
-  routed: { sequence: Sequence; row: number }[];
+  /** The reference's rows that tell about a sequence's prompt; valid until the next decode. */
+  routed: { sequence: Sequence; rows: number[] }[];
   /** Sequences that a model could not decode. */
   failed: { sequence: Sequence; error: ShouldersError }[];
   /** Model index to ms of its decode. */
@@ -56,7 +56,7 @@ export async function decode(
     }
     sequence.cursors.forEach((cursor, i) => (cursor.numDecoded += numTokens[i] ?? 0));
     const { rowOf, route } = filled[index] as FilledRows;
-    if (route !== null) decoded.routed.push({ sequence, row: route });
+    if (route.length > 0) decoded.routed.push({ sequence, rows: route });
     if (completes) decoded.ready.push({ sequence, rowOf });
   });
   return decoded;
@@ -65,8 +65,8 @@ export async function decode(
 interface FilledRows {
   /** The row of the last token, per model; empty when the sequence does not complete in this step. */
   rowOf: Map<number, number>;
-  /** The reference's row that tells about the prompt, where this step brings it. */
-  route: number | null;
+  /** The reference's rows that tell about the prompt, as far as this step brings them. */
+  route: number[];
 }
 
 function fillBatches(
@@ -74,7 +74,7 @@ function fillBatches(
   slots: readonly ModelSlot[],
 ): FilledRows {
   const rowOf = new Map<number, number>();
-  let route: number | null = null;
+  const route: number[] = [];
   const sequenceId = sequence.lease?.sequenceId ?? 0;
   sequence.cursors.forEach((cursor, index) => {
     const { model, tokens, numDecoded } = cursor;
@@ -85,7 +85,7 @@ function fillBatches(
       const isRoute = sequence.isRoutedBy(cursor, position);
       const row = batch.add(tokens[position] as number, position, sequenceId, isLast || isRoute);
       if (isLast) rowOf.set(model, row);
-      if (isRoute) route = row;
+      if (isRoute) route.push(row);
     }
   });
   return { rowOf, route };

@@ -1,4 +1,4 @@
-import { defaultFeature, featureOf } from "../calibration/feature.js";
+import { featureOf } from "../calibration/feature.js";
 import { priorOf } from "../calibration/prior.js";
 import { ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
@@ -8,7 +8,7 @@ import { commit, done } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { sequenceCreator } from "./create-sequence.js";
 import { fuse } from "./fuse.js";
-import type { LoadedModels, ModelSlot } from "./loaded-models.js";
+import { type LoadedModels, type ModelSlot, routingRows } from "./loaded-models.js";
 import { PrefillBudget } from "./prefill-budget.js";
 import type { EngineStats, FromEngine, GenerationRequest, RequestEvent, StepSample } from "./protocol.js";
 import { type QueueLimits, RequestQueue } from "./request-queue.js";
@@ -176,7 +176,7 @@ export class FusionEngine {
     const startMs = (this.#stepStartMs = performance.now());
     const budgets = this.#slots.map(({ context }) => context.batch.capacity);
     const active = this.#running.filter((sequence) => !sequence.isPaused);
-    const plan = schedule(active, budgets, this.#prefillBudget.tokens);
+    const plan = schedule(active, budgets, { prefillTokens: this.#prefillBudget.tokens, routingRows });
     const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;
     const decoded = await decode(plan, this.#slots, this.#parts.together);
     const clock: StepClock = { fuseMs: 0, sampleMs: 0, skippedShare: 0 };
@@ -194,13 +194,13 @@ export class FusionEngine {
     this.#emit(events, { decodeMs, ...clock, rows: decoded.ready.length });
   }
 
-  /** The reference has read a prompt: its row says which experts are to read it too. */
-  #route({ sequence, row }: Decoded["routed"][number]): void {
+  /** The reference has read a prompt: its rows say which experts are to read it too. */
+  #route({ sequence, rows }: Decoded["routed"][number]): void {
     const { resolved, reference, vocabularySize } = sequence.config;
     const { context } = this.#slots[reference as number] as ModelSlot;
-    const logits = context.logits(row).subarray(0, vocabularySize);
-    if (sequence.request.wantsFeature) sequence.feature = [...featureOf(logits, defaultFeature)];
-    sequence.route(resolved.card && priorOf(resolved.card, logits));
+    const logits = rows.map((row) => context.logits(row).subarray(0, vocabularySize));
+    const feature = featureOf(logits, sequence.featureSettings);
+    sequence.told(feature, rows.length, (whole) => resolved.card && priorOf(resolved.card, whole));
   }
 
   /** Fuse, sample and commit one sequence whose rows are there. */

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 
 import { cardRefused } from "../calibration/card.js";
+import { mostFeatureRows } from "../calibration/feature.js";
 import { ShouldersError } from "../errors.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
@@ -20,6 +21,9 @@ export interface ModelSlot {
   model: LoadedModel;
   context: ModelContext;
 }
+
+/** Most rows of a step that tell about prompts: those of four prompts. */
+export const routingRows = 4 * mostFeatureRows;
 
 /** A fusion config over loaded models; the numbers are indices into `LoadedModels.slots`. */
 export interface LoadedConfig {
@@ -85,7 +89,7 @@ export async function loadModels(
         numCells: need.numCells,
         numSequences: numSequences + settings.cacheSequences,
         batchTokens: Math.max(numSequences, Math.min(settings.batchTokens, need.numCells)),
-        maxRows: numSequences,
+        maxRows: numSequences + (loaded.some(({ reference }) => reference === index) ? routingRows : 0),
         // Until calibration has found out what is best.
         threads: settings.threads ?? 1,
       });

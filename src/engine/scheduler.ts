@@ -17,8 +17,24 @@ export interface SequenceView {
    * where several positions are looked at together.
    */
   numRows: number;
-  /** It is not known yet which models take part: all but the last `numRows` tokens are decoded meanwhile. */
-  isRouting: boolean;
+  /** Not null: it is not known yet which models take part; all but the last `numRows` tokens are decoded meanwhile. */
+  routing: Routing | null;
+}
+
+/** The part of a prompt that tells which models take part: every token from there on gives a row. */
+export interface Routing {
+  /** Index of the model that reads it. */
+  model: number;
+  /** Tokens that this model has yet to decode before. */
+  numBefore: number;
+}
+
+/** Most that prompts put into a step. */
+export interface PromptBudgets {
+  /** Tokens, per model, of a step in which other sequences decode. */
+  prefillTokens: number;
+  /** Rows that tell about prompts, of all sequences. */
+  routingRows: number;
 }
 
 /** What one sequence puts into the batches of a step. */
@@ -37,36 +53,49 @@ export interface PlannedSequence<S extends SequenceView> {
  * at once, whatever their prompts' lengths, and until it is known which models these are.
  *
  * @param budgets most tokens in a step, per model.
- * @param prefillBudget most prompt tokens, per model, of a step in which other sequences decode.
  */
 export function schedule<S extends SequenceView>(
   sequences: readonly S[],
   budgets: readonly number[],
-  prefillBudget: number,
+  { prefillTokens, routingRows }: PromptBudgets,
 ): PlannedSequence<S>[] {
   const decoding = sequences.filter(isDecoding);
   const prompts = sequences.filter((sequence) => !isDecoding(sequence));
   const left = [...budgets];
-  const planned = takeFrom(left, decoding);
-  const promptRoom = planned.length > 0 ? left.map((room) => Math.min(room, prefillBudget)) : left;
-  return [...planned, ...takeFrom(promptRoom, prompts)];
+  const planned = takeFrom(left, decoding, 0);
+  const promptRoom = planned.length > 0 ? left.map((room) => Math.min(room, prefillTokens)) : left;
+  return [...planned, ...takeFrom(promptRoom, prompts, routingRows)];
 }
 
 /** All that is left of the sequence are the tokens whose rows are wanted. */
 export function isDecoding(sequence: SequenceView): boolean {
-  return !sequence.isRouting && sequence.cursors.every((cursor) => cursor.numRemaining === sequence.numRows);
+  return (
+    sequence.routing === null && sequence.cursors.every((cursor) => cursor.numRemaining === sequence.numRows)
+  );
 }
 
 /** Plans what fits into `left` (tokens, per model), in order of the sequences, and takes it off. */
-function takeFrom<S extends SequenceView>(left: number[], sequences: readonly S[]): PlannedSequence<S>[] {
+function takeFrom<S extends SequenceView>(
+  left: number[],
+  sequences: readonly S[],
+  routingRows: number,
+): PlannedSequence<S>[] {
   const planned: PlannedSequence<S>[] = [];
+  let rowsLeft = routingRows;
   for (const sequence of sequences) {
     const room = (cursor: CursorView) => left[cursor.model] ?? 0;
     const completes =
-      !sequence.isRouting && sequence.cursors.every((cursor) => cursor.numRemaining <= room(cursor));
+      sequence.routing === null && sequence.cursors.every((cursor) => cursor.numRemaining <= room(cursor));
     const numTokens = sequence.cursors.map((cursor) =>
       completes ? cursor.numRemaining : Math.min(cursor.numRemaining - sequence.numRows, room(cursor)),
     );
+    const { routing } = sequence;
+    const reader = routing === null ? -1 : sequence.cursors.findIndex(({ model }) => model === routing.model);
+    if (routing !== null && reader >= 0) {
+      const most = Math.min(numTokens[reader] ?? 0, routing.numBefore + rowsLeft);
+      numTokens[reader] = most;
+      rowsLeft -= Math.max(0, most - routing.numBefore);
+    }
     if (numTokens.every((count) => count === 0)) continue;
     sequence.cursors.forEach(
       (cursor, index) => (left[cursor.model] = room(cursor) - (numTokens[index] ?? 0)),

@@ -1,3 +1,4 @@
+import { defaultFeature, type FeatureSettings } from "../calibration/feature.js";
 import type { Fusion, Strategy } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
 import type { Waiting } from "./admission.js";
@@ -5,7 +6,7 @@ import type { LoadedConfig } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
 import { noUsage } from "./protocol.js";
 import type { FusionUsage, GeneratedToken, GenerationRequest } from "./protocol.js";
-import type { CursorView, SequenceView } from "./scheduler.js";
+import type { CursorView, Routing, SequenceView } from "./scheduler.js";
 import type { SequenceLease } from "./sequence-pool.js";
 import { type PriorSource, Shares, type ShareSettings } from "./shares.js";
 import { TextStream } from "./text-stream.js";
@@ -69,15 +70,15 @@ export class Sequence implements SequenceView, Waiting {
   /** Tokens of the base's prompt whose cells were shared instead of decoded. */
   cachedTokens = 0;
   fusionUsage: FusionUsage = noUsage.fusion;
-  /** Of the prompt, where the request wants it. */
-  feature: number[] | null = null;
   isCancelled = false;
   /** The reader does not keep up: the sequence keeps its cells and takes no part in steps. */
   isPaused = false;
   readonly #mixture: MixtureStart | null;
   #shares: Shares | null = null;
-  /** Position of the reference's token whose row tells about the prompt; null: it is not, or no longer, wanted. */
-  #routePosition: number | null = null;
+  /** The reference's positions whose rows tell about the prompt; null: they are not, or no longer, wanted. */
+  #route: { from: number; to: number } | null = null;
+  /** Sum over the rows that have come. */
+  #feature: number[] | null = null;
   #cursors: readonly Cursor[] = [];
 
   constructor({ request, config, strategy, mixture, prompts, sampler, arrival }: SequenceParts) {
@@ -97,10 +98,12 @@ export class Sequence implements SequenceView, Waiting {
     this.#mixture = mixture;
     const reference = this.allCursors.find(({ model }) => model === config.reference);
     const asksPrompt = request.wantsFeature || mixture?.prior === "prompt";
-    if (asksPrompt && reference && reference.tokens.length > 1)
-      this.#routePosition = reference.tokens.length - 2;
+    if (asksPrompt && reference && reference.tokens.length > 1) {
+      const to = reference.tokens.length - 1;
+      this.#route = { from: Math.max(0, to - this.featureSettings.numRows), to };
+    }
     if (mixture && mixture.prior !== "prompt") this.#shares = new Shares(mixture.prior, mixture);
-    else if (mixture && this.#routePosition === null) this.#shares = new Shares(uniform(config), mixture);
+    else if (mixture && this.#route === null) this.#shares = new Shares(uniform(config), mixture);
     this.#chooseCursors();
   }
 
@@ -122,8 +125,20 @@ export class Sequence implements SequenceView, Waiting {
     return this.#shares;
   }
 
-  get isRouting(): boolean {
-    return this.#routePosition !== null;
+  get routing(): Routing | null {
+    const { reference } = this.config;
+    if (this.#route === null || reference === null) return null;
+    return { model: reference, numBefore: Math.max(0, this.#route.from - this.cursor(reference).numDecoded) };
+  }
+
+  /** How the prompt's feature is taken. */
+  get featureSettings(): FeatureSettings {
+    return this.config.resolved.card?.feature ?? defaultFeature;
+  }
+
+  /** Of the prompt, once it is known and where the request wants it. */
+  get feature(): number[] | null {
+    return this.request.wantsFeature && this.#route === null ? this.#feature : null;
   }
 
   /** Indices of the config's experts that run: all that the strategy uses, and do not sleep. */
@@ -139,19 +154,38 @@ export class Sequence implements SequenceView, Waiting {
 
   /** Whether the row after this token tells about the prompt. */
   isRoutedBy(cursor: Cursor, position: number): boolean {
-    return cursor.model === this.config.reference && position === this.#routePosition;
+    const { from, to } = this.#route ?? { from: 0, to: 0 };
+    return cursor.model === this.config.reference && position >= from && position < to;
   }
 
   /** Position of the first token of a cursor whose row is wanted: it cannot be shared, but must be decoded. */
   firstRowOf(cursor: Cursor): number {
     const last = cursor.tokens.length - this.numRows;
     const isReference = cursor.model === this.config.reference;
-    return isReference && this.#routePosition !== null ? Math.min(last, this.#routePosition) : last;
+    return isReference && this.#route !== null ? Math.min(last, this.#route.from) : last;
   }
 
-  /** The prompt has told what it can: the shares begin, and the experts that have one. */
-  route(prior: readonly number[] | null): void {
-    this.#routePosition = null;
+  /**
+   * Takes in what rows told about the prompt. With the last of them the shares begin, and the experts that have one.
+   *
+   * @param feature the mean over `numRows` rows, in the order of their positions.
+   * @param priorOf the shares that follow from the mean over all of them; null: nobody knows.
+   */
+  told(
+    feature: Float64Array,
+    numRows: number,
+    priorOf: (feature: Float64Array) => readonly number[] | null,
+  ): void {
+    if (this.#route === null) return;
+    const { from, to } = this.#route;
+    const share = numRows / (to - from);
+    this.#feature = [...feature].map((value, index) => share * value + (this.#feature?.[index] ?? 0));
+    if (this.cursor(this.config.reference as number).numDecoded >= to)
+      this.#begin(priorOf(Float64Array.from(this.#feature)));
+  }
+
+  #begin(prior: readonly number[] | null): void {
+    this.#route = null;
     if (this.#mixture?.prior === "prompt")
       this.#shares = new Shares(prior ?? uniform(this.config), this.#mixture);
     this.#chooseCursors();
@@ -206,7 +240,7 @@ export class Sequence implements SequenceView, Waiting {
   #chooseCursors(): void {
     const { config, strategy } = this;
     const models = new Set([config.base]);
-    if (this.isRouting) models.add(config.reference as number);
+    if (this.#route !== null) models.add(config.reference as number);
     else
       for (const expert of this.runningExperts) {
         models.add(config.experts[expert] as number);

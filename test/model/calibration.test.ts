@@ -74,13 +74,16 @@ afterAll(async () => {
   await library[Symbol.asyncDispose]();
 });
 
-/** The reference's row after the last but one token of a prompt, by a context of its own. */
-async function rowOf(question: string): Promise<Float32Array> {
+/** By its definition: the reference's rows after the last tokens of a prompt but the very last, each by a context of its own. */
+async function definedFeature(question: string): Promise<Float64Array> {
   const { tokens } = dwarf.renderChat([{ role: "user", content: question }]);
-  const context = dwarf.createContext(contextOptions);
-  const row = await decodeRow(context, tokens.slice(0, -1));
-  await context[Symbol.asyncDispose]();
-  return row;
+  const rows: Float32Array[] = [];
+  for (let end = tokens.length - 1; end > 0 && rows.length < defaultFeature.numRows; end--) {
+    const context = dwarf.createContext(contextOptions);
+    rows.push(await decodeRow(context, tokens.slice(0, end)));
+    await context[Symbol.asyncDispose]();
+  }
+  return featureOf(rows, defaultFeature);
 }
 
 describe("calibration and routing", () => {
@@ -88,7 +91,7 @@ describe("calibration and routing", () => {
     for (const { prompt } of tasks.sums.slice(20, 24)) {
       const question = questionOf(prompt);
       const asked = await featureOfPrompt({ engine, configId: "both", signal }, chat(question));
-      const defined = featureOf(await rowOf(question), defaultFeature);
+      const defined = await definedFeature(question);
       asked.forEach((value, index) => expect(Math.abs(value - defined[index]!)).toBeLessThan(0.02));
     }
   });
@@ -102,7 +105,7 @@ describe("calibration and routing", () => {
           calibrated,
           textRequest("both", "", { prompt: chat(question), maxTokens: 1 }),
         );
-        const prior = priorOf(card, await rowOf(question));
+        const prior = priorOf(card, await definedFeature(question));
         const shares = Object.values(tokens[0]!.record.shares!);
         shares.forEach((share, index) => expect(Math.abs(share - prior[index]!)).toBeLessThan(0.01));
       }
@@ -117,7 +120,7 @@ describe("a card of the starter models", () => {
     expect(card.figures.accuracy).toBeGreaterThan(0.75);
     for (const [index, task] of [tasks.trivia, tasks.sums].entries())
       for (const { prompt } of task.slice(60, 75)) {
-        const shares = priorOf(card, await rowOf(questionOf(prompt)));
+        const shares = priorOf(card, await definedFeature(questionOf(prompt)));
         expect(shares[index + 1]).toBeGreaterThan(shares[2 - index]!);
       }
   });

@@ -17,13 +17,14 @@ export function fakeCard(rowOf: Record<string, Float32Array>): Card {
     reference: model,
     experts: rows.map(([id]) => ({ id, model, numPrompts: 8, numAnswers: 0, component: null, trials: [] })),
     vocabularySize: rows[0]?.[1].length ?? 1,
-    feature: defaultFeature,
+    // The row beside the id is that of one token.
+    feature: { ...defaultFeature, numRows: 1 },
     figures: { accuracy: 1, logLoss: 0, confusion: [], leftOut: null },
     prior: {
       whitening,
       classes: rows.map(([expert, row]) => ({
         expert,
-        mean: Float32Array.from(featureOf(row, defaultFeature)),
+        mean: Float32Array.from(featureOf([row], defaultFeature)),
       })),
       temperature: 0.01,
       none: { distance: 1, slope: 2, shares: { base: 1 } },

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { defaultFeature, featureOf } from "../../../src/calibration/feature.js";
 import type { StrategyConfig } from "../../../src/config/fusion-config.js";
 import type { GenerationRequest, PriorRequest } from "../../../src/engine/protocol.js";
 import { fakeCard } from "../../support/fake-card.js";
@@ -321,6 +322,39 @@ describe("routing by the prompt", () => {
       await featureOf("d", "about this:", { type: "dynamic", solver: "exact", plausibility: null }),
     ).toEqual(feature);
     expect(await featureOf("e", "a", onBase)).toBeNull();
+  });
+});
+
+describe("the feature of a prompt", () => {
+  const prompt = "what is this about:";
+  const numRows = 5;
+  // A law of its own, so that no two rows of a prompt are alike.
+  const card = { ...fakeCard({ e0: peak(1), e1: peak(2) }), feature: { ...defaultFeature, numRows } };
+  const featureIn = async (options: Partial<FakeModelsOptions>, text = prompt) => {
+    const { run, models } = start({ ...dreamt, card, strategy: mixture(), ...options });
+    const asked = { prompt: { type: "text", text }, wantsFeature: true, maxTokens: 1 } as const;
+    const { feature } = doneOf(await run(fakeRequest("a", asked)));
+    return { feature, models };
+  };
+  const rowsAt = (ends: number[]) => {
+    const tokens = [...new TextEncoder().encode(prompt)];
+    return ends.map((end) => dream(2)(tokens.slice(0, end)));
+  };
+
+  it("is the mean over its last tokens but the very last, in however many steps they come", async () => {
+    const { length } = prompt;
+    const expected = featureOf(rowsAt([1, 2, 3, 4, 5].map((back) => length - back)), defaultFeature);
+    for (const batchTokens of [64, 8, 3]) {
+      const { feature } = await featureIn({ batchTokens });
+      expect(feature).toHaveLength(defaultFeature.dimension);
+      feature!.forEach((value, index) => expect(value).toBeCloseTo(expected[index]!, 9));
+    }
+  });
+
+  it("is that of all but the last of a prompt that has fewer", async () => {
+    const { feature } = await featureIn({}, prompt.slice(0, 3));
+    const expected = featureOf(rowsAt([1, 2]), defaultFeature);
+    feature!.forEach((value, index) => expect(value).toBeCloseTo(expected[index]!, 9));
   });
 });
 

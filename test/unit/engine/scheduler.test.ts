@@ -5,14 +5,16 @@ import { isDecoding, schedule, type SequenceView } from "../../../src/engine/sch
 const view = (...remaining: number[]): SequenceView => ({
   cursors: remaining.map((numRemaining, model) => ({ model, numRemaining })),
   numRows: 1,
-  isRouting: false,
+  routing: null,
 });
+
+const prompts = { prefillTokens: 64, routingRows: 6 };
 
 describe("schedule", () => {
   it("lets decoding sequences go first, whatever the order of arrival", () => {
     const prompt = view(100, 100);
     const decoding = view(1, 1);
-    const plan = schedule([prompt, decoding], [10, 10], 64);
+    const plan = schedule([prompt, decoding], [10, 10], prompts);
     expect(plan.map(({ sequence }) => sequence)).toEqual([decoding, prompt]);
     expect(plan[1]).toMatchObject({ numTokens: [9, 9], completes: false });
   });
@@ -20,15 +22,21 @@ describe("schedule", () => {
   it("gives prompts no more than the prefill budget while others decode, and all there is otherwise", () => {
     const prompt = view(100, 3);
     const decoding = view(1, 1);
-    expect(schedule([prompt, decoding], [64, 64], 8)[1]).toMatchObject({ numTokens: [8, 2] });
-    expect(schedule([prompt], [64, 64], 8)[0]).toMatchObject({ numTokens: [64, 2] });
+    expect(schedule([prompt, decoding], [64, 64], { ...prompts, prefillTokens: 8 })[1]).toMatchObject({
+      numTokens: [8, 2],
+    });
+    expect(schedule([prompt], [64, 64], { ...prompts, prefillTokens: 8 })[0]).toMatchObject({
+      numTokens: [64, 2],
+    });
   });
 
   it("holds the last token of the shorter prompt until the longer one can end in the same step", () => {
     const sequence = view(30, 3);
-    expect(schedule([sequence], [16, 16], 64)).toEqual([{ sequence, numTokens: [16, 2], completes: false }]);
+    expect(schedule([sequence], [16, 16], prompts)).toEqual([
+      { sequence, numTokens: [16, 2], completes: false },
+    ]);
     const later = view(14, 1);
-    expect(schedule([later], [16, 16], 64)).toEqual([
+    expect(schedule([later], [16, 16], prompts)).toEqual([
       { sequence: later, numTokens: [14, 1], completes: true },
     ]);
   });
@@ -37,28 +45,41 @@ describe("schedule", () => {
     const sequence: SequenceView = {
       cursors: [{ model: 0, numRemaining: 9 }],
       numRows: 4,
-      isRouting: false,
+      routing: null,
     };
-    expect(schedule([sequence], [8], 64)).toEqual([{ sequence, numTokens: [5], completes: false }]);
-    expect(schedule([{ ...sequence, cursors: [{ model: 0, numRemaining: 4 }] }], [8], 64)[0]?.completes).toBe(
-      true,
-    );
+    expect(schedule([sequence], [8], prompts)).toEqual([{ sequence, numTokens: [5], completes: false }]);
+    expect(
+      schedule([{ ...sequence, cursors: [{ model: 0, numRemaining: 4 }] }], [8], prompts)[0]?.completes,
+    ).toBe(true);
   });
 
   it("decodes all but the last token of a prompt that is being routed, alone or beside others", () => {
-    const routing = { ...view(3, 5), isRouting: true };
-    expect(schedule([routing], [16, 16], 64)).toEqual([
+    const routing = { ...view(3, 5), routing: { model: 1, numBefore: 4 } };
+    expect(schedule([routing], [16, 16], prompts)).toEqual([
       { sequence: routing, numTokens: [2, 4], completes: false },
     ]);
     const decoding = view(1, 1);
-    expect(schedule([routing, decoding], [16, 3], 64)).toEqual([
+    expect(schedule([routing, decoding], [16, 3], prompts)).toEqual([
       { sequence: decoding, numTokens: [1, 1], completes: true },
       { sequence: routing, numTokens: [2, 2], completes: false },
     ]);
     // One that has come to its last tokens is no decoding sequence: it waits for its other models.
-    const waiting = { ...view(1, 1), isRouting: true };
+    const waiting = { ...view(1, 1), routing: { model: 1, numBefore: 0 } };
     expect(isDecoding(waiting)).toBe(false);
-    expect(schedule([waiting], [16, 16], 64)).toEqual([]);
+    expect(schedule([waiting], [16, 16], prompts)).toEqual([]);
+  });
+
+  it("takes no more rows that tell about prompts than there is room for, in order", () => {
+    const first = { ...view(30, 30), routing: { model: 1, numBefore: 20 } };
+    const second = { ...view(12, 12), routing: { model: 1, numBefore: 0 } };
+    const third = { ...view(9, 9), routing: { model: 1, numBefore: 3 } };
+    const plan = schedule([first, second, third], [256, 256], { prefillTokens: 64, routingRows: 12 });
+    // 9 rows of the first, 3 of the second, and only what comes before them of the third.
+    expect(plan.map(({ numTokens }) => numTokens)).toEqual([
+      [29, 29],
+      [11, 3],
+      [8, 3],
+    ]);
   });
 
   const sequences = fc.array(
@@ -75,7 +96,10 @@ describe("schedule", () => {
         fc.integer({ min: 2, max: 60 }),
         fc.integer({ min: 1, max: 60 }),
       )
-      .map(([base, reference, expert]) => ({ view: { ...view(base, reference), isRouting: true }, expert })),
+      .map(([base, reference, expert]) => {
+        const routing = { model: 1, numBefore: Math.max(0, reference - 9) };
+        return { view: { ...view(base, reference), routing }, expert };
+      }),
     { minLength: 1, maxLength: 8 },
   );
   const budgets = fc.array(fc.integer({ min: 8, max: 64 }), { minLength: 3, maxLength: 3 });
@@ -83,7 +107,7 @@ describe("schedule", () => {
   it("stays within every budget, and always gets on", () => {
     fc.assert(
       fc.property(sequences, budgets, (all, limits) => {
-        const plan = schedule(all, limits, 64);
+        const plan = schedule(all, limits, prompts);
         expect(plan.length).toBeGreaterThan(0);
         limits.forEach((limit, model) => {
           const used = plan.flatMap(({ sequence, numTokens }) =>
@@ -106,14 +130,14 @@ describe("schedule", () => {
         let left = all;
         for (let step = 0; left.length > 0; step++) {
           expect(step).toBeLessThan(1000);
-          const plan = schedule(left, limits, 64);
+          const plan = schedule(left, limits, prompts);
           const finished = new Set(plan.filter(({ completes }) => completes).map(({ sequence }) => sequence));
           const taken = new Map(plan.map(({ sequence, numTokens }) => [sequence, numTokens]));
           left = left
             .filter((sequence) => !finished.has(sequence))
             .map((sequence) => ({
               numRows: 1,
-              isRouting: false,
+              routing: null,
               cursors: sequence.cursors.map((cursor, index) => ({
                 ...cursor,
                 numRemaining: cursor.numRemaining - (taken.get(sequence)?.[index] ?? 0),
@@ -133,9 +157,13 @@ describe("schedule", () => {
           const plan = schedule(
             left.map(({ view }) => view),
             limits,
-            64,
+            prompts,
           );
           expect(plan.length).toBeGreaterThan(0);
+          const rows = plan.map(({ sequence: { routing }, numTokens }) =>
+            routing === null ? 0 : Math.max(0, numTokens[1]! - routing.numBefore),
+          );
+          expect(rows.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(prompts.routingRows);
           left = left.flatMap(({ view, expert }) => {
             const planned = plan.find(({ sequence }) => sequence === view);
             if (planned?.completes) {
@@ -148,9 +176,11 @@ describe("schedule", () => {
             }));
             expect(cursors.every(({ numRemaining }) => numRemaining >= 1)).toBe(true);
             // The reference's last token but one has been read.
-            const isRouted = view.isRouting && cursors[1]!.numRemaining === 1;
+            const isRouted = view.routing !== null && cursors[1]!.numRemaining === 1;
             if (isRouted) cursors.push({ model: 2, numRemaining: expert });
-            return [{ view: { ...view, cursors, isRouting: view.isRouting && !isRouted }, expert }];
+            const numBefore = Math.max(0, (view.routing?.numBefore ?? 0) - (planned?.numTokens[1] ?? 0));
+            const routing = view.routing === null || isRouted ? null : { model: 1, numBefore };
+            return [{ view: { ...view, cursors, routing }, expert }];
           });
         }
       }),
@@ -161,7 +191,7 @@ describe("schedule", () => {
     fc.assert(
       fc.property(sequences, (all) => {
         const decoding = Array.from({ length: 8 }, () => view(1, 1, 1));
-        const plan = schedule([...all, ...decoding], [16, 16, 16], 64);
+        const plan = schedule([...all, ...decoding], [16, 16, 16], prompts);
         for (const sequence of decoding)
           expect(plan.find((planned) => planned.sequence === sequence)?.completes).toBe(true);
       }),
