@@ -14,10 +14,13 @@ interface TimedStep {
   areSequences: boolean;
 }
 
-const numWarmUps = 1;
-const numRepeats = 5;
-/** Once this much has gone into measuring, the candidates that are left are not tried. */
+/** Every way that is left is timed once a round; the first round also warms up. */
+const numRounds = 6;
+/** Who was so many times slower than the fastest, each at its best of two rounds or more, is not timed again. */
+const slack = 1.5;
+/** Once a round ends after this, no other begins; the first is given up after `firstPatienceMs`. */
 const patienceMs = 5_000;
+const firstPatienceMs = 15_000;
 const numPromptTokens = 32;
 const mostSequences = 8;
 
@@ -39,14 +42,14 @@ export async function calibrate(
   const batchTokens = Math.min(mostSequences, numSequences);
   const single = await fastest(slots, ways, { numTokens: 1, areSequences: true });
   const batch = await fastest(slots, ways, { numTokens: batchTokens, areSequences: true });
-  const promptMs = await timeStep(slots, batch.way, { numTokens: numPromptTokens, areSequences: false });
+  const prompt = await fastest(slots, [batch.way], { numTokens: numPromptTokens, areSequences: false });
   slots.forEach(({ context }, index) =>
     context.setThreads(single.way.threads[index] as number, batch.way.threads[index] as number),
   );
   return {
     ...describe(slots, single),
     batch: describe(slots, batch),
-    promptTokenMs: promptMs / numPromptTokens,
+    promptTokenMs: prompt.ms / numPromptTokens,
     isMeasured: fixedThreads === null,
   };
 }
@@ -61,19 +64,32 @@ function describe(slots: readonly ModelSlot[], { way, ms }: Timed): DecodeWay {
   return { mode: way.mode, threads: Object.fromEntries(threads), stepMs: ms };
 }
 
+/** In rounds over all ways, so that what else the machine does for a while hits all of them alike. */
 async function fastest(
   slots: readonly ModelSlot[],
   ways: readonly Candidate[],
   step: TimedStep,
 ): Promise<Timed> {
   const startMs = performance.now();
-  let best: Timed | null = null;
-  for (const way of ways) {
-    if (best !== null && performance.now() - startMs > patienceMs) break;
-    const ms = await timeStep(slots, way, step);
-    if (best === null || ms < best.ms) best = { way, ms };
+  const elapsedMs = () => performance.now() - startMs;
+  let left = ways.map((way) => ({ way, times: [] as number[] }));
+  const best = () => left.reduce((a, b) => (typicalMs(b.times) < typicalMs(a.times) ? b : a));
+  for (let round = 0; round < numRounds && (round === 0 || elapsedMs() < patienceMs); round++) {
+    for (const { way, times } of left) {
+      if (round === 0 && elapsedMs() > firstPatienceMs) break;
+      times.push(await timeStep(slots, way, step));
+    }
+    const leastMs = Math.min(...left.flatMap(({ times }) => times));
+    if (round > 0) left = left.filter(({ times }) => Math.min(...times) <= slack * leastMs);
   }
-  return best as Timed;
+  const { way, times } = best();
+  return { way, ms: typicalMs(times) };
+}
+
+/** The median, without the first where there are others. */
+function typicalMs(times: readonly number[]): number {
+  const warm = (times.length > 1 ? times.slice(1) : [...times]).sort((a, b) => a - b);
+  return warm[Math.floor(warm.length / 2)] ?? Infinity;
 }
 
 function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number | null): Candidate[] {
@@ -91,7 +107,7 @@ function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number
   return [...even, { mode: "together", threads: slots.map((slot) => (slot === largest ? spare : 1)) }];
 }
 
-/** Median ms of a step. */
+/** ms of one step. */
 async function timeStep(
   slots: readonly ModelSlot[],
   { mode, threads }: Candidate,
@@ -100,19 +116,13 @@ async function timeStep(
   slots.forEach(({ context }, index) =>
     context.setThreads(threads[index] as number, threads[index] as number),
   );
-  const times: number[] = [];
-  for (let repeat = 0; repeat < numWarmUps + numRepeats; repeat++) {
-    for (const slot of slots) fillBatch(slot, step);
-    const startMs = performance.now();
-    if (mode === "together") await Promise.all(slots.map(({ context }) => context.decode()));
-    else for (const { context } of slots) await context.decode();
-    const ms = performance.now() - startMs;
-    forget(slots, step);
-    if (repeat >= numWarmUps) times.push(ms);
-    // A slow model needs no five repeats to be told from another.
-    if (times.length > 0 && ms > 1_000) break;
-  }
-  return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] as number;
+  for (const slot of slots) fillBatch(slot, step);
+  const startMs = performance.now();
+  if (mode === "together") await Promise.all(slots.map(({ context }) => context.decode()));
+  else for (const { context } of slots) await context.decode();
+  const ms = performance.now() - startMs;
+  forget(slots, step);
+  return ms;
 }
 
 function fillBatch({ context, model }: ModelSlot, { numTokens, areSequences }: TimedStep): void {

@@ -135,7 +135,7 @@ export class FakeContext implements ModelContext {
   }
 }
 
-function fakeModel(name: string): LoadedModel {
+export function fakeModel(name: string): LoadedModel {
   const encode = (text: string) => [...new TextEncoder().encode(text)];
   return {
     path: `/fake/${name}.gguf`,
