@@ -33,6 +33,12 @@ export async function tokensPerSecond(url: string, load: Load): Promise<number> 
   return (1000 * load.clients * load.numTokens) / elapsedMs;
 }
 
+/** What decoding alone can gain: ms of one token's step, eight times, ÷ a batch of eight's, as the server measured them. */
+function decodingLimit(printed: string): number {
+  const msAfter = (what: string) => Number(new RegExp(`${what}: [^;]*; ([\\d.]+) ms`).exec(printed)?.[1]);
+  return (8 * msAfter("1 token")) / msAfter("a batch");
+}
+
 /** Eight requests at once against one, in turns. */
 export async function benchScaling(): Promise<PartResult> {
   makeFamily();
@@ -61,6 +67,7 @@ export async function benchScaling(): Promise<PartResult> {
           ["1", median(rates.one)],
           ["8", median(rates.eight)],
           ["8 ÷ 1", ratio],
+          ["8 ÷ 1 of libllama's decodes alone, by the server's calibration", decodingLimit(server.output())],
         ],
       },
     ],

@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { mixtureOf } from "../calibration/ask.js";
 import { type Card, type ExpertCard, cardPathOf, cardText } from "../calibration/card.js";
 import { makeCard } from "../calibration/make-card.js";
 import type { ComponentConfig } from "../config/fusion-config.js";
@@ -98,7 +99,9 @@ export async function calibrate(
     examples,
     config.experts.map(({ id }) => id),
   );
-  const opening = { configs: [found], settings, log, signal: stop.signal, ignoresCards: true };
+  // Only a mixture asks the reference which experts a prompt is for.
+  const mixture = { ...found, config: { ...config, strategy: mixtureOf({ base: 1 }, {}) } };
+  const opening = { configs: [mixture], settings, log, signal: stop.signal, ignoresCards: true };
   const [models] = await resolveConfigs(opening.configs, settings, stop.signal, true);
   const engine = await openEngine(opening);
   const progress = createProgress("Reading");

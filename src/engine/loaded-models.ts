@@ -89,7 +89,7 @@ export async function loadModels(
         numCells: need.numCells,
         numSequences: numSequences + settings.cacheSequences,
         batchTokens: Math.max(numSequences, Math.min(settings.batchTokens, need.numCells)),
-        maxRows: numSequences + (loaded.some(({ reference }) => reference === index) ? routingRows : 0),
+        maxRows: numSequences + (loaded.some((config) => isRoutedBy(config, index)) ? routingRows : 0),
         // Until calibration has found out what is best.
         threads: settings.threads ?? 1,
       });
@@ -105,6 +105,11 @@ export async function loadModels(
     await release();
     throw error;
   }
+}
+
+/** Whether a model's rows can be asked which experts a prompt is for. */
+function isRoutedBy({ reference, resolved }: LoadedConfig, model: number): boolean {
+  return reference === model && (resolved.card !== null || resolved.config.strategy.type === "mixture");
 }
 
 function collectNeeds(configs: readonly ResolvedFusionConfig[]): FileNeed[] {
