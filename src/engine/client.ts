@@ -35,7 +35,7 @@ const closeTimeoutMs = 10_000;
 const deathWindowMs = 60_000;
 const freeRestarts = 3;
 const maxBackoffMs = 30_000;
-/** How often a busy child is asked whether it gets on. */
+/** How often a child is asked whether it gets on. */
 const watchIntervalMs = 1_000;
 /** Unread events of one request: past the first number its sequence is paused, down to the second it goes on. */
 const pauseAt = 64;
@@ -73,8 +73,8 @@ class EngineClient implements Engine {
   #deathTimes: number[] = [];
   #restartTimer: NodeJS.Timeout | null = null;
   #watchTimer: NodeJS.Timeout | null = null;
-  /** When the child last showed that it gets on. */
-  #lastSignMs = 0;
+  /** Since the child last showed that it gets on, in turns of the watch: time in which this process stands still does not count. */
+  #silentMs = 0;
   #isClosed = false;
 
   constructor(options: StartEngineOptions) {
@@ -127,10 +127,11 @@ class EngineClient implements Engine {
       stdio: ["ignore", 2, 2, "ipc"],
     });
     this.#child = child;
-    await new Promise<void>((resolve, reject) => {
+    const ready = new Promise<void>((resolve, reject) => {
       child.on("message", (message: FromEngine) => {
         if (message.type === "ready") {
           this.#description = message.description;
+          this.#silentMs = 0;
           this.#watchTimer = setInterval(
             () => this.#watch(message.description.stepTimeoutMs),
             watchIntervalMs,
@@ -151,6 +152,11 @@ class EngineClient implements Engine {
       });
       this.#send({ type: "load", configs, settings });
     });
+    // A child that could not load lives on, and another may be started in its place.
+    await ready.catch((error: unknown) => {
+      child.kill("SIGKILL");
+      throw error;
+    });
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent, void> {
@@ -159,7 +165,6 @@ class EngineClient implements Engine {
     const { requestId } = request;
     const onFull = (isPaused: boolean) => this.#send({ type: "pause", requestId, isPaused });
     const mailbox = new Mailbox<GenerationEvent>({ pauseAt, resumeAt, onFull });
-    if (this.#mailboxes.size === 0) this.#lastSignMs = performance.now();
     this.#mailboxes.set(requestId, mailbox);
     const stop = () => mailbox.close();
     signal.addEventListener("abort", stop, { once: true });
@@ -185,7 +190,8 @@ class EngineClient implements Engine {
     this.#isClosed = true;
     if (this.#restartTimer) clearTimeout(this.#restartTimer);
     const child = this.#child;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    // One without an id could not even be started.
+    if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
     this.#send({ type: "shutdown" });
     const killer = setTimeout(() => child.kill("SIGKILL"), closeTimeoutMs);
@@ -194,7 +200,7 @@ class EngineClient implements Engine {
   }
 
   #receive(message: Exclude<FromEngine, { type: "ready" | "loadFailed" }>): void {
-    if (message.type !== "pong") this.#lastSignMs = performance.now();
+    if (message.type !== "pong") this.#silentMs = 0;
     switch (message.type) {
       case "progress":
         this.#options.onProgress(message.modelPath, message.fraction);
@@ -217,15 +223,15 @@ class EngineClient implements Engine {
         break;
       case "pong":
         // A child that answers gets on, unless one step has been running all the time.
-        this.#lastSignMs = performance.now() - (message.stepAgeMs ?? 0);
+        this.#silentMs = message.stepAgeMs ?? 0;
         break;
     }
   }
 
-  /** Kills a child that owes answers and has not got on for longer than any step may take. */
+  /** Kills a child that has not got on for longer than any step may take, whether or not it owes answers. */
   #watch(stepTimeoutMs: number): void {
-    if (this.#mailboxes.size === 0) return;
-    if (performance.now() - this.#lastSignMs < stepTimeoutMs) {
+    if (this.#silentMs < stepTimeoutMs) {
+      this.#silentMs += watchIntervalMs;
       this.#send({ type: "ping" });
       return;
     }

@@ -31,8 +31,13 @@ export interface FusionEngineParts {
   together: { single: boolean; batch: boolean };
   limits: EngineLimits;
   emit: (message: FromEngine) => void;
+  /** Called when decoding works no more, whatever is asked: a device that is gone does not come back by itself. */
+  onBroken: () => void;
   log: Pick<Logger, "error">;
 }
+
+/** After so many steps in a row of which nothing could be decoded, nothing will be. */
+const mostFailedSteps = 3;
 
 /** Of a step, summed over its rows: milliseconds outside the decodes, and what was spared. */
 interface StepClock {
@@ -60,6 +65,9 @@ export class FusionEngine {
   #loop: Promise<void> | null = null;
   /** Something came since the loop last looked. */
   #isAwake = false;
+  /** Wakes the loop when the first of those that wait has waited too long. */
+  #alarm: NodeJS.Timeout | undefined;
+  #numFailedSteps = 0;
   #isClosed = false;
 
   constructor(parts: FusionEngineParts) {
@@ -138,6 +146,7 @@ export class FusionEngine {
   /** Lets the step in flight end, then drops every request and stops the loop. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearTimeout(this.#alarm);
     await this.#loop;
     for (const sequence of this.#all) this.#end(sequence, null);
     this.#memory.clear();
@@ -160,6 +169,7 @@ export class FusionEngine {
 
   /** Steps until there is nothing left to do, or only what is paused. */
   async #run(): Promise<void> {
+    clearTimeout(this.#alarm);
     while (!this.#isClosed) {
       this.#isAwake = false;
       this.#dropCancelled();
@@ -168,6 +178,8 @@ export class FusionEngine {
       if (this.#running.every((sequence) => sequence.isPaused)) break;
       await this.#step();
     }
+    const waitMs = this.#queue.msToDeadline;
+    if (waitMs !== null && !this.#isClosed) this.#alarm = setTimeout(() => this.#wake(), waitMs).unref();
     // Cancellations change the gauges without bringing an event.
     this.#emit([], null);
   }
@@ -183,6 +195,8 @@ export class FusionEngine {
     for (const routed of decoded.routed) this.#route(routed);
     const events = decoded.ready.flatMap((ready) => this.#advance(ready, decoded, clock));
     for (const { sequence, error } of decoded.failed) this.#end(sequence, error);
+    this.#numFailedSteps = decoded.failed.length === plan.length ? this.#numFailedSteps + 1 : 0;
+    if (this.#numFailedSteps === mostFailedSteps) this.#parts.onBroken();
     const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
     const ms = performance.now() - startMs;
     this.#prefillBudget.observe({ ms, numDecoding, numPromptTokens: batchTokens - numDecoding });

@@ -89,6 +89,7 @@ class EngineProcess {
         together: { single: decoding.mode === "together", batch: decoding.batch.mode === "together" },
         limits: settings,
         emit,
+        onBroken: () => this.#die(),
         log: this.#log,
       });
       globalThis.gc?.();
@@ -118,6 +119,12 @@ class EngineProcess {
       await this.#release();
       throw error;
     }
+  }
+
+  /** The server starts a new child. Without the usual end, at which a broken device may hang. */
+  #die(): void {
+    this.#log.error("decoding fails again and again: the engine ends, to be started anew");
+    process.kill(process.pid, "SIGKILL");
   }
 
   async #shutDown(): Promise<void> {

@@ -66,6 +66,13 @@ export class RequestQueue {
     return admissionOrder(this.#waiting, new Map(shares));
   }
 
+  /** Until the first of those that wait has waited longer than it may, ms; null: nobody waits. */
+  get msToDeadline(): number | null {
+    if (this.#waiting.length === 0) return null;
+    const first = Math.min(...this.#waiting.map(({ arrivalMs }) => arrivalMs));
+    return Math.max(0, first + this.#limits.queueTimeoutMs - performance.now()) + 1;
+  }
+
   /** Those that have waited longer than they may. */
   overdue(): { sequence: Sequence; error: ShouldersError }[] {
     const { queueTimeoutMs } = this.#limits;

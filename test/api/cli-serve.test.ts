@@ -1,10 +1,11 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { childrenOf, isAlive } from "../support/processes.js";
 import { run, start, untilPrinted } from "../support/command-line.js";
 
 /** `shoulders serve` as a process: what it prints, that it answers, and how it ends. */
@@ -20,14 +21,6 @@ function serve(...args: string[]): ChildProcess {
   return child;
 }
 
-/** Ids of the processes that a process has started: the engine. */
-function childrenOf(pid: number): number[] {
-  const toIds = (text: string): number[] => text.trim().split(/\s+/).filter(Boolean).map(Number);
-  const listed = `/proc/${pid}/task/${pid}/children`;
-  if (existsSync(listed)) return toIds(readFileSync(listed, "utf8"));
-  return toIds(execFileSync("pgrep", ["-P", String(pid)], { encoding: "utf8" }));
-}
-
 /** What a shell hands to curl when the printed line is pasted into it. */
 function curlArguments(line: string): string[] {
   const script = `curl() { for argument in "$@"; do printf '%s\\0' "$argument"; done; }\n${line}`;
@@ -40,15 +33,6 @@ async function paste(line: string): Promise<string> {
   const [name = "", value = ""] = valueOf("-H").split(": ");
   const url = args.find((argument) => argument.startsWith("http")) ?? "";
   return (await fetch(url, { method: "POST", headers: { [name]: value }, body: valueOf("-d") })).text();
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function untilGone(pids: readonly number[]): Promise<void> {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/engine/protocol.js";
+import { expectConservation, sumOf } from "../support/metrics.js";
 import { faultyEntry, resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { connect } from "../support/socket.js";
 
@@ -45,24 +46,7 @@ async function serveFaulty(settings: Parameters<typeof startRealEngine>[1] = {})
   url = `http://127.0.0.1:${server.address.port}`;
 }
 
-async function metric(name: string, label = ""): Promise<number> {
-  const lines = (await (await fetch(`${url}/metrics`)).text()).split("\n");
-  return lines
-    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-    .filter((line) => line.includes(label))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
-}
-
-const aborted = () => metric("shoulders_requests_total", 'outcome="aborted"');
-
-/** Started = ok + client errors + server errors + aborted, and the gauges are back to 0. */
-async function expectConservation(): Promise<void> {
-  const difference = async () =>
-    (await metric("shoulders_requests_total")) - (await metric("shoulders_requests_started_total"));
-  await expect.poll(difference).toBe(0);
-  await expect.poll(() => metric("shoulders_sequences_running")).toBe(0);
-  expect(await metric("shoulders_requests_waiting")).toBe(0);
-}
+const aborted = () => sumOf(url, "shoulders_requests_total", 'outcome="aborted"');
 
 describe("an engine that breaks under 16 streams", () => {
   beforeEach(() => serveFaulty());
@@ -97,9 +81,9 @@ describe("an engine that breaks under 16 streams", () => {
       expect((await fetch(`${url}/livez`)).status).toBe(200);
       await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { interval: 20 }).toBe(200);
       expect(engine.description?.pid).not.toBe(pid);
-      expect(await metric("shoulders_engine_restarts_total")).toBe(1);
+      expect(await sumOf(url, "shoulders_engine_restarts_total")).toBe(1);
       expect(await textOf()).toBe(before);
-      await expectConservation();
+      await expectConservation(url);
     },
   );
 
@@ -114,7 +98,7 @@ describe("an engine that breaks under 16 streams", () => {
     expect([ready.status, refused.status, live.status]).toEqual([503, 503, 200]);
     await expect.poll(() => engine.description !== null).toBe(true);
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
-    await expectConservation();
+    await expectConservation(url);
   });
 
   test("a broken row or decode ends its own request with the reason, whole or streamed", async () => {
@@ -133,7 +117,7 @@ describe("an engine that breaks under 16 streams", () => {
       expect(await textOf()).toBe(before);
     }
     expect(engine.description?.pid).toBe(pid);
-    await expectConservation();
+    await expectConservation(url);
   });
 });
 
@@ -176,7 +160,7 @@ describe("clients that leave", () => {
     await expect(asked).rejects.toThrow();
     // Those that were on their way among them.
     expect(engine.stats.steps - steps).toBeLessThanOrEqual(5);
-    await expectConservation();
+    await expectConservation(url);
   });
 
   test("while it waits: it leaves the queue, and those who run go on", async () => {
@@ -190,7 +174,7 @@ describe("clients that leave", () => {
     await expect.poll(() => engine.stats.waiting).toBe(0);
     const texts = await Promise.all(running.map(async (one) => (await one).json() as Promise<object>));
     for (const text of texts) expect(text).toMatchObject({ usage: { completion_tokens: 480 } });
-    await expectConservation();
+    await expectConservation(url);
   });
 });
 

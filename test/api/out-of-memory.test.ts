@@ -1,8 +1,11 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startServer } from "../../src/api/server.js";
+import type { Engine } from "../../src/engine/protocol.js";
 import { run } from "../support/command-line.js";
+import { expectConservation } from "../support/metrics.js";
+import { childrenOf } from "../support/processes.js";
 import { faultyEntry, modelPath, resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
@@ -69,9 +72,8 @@ describe("an engine that the kernel kills while it loads", () => {
     });
   });
 
-  test("in place of one that died: the server lives, tries again, and recovers", async () => {
-    const tight = directory.file("tight-later");
-    const engine = await startRealEngine([config], {}, entryWithout(tight));
+  /** A server over the engine, and what its routes answer. */
+  async function serve(engine: Engine) {
     const log = pino({ level: "silent" });
     const server = await startServer({
       engine,
@@ -85,14 +87,38 @@ describe("an engine that the kernel kills while it loads", () => {
       await server.close();
       await engine.close();
     });
-    const statusOf = async (route: string) =>
-      (await fetch(`http://127.0.0.1:${server.address.port}${route}`)).status;
+    const url = `http://127.0.0.1:${server.address.port}`;
+    return { url, statusOf: async (route: string) => (await fetch(url + route)).status };
+  }
+
+  test("in place of one that died: the server lives, tries again, and recovers", async () => {
+    const tight = directory.file("tight-later");
+    const engine = await startRealEngine([config], {}, entryWithout(tight));
+    const { url, statusOf } = await serve(engine);
     writeFileSync(tight, "");
     process.kill(engine.description!.pid, "SIGKILL");
     await expect.poll(() => engine.numRestarts, { timeout: 60_000 }).toBeGreaterThanOrEqual(2);
     expect(engine.description).toBeNull();
     expect([await statusOf("/livez"), await statusOf("/readyz")]).toEqual([200, 503]);
+    expect(await statusOf("/v1/models")).toBe(503);
     rmSync(tight);
     await expect.poll(() => statusOf("/readyz"), { timeout: 60_000 }).toBe(200);
+    await expectConservation(url);
+  }, 150_000);
+
+  test("that finds a broken file and says so: leaves no process behind, and recovers with the file", async () => {
+    const file = directory.file("giant.gguf");
+    copyFileSync(modelPath("giant"), file);
+    const engine = await startRealEngine([{ ...config, basePath: file }]);
+    const { statusOf } = await serve(engine);
+    const processes = new Set(childrenOf(process.pid));
+    truncateSync(file, 1000);
+    process.kill(engine.description!.pid, "SIGKILL");
+    await expect.poll(() => engine.numRestarts, { timeout: 60_000 }).toBeGreaterThanOrEqual(3);
+    expect([await statusOf("/livez"), await statusOf("/readyz")]).toEqual([200, 503]);
+    copyFileSync(modelPath("giant"), file);
+    await expect.poll(() => statusOf("/readyz"), { timeout: 60_000 }).toBe(200);
+    const others = childrenOf(process.pid).filter((pid) => !processes.has(pid));
+    expect(others).toEqual([engine.description?.pid]);
   }, 150_000);
 });

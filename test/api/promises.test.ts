@@ -8,32 +8,13 @@ import { parseApiKeys } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/engine/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, answering, doneAfter, tokenOf } from "../support/fake-engine.js";
+import { expectConservation, sumOf } from "../support/metrics.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { metricOf, startTestServer } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
 const silent = pino({ level: "silent" });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** Sum of a metric over its labels. */
-async function sumOf(url: string, name: string, label = ""): Promise<number> {
-  const lines = (await (await fetch(`${url}/metrics`)).text()).split("\n");
-  const own = lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
-  return own
-    .filter((line) => line.includes(label))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
-}
-
-/** Started = ok + client errors + server errors + aborted, once all have ended. */
-async function expectConservation(url: string): Promise<void> {
-  await expect
-    .poll(
-      async () =>
-        (await sumOf(url, "shoulders_requests_total")) -
-        (await sumOf(url, "shoulders_requests_started_total")),
-    )
-    .toBe(0);
-}
 
 describe("overload of the real server", () => {
   let engine: Engine;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Engine, GenerationRequest } from "../../src/engine/protocol.js";
+import { isAlive } from "../support/processes.js";
 import { answer, faultyEntry, resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
 
 const config = resolvedConfig({
@@ -15,15 +16,6 @@ const ask = (text: string, options: Partial<GenerationRequest> = {}) => textRequ
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
-
-const isAlive = (pid: number) => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 describe("faults of the engine child", () => {
   let engine: Engine;
@@ -86,6 +78,29 @@ describe("faults of the engine child", () => {
     expect((await answer(engine, ask("The"))).ids.length).toBeGreaterThan(0);
     expect(engine.description!.pid).toBe(pid);
     expect(engine.stats).toMatchObject({ running: 0, waiting: 0 });
+  });
+
+  it("a device that stays lost: the requests fail, and after three failed steps a new child works", async () => {
+    const pid = engine.description!.pid;
+    await expect(answer(engine, ask("!broken!"))).rejects.toMatchObject({ code: "decode_failed" });
+    await expect(answer(engine, ask("The"))).rejects.toMatchObject({ code: "decode_failed" });
+    // The last of them may be told of its step, or of the end of its engine.
+    await expect(answer(engine, ask("The"))).rejects.toMatchObject({
+      code: expect.stringMatching(/^(decode_failed|engine_died)$/) as string,
+    });
+    await until(() => engine.description !== null && engine.description.pid !== pid);
+    expect((await answer(engine, ask("The"))).ids.length).toBeGreaterThan(0);
+    expect(engine.numRestarts).toBe(1);
+  });
+
+  it("a child that hangs while nobody asks for tokens is found out, and fails the question it owes", async () => {
+    const pid = engine.description!.pid;
+    process.kill(pid, "SIGSTOP");
+    const question = engine.query({ type: "detokenize", configId: "trivia", tokens: [300] });
+    await expect(question).rejects.toMatchObject({ code: "engine_died" });
+    await until(() => engine.description !== null);
+    expect(engine.description!.pid).not.toBe(pid);
+    expect((await answer(engine, ask("The"))).ids.length).toBeGreaterThan(0);
   });
 
   it("backs off after three deaths in a minute", async () => {

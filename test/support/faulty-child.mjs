@@ -4,6 +4,9 @@ import { openLibrary } from "../../dist/llama/library.js";
 import { runEngineProcess } from "../../dist/engine/process.js";
 import { ShouldersError } from "../../dist/errors.js";
 
+let isBroken = false;
+const deviceLost = () => Promise.reject(new ShouldersError("decode_failed", "Decoding failed: device lost."));
+
 const faults = {
   abort: () => process.abort(),
   exit: () => process.exit(3),
@@ -12,7 +15,10 @@ const faults = {
   block: () => {
     for (;;);
   },
-  device: () => Promise.reject(new ShouldersError("decode_failed", "Decoding failed: device lost.")),
+  device: deviceLost,
+  broken: () => {
+    isBroken = true;
+  },
 };
 
 /** Positions at which a fault is due, by the tokens of its name. */
@@ -39,6 +45,7 @@ function watchFaults(model, context) {
     const name = due;
     due = null;
     if (name !== null) await faults[name]();
+    if (isBroken) await deviceLost();
     await decode();
   };
   const logits = context.logits.bind(context);

@@ -54,6 +54,7 @@ const engine = new FusionEngine({
   createSamplerChain: (options) => library.createSamplerChain(options, size),
   together: { single: true, batch: true },
   limits,
+  onBroken: () => process.exit(1),
   log: console,
   emit: (message) => {
     if (message.type === "failed") throw new Error(message.error.message);

@@ -59,6 +59,9 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
       ...options.limits,
     },
     emit,
+    onBroken: () => {
+      throw new Error("these models do not break for good");
+    },
     log: { error: (entry: unknown) => console.error(entry) },
   });
   const run = (request: GenerationRequest) =>

@@ -335,6 +335,16 @@ describe("the queue", () => {
     expect((await first).text).toBe("x");
   });
 
+  it("gives up on it also when nothing goes on, because who runs is paused", async () => {
+    const { engine, run } = start({ ...one, limits: { queueTimeoutMs: 30 } });
+    const slow = run(fakeRequest("slow"));
+    engine.pause("slow", true);
+    const waiting = await run(fakeRequest("waiting"));
+    expect(waiting.error?.code).toBe("queue_timeout");
+    engine.pause("slow", false);
+    expect((await slow).text).toBe("x");
+  });
+
   it("lets one owner's single request start before another's many", async () => {
     const { run } = start(one);
     const ended: string[] = [];

@@ -1,0 +1,26 @@
+import { expect } from "vitest";
+
+/** Sum of a metric of a running server over its labels; `label`: of those that have it. */
+export async function sumOf(url: string, name: string, label = ""): Promise<number> {
+  const lines = (await (await fetch(`${url}/metrics`)).text()).split("\n");
+  return lines
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .filter((line) => line.includes(label))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+}
+
+const outcomes = ["ok", "client_error", "server_error", "aborted"];
+
+/** Started = ok + client errors + server errors + aborted, once all have ended, and the gauges are back to 0. */
+export async function expectConservation(url: string): Promise<void> {
+  const difference = async () => {
+    const ended = await Promise.all(
+      outcomes.map((outcome) => sumOf(url, "shoulders_requests_total", `outcome="${outcome}"`)),
+    );
+    const started = await sumOf(url, "shoulders_requests_started_total");
+    return ended.reduce((sum, count) => sum + count, -started);
+  };
+  await expect.poll(difference).toBe(0);
+  await expect.poll(() => sumOf(url, "shoulders_sequences_running")).toBe(0);
+  expect(await sumOf(url, "shoulders_requests_waiting")).toBe(0);
+}
