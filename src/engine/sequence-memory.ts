@@ -62,8 +62,6 @@ export class SequenceMemory {
       sequence.cursor(model).numDecoded = length;
     }
     sequence.cachedTokens = sequence.base.numDecoded;
-    const index = this.#cached.indexOf(donor);
-    if (index >= 0) this.#cached.push(...this.#cached.splice(index, 1));
     return true;
   }
 
@@ -85,7 +83,10 @@ export class SequenceMemory {
     return later !== null && savesMore(later, longestMatch(seeker, this.#donors(running)));
   }
 
-  /** The sequence is over: what it holds stays for others to begin with, as far as there is room. */
+  /**
+   * The sequence is over: what it holds stays for others to begin with, as far as there is room. That is when a prefix
+   * counts as used, for what was shared is in here too: a BOS that all begin with keeps nothing alive.
+   */
   retire(sequence: Sequence): void {
     const { lease } = sequence;
     if (lease === null) return;
@@ -93,7 +94,9 @@ export class SequenceMemory {
     const heldOf = sequence.heldOf();
     const claims = [...heldOf].map(([model, held]) => ({ model, numCells: held.length }));
     const entry: Donor = { owner: sequence.owner, heldOf, lease };
-    if (this.#maxCached === 0 || this.#cached.some((other) => isCoveredBy(entry, other))) {
+    const covering = this.#cached.findIndex((other) => isCoveredBy(entry, other));
+    if (covering >= 0) this.#cached.push(...this.#cached.splice(covering, 1));
+    if (covering >= 0 || this.#maxCached === 0) {
       this.#free(lease);
       return;
     }

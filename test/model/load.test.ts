@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Engine, GenerationEvent, GenerationRequest } from "../../src/engine/protocol.js";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import type { Engine, GenerationEvent, StepSample } from "../../src/engine/protocol.js";
 import { answer, questions, resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
 import { expectSameButTies } from "../support/ties.js";
 
@@ -10,14 +10,8 @@ const configs = [
   resolvedConfig({ id: "sums", ...family, experts: { sums: "dwarf-sums" } }),
 ];
 
-/** A small generator of our own, so that a failing run can be repeated from its seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
+/** The end of sequence is forbidden: as many tokens as are asked for. */
+const noEnd = [0, 1, 2, 3].map((token) => ({ token, bias: -100 }));
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -32,50 +26,35 @@ describe("the engine under load", () => {
 
   afterAll(async () => engine.close());
 
-  /** Reads so many events and leaves; true when the request was still going on. */
-  async function leaveAfter(request: GenerationRequest, numEvents: number): Promise<void> {
-    let seen = 0;
-    for await (const event of engine.generate(request, new AbortController().signal))
-      if (event.type === "done" || ++seen > numEvents) return;
-  }
+  it("requests of different configs share the batches of the models they have in common", async () => {
+    const steps: StepSample[] = [];
+    engine.onStep((step) => steps.push(step));
+    const text = "The birth year of";
+    const answers = await Promise.all(
+      configs.map(({ config }) =>
+        answer(engine, textRequest(config.id, text, { maxTokens: 60, logitBias: noEnd })),
+      ),
+    );
+    for (const { ids } of answers) expect(ids).toHaveLength(60);
+    // One decode of the giant, and of the reference, brings a token of all three.
+    const shared = steps.filter(({ rows }) => rows === configs.length);
+    expect(shared.length).toBeGreaterThan(40);
+    const models = ["dwarf", "dwarf-sums", "dwarf-trivia", "giant"];
+    for (const { decodeMs } of shared) expect(Object.keys(decodeMs).sort()).toEqual(models);
+  });
 
-  it("500 cancels, bad requests and joins change nobody else's tokens", async () => {
-    const seed = 20240611;
-    const random = randomFrom(seed);
-    const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
-    const texts = [...questions("recall").slice(0, 40), ...questions("sums").slice(0, 40)].map(
-      ({ prompt }) => prompt,
+  it("a reader that leaves when all is generated and nothing is read leaves nothing behind", async () => {
+    const events = engine.generate(
+      textRequest("trivia", "The", { maxTokens: 20 }),
+      new AbortController().signal,
     );
-    const survivors = Array.from({ length: 16 }, (_, index) =>
-      textRequest(pick(["giant", "trivia", "sums"]), texts[index * 5]!, { maxTokens: 60, topLogprobs: 2 }),
-    );
-    const disturbances = Array.from({ length: 500 }, async () => {
-      const kind = random();
-      if (kind < 0.6)
-        await leaveAfter(textRequest(pick(["giant", "trivia", "sums"]), pick(texts)), random() * 12);
-      else if (kind < 0.8) {
-        const controller = new AbortController();
-        const events = engine.generate(textRequest("trivia", pick(texts)), controller.signal);
-        setImmediate(() => controller.abort());
-        for await (const event of events) if (event.type === "done") break;
-      } else {
-        const bad = textRequest("giant", "x", { prompt: { type: "tokens", tokens: [5, 1_000_000] } });
-        await expect(answer(engine, bad)).rejects.toMatchObject({ code: "invalid_request" });
-      }
-    });
-    const together = await Promise.all(survivors.map((request) => answer(engine, request)));
-    await Promise.all(disturbances);
-    await until(() => engine.stats.running + engine.stats.waiting === 0);
-    let numEqual = 0;
-    for (const [index, request] of survivors.entries()) {
-      const alone = await answer(engine, {
-        ...request,
-        requestId: `alone-${index}`,
-        owner: `fresh-${index}`,
-      });
-      if (expectSameButTies(alone, together[index]!, `seed ${seed}, request ${index}`)) numEqual++;
-    }
-    expect(numEqual).toBeGreaterThanOrEqual(14);
+    const reading = events[Symbol.asyncIterator]() as AsyncGenerator<GenerationEvent, void>;
+    expect((await reading.next()).value).toMatchObject({ type: "accepted" });
+    const { steps } = engine.stats;
+    await until(() => engine.stats.steps > steps && engine.stats.running === 0);
+    await reading.return();
+    expect(engine.stats).toMatchObject({ running: 0, waiting: 0 });
+    expect((await answer(engine, textRequest("trivia", "The", { maxTokens: 20 }))).ids).not.toEqual([]);
   });
 
   it("a warm prefix gives the text of a cold one, and is reported", async () => {
@@ -150,5 +129,77 @@ describe("the engine under load", () => {
     expect(rows.length).toBeGreaterThan(2);
     expect(Math.min(...rows)).toBe(1);
     expect(running.whileEntering).toBeGreaterThan(2);
+  });
+});
+
+describe("an engine with little room", () => {
+  const start = async (
+    parts: Record<string, [tokens: number, sequences: number]>,
+    cacheSequences: number,
+  ) => {
+    const engine = await startRealEngine(
+      Object.entries(parts).map(([id, [tokens, sequences]]) =>
+        resolvedConfig({ id, base: "giant", config: { context: { tokens, sequences } } }),
+      ),
+      { cacheSequences },
+    );
+    onTestFinished(() => engine.close());
+    return engine;
+  };
+
+  it("ends no request that it took for lack of cells, but lets those wait for whom there are none", async () => {
+    const engine = await start({ wide: [512, 2], narrow: [128, 8] }, 2);
+    const most = { running: 0, used: 0, total: 0 };
+    let hasWaited = false;
+    engine.onStep(() => {
+      const { running, waiting, cells } = engine.stats;
+      most.running = Math.max(most.running, running);
+      most.used = Math.max(most.used, cells["giant"]!.used);
+      most.total = cells["giant"]!.total;
+      // Sequences are free, and cells are not.
+      if (waiting > 0 && running < 8) hasWaited = true;
+    });
+    const ask = (configId: string, index: number) =>
+      answer(engine, textRequest(configId, `${index} times`, { maxTokens: null, logitBias: noEnd }));
+    const answers = await Promise.all(
+      ["wide", "narrow", "narrow", "wide", "narrow", "wide", "narrow", "narrow", "narrow"].map(ask),
+    );
+    for (const { done } of answers) {
+      expect(done.finishReason).toBe("length");
+      expect([128, 512]).toContain(done.usage.promptTokens + done.usage.completionTokens);
+    }
+    expect(most.total).toBe(1024);
+    expect(most.used).toBeLessThanOrEqual(most.total);
+    expect(hasWaited).toBe(true);
+  });
+
+  it("serves one key's single request before another's many", async () => {
+    const engine = await start({ giant: [128, 2] }, 0);
+    const ended: string[] = [];
+    const ask = async (owner: string, index: number) => {
+      await answer(
+        engine,
+        textRequest("giant", `${index} times`, { owner, maxTokens: 20, logitBias: noEnd }),
+      );
+      ended.push(owner);
+    };
+    const many = Array.from({ length: 12 }, (_, index) => ask("many", index));
+    await Promise.all([...many, ask("single", 0)]);
+    // Two ran before it could, and one may end beside it in the same step.
+    expect(ended.indexOf("single")).toBeLessThanOrEqual(3);
+  });
+
+  it("forgets the prefix that was used longest ago", async () => {
+    const engine = await start({ giant: [256, 2] }, 2);
+    const cachedOf = async (word: string) => {
+      const { done } = await answer(engine, textRequest("giant", `${word} `.repeat(20), { maxTokens: 2 }));
+      return done.usage.cachedTokens / done.usage.promptTokens;
+    };
+    for (const word of ["alpha", "beta"]) expect(await cachedOf(word)).toBeLessThan(0.2);
+    expect(await cachedOf("alpha")).toBeGreaterThan(0.9);
+    // Takes the place of the second.
+    expect(await cachedOf("gamma")).toBeLessThan(0.2);
+    expect(await cachedOf("alpha")).toBeGreaterThan(0.9);
+    expect(await cachedOf("beta")).toBeLessThan(0.2);
   });
 });

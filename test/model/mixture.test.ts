@@ -152,4 +152,30 @@ describe("a mixture on the starter models", () => {
       expect(reply.done.usage.fusion.nats).toBeGreaterThan(half / 2);
     }
   });
+
+  it("answers alike with and without the prefix cache, also where experts slept: shares begin anew", async () => {
+    const examples = tasks.sums.slice(0, 3).map(({ prompt, answer: right }) => `${prompt} ${right}\n`);
+    const starts = [{ base: 0.2, trivia: 0.8 }, { base: 0.1, trivia: 0.5, sums: 0.4 }, { sums: 1 }];
+    let [numEqual, numCached, numAsleep] = [0, 0, 0];
+    for (const [index, { prompt }] of tasks.trivia.slice(0, 6).entries())
+      for (const [turn, shares] of starts.entries()) {
+        const request = (owner: string) =>
+          ask("floor", examples.join("") + prompt, { owner, ...beginning(shares) });
+        const [cold, warm] = [await request(`cold-${index}-${turn}`), await request("warm")];
+        expect(cold.done.usage.cachedTokens).toBe(0);
+        if (warm.done.usage.cachedTokens > 50) numCached++;
+        const [first, other] = [cold, warm].map(({ tokens }) => tokens[0]!.record.shares!);
+        expect(other).toEqual(first);
+        if (cold.tokens.some(({ record }) => Object.keys(record.timing.decodeMs).length < 4)) numAsleep++;
+        if (!expectSameButTies(cold, warm, `${turn}: ${prompt}`)) continue;
+        numEqual++;
+        for (const [position, { record }] of cold.tokens.entries())
+          for (const [component, share] of Object.entries(record.shares!))
+            expect(warm.tokens[position]!.record.shares![component]).toBeCloseTo(share, 1);
+      }
+    expect(numEqual).toBeGreaterThanOrEqual(16);
+    // All but the first; in it the experts that slept before have all of the prompt yet to read.
+    expect(numCached).toBe(17);
+    expect(numAsleep).toBeGreaterThanOrEqual(12);
+  });
 });
