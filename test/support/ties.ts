@@ -6,7 +6,7 @@ import type { Answer } from "./real-engine.js";
  * places; anything else is a fault. Logits differ by a few thousandths of a nat, and a solved weight makes up to
  * some hundredths of that.
  */
-const tieNats = 0.1;
+export const tieNats = 0.1;
 
 /**
  * Expects the tokens of both, greedy and with two alternatives or more, to be equal up to the first tie.
