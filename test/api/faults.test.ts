@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/engine/protocol.js";
-import { expectConservation, sumOf } from "../support/metrics.js";
+import { expectConservation, expectTokensOfUsages, sumOf } from "../support/metrics.js";
 import { faultyEntry, resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { connect } from "../support/socket.js";
 
@@ -59,10 +59,11 @@ describe("an engine that breaks under 16 streams", () => {
     "%s: every stream says so, none ends as if it were whole, and the next engine answers alike",
     async (fault) => {
       const before = await textOf();
-      const streams = await Promise.all(Array.from({ length: 8 }, () => post({ ...endless, stream: true })));
+      const traced = { ...endless, fusion: { trace: "weights" } };
+      const streams = await Promise.all(Array.from({ length: 8 }, () => post({ ...traced, stream: true })));
       const socket = await connect(url);
       for (let index = 0; index < 8; index++)
-        socket.send({ type: "response.create", response: { id: `r${index}`, ...endless } });
+        socket.send({ type: "response.create", response: { id: `r${index}`, ...traced } });
       const texts = streams.map((stream) => stream.text());
       await expect.poll(() => engine.stats.running + engine.stats.waiting).toBe(16);
       const pid = engine.description?.pid ?? 0;
@@ -84,6 +85,7 @@ describe("an engine that breaks under 16 streams", () => {
       expect(await sumOf(url, "shoulders_engine_restarts_total")).toBe(1);
       expect(await textOf()).toBe(before);
       await expectConservation(url);
+      await expectTokensOfUsages(url);
     },
   );
 
@@ -178,6 +180,34 @@ describe("clients that leave", () => {
   });
 });
 
+describe("a queue that does not move in time", () => {
+  // The deadline is over at the step after the one in which a request came.
+  beforeAll(() => serveFaulty({ queueTimeoutMs: 1 }));
+  afterAll(async () => {
+    await server.close();
+    await engine.close();
+  });
+
+  test("ends those who wait with 503 and when to come again; those who run go on", async () => {
+    const running = Array.from({ length: 8 }, () => post({ ...endless, max_tokens: 240 }));
+    await expect.poll(() => engine.stats.running).toBe(8);
+    const socket = await connect(url);
+    socket.send({ type: "response.create", response: endless });
+    const refused = await Promise.all([false, true].map((stream) => post({ ...endless, stream })));
+    for (const response of refused) {
+      expect(response.status).toBe(503);
+      expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
+      expect(await response.json()).toMatchObject({ error: { code: "queue_timeout" } });
+    }
+    const { response } = await socket.until("response.done");
+    expect(response).toMatchObject({ status: "failed", error: { code: "queue_timeout" } });
+    for (const one of running)
+      expect(await (await one).json()).toMatchObject({ usage: { completion_tokens: 240 } });
+    await expectConservation(url);
+    expect(await sumOf(url, "shoulders_requests_total", 'outcome="server_error"')).toBe(3);
+  });
+});
+
 describe("limits that only the real engine knows", () => {
   beforeAll(() => serveFaulty({ cacheSequences: 4 }));
   afterAll(async () => {
@@ -219,10 +249,12 @@ describe("limits that only the real engine knows", () => {
       closeGraceMs: 0,
       access: { keys },
     });
+    const headersOf = (secret: string) => ({ Authorization: `Bearer ${secret}` });
+    let numCached = 0;
     const cachedOf = async (secret: string) => {
       const answer = await fetch(`http://127.0.0.1:${guarded.address.port}/v1/completions`, {
         method: "POST",
-        headers: { "Content-Type": "application/json", Authorization: `Bearer ${secret}` },
+        headers: { "Content-Type": "application/json", ...headersOf(secret) },
         body: JSON.stringify({
           ...greedy,
           prompt: "A prompt that is long enough to be worth keeping. ".repeat(4),
@@ -231,12 +263,17 @@ describe("limits that only the real engine knows", () => {
       const { usage } = (await answer.json()) as {
         usage: { prompt_tokens: number; prompt_tokens_details: { cached_tokens: number } };
       };
+      numCached += usage.prompt_tokens_details.cached_tokens;
       return usage.prompt_tokens_details.cached_tokens / usage.prompt_tokens;
     };
     const [ann, bob] = secrets as [string, string];
     expect(await cachedOf(ann)).toBe(0);
     expect(await cachedOf(ann)).toBeGreaterThan(0.9);
     expect(await cachedOf(bob)).toBe(0);
+    const metrics = await fetch(`http://127.0.0.1:${guarded.address.port}/metrics`, {
+      headers: headersOf(ann),
+    });
+    expect(await metrics.text()).toContain(`shoulders_cached_prompt_tokens_total ${numCached}\n`);
     await guarded.close();
   });
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import type { Engine } from "../../src/engine/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
-import { expectConservation, sumOf } from "../support/metrics.js";
+import { expectConservation, expectTokensOfUsages, sumOf } from "../support/metrics.js";
 import { questions, resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { connect, type TestSocket } from "../support/socket.js";
 import { tieNats } from "../support/ties.js";
@@ -201,14 +201,7 @@ describe("500 hang-ups, cancels, bad requests and joins among 16 that go on", ()
     expect(busy.engine.description!.pid).toBe(pid);
     expect(await sumOf(busy.url, "shoulders_requests_total", 'outcome="client_error"')).toBe(numBad);
     expect(await sumOf(busy.url, "shoulders_requests_total", 'outcome="server_error"')).toBe(0);
-    const { data } = (await (await fetch(`${busy.url}/v1/fusion/traces?limit=1000`)).json()) as {
-      data: { usage: { prompt_tokens: number; completion_tokens: number } }[];
-    };
-    for (const [counter, field] of [
-      ["shoulders_generated_tokens_total", "completion_tokens"],
-      ["shoulders_prompt_tokens_total", "prompt_tokens"],
-    ] as const)
-      expect(await sumOf(busy.url, counter)).toBe(data.reduce((sum, { usage }) => sum + usage[field], 0));
+    await expectTokensOfUsages(busy.url);
 
     let numEqual = 0;
     for (const [index, other] of together.entries()) {

@@ -24,3 +24,15 @@ export async function expectConservation(url: string): Promise<void> {
   await expect.poll(() => sumOf(url, "shoulders_sequences_running")).toBe(0);
   expect(await sumOf(url, "shoulders_requests_waiting")).toBe(0);
 }
+
+/** Tokens are the sum of the usages of all traces, cut ones too: every request of the server must have had one. */
+export async function expectTokensOfUsages(url: string): Promise<void> {
+  const { data } = (await (await fetch(`${url}/v1/fusion/traces?limit=1000`)).json()) as {
+    data: { usage: { prompt_tokens: number; completion_tokens: number } }[];
+  };
+  for (const [counter, field] of [
+    ["shoulders_generated_tokens_total", "completion_tokens"],
+    ["shoulders_prompt_tokens_total", "prompt_tokens"],
+  ] as const)
+    expect(await sumOf(url, counter)).toBe(data.reduce((sum, { usage }) => sum + usage[field], 0));
+}
