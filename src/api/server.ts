@@ -42,8 +42,12 @@ function createHttpServer(context: ApiContext): Server {
   const server = createServer(httpLimits, createApp(context));
   server.maxConnections = context.limits.connections;
   server.on("clientError", answerUnreadable);
-  // While closing, a kept-alive connection would hold the server open: cut each as soon as its answer is out.
   server.on("request", (_request, response) => {
+    // Whoever does not take what is left of an answer may not keep it in memory.
+    response.once("prefinish", () =>
+      response.setTimeout(context.limits.drainTimeoutMs, () => response.destroy()),
+    );
+    // While closing, a kept-alive connection would hold the server open: cut each as soon as its answer is out.
     response.once("close", () => {
       if (context.closing.aborted) server.closeIdleConnections();
     });

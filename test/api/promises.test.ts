@@ -164,6 +164,46 @@ describe("readers that stall", () => {
     await expectConservation(server.url);
   });
 
+  test("a whole answer that nobody reads is dropped, and one that is read slowly is not", async () => {
+    const server = await startTestServer({ drainTimeoutMs: 1_000, traceBytes: 1_000_000 });
+    // More than the buffers of both ends take.
+    const text = "x".repeat(40_000_000);
+    server.engine.script = () => [accepted, { type: "delta", text, tokens: [tokenOf("x", 0)] }, doneAfter(1)];
+    const { hostname, port } = new URL(server.url);
+    const body = JSON.stringify({ ...chat, fusion: { trace: "off" } });
+    const ask = () => {
+      const socket = connectTcp(Number(port), hostname);
+      socket.pause().on("error", () => undefined);
+      onTestFinished(() => void socket.destroy());
+      socket.write(
+        `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
+          `Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      );
+      return socket;
+    };
+    const never = ask();
+    const slow = ask();
+    let numRead = 0;
+    slow.on("data", (part) => {
+      numRead += part.length;
+      // In all, longer than the reader may stand still.
+      if (numRead < text.length / 2) setTimeout(() => slow.resume(), 10);
+      slow.pause();
+      if (numRead >= text.length / 2) slow.resume();
+    });
+    slow.resume();
+    const outcome = (name: string) =>
+      metricOf(
+        server,
+        `shoulders_requests_total{route="/v1/chat/completions",model="both",outcome="${name}"}`,
+      );
+    await expect.poll(() => outcome("aborted")).toBe(1);
+    await expect.poll(() => outcome("ok")).toBe(1);
+    expect(numRead).toBeGreaterThan(text.length);
+    expect(never.bytesRead).toBeLessThan(text.length);
+    await expectConservation(server.url);
+  });
+
   test("a body that never comes does not keep others waiting", async () => {
     const server = await startTestServer();
     const { hostname, port } = new URL(server.url);

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { RequestHandler, Response } from "express";
+import type { RequestHandler } from "express";
 import { anonymous } from "../access/key-ring.js";
 import type { ApiContext } from "../context.js";
-import { outcomeOf, type Outcome } from "../metrics.js";
+import { outcomeOf } from "../metrics.js";
 import { localsOf, type RequestLocals } from "./locals.js";
 
 /** Asked for by machines every few seconds: neither counted (a scrape changes nothing) nor logged. */
@@ -24,11 +24,14 @@ export function observe({ metrics, log }: ApiContext): RequestHandler {
     } satisfies RequestLocals);
     const isOperation = operations.has(request.path);
     if (!isOperation) metrics.requestStarted();
+    let isTaken = false;
+    // Said of a connection that breaks with the end of the answer unread, too.
+    response.once("finish", () => (isTaken = !response.destroyed && !request.socket.destroyed));
     response.once("close", () => {
-      const { route, model, owner, error } = localsOf(response);
+      const { route, model, owner, error, outcome: own } = localsOf(response);
       if (error?.status === 500) log.error({ requestId, route, err: error }, "request failed");
       if (isOperation) return;
-      const outcome = endOf(response);
+      const outcome = isTaken ? (own ?? outcomeOf(response.statusCode)) : "aborted";
       metrics.requestEnded({ route, model, owner, outcome });
       const labels = { route, model, key: owner, status: response.statusCode, outcome };
       const durationMs = Math.round(performance.now() - startedAt);
@@ -44,9 +47,4 @@ export function observe({ metrics, log }: ApiContext): RequestHandler {
 /** The client's own where it may stand in a log, or a new one. */
 export function requestIdOf(given: string | string[] | undefined): string {
   return typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
-}
-
-function endOf(response: Response): Outcome {
-  if (!response.writableFinished) return "aborted";
-  return localsOf(response).outcome ?? outcomeOf(response.statusCode);
 }
