@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { childrenOf, isAlive } from "../support/processes.js";
+import { connect } from "../support/socket.js";
 import { run, start, untilPrinted } from "../support/command-line.js";
 
 /** `shoulders serve` as a process: what it prints, that it answers, and how it ends. */
@@ -82,7 +83,9 @@ describe("shoulders serve", () => {
         }),
       });
     const streams = await Promise.all([ask(), ask(), ask()]);
+    const socket = await connect(url);
     child.kill("SIGTERM");
+    expect(await socket.closed()).toBe(1001);
     for (const stream of streams) {
       const text = await stream.text();
       // In full, or with the reason in the stream; never just cut.
@@ -114,9 +117,22 @@ describe("shoulders serve", () => {
   });
 
   it("leaves no engine behind when it is killed", async () => {
-    const child = serve();
-    await untilPrinted(child, "curl");
+    const child = serve("--load", "giant");
+    const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(await untilPrinted(child, "curl"))!;
     const engines = childrenOf(child.pid!);
+    // In the middle of its steps, too.
+    const stream = await fetch(`${url}/v1/completions`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({
+        model: "giant",
+        prompt: "Once",
+        stream: true,
+        max_tokens: 400,
+        logit_bias: { "0": -100, "1": -100, "2": -100, "3": -100 },
+      }),
+    });
+    await stream.body!.getReader().read();
     child.kill("SIGKILL");
     await once(child, "exit");
     await untilGone(engines);
