@@ -12,27 +12,24 @@ import { modelsOf, Sequence } from "./sequence.js";
 interface CreatorParts {
   models: LoadedModels;
   createSamplerChain: (options: SamplerOptions) => SamplerChain;
-  /** @throws ShouldersError where a request with such a prompt may not come in. */
-  checkRoom: (promptTokens: number) => void;
 }
 
 /**
  * What makes requests sequences: strategy, prompts of all models, sampler.
  *
- * @returns a function of the request and its place in the order of arrival, which throws ShouldersErrors for what is
+ * @returns a function of the request and its place in the order of arrival, which fails with ShouldersErrors for what is
  * wrong with the request.
  */
-export function sequenceCreator({ models, createSamplerChain, checkRoom }: CreatorParts) {
+export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
   const grammars = new Grammars(models.slots);
   const loaded = models.slots.map((slot) => slot.model);
-  return (request: GenerationRequest, arrival: number): Sequence => {
+  return async (request: GenerationRequest, arrival: number): Promise<Sequence> => {
     const config = models.configs.get(request.configId);
     if (!config)
       throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
     const strategy = strategyOf(request, config);
     const mixture = mixtureOf(request, config);
-    const prompts = buildPrompts(request, config, modelsOf(config, strategy), loaded);
-    checkRoom(prompts.tokensOf.get(config.base)?.length ?? 0);
+    const prompts = await buildPrompts(request, config, modelsOf(config, strategy), loaded);
     const sampler = new TokenSampler(
       {
         sampling: request.sampling,

@@ -58,6 +58,8 @@ export class FusionEngine {
   readonly #prefillBudget: PrefillBudget;
   readonly #queue: RequestQueue;
   readonly #createSequence: ReturnType<typeof sequenceCreator>;
+  /** Ids of requests whose prompts are being tokenized; those that are cancelled meanwhile are out of it. */
+  readonly #entering = new Set<string>();
   #running: Sequence[] = [];
   #numArrived = 0;
   #numSteps = 0;
@@ -75,14 +77,7 @@ export class FusionEngine {
     this.#slots = parts.models.slots;
     this.#memory = new SequenceMemory(this.#slots, parts.models.numSequences, parts.limits.cacheSequences);
     this.#queue = new RequestQueue(parts.limits);
-    this.#createSequence = sequenceCreator({
-      ...parts,
-      // What can start at once does not wait, however small the queue is.
-      checkRoom: (promptTokens) => {
-        const mayWait = this.#queue.waiting.length > 0 || this.#running.length >= parts.models.numSequences;
-        if (mayWait) this.#queue.checkRoom(promptTokens);
-      },
-    });
+    this.#createSequence = sequenceCreator(parts);
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -93,7 +88,7 @@ export class FusionEngine {
     return {
       steps: this.#numSteps,
       running: this.#running.length,
-      waiting: this.#queue.waiting.length,
+      waiting: this.#entering.size + this.#queue.waiting.length,
       cached: this.#memory.numCached,
       residentBytes: residentBytes(),
       cells: Object.fromEntries(
@@ -108,29 +103,40 @@ export class FusionEngine {
   }
 
   /** Takes a request in, or emits why not. Its prompt is tokenized and checked before it waits. */
-  submit(request: GenerationRequest): void {
+  async submit(request: GenerationRequest): Promise<void> {
+    const { requestId } = request;
     try {
-      const sequence = this.#createSequence(request, this.#numArrived++);
-      const accepted: RequestEvent = {
-        requestId: request.requestId,
-        event: { type: "accepted", promptTokens: sequence.promptTokens },
-      };
-      if (sequence.maxTokens === 0) {
-        sequence.sampler[Symbol.dispose]();
-        const end = { requestId: request.requestId, event: done(sequence, "length", []) };
-        this.#emit([accepted, end], null);
-        return;
-      }
-      this.#queue.push(sequence);
-      this.#emit([accepted], null);
-      this.#wake();
+      if (this.#entering.size > this.#parts.limits.maxWaiting) throw tooManyEnter();
+      this.#entering.add(requestId);
+      const sequence = await this.#createSequence(request, this.#numArrived++);
+      const isWanted = this.#entering.delete(requestId);
+      if (!isWanted || sequence.maxTokens === 0) sequence.sampler[Symbol.dispose]();
+      if (isWanted) this.#enter(sequence);
     } catch (error) {
-      this.#fail(request.requestId, ShouldersError.from(error));
+      this.#entering.delete(requestId);
+      this.#fail(requestId, ShouldersError.from(error));
     }
+  }
+
+  /** @throws ShouldersError `queue_full` */
+  #enter(sequence: Sequence): void {
+    const { requestId } = sequence.request;
+    const isEmpty = sequence.maxTokens === 0;
+    // What can start at once does not wait, however small the queue is.
+    const mayWait = this.#queue.waiting.length > 0 || this.#running.length >= this.#parts.models.numSequences;
+    if (mayWait && !isEmpty) this.#queue.checkRoom(sequence);
+    const accepted: RequestEvent = {
+      requestId,
+      event: { type: "accepted", promptTokens: sequence.promptTokens },
+    };
+    if (!isEmpty) this.#queue.push(sequence);
+    this.#emit(isEmpty ? [accepted, { requestId, event: done(sequence, "length", []) }] : [accepted], null);
+    if (!isEmpty) this.#wake();
   }
 
   /** The request's sequence is released at the next step boundary; no more of its events are emitted. */
   cancel(requestId: string): void {
+    this.#entering.delete(requestId);
     for (const sequence of this.#all)
       if (sequence.request.requestId === requestId) sequence.isCancelled = true;
     this.#wake();
@@ -147,6 +153,7 @@ export class FusionEngine {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#alarm);
+    this.#entering.clear();
     await this.#loop;
     for (const sequence of this.#all) this.#end(sequence, null);
     this.#memory.clear();
@@ -295,6 +302,10 @@ export class FusionEngine {
   #slotId(model: number): string {
     return (this.#slots[model] as ModelSlot).id;
   }
+}
+
+function tooManyEnter(): ShouldersError {
+  return new ShouldersError("queue_full", "Too many prompts are being read already: try again later.");
 }
 
 function countBy<T, K>(values: readonly T[], keyOf: (value: T) => K): Map<K, number> {

@@ -37,7 +37,7 @@ class EngineProcess {
         });
         break;
       case "submit":
-        this.#engine?.submit(message.request);
+        void this.#engine?.submit(message.request);
         break;
       case "cancel":
         this.#engine?.cancel(message.requestId);
@@ -46,12 +46,7 @@ class EngineProcess {
         this.#engine?.pause(message.requestId, message.isPaused);
         break;
       case "query":
-        if (this.#models)
-          emit({
-            type: "answer",
-            queryId: message.queryId,
-            outcome: answerQuery(message.query, this.#models),
-          });
+        if (this.#models) void this.#answer(message, this.#models);
         break;
       case "ping":
         emit({ type: "pong", stepAgeMs: this.#engine?.stepAgeMs ?? null });
@@ -60,6 +55,10 @@ class EngineProcess {
         void this.#shutDown();
         break;
     }
+  }
+
+  async #answer({ queryId, query }: Extract<ToEngine, { type: "query" }>, models: LoadedModels) {
+    emit({ type: "answer", queryId, outcome: await answerQuery(query, models) });
   }
 
   async #load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {

@@ -18,22 +18,25 @@ export interface ModelPrompts {
  * @throws ShouldersError `context_length_exceeded` with both numbers, `invalid_request` for an empty prompt or
  * an id outside the common vocabulary.
  */
-export function buildPrompts(
+export async function buildPrompts(
   request: GenerationRequest,
   config: LoadedConfig,
   modelIndices: readonly number[],
   models: readonly LoadedModel[],
-): ModelPrompts {
+): Promise<ModelPrompts> {
   const base = models[config.base] as LoadedModel;
   checkSize(request, config, base);
-  const forced = [request.answerPrefix, request.forced].flatMap((text) => given(text, base, config));
+  const forced = [
+    ...(await given(request.answerPrefix, base, config)),
+    ...(await given(request.forced, base, config)),
+  ];
   const isAllForced = request.forced !== null;
   const numAnswer = forced.length + (isAllForced ? 0 : Math.min(request.maxTokens ?? 1, 1));
   const tokensOf = new Map<number, Token[]>();
   const stopStrings = new Set(request.stop);
   const param = paramOf(request);
   for (const index of modelIndices) {
-    const rendered = renderPrompt(request.prompt, index, config, models);
+    const rendered = await renderPrompt(request.prompt, index, config, models);
     if (index === config.base) for (const stop of rendered.stopStrings) stopStrings.add(stop);
     const { tokens } = rendered;
     if (tokens.length === 0)
@@ -102,12 +105,12 @@ function paramOf({ prompt }: GenerationRequest): string {
  * of the config where its file has none (an untuned base often has none, and its experts do); the base alone
  * also gets the config's few-shot examples, after the system message.
  */
-export function renderPrompt(
+export async function renderPrompt(
   prompt: Prompt,
   index: number,
   config: LoadedConfig,
   models: readonly LoadedModel[],
-): { tokens: Token[]; stopStrings: string[] } {
+): Promise<{ tokens: Token[]; stopStrings: string[] }> {
   const model = models[index] as LoadedModel;
   switch (prompt.type) {
     case "chat": {
@@ -120,7 +123,7 @@ export function renderPrompt(
         : renderer.renderChat(asPlainTurns(turns, tools, config.toolForm), { ending });
     }
     case "text":
-      return { tokens: withBos(model.tokenize(prompt.text, true), model), stopStrings: [] };
+      return { tokens: withBos(await model.tokenizeAside(prompt.text, true), model), stopStrings: [] };
     case "tokens":
       checkIds(prompt.tokens, config.vocabularySize, "prompt");
       return { tokens: prompt.tokens, stopStrings: [] };
@@ -148,9 +151,9 @@ export function checkIds(tokens: readonly number[], vocabularySize: number, para
     );
 }
 
-function given(text: GivenText | null, model: LoadedModel, config: LoadedConfig): Token[] {
+async function given(text: GivenText | null, model: LoadedModel, config: LoadedConfig): Promise<Token[]> {
   if (text === null) return [];
-  if (text.type === "text") return model.tokenize(text.text, false);
+  if (text.type === "text") return model.tokenizeAside(text.text, false);
   checkIds(text.tokens, config.vocabularySize, "fusion");
   return text.tokens;
 }

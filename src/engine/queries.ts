@@ -5,27 +5,27 @@ import { checkIds, renderPrompt, withBos } from "./prompts.js";
 import type { EngineQuery, QueryOutcome, QueryResults } from "./protocol.js";
 
 /** Answers what a vocabulary or a template can answer. */
-export function answerQuery(query: EngineQuery, models: LoadedModels): QueryOutcome {
+export async function answerQuery(query: EngineQuery, models: LoadedModels): Promise<QueryOutcome> {
   try {
     const config = models.configs.get(query.configId);
     if (!config)
       throw new ShouldersError("model_not_found", `Unknown model "${query.configId}".`, { param: "model" });
     const loaded = models.slots.map((slot) => slot.model);
-    return { result: answer(query, config, loaded), error: null };
+    return { result: await answer(query, config, loaded), error: null };
   } catch (error) {
     return { result: null, error: ShouldersError.from(error).toData() };
   }
 }
 
-function answer(
+async function answer(
   query: EngineQuery,
   config: LoadedConfig,
   models: readonly LoadedModel[],
-): QueryResults[keyof QueryResults] {
+): Promise<QueryResults[keyof QueryResults]> {
   const base = models[config.base] as LoadedModel;
   switch (query.type) {
     case "tokenize": {
-      const plain = base.tokenize(query.text, query.parseSpecial);
+      const plain = await base.tokenizeAside(query.text, query.parseSpecial);
       const ids = query.addSpecial ? withBos(plain, base) : plain;
       return { tokens: ids.map((id) => ({ id, bytes: base.vocabulary.bytes(id) })) };
     }
@@ -42,7 +42,7 @@ function answer(
       const prompts: QueryResults["renderPrompt"]["prompts"] = {};
       for (const [role, index] of roles) {
         if (index === null || index === undefined) continue;
-        const { tokens } = renderPrompt(query.prompt, index, config, models);
+        const { tokens } = await renderPrompt(query.prompt, index, config, models);
         prompts[role] = { text: promptText(tokens, base), tokens };
       }
       return { prompts };

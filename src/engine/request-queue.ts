@@ -27,13 +27,14 @@ export class RequestQueue {
     return this.#waiting;
   }
 
-  /** @throws ShouldersError `queue_full` when a request with such a prompt may not wait. */
-  checkRoom(promptTokens: number): void {
+  /** @throws ShouldersError `queue_full` when the sequence may not wait; its sampler is released then. */
+  checkRoom({ promptTokens, sampler }: Sequence): void {
     const { maxWaiting, maxWaitingTokens } = this.#limits;
     const waitingTokens = this.#waiting.reduce((sum, sequence) => sum + sequence.promptTokens, 0);
     // One long prompt may wait alone, or it could never run on a busy server.
     const fits = waitingTokens === 0 || waitingTokens + promptTokens <= maxWaitingTokens;
     if (this.#waiting.length < maxWaiting && fits) return;
+    sampler[Symbol.dispose]();
     throw new ShouldersError(
       "queue_full",
       `${this.#waiting.length} requests with ${waitingTokens} prompt tokens are waiting already: try again later.`,

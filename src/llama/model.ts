@@ -215,11 +215,16 @@ export class LlamaModel implements LoadedModel {
     return this.#tokenizer.tokenize(text, special);
   }
 
+  async tokenizeAside(text: string, special: boolean): Promise<Token[]> {
+    this.#ready();
+    return this.#tokenizer.tokenizeAside(text, special);
+  }
+
   get toolForm(): ToolForm | null {
     return this.chatTemplate.toolForm;
   }
 
-  renderChat(turns: readonly ChatTurn[], options: ChatOptions = {}): RenderedPrompt {
+  async renderChat(turns: readonly ChatTurn[], options: ChatOptions = {}): Promise<RenderedPrompt> {
     this.#ready();
     return this.#tokenizer.renderChat(this.chatTemplate, turns, options);
   }
@@ -250,6 +255,7 @@ export class LlamaModel implements LoadedModel {
   async #releaseOnce(): Promise<void> {
     const pointer = this.#ready();
     for (const context of this.#contexts) await context[Symbol.asyncDispose]();
+    await this.#tokenizer.close();
     this.#pointer = null;
     this.#handle.native.llama_model_free(pointer);
     this.#onRelease(this);

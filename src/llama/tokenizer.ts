@@ -1,6 +1,7 @@
 import { invariant } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { tokenAttribute } from "./abi.js";
+import { callAsync } from "./bindings.js";
 import type { ChatTemplate } from "./chat-template.js";
 import type { ChatOptions, ChatTurn, RenderedPrompt, Token } from "./types.js";
 import type { LlamaVocabulary } from "./vocabulary.js";
@@ -8,13 +9,19 @@ import type { LlamaVocabulary } from "./vocabulary.js";
 /** Texts that end an answer must have at least this much besides white space: a bare newline would cut answers. */
 const shortestStop = 3;
 
+/** Texts of so many characters take some milliseconds: longer ones are not tokenized on the event loop. */
+const longestAtOnce = 8_192;
+
 /** Text to tokens of one model. */
 export class Tokenizer {
+  /** Of all models one long text at a time, so that decodes never wait for a thread. */
+  static #turn: Promise<unknown> = Promise.resolve();
   readonly #native: NativeFunctions;
   readonly #pointer: Pointer;
   readonly #vocabulary: LlamaVocabulary;
   /** Finds each place where a control token begins, written out; null when there are none. Made on first use. */
   #controlPattern: RegExp | null | undefined;
+  #isClosed = false;
 
   constructor(native: NativeFunctions, pointer: Pointer, vocabulary: LlamaVocabulary) {
     this.#native = native;
@@ -26,32 +33,59 @@ export class Tokenizer {
   tokenize(text: string, special: boolean): Token[] {
     if (text === "") return [];
     const bytes = Buffer.from(text, "utf8");
-    // A token stands for at least a byte, and some tokenizers put a space before the text.
-    let tokens = new Int32Array(bytes.length + 8);
-    const run = () =>
-      this.#native.llama_tokenize(this.#pointer, bytes, bytes.length, tokens, tokens.length, false, special);
+    let tokens = roomFor(bytes);
+    const run = () => this.#native.llama_tokenize(...this.#arguments(bytes, tokens, special));
     let length = run();
     if (length < 0) {
       tokens = new Int32Array(-length);
       length = run();
     }
-    invariant(length >= 0, `libllama cannot tokenize ${bytes.length} bytes`);
-    return Array.from(tokens.subarray(0, length));
+    return taken(tokens, length);
+  }
+
+  /** As `tokenize`; a long text off the event loop, where it holds nobody up. */
+  async tokenizeAside(text: string, special: boolean): Promise<Token[]> {
+    if (text.length <= longestAtOnce) return this.tokenize(text, special);
+    const turn = Tokenizer.#turn.then(async () => {
+      invariant(!this.#isClosed, "a tokenizer used after its model was released");
+      const bytes = Buffer.from(text, "utf8");
+      let tokens = roomFor(bytes);
+      const run = () => callAsync(this.#native.llama_tokenize, ...this.#arguments(bytes, tokens, special));
+      let length = await run();
+      if (length < 0) {
+        tokens = new Int32Array(-length);
+        length = await run();
+      }
+      return taken(tokens, length);
+    });
+    Tokenizer.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Of `llama_tokenize`, which answers with the room it wants, negative, where there is too little. */
+  #arguments(bytes: Buffer, tokens: Int32Array, special: boolean) {
+    return [this.#pointer, bytes, bytes.length, tokens, tokens.length, false, special] as const;
+  }
+
+  /** Waits for a text that is being tokenized, and takes no more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Tokenizer.#turn;
   }
 
   /** The prompt of a chat, with exactly one BOS where the vocabulary asks for one. */
-  renderChat(
+  async renderChat(
     template: ChatTemplate,
     turns: readonly ChatTurn[],
     { ending = "answer", tools = [] }: ChatOptions,
-  ): RenderedPrompt {
+  ): Promise<RenderedPrompt> {
     const guard = unusedCharacter(JSON.stringify([turns, tools]));
     const guarded = <Value>(value: Value) =>
       mapTexts(value, (text) => this.#guardControlTexts(text, guard)) as Value;
-    const tokens = template
-      .render(guarded(turns), { ending, tools: guarded(tools) })
-      .split(guard)
-      .flatMap((text) => this.tokenize(text, true));
+    const texts = template.render(guarded(turns), { ending, tools: guarded(tools) }).split(guard);
+    const parts: Token[][] = [];
+    for (const text of texts) parts.push(await this.tokenizeAside(text, true));
+    const tokens = parts.flat();
     const { bos, addsBos } = this.#vocabulary;
     if (addsBos && bos !== null) {
       const firstOther = tokens.findIndex((token) => token !== bos);
@@ -87,6 +121,16 @@ export class Tokenizer {
     );
     return endsByToken ? [] : [turnEnd];
   }
+}
+
+/** A token stands for at least a byte, and some tokenizers put a space before the text. */
+function roomFor(bytes: Buffer): Int32Array {
+  return new Int32Array(bytes.length + 8);
+}
+
+function taken(tokens: Int32Array, length: number): Token[] {
+  invariant(length >= 0, "libllama cannot tokenize a text");
+  return Array.from(tokens.subarray(0, length));
 }
 
 /** A character of the private use area that the text does not contain. */

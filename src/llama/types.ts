@@ -20,13 +20,15 @@ export interface LoadedModel extends AsyncDisposable {
   readonly vocabulary: Vocabulary;
   /** Tokens of plain text; `special`: control tokens written out (`<|im_end|>`) become their ids. No BOS is added. */
   tokenize(text: string, special: boolean): Token[];
+  /** As `tokenize`; a long text off the event loop. */
+  tokenizeAside(text: string, special: boolean): Promise<Token[]>;
   /** Whether the file brings a chat template that works; without one a stand-in renders chats. */
   readonly hasChatTemplate: boolean;
   /**
    * The prompt of a chat as this file's own template renders it, tokenized, with exactly one BOS where the
    * vocabulary asks for it.
    */
-  renderChat(turns: readonly ChatTurn[], options?: ChatOptions): RenderedPrompt;
+  renderChat(turns: readonly ChatTurn[], options?: ChatOptions): Promise<RenderedPrompt>;
   /** How its template writes calls of functions; null: it has no place for them. */
   readonly toolForm: ToolForm | null;
   createContext(options: ContextOptions): ModelContext;

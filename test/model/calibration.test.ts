@@ -76,7 +76,7 @@ afterAll(async () => {
 
 /** By its definition: the reference's rows after the last tokens of a prompt but the very last, each by a context of its own. */
 async function definedFeature(question: string): Promise<Float64Array> {
-  const { tokens } = dwarf.renderChat([{ role: "user", content: question }]);
+  const { tokens } = await dwarf.renderChat([{ role: "user", content: question }]);
   const rows: Float32Array[] = [];
   for (let end = tokens.length - 1; end > 0 && rows.length < defaultFeature.numRows; end--) {
     const context = dwarf.createContext(contextOptions);

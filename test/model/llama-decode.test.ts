@@ -48,13 +48,12 @@ describe("rows of logits", () => {
     const alone: Float32Array[] = [];
     for (const question of questions) {
       context.removePositions(0, 0, null);
-      alone.push(await decodeRow(context, questionTokens(model, question)));
+      alone.push(await decodeRow(context, await questionTokens(model, question)));
     }
     context.removePositions(0, 0, null);
     context.batch.clear();
-    const rows = questions.map((question, sequenceId) =>
-      addTokens(context, questionTokens(model, question), { sequenceId }),
-    );
+    const prompts = await Promise.all(questions.map((question) => questionTokens(model, question)));
+    const rows = prompts.map((prompt, sequenceId) => addTokens(context, prompt, { sequenceId }));
     expect(rows).toEqual([0, 1, 2, 3]);
     await context.decode();
     questions.forEach((_, index) => {
@@ -66,7 +65,7 @@ describe("rows of logits", () => {
 
   it("come for several positions of one sequence", async () => {
     await freshContext();
-    const tokens = questionTokens(model, questions[0]!);
+    const tokens = await questionTokens(model, questions[0]!);
     const whole = await decodeRow(context, tokens);
     const prefix = await decodeRow(context, tokens.slice(0, -2), { sequenceId: 1 });
     context.batch.clear();
@@ -82,7 +81,7 @@ describe("rows of logits", () => {
 
   it("are the same when a prompt comes in chunks", async () => {
     await freshContext();
-    const tokens = questionTokens(model, questions[2]!);
+    const tokens = await questionTokens(model, questions[2]!);
     const whole = await decodeRow(context, tokens);
     await decodeRow(context, tokens.slice(0, 7), { sequenceId: 1 });
     const rest = await decodeRow(context, tokens.slice(7), { sequenceId: 1, start: 7 });
@@ -91,7 +90,7 @@ describe("rows of logits", () => {
 
   it("stay the same view while libllama does not move its buffer", async () => {
     await freshContext();
-    const tokens = questionTokens(model, questions[0]!);
+    const tokens = await questionTokens(model, questions[0]!);
     context.batch.clear();
     const row = addTokens(context, tokens);
     await context.decode();
@@ -110,7 +109,7 @@ describe("rows of logits", () => {
 describe("sequence memory", () => {
   it("can be cut back and filled again", async () => {
     await freshContext();
-    const tokens = questionTokens(model, questions[2]!);
+    const tokens = await questionTokens(model, questions[2]!);
     const fresh = await decodeRow(context, tokens);
     for (const cut of [1, 5, tokens.length - 1]) {
       await decodeRow(context, [9, 8, 7], { start: tokens.length });
@@ -122,7 +121,7 @@ describe("sequence memory", () => {
 
   it("of a prefix can be shared", async () => {
     await freshContext();
-    const tokens = questionTokens(model, questions[1]!);
+    const tokens = await questionTokens(model, questions[1]!);
     const fresh = await decodeRow(context, tokens);
     context.copyPrefix(0, 3, 6);
     const shared = await decodeRow(context, tokens.slice(6), { sequenceId: 3, start: 6 });
@@ -197,7 +196,7 @@ describe("a context", () => {
 
   it("decodes once at a time, and is released only after it", async () => {
     await freshContext();
-    addTokens(context, questionTokens(model, questions[1]!));
+    addTokens(context, await questionTokens(model, questions[1]!));
     const decoding = context.decode();
     await expect(context.decode()).rejects.toThrow(/while it decodes/);
     expect(() => context.removePositions(0, 0, null)).toThrow(/while it decodes/);
@@ -211,7 +210,7 @@ describe("a context", () => {
 
   it("is made while another one decodes", async () => {
     await freshContext();
-    addTokens(context, questionTokens(model, questions[1]!));
+    addTokens(context, await questionTokens(model, questions[1]!));
     const decoding = context.decode();
     const other = model.createContext(contextOptions);
     expect(other.memoryBytes).toBeGreaterThan(1e6);
@@ -235,7 +234,7 @@ describe("three models at the same time", () => {
     ];
     const models = [model, ...others];
     const contexts = models.map((each) => each.createContext(contextOptions));
-    const tokens = questionTokens(model, questions[0]!);
+    const tokens = await questionTokens(model, questions[0]!);
     const alone: Float32Array[] = [];
     for (const each of contexts) alone.push(await decodeRow(each, tokens));
     const together = await Promise.all(contexts.map((each) => decodeRow(each, tokens, { sequenceId: 1 })));

@@ -39,7 +39,13 @@ describe("the native library", () => {
     const context = model.createContext(contextOptions);
     context.batch.add(5, 0, 0, true);
     const decoding = context.decode();
-    await library[Symbol.asyncDispose]();
+    const long = "a long text ".repeat(20_000);
+    const expected = model.tokenize(long, false);
+    const [reading, tooLate] = [model.tokenizeAside(long, false), model.tokenizeAside(long, false)];
+    await new Promise((resolve) => setImmediate(resolve));
+    const [, tokens, refused] = await Promise.allSettled([library[Symbol.asyncDispose](), reading, tooLate]);
+    expect(tokens).toMatchObject({ value: expected });
+    expect(refused).toMatchObject({ reason: { message: expect.stringMatching(/released/) as string } });
     await decoding;
     expect(() => model.tokenize("x", false)).toThrow(/after it was released/);
     expect(() => context.logits(0)).toThrow(/after it was released/);
@@ -63,7 +69,7 @@ describe("loading and releasing", () => {
     const model = await load(library, starterModel("giant"));
     const context = model.createContext(contextOptions);
     const chain = library.createSamplerChain(neutralSampling, model.vocabulary.size);
-    model.renderChat([{ role: "user", content: "Hello?" }]);
+    await model.renderChat([{ role: "user", content: "Hello?" }]);
     chain.sample(await decodeRow(context, [5, 6, 7]), 2);
     await expect(load(library, "/nowhere/none.gguf")).rejects.toBeInstanceOf(ShouldersError);
     chain[Symbol.dispose]();

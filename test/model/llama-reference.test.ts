@@ -36,7 +36,7 @@ it("rows of logits are those of controlledEvaluate", async () => {
   const theirSequence = theirContext.getSequence();
   const context = ours.createContext(contextOptions);
   for (const question of ["What is 3 + 4?", "Who are you?", "Tom has 12 apples and buys 5 more.", "?"]) {
-    const tokens = questionTokens(ours, question);
+    const tokens = await questionTokens(ours, question);
     await theirSequence.clearHistory();
     const outputs = await theirSequence.controlledEvaluate([
       ...(tokens.slice(0, -1) as LlamaToken[]),

@@ -44,16 +44,16 @@ describe("chats of the starter models", () => {
     model = (await load(library, starterModel("dwarf-sums"))) as Model;
   });
 
-  it("render exactly as the file's template says", () => {
+  it("render exactly as the file's template says", async () => {
     expect(model.chatTemplate.source).toBe("file");
-    const { tokens, stopStrings } = model.renderChat([{ role: "user", content: "Hello?" }]);
+    const { tokens, stopStrings } = await model.renderChat([{ role: "user", content: "Hello?" }]);
     expect(textOf(model, tokens)).toBe("<bos>Question: Hello?\nAnswer:");
     // A bare newline may be part of an answer; the next question is not.
     expect(stopStrings).toEqual(["\nQuestion:"]);
   });
 
-  it("render several turns", () => {
-    const { tokens } = model.renderChat([
+  it("render several turns", async () => {
+    const { tokens } = await model.renderChat([
       { role: "user", content: "One?" },
       { role: "assistant", content: "1" },
       { role: "user", content: "Two?" },
@@ -61,21 +61,21 @@ describe("chats of the starter models", () => {
     expect(textOf(model, tokens)).toBe("<bos>Question: One?\nAnswer: 1\nQuestion: Two?\nAnswer:");
   });
 
-  it("put a system message, for which the template has no place, before the question", () => {
-    const { tokens } = model.renderChat([
+  it("put a system message, for which the template has no place, before the question", async () => {
+    const { tokens } = await model.renderChat([
       { role: "system", content: "Be brief." },
       { role: "user", content: "Hello?" },
     ]);
     expect(textOf(model, tokens)).toBe("<bos>Question: Be brief.\nHello?\nAnswer:");
   });
 
-  it("tokenize as one text, so that words keep their tokens", () => {
-    const { tokens } = model.renderChat([{ role: "user", content: "Hello?" }]);
+  it("tokenize as one text, so that words keep their tokens", async () => {
+    const { tokens } = await model.renderChat([{ role: "user", content: "Hello?" }]);
     expect(tokens).toEqual([0, ...model.tokenize("Question: Hello?\nAnswer:", true)]);
   });
 
-  it("cannot be forged by control tokens that a message writes out", () => {
-    const { tokens } = model.renderChat([{ role: "user", content: "a<eos>b<bos>" }]);
+  it("cannot be forged by control tokens that a message writes out", async () => {
+    const { tokens } = await model.renderChat([{ role: "user", content: "a<eos>b<bos>" }]);
     expect(tokens.filter((token) => model.vocabulary.isControl(token))).toEqual([0]);
     expect(textOf(model, tokens)).toBe("<bos>Question: a<eos>b<bos>\nAnswer:");
   });
@@ -90,7 +90,7 @@ describe("BOS", () => {
       `{{ bos_token }}{{ bos_token }}${message}`,
     ]) {
       const model = await loadRandom({ chatTemplate });
-      expect(model.renderChat([{ role: "user", content: "x" }]).tokens).toEqual([
+      expect((await model.renderChat([{ role: "user", content: "x" }])).tokens).toEqual([
         0,
         ...model.tokenize("x", true),
       ]);
@@ -100,7 +100,9 @@ describe("BOS", () => {
 
   it("is left out where the vocabulary does not ask for it", async () => {
     const model = await loadRandom({ chatTemplate: "{{ messages[0].content }}", addsBos: false });
-    expect(model.renderChat([{ role: "user", content: "x" }]).tokens).toEqual(model.tokenize("x", true));
+    expect((await model.renderChat([{ role: "user", content: "x" }])).tokens).toEqual(
+      model.tokenize("x", true),
+    );
     await model[Symbol.asyncDispose]();
   });
 });
@@ -118,7 +120,7 @@ describe("a ChatML model", () => {
       eos: 1,
       addsBos: false,
     });
-    const { tokens, stopStrings } = model.renderChat([
+    const { tokens, stopStrings } = await model.renderChat([
       { role: "system", content: "S" },
       { role: "user", content: "U<|im_end|>" },
     ]);
@@ -133,7 +135,7 @@ describe("a ChatML model", () => {
 
   it("whose vocabulary has no such token ends them with the text", async () => {
     const model = await loadRandom({ chatTemplate });
-    expect(model.renderChat([{ role: "user", content: "U" }]).stopStrings).toEqual(["<|im_end|>"]);
+    expect((await model.renderChat([{ role: "user", content: "U" }])).stopStrings).toEqual(["<|im_end|>"]);
     await model[Symbol.asyncDispose]();
   });
 });
@@ -145,7 +147,7 @@ describe("a model without a template that works", () => {
       const model = await loadRandom({ chatTemplate });
       expect(model.chatTemplate.source).toBe("General");
       expect(model.chatTemplate.problem).toMatch(/chat template/);
-      const { tokens, stopStrings } = model.renderChat([
+      const { tokens, stopStrings } = await model.renderChat([
         { role: "system", content: "S" },
         { role: "user", content: "U" },
       ]);

@@ -142,11 +142,12 @@ export function fakeModel(name: string): LoadedModel {
     name,
     vocabulary,
     toolForm: null,
-    tokenize: encode,
-    renderChat: (turns: readonly { role: string; content: string }[]) => ({
-      tokens: encode(turns.map(({ role, content }) => `${role} ${content};`).join("") + "answer:"),
-      stopStrings: [],
-    }),
+    tokenizeAside: (text: string) => Promise.resolve(encode(text)),
+    renderChat: (turns: readonly { role: string; content: string }[]) =>
+      Promise.resolve({
+        tokens: encode(turns.map(({ role, content }) => `${role} ${content};`).join("") + "answer:"),
+        stopStrings: [],
+      }),
   } as unknown as LoadedModel;
 }
 

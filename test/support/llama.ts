@@ -39,8 +39,8 @@ export const neutralSampling: SamplerOptions = {
 };
 
 /** A prompt of the starter models, BOS first. */
-export function questionTokens(model: LoadedModel, question: string): Token[] {
-  return model.renderChat([{ role: "user", content: question }]).tokens;
+export async function questionTokens(model: LoadedModel, question: string): Promise<Token[]> {
+  return (await model.renderChat([{ role: "user", content: question }])).tokens;
 }
 
 /** Adds tokens at positions from `start` on; @returns the row of the last one. */

@@ -67,11 +67,14 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
   const run = (request: GenerationRequest) =>
     new Promise<Outcome>((resolve) => {
       waiters.set(request.requestId, resolve);
-      engine.submit(request);
+      void engine.submit(request);
     });
   const untilIdle = () => new Promise<void>((resolve) => idle.push(resolve));
   return { engine, models, run, outcomes, untilIdle, steps };
 }
+
+/** Resolves when what was submitted has been read. */
+export const entered = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export const doneOf = (outcome: Outcome) => outcome.events.find((event) => event.type === "done")!;
 /** Every token that was drawn, those that are not shown included. */

@@ -3,7 +3,7 @@ import type { EngineLimits } from "../../../src/engine/engine.js";
 import type { GenerationRequest } from "../../../src/engine/protocol.js";
 import { ShouldersError } from "../../../src/errors.js";
 import { dream, END, fakeRequest, type FakeModelsOptions, peak, says } from "../../support/fake-models.js";
-import { doneOf, type Outcome, start, tokensOf } from "../../support/scripted-engine.js";
+import { doneOf, entered, type Outcome, start, tokensOf } from "../../support/scripted-engine.js";
 
 describe("a single request", () => {
   it("is accepted first, then gives its text, and ends at the end of sequence", async () => {
@@ -72,7 +72,7 @@ describe("a single request", () => {
   ])("with a text that cannot fit is refused without being tokenized ($type)", async (prompt) => {
     const { run, models } = start({ base: says("hello") });
     const { model } = models.slots[0]!;
-    model.tokenize = model.renderChat = () => {
+    model.tokenizeAside = model.renderChat = () => {
       throw new Error("tokenized");
     };
     const outcome = await run(
@@ -247,6 +247,7 @@ describe("cancel", () => {
     models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
     void run(fakeRequest("first"));
     const second = run(fakeRequest("second", { maxTokens: 2 }));
+    await entered();
     expect(engine.stats).toMatchObject({ running: 1, waiting: 1 });
     engine.cancel("first");
     open();
@@ -256,15 +257,33 @@ describe("cancel", () => {
   });
 
   it("takes a waiting request out of the queue", async () => {
-    const { engine, run, untilIdle, outcomes } = start(endless);
+    const { engine, run, models, untilIdle, outcomes } = start(endless);
     const idle = untilIdle();
     const first = run(fakeRequest("first", { maxTokens: 3 }));
     void run(fakeRequest("second"));
+    models.contexts[0]!.gate = entered();
+    await models.contexts[0]!.gate;
     engine.cancel("second");
     await first;
     await idle;
     expect(outcomes.get("second")?.events.map(({ type }) => type)).toEqual(["accepted"]);
     expect(engine.stats).toMatchObject({ running: 0, waiting: 0 });
+  });
+
+  it("of a request whose prompt is being read lets it never begin", async () => {
+    const { engine, run, models, outcomes } = start(endless);
+    const { model } = models.slots[0]!;
+    let read = () => {};
+    const reading = new Promise<void>((resolve) => (read = resolve));
+    model.tokenizeAside = () => reading.then(() => [1, 2, 3]);
+    void run(fakeRequest("first"));
+    expect(engine.stats).toMatchObject({ running: 0, waiting: 1 });
+    engine.cancel("first");
+    expect(engine.stats).toMatchObject({ running: 0, waiting: 0 });
+    read();
+    await entered();
+    expect(outcomes.has("first")).toBe(false);
+    expect(models.contexts[0]!.batchSizes).toEqual([]);
   });
 
   it("of an unknown request changes nothing", async () => {
@@ -294,6 +313,7 @@ describe("a paused request", () => {
     models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
     const slow = run(fakeRequest("slow"));
     const other = run(fakeRequest("other"));
+    await entered();
     engine.pause("slow", true);
     open();
     expect((await other).text).toBe("hello");
@@ -336,8 +356,10 @@ describe("the queue", () => {
   });
 
   it("gives up on it also when nothing goes on, because who runs is paused", async () => {
-    const { engine, run } = start({ ...one, limits: { queueTimeoutMs: 30 } });
+    const { engine, run, models } = start({ ...one, limits: { queueTimeoutMs: 30 } });
+    models.contexts[0]!.gate = entered();
     const slow = run(fakeRequest("slow"));
+    await models.contexts[0]!.gate;
     engine.pause("slow", true);
     const waiting = await run(fakeRequest("waiting"));
     expect(waiting.error?.code).toBe("queue_timeout");

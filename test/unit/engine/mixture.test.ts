@@ -11,7 +11,7 @@ import {
   peak,
   says,
 } from "../../support/fake-models.js";
-import { doneOf, type Outcome, recordsOf, start, tokensOf } from "../../support/scripted-engine.js";
+import { doneOf, entered, type Outcome, recordsOf, start, tokensOf } from "../../support/scripted-engine.js";
 
 type Mixture = Extract<StrategyConfig, { type: "mixture" }>;
 
@@ -296,6 +296,7 @@ describe("routing by the prompt", () => {
     let open = () => {};
     models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
     const running = run(ask("a", "about this:"));
+    await entered();
     const claimed = engine.stats.cells;
     expect(claimed["e1"]?.used).toBe("about this:".length + 4);
     expect(claimed["e1"]).toEqual(claimed["base"]);
