@@ -11,9 +11,12 @@ import { parseRequest } from "./parse.js";
 
 const model = z.string().min(1).nullish().describe("Id of a fusion config. Default: the first.");
 
+/** More would hold up the server while it writes the answer. */
+const longest = 262_144;
+
 export const tokenizeSchema = z.strictObject({
   model,
-  content: z.string().describe("The text."),
+  content: z.string().max(longest).describe("The text."),
   add_special: z.boolean().nullish().describe("Begin as a prompt does (BOS). Default: false."),
   parse_special: z.boolean().nullish().describe("Read control tokens that are written out. Default: true."),
   with_pieces: z.boolean().nullish().describe("Answer each token's text with its id. Default: false."),
@@ -21,7 +24,7 @@ export const tokenizeSchema = z.strictObject({
 
 export const detokenizeSchema = z.strictObject({
   model,
-  tokens: z.array(z.int().min(0)).describe("Token ids."),
+  tokens: z.array(z.int().min(0)).max(longest).describe("Token ids."),
 });
 
 export const applyTemplateSchema = z.strictObject({

@@ -186,6 +186,7 @@ describe("llama-server's routes", () => {
         { id: 6, piece: [195] },
       ],
     });
+    expect(await ask("/tokenize", { content: "a".repeat(262_144) })).toEqual({ tokens: [5, 6] });
     expect(await ask("/detokenize", { tokens: [5, 6] })).toEqual({ content: "aé" });
     expect(await ask("/apply-template", { messages })).toEqual({
       prompt: "<hi>",
@@ -194,6 +195,8 @@ describe("llama-server's routes", () => {
     for (const [route, body, param] of [
       ["/tokenize", {}, "content"],
       ["/tokenize", { content: 1 }, "content"],
+      ["/tokenize", { content: "a".repeat(262_145) }, "content"],
+      ["/detokenize", { tokens: Array<number>(262_145).fill(1) }, "tokens"],
       ["/detokenize", { tokens: ["a"] }, "tokens.0"],
       ["/detokenize", { tokens: [980] }, "tokens.0"],
       ["/apply-template", { messages: [] }, "messages"],
