@@ -21,7 +21,10 @@ export async function* runCompletion(
 ): AsyncGenerator<GenerationEvent, void> {
   // Read anew each time: it changes while we wait.
   const isAborted = () => signal.aborted;
-  if (isAborted()) return;
+  if (isAborted()) {
+    if (signal.reason instanceof ShouldersError) throw signal.reason;
+    return;
+  }
   const { request } = plan;
   const timer = context.metrics.startCompletion(request.configId, request.owner);
   let isAccepted = false;

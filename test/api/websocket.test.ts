@@ -28,6 +28,7 @@ describe("a response", () => {
     const delta = (text: string, position: number) => ({
       type: "response.output_text.delta",
       response_id: "r1",
+      choice_index: 0,
       delta: text,
       tokens: [expect.objectContaining({ position }) as object],
     });
@@ -39,13 +40,14 @@ describe("a response", () => {
       delta("Hello", 7),
       delta(" world", 8),
       delta("", 9),
-      { type: "response.output_text.done", response_id: "r1", text: "Hello world" },
+      { type: "response.output_text.done", response_id: "r1", choice_index: 0, text: "Hello world" },
       {
         type: "response.done",
         response: {
           id: "r1",
           status: "completed",
           output_text: "Hello world",
+          choices: [{ index: 0, output_text: "Hello world", finish_reason: "stop" }],
           finish_reason: "stop",
           usage: {
             prompt_tokens: 7,
@@ -70,7 +72,13 @@ describe("a response", () => {
     const done = await socket.until("response.done");
     expect(done.response).toMatchObject({ status: "incomplete", finish_reason: "length", output_text: "Hi" });
     expect(socket.of("response.output_text.delta")).toEqual([
-      { type: "response.output_text.delta", response_id: "text", delta: "Hi", tokens: [] },
+      {
+        type: "response.output_text.delta",
+        response_id: "text",
+        choice_index: 0,
+        delta: "Hi",
+        tokens: [],
+      },
     ]);
     socket.send(create({ id: "logprobs", logprobs: true }));
     await socket.until("response.done", ({ response: { id } }) => id === "logprobs");
@@ -175,7 +183,8 @@ describe("frames", () => {
       [create({ model: "nope" }), { code: "model_not_found", param: "model" }],
       [create({ temperature: 3 }), { code: "invalid_request", param: "temperature" }],
       [create({ tools: [{}] }), { code: "invalid_request", param: "tools.0.type" }],
-      [create({ n: 2 }), { code: "unsupported_field", param: "n" }],
+      [create({ n: 17 }), { code: "invalid_request", param: "n" }],
+      [create({ functions: [{}] }), { code: "unsupported_field", param: "functions" }],
       [{ type: "response.create", response: { model: "both" } }, { param: "prompt" }],
       [{ type: "response.cancel", response_id: "nobody" }, { param: "response_id" }],
     ];

@@ -1,7 +1,8 @@
 import type { FinishReason, GeneratedToken, ToolForm } from "../../engine/protocol.js";
 import type { Echo } from "./echo.js";
 import { chatLogprobs, joinLogprobs, TextLogprobsWriter } from "./logprobs.js";
-import { readAnswer, ToolCallReader } from "./tool-calls.js";
+import type { ChatLogprobs, TextLogprobs } from "./logprobs.js";
+import { readAnswer, ToolCallReader, type ToolCallDelta } from "./tool-calls.js";
 
 type Tokens = readonly GeneratedToken[];
 
@@ -12,17 +13,28 @@ export interface ChoiceOptions {
   toolForm: ToolForm | null;
 }
 
+/** What a chunk of a stream has of a choice. */
+export interface ChoiceChunk {
+  index: number;
+  /** Of a chat. */
+  delta?: { role?: "assistant"; content?: string; tool_calls?: ToolCallDelta[] };
+  /** Of a legacy completion. */
+  text?: string;
+  logprobs: ChatLogprobs | TextLogprobs | null;
+  finish_reason: string | null;
+}
+
 /** How one kind of completion writes one of its choices. */
 export interface ChoiceFormat {
   /** The choice of its first chunk, before any text; null: there is none. */
-  opening(): object | null;
+  opening(): ChoiceChunk | null;
   /** null: there is nothing in it that a client would see, unless `isTraced`. */
-  delta(text: string, tokens: Tokens, isTraced: boolean): object | null;
+  delta(text: string, tokens: Tokens, isTraced: boolean): ChoiceChunk | null;
   /** A prompt that is given back. */
-  echo(echo: Echo): object | null;
+  echo(echo: Echo): ChoiceChunk | null;
   /** What was held back until the end, if anything was. */
-  rest(): object | null;
-  ending(finishReason: FinishReason): object;
+  rest(): ChoiceChunk | null;
+  ending(finishReason: FinishReason): ChoiceChunk;
   whole(answer: { text: string; tokens: Tokens; echo: Echo | null }, finishReason: FinishReason): object;
 }
 
@@ -35,11 +47,11 @@ export class ChatFormat implements ChoiceFormat {
     this.#reader = options.toolForm && new ToolCallReader(options.toolForm);
   }
 
-  opening(): object {
+  opening(): ChoiceChunk {
     return this.#chunk({ role: "assistant", content: "" });
   }
 
-  delta(text: string, tokens: Tokens, isTraced: boolean): object | null {
+  delta(text: string, tokens: Tokens, isTraced: boolean): ChoiceChunk | null {
     const { content, toolCalls } = this.#reader?.push(text) ?? { content: text, toolCalls: [] };
     const hasCalls = toolCalls.length > 0;
     if (content === "" && !hasCalls && !isTraced && !this.#showsTokens(tokens)) return null;
@@ -51,12 +63,12 @@ export class ChatFormat implements ChoiceFormat {
     return null;
   }
 
-  rest(): object | null {
+  rest(): ChoiceChunk | null {
     const content = this.#reader?.finish().content ?? "";
     return content === "" ? null : this.#chunk({ content });
   }
 
-  ending(finishReason: FinishReason): object {
+  ending(finishReason: FinishReason): ChoiceChunk {
     return this.#chunk({}, null, this.#reason(finishReason, this.#reader?.numCalls ?? 0));
   }
 
@@ -88,11 +100,15 @@ export class ChatFormat implements ChoiceFormat {
     return this.#options.hasLogprobs && tokens.length > 0;
   }
 
-  #logprobs(tokens: Tokens): object | null {
+  #logprobs(tokens: Tokens): ChatLogprobs | null {
     return this.#options.hasLogprobs ? chatLogprobs(tokens) : null;
   }
 
-  #chunk(delta: object, tokens: Tokens | null = null, finishReason: string | null = null): object {
+  #chunk(
+    delta: NonNullable<ChoiceChunk["delta"]>,
+    tokens: Tokens | null = null,
+    finishReason: string | null = null,
+  ): ChoiceChunk {
     const logprobs = tokens && this.#logprobs(tokens);
     return { index: this.#options.index, delta, logprobs, finish_reason: finishReason };
   }
@@ -110,13 +126,13 @@ export class TextFormat implements ChoiceFormat {
     return null;
   }
 
-  delta(text: string, tokens: Tokens, isTraced: boolean): object | null {
+  delta(text: string, tokens: Tokens, isTraced: boolean): ChoiceChunk | null {
     const { hasLogprobs } = this.#options;
     if (text === "" && !isTraced && !(hasLogprobs && tokens.length > 0)) return null;
     return this.#choice(text, hasLogprobs ? this.#writer.write(tokens) : null);
   }
 
-  echo(echo: Echo): object {
+  echo(echo: Echo): ChoiceChunk {
     return this.#choice(echo.text, this.#promptLogprobs(echo));
   }
 
@@ -124,7 +140,7 @@ export class TextFormat implements ChoiceFormat {
     return null;
   }
 
-  ending(finishReason: FinishReason): object {
+  ending(finishReason: FinishReason): ChoiceChunk {
     return this.#choice("", null, finishReason);
   }
 
@@ -142,7 +158,11 @@ export class TextFormat implements ChoiceFormat {
     return scored && this.#writer.writePrompt(scored.first, scored.others);
   }
 
-  #choice(text: string, logprobs: object | null, finishReason: FinishReason | null = null): object {
+  #choice(
+    text: string,
+    logprobs: TextLogprobs | null,
+    finishReason: FinishReason | null = null,
+  ): ChoiceChunk {
     return { text, index: this.#options.index, logprobs, finish_reason: finishReason };
   }
 }

@@ -63,19 +63,6 @@ export function choicesOf(plan: CompletionPlan): CompletionPlan[] {
   );
 }
 
-/** @throws ShouldersError unless the plan is one plain text, which is all that a WebSocket response holds. */
-export function requireSingle(plan: CompletionPlan): CompletionPlan {
-  const refuse = (param: string) =>
-    new ShouldersError("unsupported_field", `Invalid '${param}': not supported over WebSocket; use HTTP.`, {
-      param,
-    });
-  if (plan.numAnswers > 1) throw refuse("n");
-  if (plan.prompts.length > 1) throw refuse("prompt");
-  if (plan.isEchoed) throw refuse("echo");
-  if (plan.toolForm !== null) throw refuse("tools");
-  return plan;
-}
-
 /** @throws ShouldersError that names the field at fault. */
 export function planCompletion(
   kind: CompletionKind,

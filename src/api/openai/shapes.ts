@@ -21,13 +21,7 @@ export class CompletionWriter {
 
   constructor(plan: CompletionPlan) {
     this.#plan = plan;
-    const { kind, prompts, numAnswers, request, toolForm } = plan;
-    const hasLogprobs = request.topLogprobs !== null;
-    const Format = kind === "chat" ? ChatFormat : TextFormat;
-    this.#formats = Array.from(
-      { length: prompts.length * numAnswers },
-      (_, index) => new Format({ index, hasLogprobs, toolForm }),
-    );
+    this.#formats = formatsOf(plan);
   }
 
   /** Whether every choice has ended. */
@@ -98,18 +92,32 @@ export class CompletionWriter {
     return this.#plan.includeUsage ? { ...chunk, usage } : chunk;
   }
 
-  /** Over all choices; a prompt counts once, however many answers it has. */
   #totalUsage(): UsageRecord {
-    const total: Usage = { ...noUsage };
-    this.#usages.forEach((usage, index) => {
-      total.completionTokens += usage.completionTokens;
-      total.fusion = addFusion(total.fusion, usage.fusion);
-      if (index % this.#plan.numAnswers > 0) return;
-      total.promptTokens += usage.promptTokens;
-      total.cachedTokens += usage.cachedTokens;
-    });
-    return toUsage(total);
+    return totalUsage(this.#usages, this.#plan);
   }
+}
+
+/** One for each choice. */
+export function formatsOf({ kind, prompts, numAnswers, request, toolForm }: CompletionPlan): ChoiceFormat[] {
+  const hasLogprobs = request.topLogprobs !== null;
+  const Format = kind === "chat" ? ChatFormat : TextFormat;
+  return Array.from(
+    { length: prompts.length * numAnswers },
+    (_, index) => new Format({ index, hasLogprobs, toolForm }),
+  );
+}
+
+/** @param usages by index of the choice; a prompt counts once, however many answers it has. */
+export function totalUsage(usages: readonly Usage[], { numAnswers }: CompletionPlan): UsageRecord {
+  const total: Usage = { ...noUsage };
+  usages.forEach((usage, index) => {
+    total.completionTokens += usage.completionTokens;
+    total.fusion = addFusion(total.fusion, usage.fusion);
+    if (index % numAnswers > 0) return;
+    total.promptTokens += usage.promptTokens;
+    total.cachedTokens += usage.cachedTokens;
+  });
+  return toUsage(total);
 }
 
 export function recordsOf(tokens: Tokens): TokenRecord[] {

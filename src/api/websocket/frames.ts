@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { OpenAiErrorBody } from "../openai-error.js";
-import type { ChatLogprobs } from "../openai/logprobs.js";
+import type { ChatLogprobs, TextLogprobs } from "../openai/logprobs.js";
 import type { TokenRecord } from "../../trace/record.js";
 import type { UsageRecord } from "../../trace/store.js";
 
@@ -25,14 +25,54 @@ export type ClientFrame = z.output<typeof clientFrameSchema>;
 
 export type ResponseStatus = "completed" | "cancelled" | "incomplete" | "failed";
 
+/** A function's call, as a message of the next turn takes it. */
+export interface MadeCall {
+  id: string;
+  type: "function";
+  function: { name: string; arguments: string };
+}
+
+export interface EndedChoice {
+  index: number;
+  output_text: string;
+  /** Where there are any. */
+  tool_calls?: MadeCall[];
+  /** null: it did not come to its end. */
+  finish_reason: string | null;
+}
+
 export interface EndedResponse {
   id: string;
   status: ResponseStatus;
+  /** Of the first choice. */
   output_text: string;
+  choices: EndedChoice[];
+  /** Over all choices. */
   usage: UsageRecord;
+  /** Of the first choice. */
   finish_reason: string | null;
   error?: OpenAiErrorBody["error"];
 }
+
+/** Whose frame it is; prompt p of a list has the choices p·n … p·n + n − 1. */
+export interface ChoicePlace {
+  response_id: string;
+  choice_index: number;
+}
+
+export type ChoiceFrame = ChoicePlace &
+  (
+    | {
+        type: "response.output_text.delta";
+        delta: string;
+        tokens: TokenRecord[];
+        /** Where the request asked for log-probabilities; in the shape of its endpoint. */
+        logprobs?: ChatLogprobs | TextLogprobs;
+      }
+    | { type: "response.function_call_arguments.delta"; call_id: string; name: string; delta: string }
+    | { type: "response.function_call_arguments.done"; call_id: string; name: string; arguments: string }
+    | { type: "response.output_text.done"; text: string }
+  );
 
 export type ServerFrame =
   | { type: "session.created"; session: SessionDescription }
@@ -40,15 +80,7 @@ export type ServerFrame =
       type: "response.created";
       response: { id: string; status: "in_progress"; model: string; trace_id: string };
     }
-  | {
-      type: "response.output_text.delta";
-      response_id: string;
-      delta: string;
-      tokens: TokenRecord[];
-      /** Where the request asked for log-probabilities. */
-      logprobs?: ChatLogprobs;
-    }
-  | { type: "response.output_text.done"; response_id: string; text: string }
+  | ChoiceFrame
   | { type: "response.done"; response: EndedResponse }
   | { type: "error"; error: OpenAiErrorBody["error"] & { event_id?: string } }
   | { type: "pong"; event_id?: string };

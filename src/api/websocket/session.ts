@@ -4,7 +4,7 @@ import { ShouldersError } from "../../errors.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import { planCompletion, requireSingle, type CompletionPlan } from "../openai/plan.js";
+import { planCompletion, type CompletionPlan } from "../openai/plan.js";
 import { parseRequest } from "../parse.js";
 import { clientFrameSchema, type ClientFrame, type ServerFrame } from "./frames.js";
 import { runResponse } from "./response.js";
@@ -131,7 +131,7 @@ export class StreamSession {
         `A socket runs at most ${most} responses at a time; wait for one to end.`,
       );
     const kind = "messages" in body ? "chat" : "text";
-    const plan = requireSingle(planCompletion(kind, body, requireEngine(this.#context)));
+    const plan = planCompletion(kind, body, requireEngine(this.#context));
     plan.request.owner = this.#owner;
     return plan;
   }

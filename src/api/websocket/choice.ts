@@ -1,0 +1,111 @@
+import { noUsage, type GeneratedToken, type Usage } from "../../engine/protocol.js";
+import type { ChoiceChunk, ChoiceFormat } from "../openai/choice-format.js";
+import { recordsOf } from "../openai/shapes.js";
+import type { ToolCallDelta } from "../openai/tool-calls.js";
+import type { ChoiceEvent } from "../run-choices.js";
+import type { ChoiceFrame, ChoicePlace, EndedChoice, MadeCall } from "./frames.js";
+
+interface ChoiceOptions {
+  place: ChoicePlace;
+  /** Whose chunks the frames are made of. */
+  format: ChoiceFormat;
+  isTraced: boolean;
+}
+
+/** Writes one choice of a response as frames, and keeps what `response.done` says of it. */
+export class SocketChoice {
+  readonly #place: ChoicePlace;
+  readonly #format: ChoiceFormat;
+  readonly #isTraced: boolean;
+  readonly #calls: MadeCall[] = [];
+  #text = "";
+  #usage: Usage = noUsage;
+  #finishReason: string | null = null;
+  #isClosed = false;
+
+  constructor({ place, format, isTraced }: ChoiceOptions) {
+    this.#place = place;
+    this.#format = format;
+    this.#isTraced = isTraced;
+  }
+
+  /** So far, where it has not ended. */
+  get usage(): Usage {
+    return this.#usage;
+  }
+
+  /** What it is now, or has come to. */
+  get ended(): EndedChoice {
+    return {
+      index: this.#place.choice_index,
+      output_text: this.#text,
+      ...(this.#calls.length > 0 && { tool_calls: this.#calls }),
+      finish_reason: this.#finishReason,
+    };
+  }
+
+  frames(event: ChoiceEvent["event"]): ChoiceFrame[] {
+    switch (event.type) {
+      case "accepted":
+        this.#usage = { ...this.#usage, promptTokens: event.promptTokens };
+        return [];
+      case "echo":
+        return this.#framesOf(this.#format.echo(event.echo));
+      case "delta": {
+        const { text, tokens } = event;
+        const completionTokens = this.#usage.completionTokens + tokens.length;
+        this.#usage = { ...this.#usage, completionTokens };
+        const chunk = this.#format.delta(text, tokens, this.#isTraced && tokens.length > 0);
+        return this.#framesOf(chunk, tokens);
+      }
+      case "done": {
+        this.#usage = event.usage;
+        const rest = this.#framesOf(this.#format.rest());
+        const ending = this.#format.ending(event.finishReason);
+        this.#finishReason = ending.finish_reason;
+        return [...rest, ...this.#framesOf(ending, event.tokens), ...this.close()];
+      }
+    }
+  }
+
+  /** Its last frames, once, whatever it came to. */
+  close(): ChoiceFrame[] {
+    if (this.#isClosed) return [];
+    this.#isClosed = true;
+    const done = { type: "response.output_text.done", ...this.#place, text: this.#text } as const;
+    return [...this.#callDone(), done];
+  }
+
+  #framesOf(chunk: ChoiceChunk | null, tokens: readonly GeneratedToken[] = []): ChoiceFrame[] {
+    if (chunk === null) return [];
+    const delta = chunk.delta?.content ?? chunk.text ?? "";
+    const records = this.#isTraced ? recordsOf(tokens) : [];
+    const { logprobs } = chunk;
+    this.#text += delta;
+    const calls = (chunk.delta?.tool_calls ?? []).flatMap((call) => this.#call(call));
+    if (delta === "" && records.length === 0 && !logprobs) return calls;
+    const type = "response.output_text.delta";
+    return [{ type, ...this.#place, delta, tokens: records, ...(logprobs && { logprobs }) }, ...calls];
+  }
+
+  /** A piece of a call; the first one brings id and name, and ends the call before. */
+  #call({ index, id, function: piece }: ToolCallDelta): ChoiceFrame[] {
+    const before = id === undefined ? [] : this.#callDone();
+    const call = (this.#calls[index] ??= {
+      id: id ?? "",
+      type: "function",
+      function: { name: piece.name ?? "", arguments: "" },
+    });
+    call.function.arguments += piece.arguments;
+    const type = "response.function_call_arguments.delta";
+    const { name } = call.function;
+    return [...before, { type, ...this.#place, call_id: call.id, name, delta: piece.arguments }];
+  }
+
+  /** Of the last call. */
+  #callDone(): ChoiceFrame[] {
+    const call = this.#calls.at(-1);
+    const type = "response.function_call_arguments.done";
+    return call ? [{ type, ...this.#place, call_id: call.id, ...call.function }] : [];
+  }
+}
