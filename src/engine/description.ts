@@ -35,6 +35,8 @@ export interface ConfigDescription {
   sampling: SamplingSettings;
   /** How answers call functions. */
   toolForm: ToolForm;
+  /** Of everything in the config that can change an answer: model files, settings, calibration card. */
+  digest: string;
 }
 
 /** A way to decode the models of a step. */

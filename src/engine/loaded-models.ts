@@ -177,7 +177,11 @@ function joinConfig(
 }
 
 /** What a config is made of, as the API shows it. */
-export function describeConfig(config: LoadedConfig, slots: readonly ModelSlot[]): ConfigDescription {
+export function describeConfig(
+  config: LoadedConfig,
+  slots: readonly ModelSlot[],
+  digest: string,
+): ConfigDescription {
   const settings = config.resolved.config;
   const describe = (index: number) => describeModel(slots[index] as ModelSlot);
   return {
@@ -197,6 +201,7 @@ export function describeConfig(config: LoadedConfig, slots: readonly ModelSlot[]
     sequences: settings.context.sequences,
     sampling: settings.sampling,
     toolForm: config.toolForm,
+    digest,
   };
 }
 

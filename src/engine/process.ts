@@ -4,6 +4,7 @@ import { createKernel } from "../fusion/kernel/kernel.js";
 import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
 import { calibrate } from "./calibrate.js";
+import { configDigester } from "./config-digest.js";
 import { FusionEngine } from "./engine.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
 import { answerQuery } from "./queries.js";
@@ -91,6 +92,7 @@ class EngineProcess {
         onBroken: () => this.#die(),
         log: this.#log,
       });
+      const digestOf = configDigester();
       globalThis.gc?.();
       emit({
         type: "ready",
@@ -110,7 +112,9 @@ class EngineProcess {
             contextsBytes: sum(models.slots.map(({ context }) => context.memoryBytes)),
             programBytes: programBytes(models, numExperts),
           },
-          configs: [...models.configs.values()].map((config) => describeConfig(config, models.slots)),
+          configs: [...models.configs.values()].map((config) =>
+            describeConfig(config, models.slots, digestOf(config.resolved)),
+          ),
         },
       });
       emit({ type: "events", events: [], step: null, stats: this.#engine.stats });

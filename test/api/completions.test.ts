@@ -70,6 +70,27 @@ describe("chat", () => {
     expect(body.choices[0]?.fusion.tokens).toHaveLength(3);
   });
 
+  test("system_fingerprint is the same until config, library or kernel are others", async () => {
+    const server = await startTestServer();
+    const fingerprint = async () => {
+      const answer = await server.post("/v1/chat/completions", chat);
+      return ((await answer.json()) as { system_fingerprint: string }).system_fingerprint;
+    };
+    const first = await fingerprint();
+    expect(await fingerprint()).toBe(first);
+    const description = server.engine.description!;
+    const { configs, library } = description;
+    for (const change of [
+      { configs: configs.map((config) => ({ ...config, digest: "other" })) },
+      { library: { ...library, llama: "b2" } },
+      { library: { ...library, backend: "cuda" } },
+      { kernel: "reference" as const },
+    ]) {
+      server.engine.description = { ...description, ...change };
+      expect(await fingerprint()).not.toBe(first);
+    }
+  });
+
   test("a stream: role first, deltas, reason, done", async () => {
     const server = await startTestServer();
     const response = await server.post("/chat/completions", { ...chat, stream: true });

@@ -236,6 +236,7 @@ export function describeEngine(): EngineDescription {
   const both: ConfigDescription = {
     ...shared,
     id: "both",
+    digest: "b0",
     description: "two experts",
     example: null,
     reference: modelOf("dwarf"),
@@ -248,6 +249,7 @@ export function describeEngine(): EngineDescription {
   const giant: ConfigDescription = {
     ...shared,
     id: "giant",
+    digest: "91",
     description: "the base alone",
     example: null,
     reference: null,

@@ -194,21 +194,8 @@ function toGiven(beginning: string | number[] | null | undefined): GivenText | n
     : { type: "tokens", tokens: beginning };
 }
 
-const fingerprints = new WeakMap<ConfigDescription, string>();
-
-/** Changes when what could change an answer does: the models, the fusion, the library and its backend. */
-function systemFingerprint(description: EngineDescription, config: ConfigDescription): string {
-  const known = fingerprints.get(config);
-  if (known !== undefined) return known;
-  const { base, reference, experts, strategy, sampling } = config;
-  const models = [base, reference, ...experts].map(
-    (model) => model && [model.name, model.quantization, model.sizeBytes, model.vocabularySize],
-  );
-  const facts = [models, experts.map(({ id, bounds }) => [id, bounds]), strategy, sampling];
-  const hash = createHash("sha256")
-    .update(JSON.stringify([...facts, description.library, description.kernel]))
-    .digest("hex");
-  const fingerprint = `fp_${hash.slice(0, 12)}`;
-  fingerprints.set(config, fingerprint);
-  return fingerprint;
+/** Changes with everything that can change an answer: the config, the library and its backend, the kernel. */
+function systemFingerprint({ library, kernel }: EngineDescription, { digest }: ConfigDescription): string {
+  const hash = createHash("sha256").update(JSON.stringify([digest, library, kernel]));
+  return `fp_${hash.digest("hex").slice(0, 12)}`;
 }
