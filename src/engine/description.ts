@@ -1,4 +1,4 @@
-import type { SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
+import type { ComponentConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
 import type { ToolForm } from "../llama/types.js";
 
 /** What an engine that has loaded its models says of itself. */
@@ -19,6 +19,12 @@ export interface ModelDescription {
   memoryBytes: number;
 }
 
+export interface ExpertDescription extends ModelDescription {
+  bounds: readonly [number, number];
+  /** How it takes part in a mixture that says nothing of it. */
+  component: ComponentConfig;
+}
+
 export interface ConfigDescription {
   id: string;
   description: string;
@@ -26,7 +32,7 @@ export interface ConfigDescription {
   example: string | null;
   base: ModelDescription;
   reference: ModelDescription | null;
-  experts: (ModelDescription & { id: string; bounds: readonly [number, number] })[];
+  experts: ExpertDescription[];
   strategy: StrategyConfig;
   /** Length of the common vocabulary; rows are fused over it. */
   vocabularySize: number;

@@ -1,10 +1,9 @@
-import type { ComponentConfig, StrategyConfig } from "../config/fusion-config.js";
-import { componentSchema } from "../config/fusion-config.js";
+import type { StrategyConfig } from "../config/fusion-config.js";
 import { ShouldersError } from "../errors.js";
 import { fuseRows } from "../fusion/fuse-rows.js";
 import type { Fusion, FusionKernel, LogitsRows, Strategy } from "../fusion/types.js";
 import type { ReadySequence } from "./decode.js";
-import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
+import { componentOf, type LoadedConfig, type ModelSlot } from "./loaded-models.js";
 import type { GenerationRequest } from "./protocol.js";
 import type { MixtureStart, Sequence } from "./sequence.js";
 import { priorSource } from "./shares.js";
@@ -25,7 +24,7 @@ export function strategyOf(request: GenerationRequest, config: LoadedConfig): St
       return {
         type: "mixture",
         components: experts.map((expert, index) => ({
-          ...(strategy.components[expert.id] ?? componentOf(config, index)),
+          ...(strategy.components[expert.id] ?? componentOf(config.resolved, index)),
           bounds: boundsOf(expert),
         })),
       };
@@ -48,11 +47,6 @@ export function mixtureOf(request: GenerationRequest, config: LoadedConfig): Mix
 
 function wantedStrategy(request: GenerationRequest, config: LoadedConfig): StrategyConfig {
   return request.strategy ?? config.resolved.config.strategy;
-}
-
-/** What the card found best for an expert, or the default. */
-function componentOf({ resolved }: LoadedConfig, expert: number): ComponentConfig {
-  return resolved.card?.experts[expert]?.component ?? componentSchema.parse({});
 }
 
 /** One sequence's rows and what was made of them. */

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 
 import { cardRefused } from "../calibration/card.js";
 import { mostFeatureRows } from "../calibration/feature.js";
+import { componentSchema, type ComponentConfig } from "../config/fusion-config.js";
 import { ShouldersError } from "../errors.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
@@ -176,6 +177,11 @@ function joinConfig(
   return { resolved, ...roles, vocabularySize, toolForm };
 }
 
+/** How an expert takes part in a mixture that says nothing of it: as the card found best, or the default. */
+export function componentOf({ card }: ResolvedFusionConfig, expert: number): ComponentConfig {
+  return card?.experts[expert]?.component ?? componentSchema.parse({});
+}
+
 /** What a config is made of, as the API shows it. */
 export function describeConfig(
   config: LoadedConfig,
@@ -194,6 +200,7 @@ export function describeConfig(
       ...describe(config.experts[index] as number),
       id: expert.id,
       bounds: expert.bounds,
+      component: componentOf(config.resolved, index),
     })),
     strategy: settings.strategy,
     vocabularySize: config.vocabularySize,

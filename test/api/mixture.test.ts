@@ -54,13 +54,39 @@ describe("fields of a request", () => {
     ["a prior of none", { strategy: { ...strategy, prior: { x: 1 } } }, "fusion.strategy.prior"],
     ["a negative budget", { budget: { tokenNats: -1 } }, "fusion.budget.tokenNats"],
     ["a budget of the base alone", { strategy: { type: "base" }, budget: { replyNats: 1 } }, "fusion.budget"],
-    ["bounds of a mixture", { strategy, bounds: [0, 1] }, "fusion.bounds"],
+    [
+      "bounds where no weight is solved",
+      { strategy: { ...strategy, components: { sums: { weight: 1 } } }, bounds: [0, 1] },
+      "fusion.bounds",
+    ],
+    ["bounds of a weight that is not", { strategy, bounds: { trivia: [0, 1] } }, "fusion.bounds.trivia"],
+    [
+      "bounds of an expert by itself",
+      { strategy: { ...strategy, components: { sums: { kind: "alone" } } }, bounds: { sums: [0, 1] } },
+      "fusion.bounds",
+    ],
+    ["bounds of none", { strategy, bounds: { x: [0, 1] } }, "fusion.bounds"],
   ])("%s is refused by name", async (_name, fusion, param) => {
     const server = await startTestServer();
     const response = await server.post("/v1/chat/completions", { ...both, fusion });
     expect(response.status).toBe(400);
     const { error } = (await response.json()) as Answer;
     expect(error?.param.startsWith(param), error?.param).toBe(true);
+  });
+
+  test("bounds reach the weights that a mixture solves: all of them, or by id", async () => {
+    const server = await startTestServer();
+    const boundsFor = async (fusion: object) => {
+      const { status } = await server.post("/v1/chat/completions", { ...both, fusion });
+      return [status, server.engine.submitted.at(-1)?.bounds];
+    };
+    expect(await boundsFor({ strategy, bounds: [0, 1] })).toEqual([200, { sums: [0, 1] }]);
+    expect(await boundsFor({ strategy, bounds: { sums: [0, 1] } })).toEqual([200, { sums: [0, 1] }]);
+    const solved = { ...strategy, components: { trivia: { weight: "solved" } } };
+    expect(await boundsFor({ strategy: solved, bounds: [0, 1] })).toEqual([
+      200,
+      { trivia: [0, 1], sums: [0, 1] },
+    ]);
   });
 
   test("a mixture of a model without experts is refused", async () => {
@@ -121,6 +147,20 @@ describe("on the models", () => {
     }
     for (const shares of sharesOf(pinned)) expect(shares["base"]).toBeCloseTo(1 / 3, 6);
     expect(sharesOf(free).at(-1)!["base"]).not.toBeCloseTo(1 / 3, 3);
+  });
+
+  test("bounds of a solved component hold its weight, and no other's", async () => {
+    const components = { trivia: { weight: "solved", plausibility: null }, sums: { weight: 0.7 } };
+    const solved = { ...strategy, components, floor: 0 };
+    const weightsOf = ({ choices }: Answer) => choices[0]!.fusion.tokens.map(({ weights }) => weights);
+    const free = weightsOf(await ask("both", { strategy: solved }));
+    expect(free.some(({ trivia = 0 }) => trivia > 0.3)).toBe(true);
+    for (const bounds of [[0.25, 0.3], { trivia: [0.25, 0.3] }])
+      for (const { trivia, sums } of weightsOf(await ask("both", { strategy: solved, bounds }))) {
+        expect(trivia).toBeGreaterThanOrEqual(0.25);
+        expect(trivia).toBeLessThanOrEqual(0.3);
+        expect(sums).toBeCloseTo(0.7, 6);
+      }
   });
 
   test("a prior of the base alone, or no budget at all, leaves the base's own answer", async () => {

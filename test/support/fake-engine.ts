@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { samplingSchema } from "../../src/config/fusion-config.js";
+import { componentSchema, samplingSchema } from "../../src/config/fusion-config.js";
 import type {
   ConfigDescription,
   Engine,
@@ -241,8 +241,13 @@ export function describeEngine(): EngineDescription {
     example: null,
     reference: modelOf("dwarf"),
     experts: [
-      { ...modelOf("dwarf-trivia"), id: "trivia", bounds: [0, 2] },
-      { ...modelOf("dwarf-sums"), id: "sums", bounds: [0, 2] },
+      { ...modelOf("dwarf-trivia"), id: "trivia", bounds: [0, 2], component: componentSchema.parse({}) },
+      {
+        ...modelOf("dwarf-sums"),
+        id: "sums",
+        bounds: [0, 2],
+        component: componentSchema.parse({ weight: "solved" }),
+      },
     ],
     strategy: { type: "dynamic", solver: "exact", plausibility: { ratio: 0.1, of: "joint" } },
   };

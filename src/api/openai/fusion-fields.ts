@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { boundsSchema, strategySchema, type StrategyConfig } from "../../config/fusion-config.js";
-import type { ConfigDescription, GenerationRequest } from "../../engine/protocol.js";
+import type { ConfigDescription, ExpertDescription, GenerationRequest } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { traceLevels } from "../../trace/record.js";
 
@@ -46,7 +46,9 @@ export const fusionSchema = z
         error: "expected two numbers, or an object of expert ids with two numbers each",
       })
       .nullish()
-      .describe("Replaces the bounds of the weights that are solved for: of every expert, or by expert id."),
+      .describe(
+        "Replaces the bounds of the weights that are solved for, in a mixture those of its components: all, or by expert id.",
+      ),
     continue: z
       .union([z.string().min(1), z.array(tokenId).min(1)], { error: "expected text or token ids" })
       .nullish()
@@ -74,7 +76,6 @@ export function fusionOf(
   config: ConfigDescription,
 ): Pick<GenerationRequest, "strategy" | "bounds" | "prior" | "budget"> {
   const strategy = fusion?.weights == null ? (fusion?.strategy ?? null) : staticOf(fusion.weights, config);
-  const bounds = boundsOf(fusion?.bounds ?? null, config);
   const weightsParam = fusion?.weights == null ? "fusion.strategy.weights" : "fusion.weights";
   if (strategy?.type === "static") checkExperts(Object.keys(strategy.weights), config, weightsParam);
   if (strategy?.type === "mixture") {
@@ -84,11 +85,7 @@ export function fusionOf(
   }
   if ((strategy?.type === "dynamic" || strategy?.type === "mixture") && config.experts.length === 0)
     throw invalid("fusion.strategy", "this model has no experts; leave it out");
-  if (bounds !== null) {
-    checkExperts(Object.keys(bounds), config, "fusion.bounds");
-    if ((strategy ?? config.strategy).type !== "dynamic")
-      throw invalid("fusion.bounds", "bounds need a dynamic strategy; leave them out");
-  }
+  const bounds = boundsOf(fusion?.bounds ?? null, strategy ?? config.strategy, config);
   const { type } = strategy ?? config.strategy;
   const prior = priorOf(fusion?.prior, config);
   if (prior !== null && type !== "mixture")
@@ -119,13 +116,34 @@ function checkShares(shares: Record<string, number>, config: ConfigDescription, 
 
 const withoutBase = (byId: object): string[] => Object.keys(byId).filter((id) => id !== "base");
 
-/** One pair is for every expert. */
+/** One pair is for every expert whose weight is solved. */
 function boundsOf(
   bounds: FusionFields["bounds"],
-  { experts }: ConfigDescription,
+  strategy: StrategyConfig,
+  config: ConfigDescription,
 ): GenerationRequest["bounds"] {
-  if (!Array.isArray(bounds)) return bounds ?? null;
-  return Object.fromEntries(experts.map(({ id }) => [id, bounds]));
+  if (bounds == null) return null;
+  const solved = solvedExperts(strategy, config);
+  if (solved.length === 0)
+    throw invalid(
+      "fusion.bounds",
+      'no weight is solved here; use a dynamic strategy, or a mixture whose components have weight "solved"',
+    );
+  if (Array.isArray(bounds)) return Object.fromEntries(solved.map((id) => [id, bounds]));
+  checkExperts(Object.keys(bounds), config, "fusion.bounds");
+  const fixed = Object.keys(bounds).find((id) => !solved.includes(id));
+  if (fixed === undefined) return bounds;
+  throw invalid(`fusion.bounds.${fixed}`, "this expert's weight is not solved in the mixture; leave it out");
+}
+
+function solvedExperts(strategy: StrategyConfig, { experts }: ConfigDescription): string[] {
+  if (strategy.type !== "dynamic" && strategy.type !== "mixture") return [];
+  const isSolved = ({ id, component }: ExpertDescription) => {
+    if (strategy.type === "dynamic") return true;
+    const { kind, weight } = strategy.components[id] ?? component;
+    return kind === "fused" && weight === "solved";
+  };
+  return experts.filter(isSolved).map(({ id }) => id);
 }
 
 function staticOf(weights: Record<string, number>, { strategy }: ConfigDescription): StrategyConfig {
