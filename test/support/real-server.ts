@@ -1,7 +1,7 @@
 import OpenAI from "openai";
 import { pino } from "pino";
 import { startServer } from "../../src/api/server.js";
-import type { Engine, ResolvedFusionConfig } from "../../src/engine/protocol.js";
+import type { Engine, EngineSettings, ResolvedFusionConfig } from "../../src/engine/protocol.js";
 import { resolvedConfig, startRealEngine } from "./real-engine.js";
 
 export interface RealServer {
@@ -29,8 +29,11 @@ export async function startRealServer(): Promise<RealServer> {
   return serveConfigs(configs);
 }
 
-export async function serveConfigs(configs: ResolvedFusionConfig[]): Promise<RealServer> {
-  const engine = await startRealEngine(configs, { cacheSequences: 8 });
+export async function serveConfigs(
+  configs: ResolvedFusionConfig[],
+  settings: Partial<EngineSettings> = {},
+): Promise<RealServer> {
+  const engine = await startRealEngine(configs, { cacheSequences: 8, ...settings });
   const log = pino({ level: "silent" });
   const server = await startServer({
     engine,
