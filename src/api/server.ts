@@ -9,7 +9,7 @@ import { Gate, openRules, type AccessRules } from "./access/gate.js";
 import { createApp } from "./app.js";
 import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js";
 import { Metrics } from "./metrics.js";
-import { answerUnreadable } from "./unreadable.js";
+import { answerUnreadable, rememberAnswer } from "./unreadable.js";
 import { StreamEndpoint } from "./websocket/endpoint.js";
 
 export interface ServerOptions extends Partial<ServerLimits> {
@@ -42,7 +42,8 @@ function createHttpServer(context: ApiContext): Server {
   const server = createServer(httpLimits, createApp(context));
   server.maxConnections = context.limits.connections;
   server.on("clientError", answerUnreadable);
-  server.on("request", (_request, response) => {
+  server.on("request", (request, response) => {
+    rememberAnswer(request, response);
     // Whoever does not take what is left of an answer may not keep it in memory.
     response.once("prefinish", () =>
       response.setTimeout(context.limits.drainTimeoutMs, () => response.destroy()),

@@ -1,5 +1,4 @@
-import { STATUS_CODES } from "node:http";
-import { Socket } from "node:net";
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { ShouldersError } from "../errors.js";
 import { toOpenAiError } from "./openai-error.js";
@@ -19,11 +18,20 @@ export function refuse(socket: Duplex, error: ShouldersError, requestId: string 
   socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`);
 }
 
+/** Answers that are not over, by their connection. */
+const socketToAnswers = new WeakMap<Duplex, Set<ServerResponse>>();
+
+export function rememberAnswer({ socket }: IncomingMessage, response: ServerResponse): void {
+  const answers = socketToAnswers.get(socket) ?? new Set();
+  socketToAnswers.set(socket, answers.add(response));
+  response.once("close", () => answers.delete(response));
+}
+
 /** Answers bytes that Node could not read as a request: the error's own text would repeat them. */
 export function answerUnreadable({ code }: NodeJS.ErrnoException, socket: Duplex): void {
   // Bytes into the middle of an answer would be taken for a part of it.
-  const hasAnswered = socket instanceof Socket && socket.bytesWritten > 0;
-  if (code === "ECONNRESET" || !socket.writable || hasAnswered) socket.destroy();
+  const isWriting = [...(socketToAnswers.get(socket) ?? [])].some(({ headersSent }) => headersSent);
+  if (code === "ECONNRESET" || !socket.writable || isWriting) socket.destroy();
   else refuse(socket, errorOf(code));
 }
 

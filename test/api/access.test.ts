@@ -1,10 +1,11 @@
 import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
 import { describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { hashOf, parseApiKeys } from "../../src/config/api-keys.js";
 import { createRoutes } from "../../src/api/routes.js";
 import type { ApiContext } from "../../src/api/context.js";
-import { accepted, answering, Gate } from "../support/fake-engine.js";
+import { accepted, answering, deltaOf, Gate } from "../support/fake-engine.js";
 import { rawRequest, sendRaw, statusOf } from "../support/raw-http.js";
 import { metricOf, startTestServer, type TestServer } from "../support/server.js";
 import { TestSocket } from "../support/socket.js";
@@ -316,5 +317,31 @@ describe("messages that two servers could read differently", () => {
     const fits = rawRequest("GET /livez", ["Host: localhost", `X: ${"x".repeat(16_000)}`]);
     expect(statusOf(await sendRaw(server.url, fits))).toBe(200);
     expect(await metricOf(server, "shoulders_requests_started_total")).toBe(1);
+  });
+
+  test("after an answer that is over they are told so; into one that is not, nothing is written", async () => {
+    const server = await startTestServer();
+    const { hostname, port } = new URL(server.url);
+    const socket = connectTcp(Number(port), hostname).setEncoding("latin1");
+    let text = "";
+    socket.on("data", (part: string) => (text += part));
+    socket.write("GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    await expect.poll(() => text).toContain('"object":"list"');
+    text = "";
+    socket.write("nonsense\r\n\r\n");
+    await once(socket, "close");
+    expect(statusOf(text)).toBe(400);
+
+    const never = new Gate();
+    server.engine.script = () => [accepted, deltaOf("a"), never];
+    const body = JSON.stringify({ ...chat, stream: true });
+    const stream = await sendRaw(
+      server.url,
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      { after: '"content":"a"', bytes: "nonsense\r\n\r\n" },
+    );
+    expect(stream.match(/HTTP\/1\.1/g)).toHaveLength(1);
+    await server.engine.untilCancelled(1);
   });
 });
