@@ -29,7 +29,7 @@ export function parseRequest<Schema extends z.ZodType>(schema: Schema, value: un
   const param = dottedPath(path).slice(0, 200);
   throw new ShouldersError(
     isUnsupported(first) ? "unsupported_field" : "invalid_request",
-    param === "" ? `Invalid request: ${message}.` : `Invalid '${param}': ${message}.`,
+    `${param === "" ? "Invalid request" : `Invalid '${param}'`}: ${message}${message.endsWith("?") ? "" : "."}`,
     { param: param === "" ? null : param },
   );
 }

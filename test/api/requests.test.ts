@@ -211,7 +211,7 @@ describe("what is refused", () => {
       ["unknown model", { ...chat, model: "nope" }, 404, "model_not_found", "model", /both, giant/],
       ["no model", { messages: chat.messages }, 400, "invalid_request", "model", /missing/],
       ["no messages", { model: "both" }, 400, "invalid_request", "messages", /missing/],
-      invalid("unknown key", { temprature: 1 }, "temprature", /did you mean "temperature"/),
+      invalid("unknown key", { temprature: 1 }, "temprature", /did you mean "temperature"\?$/),
       invalid("unknown inner key", { fusion: { weight: {} } }, "fusion.weight", /did you mean "weights"/),
       [
         "own __proto__",

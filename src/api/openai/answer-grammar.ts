@@ -27,7 +27,7 @@ export const responseFormatSchema = z
         schema: z
           .looseObject({})
           .refine(
-            (schema) => JSON.stringify(schema).length <= mostBytes,
+            (schema) => Buffer.byteLength(JSON.stringify(schema)) <= mostBytes,
             "a schema may have at most 65536 bytes",
           ),
       }),
