@@ -7,6 +7,7 @@ import { FakeEngine } from "../support/fake-engine.js";
 import { generatedRequests, type GeneratedRequest } from "../support/generated-requests.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { metricOf, startTestServer } from "../support/server.js";
+import { connect } from "../support/socket.js";
 
 /** Row 1 of the promises: no request ends the server; whatever is asked, the answer is 200 or 4xx. */
 
@@ -83,6 +84,39 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
     expect(tally.refused).toBeGreaterThan(5000);
     expect(server.engine.stats.running).toBe(0);
     expect(await metricOf(server, "shoulders_requests_started_total")).toBe(18_000);
+  });
+
+  test("1,500 over WebSockets: each has one end, and the sockets live", { timeout: 300_000 }, async () => {
+    const server = await startTestServer({ engine: new AnsweringEngine(), traceBytes: 1_000_000 });
+    const next = fc.sample(generatedRequests(["both", "giant"]), { numRuns: 1500, seed: seed + 2 }).values();
+    const numEnds = { done: 0, error: 0 };
+    const worker = async () => {
+      const socket = await connect(server.url);
+      for (const { body } of next) {
+        socket.frames.length = 0;
+        socket.send(`{"type":"response.create","response":${body}}`);
+        socket.send({ type: "ping" });
+        await socket.until("pong");
+        const said = `seed ${seed}: ${body.slice(0, 2000)} -> ${JSON.stringify(socket.frames).slice(0, 500)}`;
+        if (socket.of("response.created").length > 0) await socket.until("response.done");
+        const [done, errors] = [socket.of("response.done"), socket.of("error")];
+        expect(done.length + errors.length, said).toBe(1);
+        expect(done[0]?.response.status ?? "completed", said).toBe("completed");
+        for (const { error } of errors) expect(error.type, said).not.toBe("server_error");
+        numEnds[done.length > 0 ? "done" : "error"]++;
+      }
+    };
+    await Promise.all(Array.from({ length: 4 }, worker));
+    expect(numEnds.done).toBeGreaterThan(50);
+    expect(numEnds.error).toBeGreaterThan(500);
+    expect(server.engine.stats.running).toBe(0);
+    await expect
+      .poll(async () => {
+        const text = await (await fetch(`${server.url}/metrics`)).text();
+        const ended = text.matchAll(/^shoulders_requests_total\{.*\} (\d+)$/gm);
+        return [...ended].reduce((sum, [, count]) => sum + Number(count), 0);
+      })
+      .toBe(await metricOf(server, "shoulders_requests_started_total"));
   });
 
   test("bytes that are no JSON at all are 400", async () => {
