@@ -148,7 +148,9 @@ test("alternatives come only when asked for", async () => {
       if (event.type === "delta") event.tokens.forEach((token) => (token.topLogprobs = []));
     return events;
   };
-  await stream(server, { logprobs: true });
+  const chunks = await stream(server, { logprobs: true });
+  const entries = chunks.flatMap(({ choices }) => choices[0]?.logprobs?.content ?? []);
+  expect(entries.map(({ token, top_logprobs }) => [token, top_logprobs])).toEqual([["a", []]]);
   expect(server.engine.submitted[0]?.topLogprobs).toBe(0);
 });
 
