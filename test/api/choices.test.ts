@@ -98,6 +98,21 @@ describe("scripted", () => {
     await engine.untilCancelled(4);
   });
 
+  test("a server that closes before they begin says so, instead of an answer without choices", async () => {
+    const server = await startTestServer();
+    server.engine.answers.detokenize = { bytes: Buffer.from("hi") };
+    server.engine.script = () => [accepted, new Gate()];
+    const body = { model: "both", prompt: [1, 2], echo: true, logprobs: 1 };
+    const asked = [false, true].map((stream) => server.post("/v1/completions", { ...body, stream }));
+    await server.engine.untilSubmitted(2);
+    const closed = server.close();
+    for (const response of await Promise.all(asked)) {
+      expect(response.status).toBe(503);
+      expect(await response.json()).toMatchObject({ error: { code: "server_closing" } });
+    }
+    await closed;
+  });
+
   test("the choices of prompt p are p·n … p·n + n − 1", async () => {
     const server = await startTestServer();
     server.engine.script = ({ prompt }) => answering(JSON.stringify(prompt));
