@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 import solve
 from model import Cache
+from rules import Laws, Mixture
 
 MOST_TOKENS = 64
 RATIO = 0.1
@@ -22,9 +23,12 @@ class Reader:
         self.seen = 0
         self.first = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
 
-    @torch.no_grad()
     def read(self, ids):
         """ids (items, new tokens) -> float64 logits (items, vocabulary) after the last of them."""
+        return self.logits(ids).numpy().astype(np.float64)
+
+    @torch.no_grad()
+    def logits(self, ids):
         new = torch.arange(self.seen, self.seen + ids.shape[1])
         self.seen += ids.shape[1]
         keys = torch.arange(self.seen)
@@ -32,7 +36,15 @@ class Reader:
         mask = torch.where(hidden, NEVER, 0.0)[:, None]
         positions = (new[None] - self.pads[:, None]).clamp(min=0)
         x = self.model.hidden(ids, positions, mask, self.caches)[:, -1]
-        return F.linear(x, self.model.token_embd.weight).numpy().astype(np.float64)
+        return F.linear(x, self.model.token_embd.weight)
+
+    def follow(self, parents):
+        """The batch becomes the texts `parents`, each as often as it is named."""
+        if len(parents) == len(self.pads) and bool((parents == torch.arange(len(parents))).all()):
+            return
+        self.pads = self.pads[parents]
+        for cache in self.caches:
+            cache.k, cache.v = cache.k[parents], cache.v[parents]
 
 
 def fuse(method, rows):
@@ -76,6 +88,44 @@ def generate(readers, prompts, tokenizer, choose, most=MOST_TOKENS):
 
 def encode_prompts(items, tokenizer):
     return [[tokenizer.bos, *tokenizer.encode(item.prompt)] for item in items]
+
+
+def ends(tokenizer):
+    """By token, whether an answer ends with it."""
+    return np.array([i == tokenizer.eos or "Ċ" in token for i, token in enumerate(tokenizer.tokens)])
+
+
+def answer_together(models, items, tokenizer, rules):
+    """{name: answers} of `rules` ({name: rule}) over log-probabilities of all models. They go on
+    together: a text that several of them have begun with is read once."""
+    prompts, last = encode_prompts(items, tokenizer), ends(tokenizer)
+    readers = [Reader(model, prompts) for model in models]
+    answers = {name: [[] for _ in items] for name in rules}
+    waiting = {name: np.arange(len(items)) for name in rules}
+    node, ids = dict(waiting), readers[0].first
+    for _ in range(MOST_TOKENS):
+        rows = [reader.logits(ids).log_softmax(-1).numpy() for reader in readers]
+        laws, grown = Laws(*rows), {}
+        for name, at in node.items():
+            rule = rules[name]
+            scores = rule.mix(laws, at) if isinstance(rule, Mixture) else rule(*(row[at] for row in rows))
+            picked = scores.argmax(axis=-1)
+            for i, token in zip(waiting[name], picked):
+                answers[name][i].append(int(token))
+            on = ~last[picked]
+            waiting[name] = waiting[name][on]
+            if isinstance(rule, Mixture):
+                rule.leave(on)
+            if on.any():
+                grown[name] = at[on] * len(last) + picked[on]
+        if not grown:
+            break
+        texts, place = np.unique(np.concatenate(list(grown.values())), return_inverse=True)
+        node = dict(zip(grown, np.split(place, np.cumsum([len(one) for one in grown.values()])[:-1])))
+        for reader in readers:
+            reader.follow(torch.from_numpy(texts // len(last)))
+        ids = torch.from_numpy(texts % len(last))[:, None]
+    return {name: [cut(tokenizer.decode(answer)) for answer in told] for name, told in answers.items()}
 
 
 def answer_alone(model, items, tokenizer):

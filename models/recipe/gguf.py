@@ -1,18 +1,22 @@
-"""A GGUF (version 3) writer for Llamas in float16 or Q8_0, and the vocabulary with them."""
+"""GGUF (version 3): writes Llamas in float16 or Q8_0 with their vocabulary, and reads what it wrote."""
 
 import hashlib
 import os
 import struct
 
 import numpy as np
+import torch
 
 import model as llama
 import settings as s
+from bpe import Tokenizer
 
 ALIGNMENT = 32
 UINT32, FLOAT32, BOOL, STRING, ARRAY = 4, 6, 7, 8, 9
 INT32 = 5
 F32, F16, Q8_0 = 0, 1, 8
+FORMS = {UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?"}
+PACKED = np.dtype([("scale", "<f2"), ("values", "i1", 32)])
 FILE_TYPES = {"f16": 1, "q8_0": 7}
 
 CHAT_TEMPLATE = (
@@ -30,7 +34,7 @@ def text(value):
 def scalar(kind, value):
     if kind == STRING:
         return text(value)
-    return struct.pack({UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?"}[kind], value)
+    return struct.pack(FORMS[kind], value)
 
 
 def pair(key, kind, value):
@@ -76,7 +80,7 @@ def quantise(values):
     blocks = values.reshape(-1, 32).astype(np.float32)
     scales = np.abs(blocks).max(axis=1, keepdims=True) / 127
     inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
-    packed = np.empty(len(blocks), dtype=[("scale", "<f2"), ("values", "i1", 32)])
+    packed = np.empty(len(blocks), dtype=PACKED)
     packed["scale"], packed["values"] = scales[:, 0], np.rint(blocks * inverse)
     return packed.tobytes()
 
@@ -111,3 +115,62 @@ def write_gguf(path, name, model, tokenizer, kind="f16"):
     beside.write_bytes(content)
     os.replace(beside, path)
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+class Source:
+    """Bytes of a file, read one after the other."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, form):
+        values = struct.unpack_from(form, self.data, self.at)
+        self.at += struct.calcsize(form)
+        return values if len(values) > 1 else values[0]
+
+    def text(self):
+        length = self.take("<Q")
+        self.at += length
+        return self.data[self.at - length : self.at].decode("utf-8")
+
+    def value(self, kind):
+        if kind == ARRAY:
+            kind, count = self.take("<IQ")
+            return [self.value(kind) for _ in range(count)]
+        return self.text() if kind == STRING else self.take(FORMS[kind])
+
+
+def unpacked(data, at, shape, number):
+    """The float32 weight at `at`."""
+    count = int(np.prod(shape))
+    if number == Q8_0:
+        packed = np.frombuffer(data, PACKED, count // 32, at)
+        values = packed["scale"].astype(np.float32)[:, None] * packed["values"]
+    else:
+        values = np.frombuffer(data, {F32: "<f4", F16: "<f2"}[number], count, at).astype(np.float32)
+    return torch.from_numpy(values.reshape(shape).copy())
+
+
+def read_gguf(path):
+    """(model, tokenizer) of a file of this writer."""
+    source = Source(path.read_bytes())
+    if source.take("<4sI") != (b"GGUF", 3):
+        raise ValueError(f"{path} is no GGUF file of version 3.")
+    tensors, pairs = source.take("<QQ")
+    known = {}
+    for _ in range(pairs):
+        key = source.text()
+        known[key] = source.value(source.take("<I"))
+    infos = []
+    for _ in range(tensors):
+        name, rank = source.text(), source.take("<I")
+        shape = tuple(source.take("<Q") for _ in range(rank))[::-1]
+        infos.append((name, shape, *source.take("<IQ")))
+    start = source.at + -source.at % ALIGNMENT
+    of = {key: known[f"llama.{key}"] for key in ("embedding_length", "block_count", "attention.head_count", "feed_forward_length")}
+    model = llama.Llama(s.Shape(*of.values()), known["llama.vocab_size"])
+    model.load_state_dict({name: unpacked(source.data, start + at, shape, number) for name, shape, number, at in infos})
+    tokenizer = Tokenizer([merge.split(" ") for merge in known["tokenizer.ggml.merges"]])
+    if tokenizer.tokens != known["tokenizer.ggml.tokens"]:
+        raise ValueError(f"{path} has tokens of another vocabulary.")
+    return model.eval(), tokenizer

@@ -1,233 +1,225 @@
-"""Several experts attached at once, compared on the family: `several.py [ITEMS]` decodes the first
-test items of every task by each rule and writes the scores to `work/several.json`."""
+"""Several experts attached at once: every rule competes on the shipped family. Settings are chosen on the
+validation sets with four experts, then every rule answers the test sets once, with four and with eight.
+
+`several.py [VALIDATION ITEMS] [TEST ITEMS]` writes docs/several-experts/rules.json. Scores of what has been
+answered are kept in work/several/ and found again: delete that folder after a change of a rule."""
 
 import json
+import multiprocessing
+import platform
 import sys
+import time
+from datetime import datetime, timezone
 
 import numpy as np
 import torch
 
-import rules as r
 import settings as s
-import solve
-from bystanders import make_bystanders
-from decode import MOST_TOKENS, Reader, cut, encode_prompts
-from model import Llama
-from score import mean_score
-from tasks import make_tasks
-from tune import collate, encode_pairs
-from vocabulary import make_tokenizer
+from attached import Bench, Prompts, dwarf, engine_components
+from competitors import COMPETITORS, Attached
+from decode import answer_alone, answer_together
+from rules import Mixture
+from score import SCORERS
+from tasks import read_items
 
-FEATURES = 128
-TO_BASE = 0.1  # share of the base where a prompt fits no expert
-LEAST = 1e-3  # of the expert's own law in a component's likelihood, so that no token is impossible
-CALIBRATED = 64
-HARD = f"{s.HARD_TASK}-hard"
+TASKS = (*s.SEEN, s.UNSEEN)
+EVERY = (*s.SEEN, *s.BYSTANDERS)
+CHUNK = {"-validation": 40, "": 80}  # items that are answered together
+PROCESSES = 2
+RESAMPLES = 2000
+KEPT = s.WORK / "several"
+REPORT = s.MODELS.parent / "docs/several-experts/rules.json"
+DEFAULT = "mixture, hidden: card, base"  # the engine's
+ANCHORS = {
+    "giant": "the giant alone", "right expert": "the task's expert alone", "tuned giant": "the giant tuned for the task: the ceiling",
+    "right expert, fused": "all shares pinned to the task's expert, its component that of the engine's card; the unseen task has none: the base",
+}
 
 
-def dwarf(name):
-    return f"dwarf-{name}"
+def key(name, setting, count=len(s.SEEN)):
+    return name + (f" {json.dumps(setting, ensure_ascii=False)}" if setting else "") + ("+bystanders" if count > len(s.SEEN) else "")
+
+contest = None
 
 
-class Bench:
-    """The family's models, tokenizer and task sets."""
+class Contest:
+    """The models in memory, and what is the same for all items."""
 
-    def __init__(self, names):
-        self.tokenizer, self.models = make_tokenizer(), {}
-        self.tasks = make_tasks() | make_bystanders()
-        self.tasks[HARD] = self.tasks[s.HARD_TASK]
-        for name in names:
-            model = Llama(s.SHAPES[name.split("-")[0]], s.VOCABULARY)
-            model.load_state_dict(torch.load(s.WORK / f"{name}.pt")["model"])
-            self.models[name] = model.eval()
+    def __init__(self):
+        self.bench = Bench(["giant", "dwarf", *map(dwarf, EVERY), *(f"giant-{name}" for name in (*s.SEEN, "all"))])
+        self.prompts = {len(names): Prompts(self.bench, names) for names in (s.SEEN, EVERY)}
+        self.own = [self.bench.best_component(name) for name in EVERY]
+        self.cards = {count: list(engine_components(count)) for count in self.prompts}
 
-    def shown(self, name):
-        return self.tasks[name]["calibration"][:CALIBRATED]
+    def anchors(self, task):
+        """Giant, right expert, and it fused: rules over the rows of all models."""
+        if task == s.UNSEEN:
+            return dict.fromkeys(("giant", "right expert, fused"), lambda base, *_: base)
+        k = s.SEEN.index(task)
+        fused = lambda base, reference, *experts: self.cards[4][k].law(base, reference, experts[k])  # noqa: E731
+        return {"giant": lambda base, *_: base, "right expert": lambda _, __, *experts: experts[k], "right expert, fused": fused}
 
-    def features(self, items):
-        """Random projection of the reference's logits at the last token of the prompt but one."""
-        prompts = [prompt[:-1] for prompt in encode_prompts(items, self.tokenizer)]
-        reader = Reader(self.models["dwarf"], prompts)
-        rows = reader.read(reader.first)
-        signs = np.random.default_rng(s.SEED).choice([-1.0, 1.0], (rows.shape[1], FEATURES))
-        return (rows - rows.mean(axis=1, keepdims=True)) @ signs / np.sqrt(rows.shape[1])
-
-    @torch.no_grad()
-    def ratios(self, items, experts):
-        """Mean log-ratio expert / reference a prompt token, (items, experts)."""
-        prompts = encode_prompts(items, self.tokenizer)
-        ids, _ = collate([(prompt, len(prompt)) for prompt in prompts])
-        real = torch.arange(1, ids.shape[1]) < torch.tensor([len(prompt) for prompt in prompts])[:, None]
-        laws = (self.models[name](ids[:, :-1]).log_softmax(-1) for name in ("dwarf", *experts))
-        told = [(law.gather(2, ids[:, 1:, None])[..., 0] * real).sum(1) / real.sum(1) for law in laws]
-        return torch.stack([one - told[0] for one in told[1:]], dim=1).double().numpy()
-
-    @torch.no_grad()
-    def forced(self, items, expert):
-        """Rows of base, reference and expert at the answers' tokens; these tokens; their items."""
-        ids, answer = collate(encode_pairs(items, self.tokenizer))
-        trio = (self.models[name](ids[:, :-1])[answer] for name in ("giant", "dwarf", expert))
-        rows = [logits.double().log_softmax(-1).numpy() for logits in trio]
-        return rows, ids[:, 1:][answer].numpy(), answer.nonzero()[:, 0].numpy()
-
-    def criteria(self, items, expert, components=r.CHOICES):
-        """Per component of the expert, all with the answer's own tokens before: which answers it gives
-        greedily (items), the share of tokens that are its most probable, mean log-likelihood a token."""
-        rows, wanted, item = self.forced(items, expert)
-        table = {}
-        for component in components:
-            law = component.law(*rows)
-            right = law.argmax(axis=-1) == wanted
-            told = np.logaddexp(*(row[np.arange(len(wanted)), wanted] + np.log(share)
-                                  for row, share in ((law, 1 - LEAST), (rows[2], LEAST))))
-            table[component] = (~np.isin(np.arange(len(items)), item[~right]), right.mean(), told.mean())
+    def rules(self, task, items, wanted):
+        """{key: rule} of `wanted` (name, setting, number of experts) and the anchors."""
+        at = {count: Attached(count, prompts.shares(items), self.own[:count], self.cards[count])
+              for count, prompts in self.prompts.items() if any(count == one[2] for one in wanted)}
+        table = self.anchors(task)
+        for name, setting, count in wanted:
+            rule = COMPETITORS[name].make(at[count], **setting)
+            table[key(name, setting, count)] = with_first(rule, count)
         return table
 
-    def best_component(self, name):
-        """The default, unless another gives significantly more answers of the calibration examples
-        (McNemar, two standard errors); among those most answers, then tokens, then likelihood."""
-        table = self.criteria(self.shown(name), dwarf(name))
-        usual = table[r.DEFAULT][0]
-
-        def better(component):
-            change = table[component][0].astype(int) - usual
-            return change.sum() > 2 * np.sqrt(np.abs(change).sum())
-
-        rank = lambda component: (table[component][0].sum(), *np.round(table[component][1:], 6))  # noqa: E731
-        return max(filter(better, table), key=rank, default=r.DEFAULT)
-
-    def score(self, items, models, rule):
-        """Greedy answers by the rule over the rows of `models`, scored."""
-        prompts, waiting = encode_prompts(items, self.tokenizer), np.arange(len(items))
-        readers, answers = [Reader(self.models[name], prompts) for name in models], [[] for _ in items]
-        ids = readers[0].first
-        for _ in range(MOST_TOKENS):
-            picked = rule(*(solve.log_softmax(reader.read(ids)).astype(np.float32) for reader in readers)).argmax(axis=-1)
-            for i, token in zip(waiting, picked):
-                answers[i].append(int(token))
-            on = np.array([token != self.tokenizer.eos and "Ċ" not in self.tokenizer.tokens[token] for token in picked])
-            if not on.any():
-                break
-            waiting, ids = waiting[on], torch.from_numpy(picked[on])[:, None]
-            leave(readers, rule, on)
-        return round(mean_score(items, [cut(self.tokenizer.decode(answer)) for answer in answers]), 4)
+    def scores(self, part, task, first, last, wanted):
+        """{key: scores of the items [first, last)}"""
+        items = list(read_items(f"{task}{part}"))[first:last]
+        experts = EVERY if any(count == len(EVERY) for *_, count in wanted) else s.SEEN
+        models = [self.bench.models[name] for name in ("giant", "dwarf", *map(dwarf, experts))]
+        answers = answer_together(models, items, self.bench.tokenizer, self.rules(task, items, wanted))
+        ceiling = "giant-all" if task == s.UNSEEN else f"giant-{task}"
+        answers["tuned giant"] = answer_alone(self.bench.models[ceiling], items, self.bench.tokenizer)
+        return {name: [round(SCORERS[item.scorer](answer, item.scored), 6) for item, answer in zip(items, told)]
+                for name, told in answers.items()}
 
 
-def leave(readers, rule, on):
-    """Only the items of the mask `on` go on."""
-    if isinstance(rule, r.Mixture):
-        rule.log_shares = rule.log_shares[on]
-    for reader in readers:
-        reader.pads = reader.pads[on]
-        for cache in reader.caches:
-            cache.k, cache.v = cache.k[on], cache.v[on]
+def with_first(rule, count):
+    """A rule over the rows of the first experts; a mixture names its experts itself."""
+    return rule if isinstance(rule, Mixture) else lambda *rows: rule(*rows[: 2 + count])
 
 
-class Prompts:
-    """What prompts say about who answers: shares (items, experts + 1), the base last."""
-
-    def __init__(self, bench, names):
-        self.bench, self.experts = bench, [dwarf(name) for name in names]
-        shown = [bench.shown(name) for name in names]
-        self.by_hidden = r.Router([bench.features(part) for part in shown])
-        self.by_likelihood = r.Router([bench.ratios(part, self.experts) for part in shown])
-
-    def shares(self, items):
-        """Per prior the shares."""
-        hidden, count = self.bench.features(items), len(self.experts)
-        return {"hidden": self.by_hidden.shares(hidden, TO_BASE), "none to base": self.by_hidden.shares(hidden, 1.0),
-                "likelihood": self.by_likelihood.shares(self.bench.ratios(items, self.experts), TO_BASE),
-                "uniform": np.tile([1 / count] * count + [0.0], (len(items), 1)),
-                "uniform with base": np.full((len(items), count + 1), 1 / (count + 1))}
+def answered(job):
+    part, task, first, last, wanted = job
+    began = time.monotonic()
+    scores = contest.scores(part, task, first, last, wanted)
+    return {"task": task, "first": first, "last": last, "seconds": round(time.monotonic() - began), "scores": scores}
 
 
-def mixture(shares, components, **rest):
-    """Component k for expert k, and the base; `components` one for all or one each."""
-    count = shares.shape[1] - 1
-    each = components if isinstance(components, list) else [components] * count
-    return r.Mixture([*enumerate(each), (None, r.BASE)], shares, **rest)
+def answers_of(jobs):
+    """The lines of the jobs as they come. The models are read once, before the processes part."""
+    global contest
+    if jobs:
+        contest = contest or Contest()
+        with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
+            yield from pool.imap_unordered(answered, jobs)
 
 
-def beside_alone(shares, component):
-    """Each expert's share goes half to its fused component and half to the expert alone."""
-    parts = [(k, part) for k in range(shares.shape[1] - 1) for part in (component, r.ALONE)]
-    return r.Mixture([*parts, (None, r.BASE)], np.hstack((np.repeat(shares[:, :-1] / 2, 2, axis=1), shares[:, -1:])))
-
-
-def simple_rules(count):
-    """Rules without state, for `count` experts."""
-    return {
-        "paper's rule": r.paper,
-        "uniform sum, weight 1": r.summed(1.0), "uniform sum, weight 1 / experts": r.summed(1 / count),
-        "surest by dispersion, joint": r.surest(r.JOINT, r.dispersion),
-        "surest by entropy, joint": r.surest(r.JOINT, r.sureness),
-        "surest by dispersion, own set": r.surest(r.DEFAULT, r.dispersion),
-        "Mowst over the base": r.mowst(r.BASE), "Mowst over joint": r.mowst(r.JOINT),
-        "sign agreement": r.agreeing(), "moments": r.moments, "barycentre": r.barycentre,
-    }
-
-
-def mixtures(shares, cards):
-    """Sequence mixtures by prior and components; each carries state and serves one batch."""
-    table = {f"mixture, {prior}, {name}": mixture(shares[prior], components)
-             for prior in ("uniform", "likelihood", "hidden")
-             for name, components in (("joint", r.JOINT), ("gated", r.GATED), ("own set", r.DEFAULT), ("card", cards))}
-    return table | {
-        "mixture, uniform with base, joint": mixture(shares["uniform with base"], r.JOINT),
-        "mixture, uniform, joint beside alone": beside_alone(shares["uniform"], r.JOINT),
-        "mixture, hidden, own set beside alone": beside_alone(shares["hidden"], r.DEFAULT),
-        "mixture, hidden, card, pinned": mixture(shares["hidden"], cards, pinned=True),
-        "mixture, hidden, card, none to base": mixture(shares["none to base"], cards),
-    }
-
-
-def compare(bench, names, cards, count, wanted=""):
-    """{rule: {task: score}} for the experts `names` on the first `count` test items."""
-    table, models, prompts = {}, ["giant", "dwarf", *map(dwarf, names)], Prompts(bench, names)
-    for task in (*s.SEEN, s.UNSEEN):
-        items = bench.tasks[task]["test"][:count]
-        rules = simple_rules(len(names)) | mixtures(prompts.shares(items), [cards[name] for name in names])
-        for name, rule in rules.items():
-            if wanted in name:
-                table.setdefault(name, {})[task] = bench.score(items, models, rule)
-                print(len(names), task, name, table[name][task], flush=True)
-    return table
-
-
-def right_expert(bench, cards, count):
-    """The giant, the tuned giant, and the right expert alone and fused; for the unseen task `all`."""
+def run(part, count, wanted):
+    """{key: {task: scores}} on the first `count` items, keeping what is answered."""
+    kept = KEPT / f"scores{part}.jsonl"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    jobs = []
+    for first in range(0, count, CHUNK[part]):
+        for task in TASKS:
+            last = min(first + CHUNK[part], count)
+            known = {name for line in lines if (line["task"], line["first"], line["last"]) == (task, first, last) for name in line["scores"]}
+            missing = [one for one in wanted if key(*one) not in known]
+            if missing:
+                jobs.append((part, task, first, last, missing))
+    for line in answers_of(jobs):
+        print(part, line["task"], line["first"], f"{line['seconds']} s", flush=True)
+        lines.append(line)
+        with kept.open("a") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
     table = {}
-    for task in (*s.SEEN, s.UNSEEN):
-        items, right = bench.tasks[task]["test"][:count], "all" if task == s.UNSEEN else task
-        trio = ["giant", "dwarf", dwarf(right)]
-        kinds = {"joint": r.JOINT, "gated": r.GATED, "own set": r.DEFAULT, "card": cards[right]}
-        kinds |= {f"solved, {kind}": r.Component(set=kind, ratio=0.1, weight="solved") for kind in ("joint", "expert")}
-        scores = {"giant": bench.score(items, ["giant"], lambda row: row),
-                  "tuned giant": bench.score(items, [f"giant-{right}"], lambda row: row),
-                  "right expert": bench.score(items, [dwarf(right)], lambda row: row)}
-        scores |= {f"right expert, {name}": bench.score(items, trio, part.law) for name, part in kinds.items()}
-        for name, score in scores.items():
-            table.setdefault(name, {})[task] = score
-        print(task, scores, flush=True)
-    return table
+    for line in sorted(lines, key=lambda line: line["first"]):
+        if line["last"] <= count:
+            for name, scores in line["scores"].items():
+                at = table.setdefault(name, {}).setdefault(line["task"], {})
+                at |= dict(zip(range(line["first"], line["last"]), scores))
+    return {name: {task: np.array([at[i] for i in sorted(at)]) for task, at in tasks.items()} for name, tasks in table.items()}
 
 
-def main(count):
+def recovered(table, name, task):
+    """(score - giant) / (tuned giant - giant)"""
+    score, floor, ceiling = (table[one][task].mean() for one in (name, "giant", "tuned giant"))
+    return (score - floor) / (ceiling - floor)
+
+
+def mean_recovered(table, name):
+    return float(np.mean([recovered(table, name, task) for task in s.SEEN]))
+
+
+def draws(count, task):
+    """Items of the resamples, the same for every method, so that methods are compared on the same items."""
+    return np.random.default_rng([s.SEED, TASKS.index(task)]).integers(0, count, (RESAMPLES, count))
+
+
+def resampled(table, name):
+    """The mean gap recovered in each resample."""
+    def of(task):
+        score, floor, ceiling = (table[one][task][draws(len(table[one][task]), task)].mean(axis=1) for one in (name, "giant", "tuned giant"))
+        return (score - floor) / (ceiling - floor)
+    return np.mean([of(task) for task in s.SEEN], axis=0)
+
+
+def interval(means):
+    """95 % percentile bootstrap."""
+    return [round(float(end), 6) for end in np.quantile(means, (0.025, 0.975))]
+
+
+def better_alone(table, task):
+    return max((table[one][task] for one in ("giant", "right expert") if task in table[one]), key=np.mean)
+
+
+def figures(table, name, task):
+    """As the engine's report has them (src/evaluation/report.ts)."""
+    values, harm = table[name][task], table[name][task] - better_alone(table, task)
+    drawn = draws(len(values), task)
+    (low, high), (harm_low, harm_high) = (interval(one[drawn].mean(axis=1)) for one in (values, harm))
+    exact = {"score": values.mean(), "low": low, "high": high, "pgr": recovered(table, name, task),
+             "harm": harm.mean(), "harmLow": harm_low, "harmHigh": harm_high}
+    return {"items": len(values), **{figure: round(float(value), 6) for figure, value in exact.items()}}
+
+
+def summary(table, name, usual):
+    """Over the tasks: the mean gap recovered, that less what the rule `usual` recovers, the task of the worst harm."""
+    means = resampled(table, name)
+    (low, high), above = interval(means), interval(means - resampled(table, usual)) if usual else (None, None)
+    over = round(mean_recovered(table, name) - mean_recovered(table, usual), 6) if usual else None
+    harm = {task: (values - better_alone(table, task)).mean() for task, values in table[name].items()}
+    return {"pgr": round(mean_recovered(table, name), 6), "pgrLow": low, "pgrHigh": high, "overDefault": over,
+            "overDefaultLow": above[0], "overDefaultHigh": above[1], "worst": min(harm, key=harm.get)}
+
+
+def choose(table, name):
+    """The setting of the most gap recovered on the seen tasks; the first of equals."""
+    tried = [(setting, round(mean_recovered(table, key(name, setting)), 4)) for setting in COMPETITORS[name].settings()]
+    return max(tried, key=lambda one: one[1]), tried
+
+
+def report(validation, test, chosen):
+    """`chosen`: {name: ((setting, its gap recovered on validation), all that was tried)}."""
+    methods, columns, usual = dict(ANCHORS), {name: name for name in ANCHORS}, dict.fromkeys(ANCHORS)
+    for count, ending in ((len(s.SEEN), ""), (len(EVERY), "+bystanders")):
+        for name, ((setting, _), _) in chosen.items():
+            methods[name + ending] = COMPETITORS[name].says
+            columns[name + ending] = key(name, setting, count)
+            usual[name + ending] = key(DEFAULT, {}, count)
+    tasks = {task: {method: figures(test, column, task) for method, column in columns.items() if task in test[column]}
+             for task in TASKS}
+    rules = {name: {"settings": setting, "validation": best, "tried": [{"settings": one, "validation": value} for one, value in tried]}
+             for name, ((setting, best), tried) in chosen.items()}
+    return {"hardware": f"{multiprocessing.cpu_count()} cores, {platform.machine()}; PyTorch {torch.__version__.split('a')[0]}",
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "command": "models/recipe/several.py " + " ".join(map(str, sizes())),
+            "items": {"validation": len(validation["giant"][TASKS[0]]), "test": len(test["giant"][TASKS[0]])},
+            "default": DEFAULT, "methods": methods, "rules": rules,
+            "summary": {method: summary(test, column, usual[method]) for method, column in columns.items()}, "tasks": tasks}
+
+
+def sizes():
+    return [int(size) for size in sys.argv[1:3]] or [s.VALIDATION_ITEMS, s.TEST_ITEMS]
+
+
+def main():
     torch.set_num_threads(1)
-    every = (*s.SEEN, *s.BYSTANDERS)
-    tuned = [f"giant-{name}" for name in (*s.SEEN, "all")]
-    bench = Bench(["giant", "dwarf", *tuned, *map(dwarf, (*every, "all", HARD))])
-    cards = {name: bench.best_component(name) for name in (*every, HARD)} | {"all": r.DEFAULT}
-    print({name: str(card) for name, card in cards.items()})
-    hard = [HARD if name == s.HARD_TASK else name for name in s.SEEN]
-    tables = {"one": right_expert(bench, cards, count), "four": compare(bench, s.SEEN, cards, count),
-              "eight": compare(bench, every, cards, count, "mixture, hidden"),
-              "hard": compare(bench, hard, cards, count, "mixture, hidden")}
-    rows = [{"experts": attached, "rule": rule, "scores": scores}
-            for attached, table in tables.items() for rule, scores in table.items()]
-    report = {"items": count, "cards": {name: str(card) for name, card in cards.items()}, "rows": rows}
-    (s.WORK / "several.json").write_text(json.dumps(report, indent=1) + "\n")
+    torch.set_grad_enabled(False)
+    few, every = len(s.SEEN), len(EVERY)
+    validation = run("-validation", sizes()[0], [(name, setting, few) for name, one in COMPETITORS.items() for setting in one.settings()])
+    chosen = {name: choose(validation, name) for name in COMPETITORS}
+    test = run("", sizes()[1], [(name, chosen[name][0][0], count) for count in (few, every) for name in COMPETITORS])
+    REPORT.write_text(json.dumps(report(validation, test, chosen), indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    main()

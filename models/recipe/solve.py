@@ -10,6 +10,8 @@ import numpy as np
 BOUNDS = (0.0, 2.0)
 COARSE = 41
 ZOOMS, FINE = 5, 11
+LARGE = 80.0  # nats: its exponential is still a float32
+BLOCK = 50_000  # numbers that are worked on together
 
 
 def log_softmax(rows):
@@ -37,26 +39,41 @@ def shifted(base, shift, alpha):
     return np.where(np.isfinite(base), base + alpha[..., None] * shift, -np.inf)
 
 
+def curves(base, shift, alphas):
+    """A = log sum P exp(alpha * d), and mean and variance of d under P(alpha), at `alphas` (items,
+    points), with d the shift centred under P. Then R = A and F = alpha * mean - A."""
+    log_p = log_softmax(base)
+    centred = shift - (np.exp(log_p) * shift).sum(axis=-1, keepdims=True)
+    # A is 0 or more and its terms grow to the ends, so one scale an item keeps all of them in range.
+    ends = (log_p + alpha[:, None] * centred for alpha in (alphas.min(axis=1), alphas.max(axis=1)))
+    scale = np.maximum(np.max([end.max(axis=-1) for end in ends], axis=0) - LARGE, 0)[:, None]
+    terms = np.stack((np.ones_like(centred), centred, centred**2), axis=2).astype(log_p.dtype)
+    found, block = np.empty((3, *alphas.shape)), max(1, BLOCK // base.size)
+    log_p = (log_p - scale).astype(log_p.dtype)
+    for first in range(0, alphas.shape[1], block):
+        points = slice(first, first + block)
+        moved = alphas[:, points, None].astype(log_p.dtype) * centred[:, None].astype(log_p.dtype)
+        moved += log_p[:, None]
+        found[:, :, points] = np.moveaxis(np.exp(moved, out=moved) @ terms, 2, 0)
+    total, mean, square = found[0], found[1] / found[0], found[2] / found[0]
+    return np.log(total) + scale, mean, np.maximum(square - mean**2, 0)
+
+
 def objectives(base, shift, targets, alphas):
     """J at `alphas` (items, points)."""
-    values = np.empty_like(alphas)
-    log_p = log_softmax(base)
-    for point in range(alphas.shape[1]):
-        log_a = log_softmax(shifted(base, shift, alphas[:, point]))
-        forward = divergence(log_a, log_p) - targets[0]
-        reverse = divergence(log_p, log_a) - targets[1]
-        values[:, point] = forward**2 + reverse**2
-    return values
+    reverse, mean, _ = curves(base, shift, alphas)
+    forward = alphas * mean - reverse
+    return (forward - targets[0][:, None]) ** 2 + (reverse - targets[1][:, None]) ** 2
 
 
-def solve(base, reference, expert):
+def solve(base, reference, expert, zooms=ZOOMS):
     """(weights, objectives): a scan of the bounds, then ever finer scans around its best point."""
     finite = np.isfinite(base)
     shift = np.where(finite, np.where(finite, expert, 0) - np.where(finite, reference, 0), 0)
     log_q, log_t = log_softmax(reference), log_softmax(expert)
     targets = divergence(log_t, log_q), divergence(log_q, log_t)
     low, high = (np.full(len(base), bound) for bound in BOUNDS)
-    for points in (COARSE, *[FINE] * ZOOMS):
+    for points in (COARSE, *[FINE] * zooms):
         alphas = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, points)
         values = objectives(base, shift, targets, alphas)
         best = values.argmin(axis=1)

@@ -151,6 +151,13 @@ def as_line(item, whole=False):
     return json.dumps(line, ensure_ascii=False)
 
 
+def read_items(name):
+    """The items of a file of the task folder; `NAME-calibration` holds answers in the tuned form."""
+    for line in map(json.loads, (s.TASKS / f"{name}.jsonl").read_text().splitlines()):
+        answer, choices = line["answers"][0], tuple(line.get("choices", ()))
+        yield Item(line["messages"][0]["content"], answer, answer, line["scorer"], choices)
+
+
 def write_lines(path, lines):
     path.write_text("".join(line + "\n" for line in lines))
 
