@@ -1,14 +1,12 @@
 """The shipped family with its experts attached: what calibration prompts say about new ones, and about
 the component that an expert is best used as. Reads models/family and models/tasks alone."""
 
-import json
-
 import numpy as np
 import torch
 
 import rules as r
 import settings as s
-import solve
+from card import Card
 from decode import Reader, encode_prompts
 from gguf import read_gguf
 from tasks import read_items
@@ -17,19 +15,10 @@ from tune import collate, encode_pairs
 FEATURES = 128
 TO_BASE = 0.1  # share of the base where a prompt fits no expert
 LEAST = 1e-3  # of the expert's own law in a component's likelihood, so that no token is impossible
-CARDS = {4: s.MODELS.parent / "fusion-configs/all.card.json", 8: s.MODELS / "several/all-bystanders.card.json"}
 
 
 def dwarf(name):
     return f"dwarf-{name}"
-
-
-def engine_components(count):
-    """What the shipped card of the config with so many experts uses them as."""
-    for expert in json.loads(CARDS[count].read_text())["experts"]:
-        kind, weight, plausibility = (expert["component"][key] for key in ("kind", "weight", "plausibility"))
-        plausible = (plausibility["of"], plausibility["ratio"]) if plausibility else ("none", 0)
-        yield r.Component(kind, *plausible, weight)
 
 
 class Bench:
@@ -43,11 +32,15 @@ class Bench:
     def shown(self, name):
         return list(read_items(f"{name}-calibration"))
 
-    def features(self, items):
-        """Random projection of the reference's logits at the last token of the prompt but one."""
+    def ends(self, items):
+        """The reference's logits at the last token of the prompt but one."""
         prompts = [prompt[:-1] for prompt in encode_prompts(items, self.tokenizer)]
         reader = Reader(self.models["dwarf"], prompts)
-        rows = reader.read(reader.first)
+        return reader.read(reader.first)
+
+    def features(self, items):
+        """A random projection of these."""
+        rows = self.ends(items)
         signs = np.random.default_rng(s.SEED).choice([-1.0, 1.0], (rows.shape[1], FEATURES))
         return (rows - rows.mean(axis=1, keepdims=True)) @ signs / np.sqrt(rows.shape[1])
 
@@ -100,7 +93,9 @@ class Prompts:
     """What prompts say about who answers: shares (items, experts + 1), the base last."""
 
     def __init__(self, bench, names):
-        self.bench, self.experts = bench, [dwarf(name) for name in names]
+        self.bench, self.experts, self.card = bench, [dwarf(name) for name in names], Card(len(names))
+        if self.card.names != list(names):
+            raise ValueError(f"The card has other experts: {self.card.names}")
         shown = [bench.shown(name) for name in names]
         self.by_hidden = r.Router([bench.features(part) for part in shown])
         self.by_likelihood = r.Router([bench.ratios(part, self.experts) for part in shown])
@@ -110,4 +105,5 @@ class Prompts:
         likelihood, parts = self.bench.ratios(items, self.experts), len(self.experts) + 1
         return {"uniform": np.full((len(items), parts), 1 / parts),
                 "likelihood": self.by_likelihood.shares(likelihood, TO_BASE),
-                "hidden": self.by_hidden.shares(self.bench.features(items), TO_BASE)}
+                "hidden": self.by_hidden.shares(self.bench.features(items), TO_BASE),
+                "card": self.card.shares(self.bench.ends(items))}

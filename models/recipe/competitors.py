@@ -7,6 +7,7 @@ from typing import Callable
 import numpy as np
 
 import rules as r
+from card import made
 
 FUSED = {  # what an expert is used as
     "weight solved, no set": r.Component(set="none", weight="solved"),
@@ -112,6 +113,8 @@ COMPETITORS = {
     "barycentre": Competitor("geometric mean of the experts' own solutions by the inverse of their residuals",
                              lambda _, soft, set: r.barycentre(*PLAUSIBLE[set], soft), {"soft": [0.001, 0.1, 10], **SETS}),
     **{name: one for prior in PRIORS for name, one in mixtures(prior).items()},
-    "mixture, hidden: card, base": Competitor("the engine's default: components of the shipped card, and the base",
-                                              lambda at: sequence(at.shares["hidden"], at.card, True)),
+    "mixture, hidden: card, base": Competitor("components of the engine's card, shares by this program's own fit",
+                                              lambda at, cards: sequence(at.shares["hidden"], at.card, True), {"cards": [made()]}),
+    "mixture, card": Competitor("the engine's default: components and shares by the shipped card, and the base",
+                                lambda at, cards: sequence(at.shares["card"], at.card, True), {"cards": [made()]}),
 }

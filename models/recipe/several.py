@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import settings as s
-from attached import Bench, Prompts, dwarf, engine_components
+from attached import Bench, Prompts, dwarf
 from competitors import COMPETITORS, Attached
 from decode import answer_alone, answer_together
 from rules import Mixture
@@ -29,7 +29,7 @@ PROCESSES = 2
 RESAMPLES = 2000
 KEPT = s.WORK / "several"
 REPORT = s.MODELS.parent / "docs/several-experts/rules.json"
-DEFAULT = "mixture, hidden: card, base"  # the engine's
+DEFAULT = "mixture, card"  # the engine's
 ANCHORS = {
     "giant": "the giant alone", "right expert": "the task's expert alone", "tuned giant": "the giant tuned for the task: the ceiling",
     "right expert, fused": "all shares pinned to the task's expert, its component that of the engine's card; the unseen task has none: the base",
@@ -49,7 +49,7 @@ class Contest:
         self.bench = Bench(["giant", "dwarf", *map(dwarf, EVERY), *(f"giant-{name}" for name in (*s.SEEN, "all"))])
         self.prompts = {len(names): Prompts(self.bench, names) for names in (s.SEEN, EVERY)}
         self.own = [self.bench.best_component(name) for name in EVERY]
-        self.cards = {count: list(engine_components(count)) for count in self.prompts}
+        self.cards = {count: list(prompts.card.components()) for count, prompts in self.prompts.items()}
 
     def anchors(self, task):
         """Giant, right expert, and it fused: rules over the rows of all models."""
@@ -194,7 +194,7 @@ def report(validation, test, chosen):
         for name, ((setting, _), _) in chosen.items():
             methods[name + ending] = COMPETITORS[name].says
             columns[name + ending] = key(name, setting, count)
-            usual[name + ending] = key(DEFAULT, {}, count)
+            usual[name + ending] = key(DEFAULT, chosen[DEFAULT][0][0], count)
     tasks = {task: {method: figures(test, column, task) for method, column in columns.items() if task in test[column]}
              for task in TASKS}
     rules = {name: {"settings": setting, "validation": best, "tried": [{"settings": one, "validation": value} for one, value in tried]}
@@ -218,7 +218,7 @@ def main():
     validation = run("-validation", sizes()[0], [(name, setting, few) for name, one in COMPETITORS.items() for setting in one.settings()])
     chosen = {name: choose(validation, name) for name in COMPETITORS}
     test = run("", sizes()[1], [(name, chosen[name][0][0], count) for count in (few, every) for name in COMPETITORS])
-    REPORT.write_text(json.dumps(report(validation, test, chosen), indent=1, ensure_ascii=False) + "\n")
+    REPORT.write_text(json.dumps(report(validation, test, chosen), indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import competitors
 import rules as r
 import settings as s
 import solve
-from attached import engine_components
+from attached import Bench
+from card import Card
 from decode import answer_alone, answer_together
 from gguf import read_gguf
 from score import exact
@@ -165,8 +166,8 @@ class OtherRules(unittest.TestCase):
 class Competitors(unittest.TestCase):
     def test_every_rule_answers_with_every_setting(self):
         base, reference, *experts = (row.astype(np.float32) for row in rows(6))
-        shares = {prior: np.random.default_rng(1).dirichlet(np.ones(5), ITEMS) for prior in competitors.PRIORS}
-        at = competitors.Attached(4, shares, [r.DEFAULT] * 4, list(engine_components(4)))
+        shares = {prior: np.random.default_rng(1).dirichlet(np.ones(5), ITEMS) for prior in (*competitors.PRIORS, "card")}
+        at = competitors.Attached(4, shares, [r.DEFAULT] * 4, list(Card(4).components()))
         for name, one in competitors.COMPETITORS.items():
             for setting in one.settings():
                 with self.subTest(name, **setting):
@@ -199,6 +200,16 @@ class Shipped(unittest.TestCase):
         for name in ("giant", "dwarf-recall", "giant-recall"):
             answers = answer_alone(self.models[name], self.items, self.tokenizer)
             self.assertEqual(answers, [wanted[name] for wanted in self.expected])
+
+    def test_the_card_knows_whose_a_prompt_is(self):
+        bench = Bench(["dwarf"])
+        for count in (4, 8):
+            card = Card(count)
+            for k, name in enumerate(card.names):
+                shares = card.shares(bench.ends(bench.shown(name)))
+                np.testing.assert_allclose(shares.sum(axis=1), 1)
+                self.assertGreater((shares.argmax(axis=1) == k).mean(), 0.95, name)
+            self.assertGreater(card.shares(bench.ends(bench.shown("unseen")))[:, -1].min(), 0.05)
 
     def test_rules_that_go_on_together_answer_as_one_by_one(self):
         trio = [self.models[name] for name in ("giant", "dwarf", "dwarf-recall")]
