@@ -5,6 +5,7 @@ import type { Report } from "../src/evaluation/report.js";
 import { mean } from "../src/evaluation/statistics.js";
 import type { TokenCandidate, TokenRecord, TopRecord } from "../src/trace/record.js";
 import { readmePath, root } from "./generated-docs.js";
+import { rulesText } from "./several-rules.js";
 
 /** The parts of the documentation that are made from measured files: `write-results.ts` writes, a test compares. */
 
@@ -192,6 +193,7 @@ export function resultSections(): { file: string; name: string; content: string 
     { file: card, name: "failures", content: failureTexts() },
     { file: card, name: "report", content: familyFull() },
     { file: several, name: "targets", content: severalTargets() },
+    { file: several, name: "rules", content: rulesText() },
     { file: several, name: "report", content: severalFull() },
   ];
 }
