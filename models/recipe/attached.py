@@ -38,8 +38,20 @@ class Bench:
         reader = Reader(self.models["dwarf"], prompts)
         return reader.read(reader.first)
 
+    @torch.no_grad()
+    def tails(self, items, count):
+        """The mean of the reference's centred logits over the last `count` tokens of the prompt but its last."""
+        prompts = encode_prompts(items, self.tokenizer)
+        ids, _ = collate([(prompt, len(prompt)) for prompt in prompts])
+        ends = torch.tensor([len(prompt) - 1 for prompt in prompts])[:, None]
+        at = torch.arange(ids.shape[1] - 1)
+        told = ((at >= ends - count) & (at < ends)).float()
+        rows = self.models["dwarf"](ids[:, :-1])
+        rows = rows - rows.mean(dim=-1, keepdim=True)
+        return ((rows * told[..., None]).sum(1) / told.sum(1, keepdim=True)).double().numpy()
+
     def features(self, items):
-        """A random projection of these."""
+        """A random projection of the rows of `ends`."""
         rows = self.ends(items)
         signs = np.random.default_rng(s.SEED).choice([-1.0, 1.0], (rows.shape[1], FEATURES))
         return (rows - rows.mean(axis=1, keepdims=True)) @ signs / np.sqrt(rows.shape[1])
@@ -106,4 +118,4 @@ class Prompts:
         return {"uniform": np.full((len(items), parts), 1 / parts),
                 "likelihood": self.by_likelihood.shares(likelihood, TO_BASE),
                 "hidden": self.by_hidden.shares(self.bench.features(items), TO_BASE),
-                "card": self.card.shares(self.bench.ends(items))}
+                "card": self.card.shares(self.bench.tails(items, self.card.num_rows))}

@@ -39,7 +39,7 @@ class Card:
     def __init__(self, count):
         self.card = json.loads(CARDS[count].read_text())
         self.prior, self.names = self.card["prior"], [expert["id"] for expert in self.card["experts"]]
-        size = self.card["feature"]["dimension"]
+        size, self.num_rows = (self.card["feature"][key] for key in ("dimension", "numRows"))
         self.whitening = np.zeros((size, size))
         self.whitening[np.tril_indices(size)] = numbers(self.prior["whitening"])
         self.means = {one["expert"]: numbers(one["mean"]) for one in self.prior["classes"]}
@@ -51,15 +51,14 @@ class Card:
             yield r.Component(kind, *plausible, weight)
 
     def shares(self, rows):
-        """(items, experts + 1), the base last, of the reference's logits at the last token but one."""
-        centred = (rows - rows.mean(axis=1, keepdims=True)) / np.sqrt(rows.shape[1])
-        feature = centred @ projection(rows.shape[1], **self.card["feature"]) @ self.whitening.T
-        classes = [*self.names, *([None] if None in self.means else [])]
-        far = np.stack([((feature - self.means[name]) ** 2).sum(axis=1) for name in classes], axis=1)
-        none, nearest = self.prior["none"], far[:, : len(self.names)].min(axis=1)
+        """(items, experts + 1), the base last, of the reference's mean centred logits at the prompt's end."""
+        size, seed = (self.card["feature"][key] for key in ("dimension", "seed"))
+        feature = rows / np.sqrt(rows.shape[1]) @ projection(rows.shape[1], seed, size) @ self.whitening.T
+        far = np.stack([((feature - self.means[name]) ** 2).sum(axis=1) for name in self.names], axis=1)
+        none, nearest = self.prior["none"], far.min(axis=1, keepdims=True)
         foreign = 1 / (1 + (none["distance"] / nearest) ** none["slope"])
-        doubt = 2 * self.prior["temperature"] * np.maximum(1, nearest / none["distance"])
-        experts = np.exp(-(far - far.min(axis=1, keepdims=True)) / doubt[:, None])
-        experts = (experts / experts.sum(axis=1, keepdims=True))[:, : len(self.names)] * (1 - foreign * none["base"])[:, None]
-        shares = np.hstack((experts, np.maximum(1 - experts.sum(axis=1, keepdims=True), 0)))
+        near = np.exp(-(far - nearest) / (2 * self.prior["temperature"]))
+        near = np.hstack((near / near.sum(axis=1, keepdims=True), np.zeros_like(nearest)))
+        strangers = np.array([none["shares"].get(name, 0) for name in (*self.names, "base")])
+        shares = (1 - foreign) * near + foreign * strangers / strangers.sum()
         return (1 - self.prior["floor"]) * shares + self.prior["floor"] / shares.shape[1]

@@ -173,7 +173,7 @@ export type GenerationEvent =
       /** How long the request waited for a sequence, ms. */
       queueMs: number;
       /**
-       * What the reference's row at the last but one token of its prompt says about the prompt (calibration/feature.ts),
+       * What the reference's rows at the end of its prompt say about the prompt (calibration/feature.ts),
        * where it was wanted and the prompt has two tokens.
        */
       feature: number[] | null;
