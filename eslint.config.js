@@ -29,6 +29,7 @@ export default tseslint.config(
       "node_modules/",
       "coverage/",
       "src/fusion/kernel/assembly/",
+      "bench/models/",
       "bench/out/",
       "*.config.js",
     ],
