@@ -9,11 +9,11 @@ export interface ObservedStep {
 
 const smallestBudget = 8;
 /** A step that also takes prompt tokens may last this many times one that does not. */
-const targetRatio = 2;
+const targetRatio = 2.5;
 const smoothing = 0.2;
 
 /**
- * How many prompt tokens may join a step in which others decode: as many as keep the step within twice its
+ * How many prompt tokens may join a step in which others decode: as many as keep the step within 2.5 times its
  * length without them, learned from the steps themselves, so that a long prompt is never felt as a stall.
  */
 export class PrefillBudget {

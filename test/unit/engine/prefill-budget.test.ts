@@ -21,9 +21,9 @@ function settle(
 
 describe("PrefillBudget", () => {
   it.each([
-    [10, 0.1, 100],
-    [50, 1, 50],
-    [4, 0.01, 400],
+    [10, 0.1, 150],
+    [50, 1, 75],
+    [4, 0.02, 300],
   ])(
     "with steps of %d ms and %d ms a prompt token settles near %d tokens",
     (decodeMs, promptTokenMs, expected) => {
