@@ -37,9 +37,12 @@ const freeRestarts = 3;
 const maxBackoffMs = 30_000;
 /** How often a child is asked whether it gets on. */
 const watchIntervalMs = 1_000;
-/** Unread events of one request: past the first number its sequence is paused, down to the second it goes on. */
-const pauseAt = 64;
-const resumeAt = 16;
+/**
+ * Unread events of one request: past the first number its sequence is paused, down to the second it goes on. A full
+ * trace has ten candidates of every model at each token, some 23 KB with eight experts.
+ */
+const unread = { pauseAt: 64, resumeAt: 16 };
+const unreadFull = { pauseAt: 16, resumeAt: 4 };
 
 const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cached: 0, residentBytes: 0, cells: {} };
 
@@ -164,7 +167,10 @@ class EngineClient implements Engine {
     if (signal.aborted) return;
     const { requestId } = request;
     const onFull = (isPaused: boolean) => this.#send({ type: "pause", requestId, isPaused });
-    const mailbox = new Mailbox<GenerationEvent>({ pauseAt, resumeAt, onFull });
+    const mailbox = new Mailbox<GenerationEvent>({
+      ...(request.trace === "full" ? unreadFull : unread),
+      onFull,
+    });
     this.#mailboxes.set(requestId, mailbox);
     const stop = () => mailbox.close();
     signal.addEventListener("abort", stop, { once: true });

@@ -78,30 +78,41 @@ describe("the engine under load", () => {
     expect(numEqual).toBeGreaterThanOrEqual(2 * asked.length - 2);
   });
 
-  it("a reader that does not read pauses its own sequence and nobody else's", async () => {
-    const slow = engine.generate(
-      textRequest("giant", "The", { maxTokens: 400 }),
-      new AbortController().signal,
-    );
-    const events = slow[Symbol.asyncIterator]() as AsyncIterator<GenerationEvent, undefined>;
-    const first = await events.next();
-    expect(first.value).toMatchObject({ type: "accepted" });
-    await until(() => engine.stats.running === 1);
-    const quick = await answer(engine, textRequest("giant", "The birth year of", { maxTokens: 200 }));
-    expect(quick.done.usage.completionTokens).toBe(200);
-    const { steps } = engine.stats;
-    // The slow one has been paused: without it the engine has nothing to do.
-    await answer(engine, textRequest("giant", "The", { maxTokens: 1 }));
-    expect(engine.stats.steps - steps).toBeLessThan(20);
-    expect(engine.stats.running).toBe(1);
-    let numTokens = 0;
-    for (;;) {
-      const { value } = await events.next();
-      if (value === undefined) break;
-      if (value.type === "delta") numTokens += value.tokens.length;
-    }
-    expect(numTokens).toBe(400);
-  });
+  it.each([
+    { trace: "weights", most: 100 },
+    { trace: "full", most: 40 },
+  ] as const)(
+    "a reader that does not read pauses its own sequence ($trace) and nobody else's",
+    async ({ trace, most }) => {
+      const slow = engine.generate(
+        textRequest("giant", "The", { maxTokens: 400, trace }),
+        new AbortController().signal,
+      );
+      const events = slow[Symbol.asyncIterator]() as AsyncIterator<GenerationEvent, undefined>;
+      const first = await events.next();
+      expect(first.value).toMatchObject({ type: "accepted" });
+      await until(() => engine.stats.running === 1);
+      const quick = await answer(engine, textRequest("giant", "The birth year of", { maxTokens: 200 }));
+      expect(quick.done.usage.completionTokens).toBe(200);
+      const { steps } = engine.stats;
+      // The slow one has been paused: without it the engine has nothing to do.
+      await answer(engine, textRequest("giant", "The", { maxTokens: 1 }));
+      expect(engine.stats.steps - steps).toBeLessThan(20);
+      expect(engine.stats.running).toBe(1);
+      // What it holds: cells of the prompt and of the tokens that nobody has read.
+      let numUnread = 0;
+      let numTokens = 0;
+      const { steps: before } = engine.stats;
+      for (;;) {
+        const { value } = await events.next();
+        if (engine.stats.steps === before) numUnread++;
+        if (value === undefined) break;
+        if (value.type === "delta") numTokens += value.tokens.length;
+      }
+      expect(numTokens).toBe(400);
+      expect(numUnread).toBeLessThan(most);
+    },
+  );
 
   it("a long text is tokenized beside the steps, not between them", async () => {
     const controller = new AbortController();
