@@ -229,7 +229,8 @@ class EngineClient implements Engine {
         break;
       case "pong":
         // A child that answers gets on, unless one step has been running all the time.
-        this.#silentMs = message.stepAgeMs ?? 0;
+        // The child's clock also runs while both stood still: it may only lower what the watch has counted.
+        this.#silentMs = Math.min(this.#silentMs, message.stepAgeMs ?? 0);
         break;
     }
   }

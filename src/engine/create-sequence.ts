@@ -17,19 +17,27 @@ interface CreatorParts {
 /**
  * What makes requests sequences: strategy, prompts of all models, sampler.
  *
- * @returns a function of the request and its place in the order of arrival, which fails with ShouldersErrors for what is
- * wrong with the request.
+ * @returns a function of the request and its arrival, which fails with ShouldersErrors for what is wrong with the
+ * request, and gives null for one that is found to be wanted no longer.
  */
 export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
   const grammars = new Grammars(models.slots);
   const loaded = models.slots.map((slot) => slot.model);
-  return async (request: GenerationRequest, arrival: number): Promise<Sequence> => {
+  return async (
+    request: GenerationRequest,
+    arrived: Pick<Sequence, "arrival" | "arrivalMs">,
+    isWanted: () => boolean,
+  ): Promise<Sequence | null> => {
     const config = models.configs.get(request.configId);
     if (!config)
       throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
     const strategy = strategyOf(request, config);
     const mixture = mixtureOf(request, config);
-    const prompts = await buildPrompts(request, config, modelsOf(config, strategy), loaded);
+    const prompts = await buildPrompts(
+      { request, config, models: loaded, isWanted },
+      modelsOf(config, strategy),
+    );
+    if (prompts === null) return null;
     const sampler = new TokenSampler(
       {
         sampling: request.sampling,
@@ -40,6 +48,6 @@ export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
       },
       createSamplerChain,
     );
-    return new Sequence({ request, config, strategy, mixture, prompts, sampler, arrival });
+    return new Sequence({ request, config, strategy, mixture, prompts, sampler, ...arrived });
   };
 }

@@ -60,6 +60,7 @@ export class FusionEngine {
   readonly #createSequence: ReturnType<typeof sequenceCreator>;
   /** Ids of requests whose prompts are being tokenized; those that are cancelled meanwhile are out of it. */
   readonly #entering = new Set<string>();
+  #numEntering = 0;
   #running: Sequence[] = [];
   #numArrived = 0;
   #numSteps = 0;
@@ -105,16 +106,25 @@ export class FusionEngine {
   /** Takes a request in, or emits why not. Its prompt is tokenized and checked before it waits. */
   async submit(request: GenerationRequest): Promise<void> {
     const { requestId } = request;
+    const isWanted = () => this.#entering.has(requestId);
+    const { limits, models } = this.#parts;
     try {
-      if (this.#entering.size > this.#parts.limits.maxWaiting) throw tooManyEnter();
+      // Also those that were cancelled meanwhile: what they began is still being done.
+      if (this.#numEntering >= limits.maxWaiting + models.numSequences) throw tooManyEnter();
       this.#entering.add(requestId);
-      const sequence = await this.#createSequence(request, this.#numArrived++);
-      const isWanted = this.#entering.delete(requestId);
-      if (!isWanted || sequence.maxTokens === 0) sequence.sampler[Symbol.dispose]();
-      if (isWanted) this.#enter(sequence);
+      this.#numEntering++;
+      const arrived = { arrival: this.#numArrived++, arrivalMs: performance.now() };
+      const sequence = await this.#createSequence(request, arrived, isWanted).finally(
+        () => this.#numEntering--,
+      );
+      if (sequence === null) return;
+      if (!isWanted() || sequence.maxTokens === 0) sequence.sampler[Symbol.dispose]();
+      if (this.#entering.delete(requestId)) this.#enter(sequence);
     } catch (error) {
       this.#entering.delete(requestId);
+      if (this.#isClosed) return;
       this.#fail(requestId, ShouldersError.from(error));
+      this.#emit([], null);
     }
   }
 
@@ -123,7 +133,7 @@ export class FusionEngine {
     const { requestId } = sequence.request;
     const isEmpty = sequence.maxTokens === 0;
     // What can start at once does not wait, however small the queue is.
-    const mayWait = this.#queue.waiting.length > 0 || this.#running.length >= this.#parts.models.numSequences;
+    const mayWait = this.#queue.waiting.length + this.#running.length >= this.#parts.models.numSequences;
     if (mayWait && !isEmpty) this.#queue.checkRoom(sequence);
     const accepted: RequestEvent = {
       requestId,

@@ -12,18 +12,25 @@ export interface ModelPrompts {
   forced: Token[];
 }
 
+export interface PromptParts {
+  request: GenerationRequest;
+  config: LoadedConfig;
+  models: readonly LoadedModel[];
+  /** Asked before each model's part of the work. */
+  isWanted: () => boolean;
+}
+
 /**
  * Renders and tokenizes the prompt for each model that takes part, and what is given of the answer.
  *
+ * @returns null where the request is wanted no longer.
  * @throws ShouldersError `context_length_exceeded` with both numbers, `invalid_request` for an empty prompt or
  * an id outside the common vocabulary.
  */
 export async function buildPrompts(
-  request: GenerationRequest,
-  config: LoadedConfig,
+  { request, config, models, isWanted }: PromptParts,
   modelIndices: readonly number[],
-  models: readonly LoadedModel[],
-): Promise<ModelPrompts> {
+): Promise<ModelPrompts | null> {
   const base = models[config.base] as LoadedModel;
   checkSize(request, config, base);
   const forced = [
@@ -36,6 +43,7 @@ export async function buildPrompts(
   const stopStrings = new Set(request.stop);
   const param = paramOf(request);
   for (const index of modelIndices) {
+    if (!isWanted()) return null;
     const rendered = await renderPrompt(request.prompt, index, config, models);
     if (index === config.base) for (const stop of rendered.stopStrings) stopStrings.add(stop);
     const { tokens } = rendered;

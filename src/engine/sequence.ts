@@ -44,6 +44,8 @@ export interface SequenceParts {
   sampler: TokenSampler;
   /** Order of arrival. */
   arrival: number;
+  /** When it came, by `performance.now()`: before its prompt was tokenized. */
+  arrivalMs: number;
 }
 
 /** One request's choice: its place in every model, its strategy, shares and sampler, and the text it has made. */
@@ -57,7 +59,7 @@ export class Sequence implements SequenceView, Waiting {
   readonly allCursors: readonly Cursor[];
   readonly numRows = 1;
   readonly arrival: number;
-  readonly arrivalMs = performance.now();
+  readonly arrivalMs: number;
   readonly promptTokens: number;
   /** The first tokens of the answer, which are taken instead of drawn. */
   readonly forced: readonly number[];
@@ -81,12 +83,13 @@ export class Sequence implements SequenceView, Waiting {
   #feature: number[] | null = null;
   #cursors: readonly Cursor[] = [];
 
-  constructor({ request, config, strategy, mixture, prompts, sampler, arrival }: SequenceParts) {
+  constructor({ request, config, strategy, mixture, prompts, sampler, ...arrived }: SequenceParts) {
     this.request = request;
     this.config = config;
     this.strategy = strategy;
     this.sampler = sampler;
-    this.arrival = arrival;
+    this.arrival = arrived.arrival;
+    this.arrivalMs = arrived.arrivalMs;
     this.text = new TextStream(prompts.stopStrings);
     this.forced = prompts.forced;
     this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));

@@ -217,7 +217,7 @@ export class LlamaModel implements LoadedModel {
 
   async tokenizeAside(text: string, special: boolean): Promise<Token[]> {
     this.#ready();
-    return this.#tokenizer.tokenizeAside(text, special);
+    return this.#tokenizer.tokenizeAside([text], special);
   }
 
   get toolForm(): ToolForm | null {

@@ -31,6 +31,7 @@ export class Tokenizer {
 
   /** @param special whether control tokens that are written out become their ids. No BOS is added. */
   tokenize(text: string, special: boolean): Token[] {
+    invariant(!this.#isClosed, "a tokenizer used after its model was released");
     if (text === "") return [];
     const bytes = Buffer.from(text, "utf8");
     let tokens = roomFor(bytes);
@@ -43,23 +44,31 @@ export class Tokenizer {
     return taken(tokens, length);
   }
 
-  /** As `tokenize`; a long text off the event loop, where it holds nobody up. */
-  async tokenizeAside(text: string, special: boolean): Promise<Token[]> {
-    if (text.length <= longestAtOnce) return this.tokenize(text, special);
+  /** As `tokenize`, of the parts of a text one after the other; long ones off the event loop, where they hold nobody up. */
+  async tokenizeAside(parts: readonly string[], special: boolean): Promise<Token[]> {
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    if (length <= longestAtOnce) return parts.flatMap((part) => this.tokenize(part, special));
     const turn = Tokenizer.#turn.then(async () => {
-      invariant(!this.#isClosed, "a tokenizer used after its model was released");
-      const bytes = Buffer.from(text, "utf8");
-      let tokens = roomFor(bytes);
-      const run = () => callAsync(this.#native.llama_tokenize, ...this.#arguments(bytes, tokens, special));
-      let length = await run();
-      if (length < 0) {
-        tokens = new Int32Array(-length);
-        length = await run();
-      }
-      return taken(tokens, length);
+      const tokens: Token[][] = [];
+      for (const part of parts) tokens.push(await this.#tokenizeAsync(part, special));
+      return tokens.flat();
     });
     Tokenizer.#turn = turn.catch(() => undefined);
     return turn;
+  }
+
+  async #tokenizeAsync(text: string, special: boolean): Promise<Token[]> {
+    invariant(!this.#isClosed, "a tokenizer used after its model was released");
+    if (text === "") return [];
+    const bytes = Buffer.from(text, "utf8");
+    let tokens = roomFor(bytes);
+    const run = () => callAsync(this.#native.llama_tokenize, ...this.#arguments(bytes, tokens, special));
+    let length = await run();
+    if (length < 0) {
+      tokens = new Int32Array(-length);
+      length = await run();
+    }
+    return taken(tokens, length);
   }
 
   /** Of `llama_tokenize`, which answers with the room it wants, negative, where there is too little. */
@@ -83,9 +92,7 @@ export class Tokenizer {
     const guarded = <Value>(value: Value) =>
       mapTexts(value, (text) => this.#guardControlTexts(text, guard)) as Value;
     const texts = template.render(guarded(turns), { ending, tools: guarded(tools) }).split(guard);
-    const parts: Token[][] = [];
-    for (const text of texts) parts.push(await this.tokenizeAside(text, true));
-    const tokens = parts.flat();
+    const tokens = await this.tokenizeAside(texts, true);
     const { bos, addsBos } = this.#vocabulary;
     if (addsBos && bos !== null) {
       const firstOther = tokens.findIndex((token) => token !== bos);

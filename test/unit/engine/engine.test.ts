@@ -211,6 +211,13 @@ describe("several requests", () => {
     expect(engine.stats).toMatchObject({ running: 0, waiting: 0, cells: { base: { used: 0 } } });
   });
 
+  it("takes what can start at once however small the queue is, also all of it together", async () => {
+    const config = { context: { tokens: 64, sequences: 4 } };
+    const { run } = start({ ...options, config, limits: { maxWaiting: 0 } });
+    const outcomes = await Promise.all(["a", "b", "c", "d", "e"].map((id) => run(fakeRequest(id))));
+    expect(outcomes.map(({ error }) => error?.code ?? null)).toEqual([null, null, null, null, "queue_full"]);
+  });
+
   it("are refused when too many wait", async () => {
     const { run, models } = start({ ...options, limits: { maxWaiting: 2 } });
     let open = () => {};
