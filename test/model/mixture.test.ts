@@ -45,6 +45,7 @@ describe("a mixture on the starter models", () => {
         config({ id: "turned", experts: turned, strategy: over }),
         config({ id: "idle", experts: { ...experts, idle: "dwarf" }, strategy: over }),
         config({ id: "floor", experts, strategy: mixture(0.01, { trivia, sums }) }),
+        config({ id: "whole", experts, strategy: mixture(0.01, { trivia: whole, sums }) }),
         config({
           id: "trivia",
           experts: { trivia: experts.trivia },
@@ -160,7 +161,7 @@ describe("a mixture on the starter models", () => {
     for (const [index, { prompt }] of tasks.trivia.slice(0, 6).entries())
       for (const [turn, shares] of starts.entries()) {
         const request = (owner: string) =>
-          ask("floor", examples.join("") + prompt, { owner, ...beginning(shares) });
+          ask("whole", examples.join("") + prompt, { owner, ...beginning(shares) });
         const [cold, warm] = [await request(`cold-${index}-${turn}`), await request("warm")];
         expect(cold.done.usage.cachedTokens).toBe(0);
         if (warm.done.usage.cachedTokens > 50) numCached++;
