@@ -83,8 +83,8 @@ function checkVersions(found: { llamaCpp: string; nodeLlamaCpp: string }): void 
     throw mismatch(`found llama.cpp ${found.llamaCpp} (node-llama-cpp ${found.nodeLlamaCpp})`);
 }
 
-/** libllama.v0.5.0.so, libllama.so, libllama.0.dylib, llama.dll; not libllama-common. */
-const libraryName = /^(lib)?llama(\.v?[\d.]+\d)?\.(so|dylib|dll)(\.\d+)*$/i;
+/** libllama.v0.5.0.so, libllama.cuda.v0.5.0.so, libllama.so, libllama.0.dylib, llama.dll; not libllama-common. */
+const libraryName = /^(lib)?llama(\.[a-z]+)?(\.v?[\d.]+\d)?\.(so|dylib|dll)(\.\d+)*$/i;
 
 /** @returns the path of the libllama that is mapped into this process: koffi then gets the same mapping. */
 function findLibrary(): string {
