@@ -1,9 +1,14 @@
 /** Classes of characters, and UTF-8 as it comes byte by byte. */
 
-/** Code points that may stand at a place: ranges from low to high, both included. */
+type Range = readonly [low: number, high: number];
+
+/** Code points that may stand at a place. */
 export interface CharacterClass {
-  ranges: readonly (readonly [low: number, high: number])[];
-  isNegated: boolean;
+  /**
+   * Low and high ends in turn, both included, in order and apart from each other, so that half of them can be left
+   * out at each look. No surrogates, which are no characters.
+   */
+  readonly ends: Uint32Array;
 }
 
 /** A UTF-8 character of which some bytes are there. */
@@ -23,6 +28,26 @@ export interface Alphabet {
 }
 
 const largestPoint = 0x10ffff;
+const surrogates: Range = [0xd800, 0xdfff];
+
+/** The class that these ranges make, in any order; one that ends before it begins holds nothing. */
+export function characterClass(ranges: readonly Range[], isNegated = false): CharacterClass {
+  const outside = isNegated ? ranges : gapsOf(ranges);
+  return { ends: Uint32Array.from(gapsOf([...outside, surrogates]).flat()) };
+}
+
+/** What lies between ranges, in order. */
+function gapsOf(ranges: readonly Range[]): Range[] {
+  const gaps: Range[] = [];
+  let next = 0;
+  for (const [low, high] of [...ranges].sort((a, b) => a[0] - b[0])) {
+    if (low > high) continue;
+    if (low > next) gaps.push([next, Math.min(low - 1, largestPoint)]);
+    next = Math.max(next, high + 1);
+    if (next > largestPoint) return gaps;
+  }
+  return [...gaps, [next, largestPoint]];
+}
 
 export const allBytes: Alphabet = {
   hasAllBytes: true,
@@ -58,27 +83,28 @@ function rangeOf({ value, numMissing, least }: PartialCharacter): [low: number, 
   return low > high || isSurrogate ? null : [low, high];
 }
 
-export function matches({ ranges, isNegated }: CharacterClass, point: number): boolean {
-  return ranges.some(([low, high]) => low <= point && point <= high) !== isNegated;
+export function matches(characters: CharacterClass, point: number): boolean {
+  return firstMatch(characters, point, point) !== null;
 }
 
 /** The smallest code point of the class from low to high, both included; null: none. */
-export function firstMatch(characters: CharacterClass, low: number, high: number): number | null {
-  const { ranges, isNegated } = characters;
-  for (let point = low; point <= high;) {
-    const isSurrogate = point >= 0xd800 && point <= 0xdfff;
-    if (isSurrogate) point = 0xe000;
-    else if (matches(characters, point)) return point;
-    else {
-      const next = isNegated
-        ? Math.max(
-            ...ranges.filter((range) => range[0] <= point && point <= range[1]).map((range) => range[1]),
-          ) + 1
-        : Math.min(...ranges.map(([start]) => start).filter((start) => start > point));
-      point = next;
-    }
+export function firstMatch({ ends }: CharacterClass, low: number, high: number): number | null {
+  // The first range that does not end before low.
+  let from = 0;
+  let to = ends.length >> 1;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if ((ends[2 * middle + 1] as number) < low) from = middle + 1;
+    else to = middle;
   }
-  return null;
+  const start = ends[2 * from];
+  return start === undefined || start > high ? null : Math.max(low, start);
+}
+
+/** Whether the character can become one of the class. */
+export function canComplete(characters: CharacterClass, partial: PartialCharacter): boolean {
+  const range = rangeOf(partial);
+  return range !== null && firstMatch(characters, ...range) !== null;
 }
 
 /** The bytes with which the character can become one of the class; null: it cannot. */

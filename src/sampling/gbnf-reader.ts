@@ -1,5 +1,5 @@
 import type { ShouldersError } from "../errors.js";
-import type { CharacterClass } from "./characters.js";
+import { characterClass } from "./characters.js";
 import { refuseGrammar, type Item } from "./grammar-parts.js";
 
 /** GBNF as text, read into rules whose repetitions are written out. */
@@ -26,6 +26,7 @@ class Reader {
   #depth = 0;
   #numElements = 0;
   readonly #idOf = new Map<string, number>();
+  readonly #singles = new Map<number, Item>();
   /** Rule to its alternatives. */
   readonly #alternatives: Item[][][] = [];
 
@@ -85,7 +86,7 @@ class Reader {
   #items(): Item[] | null {
     const character = this.#character;
     if (character === '"') return this.#literal();
-    if (character === "[") return [{ type: "characters", characters: this.#class() }];
+    if (character === "[") return [this.#class()];
     if (/[a-zA-Z0-9-]/.test(character)) return [{ type: "rule", rule: this.#idFor(this.#name()) }];
     if (character === "(") {
       if (++this.#depth > deepestNesting)
@@ -100,7 +101,7 @@ class Reader {
     }
     if (character === ".") {
       this.#at++;
-      return [{ type: "characters", characters: { ranges: [], isNegated: true } }];
+      return [this.#characters([], true)];
     }
     if (/[<!]/.test(character)) throw refuseGrammar(`tokens (at ${this.#at}) are not supported; use text`);
     if (/[*+?{]/.test(character)) throw this.#expected("something to repeat");
@@ -112,13 +113,13 @@ class Reader {
     const items: Item[] = [];
     while (this.#character !== '"') {
       const point = this.#codePoint();
-      items.push({ type: "characters", characters: { ranges: [[point, point]], isNegated: false } });
+      items.push(this.#single(point));
     }
     this.#at++;
     return items;
   }
 
-  #class(): CharacterClass {
+  #class(): Item {
     this.#at++;
     const isNegated = this.#character === "^";
     if (isNegated) this.#at++;
@@ -134,7 +135,20 @@ class Reader {
     }
     this.#at++;
     this.#count(ranges.length);
-    return { ranges, isNegated };
+    return this.#characters(ranges, isNegated);
+  }
+
+  /** A literal's character; the same one is one object, of which a grammar may have a hundred thousand. */
+  #single(point: number): Item {
+    const known = this.#singles.get(point);
+    if (known !== undefined) return known;
+    const item = this.#characters([[point, point]], false);
+    this.#singles.set(point, item);
+    return item;
+  }
+
+  #characters(ranges: [number, number][], isNegated: boolean): Item {
+    return { type: "characters", characters: characterClass(ranges, isNegated) };
   }
 
   #codePoint(): number {

@@ -1,4 +1,6 @@
 import {
+  canComplete,
+  characterClass,
   completionOf,
   matches,
   nextCharacter,
@@ -23,6 +25,10 @@ const mostWork = 300_000;
 /** States kept with their steps, 1 KiB each; past it they are found anew. */
 const mostStates = 4_096;
 const mostNodes = 500_000;
+/** Above any node's number: one token makes fewer than its work. */
+const largestNode = 2 ** 30;
+
+const nothing = characterClass([]);
 
 const dead = -1;
 const unknown = -2;
@@ -33,8 +39,8 @@ interface State {
   /** The text may end here. */
   accepts: boolean;
   partial: PartialCharacter | null;
-  /** Bytes of the shortest text with which it may end; Infinity: the alphabet cannot write one. */
-  shortest: number;
+  /** Bytes of the shortest text with which it may end; Infinity: the alphabet cannot write one; null: not asked yet. */
+  shortest: number | null;
   /** By byte: the next state, `dead` or `unknown`. */
   next: Int32Array;
 }
@@ -47,9 +53,11 @@ export class GrammarMachine {
   #belowOf: number[] = [-1];
   /** By node: bytes of the shortest text that empties the stack. */
   #shortestOf: number[] = [0];
-  #nodeOf = new Map<string, number>();
+  #nodeOf = new Map<number, number>();
   #states: State[] = [];
   #stateOf = new Map<string, number>();
+  /** The state after a character, by the stacks that take it: a vocabulary has thousands of characters for few. */
+  #stateAfter = new Map<string, number>();
   /** Stacks looked at since the last token. */
   #work = 0;
 
@@ -85,8 +93,13 @@ export class GrammarMachine {
   }
 
   /** Bytes of the shortest text with which it may end; Infinity: the alphabet cannot write one. */
-  shortest(state: number): number {
-    return (this.#states[state] as State).shortest;
+  shortest(at: number): number {
+    const state = this.#states[at] as State;
+    if (state.shortest !== null) return state.shortest;
+    this.#spend(state.stacks.length);
+    const isEnd = state.accepts && state.partial === null;
+    const way = isEnd ? null : this.#shortestWay(state.stacks, state.partial);
+    return (state.shortest = isEnd ? 0 : (way?.length ?? Infinity));
   }
 
   /** That text. */
@@ -132,6 +145,7 @@ export class GrammarMachine {
     this.#nodeOf = new Map();
     this.#states = [];
     this.#stateOf = new Map();
+    this.#stateAfter = new Map();
     const nodes = lists.map((list) => list.reduceRight((below, element) => this.#push(element, below), 0));
     return this.#intern({ stacks: nodes, accepts }, partial);
   }
@@ -140,15 +154,28 @@ export class GrammarMachine {
     const state = this.#states[from] as State;
     const partial = nextCharacter(state.partial, byte);
     let to = dead;
-    if (partial !== null && partial.numMissing > 0) {
-      const canGoOn = state.stacks.some((node) => completionOf(this.#classOf(node), partial) !== null);
-      if (canGoOn) to = this.#intern(state, partial);
-    } else if (partial !== null) {
-      const taken = state.stacks.filter((node) => matches(this.#classOf(node), partial.value));
-      const after = this.#expand(taken.map((node) => this.#after(node)));
-      if (after.accepts || after.stacks.length > 0) to = this.#intern(after, null);
+    if (partial !== null) {
+      this.#spend(1 + state.stacks.length);
+      const isWhole = partial.numMissing === 0;
+      const taken = state.stacks.filter((node) => {
+        const characters = this.#classOf(node);
+        return isWhole ? matches(characters, partial.value) : canComplete(characters, partial);
+      });
+      if (taken.length > 0)
+        to = isWhole ? this.#take(taken) : this.#intern({ stacks: taken, accepts: false }, partial);
     }
     state.next[byte] = to;
+    return to;
+  }
+
+  /** The state after a character that these stacks take. */
+  #take(taken: readonly number[]): number {
+    const key = taken.join();
+    const known = this.#stateAfter.get(key);
+    if (known !== undefined) return known;
+    const after = this.#expand(taken.map((node) => this.#after(node)));
+    const to = after.accepts || after.stacks.length > 0 ? this.#intern(after, null) : dead;
+    this.#stateAfter.set(key, to);
     return to;
   }
 
@@ -169,11 +196,14 @@ export class GrammarMachine {
       if (seen.size > mostExpansions || stacks.length > mostStacks)
         throw refuseGrammar("it is too ambiguous: a text can stand at too many places in it at once");
     }
-    // Making a state costs about as much as looking at some stacks.
-    this.#work += seen.size + 16;
+    this.#spend(seen.size);
+    return { stacks: stacks.sort((a, b) => a - b), accepts };
+  }
+
+  #spend(work: number): void {
+    this.#work += work;
     if (this.#work > mostWork)
       throw refuseGrammar("it tells too many texts apart: the vocabulary cannot be asked in reasonable time");
-    return { stacks: stacks.sort((a, b) => a - b), accepts };
   }
 
   /** The stack with its top gone by: an alternative that is over leaves no node. */
@@ -184,7 +214,7 @@ export class GrammarMachine {
   }
 
   #push(element: number, below: number): number {
-    const key = `${element} ${below}`;
+    const key = element * largestNode + below;
     const known = this.#nodeOf.get(key);
     if (known !== undefined) return known;
     const node = this.#elementOf.push(element) - 1;
@@ -205,16 +235,16 @@ export class GrammarMachine {
     const key = `${stacks.join()} ${accepts} ${partial ? [partial.value, partial.numMissing, partial.least].join() : ""}`;
     const known = this.#stateOf.get(key);
     if (known !== undefined) return known;
+    // Making a state costs about as much as looking at some stacks.
+    this.#spend(16);
     const next = new Int32Array(256).fill(unknown);
-    const shortest =
-      accepts && partial === null ? 0 : (this.#shortestWay(stacks, partial)?.length ?? Infinity);
-    const state = this.#states.push({ stacks, accepts, partial, shortest, next }) - 1;
+    const state = this.#states.push({ stacks, accepts, partial, shortest: null, next }) - 1;
     this.#stateOf.set(key, state);
     return state;
   }
 
   #classOf(node: number): CharacterClass {
     const element = this.#grammar.elements[this.#elementOf[node] as number];
-    return element?.type === "characters" ? element.characters : { ranges: [], isNegated: false };
+    return element?.type === "characters" ? element.characters : nothing;
   }
 }
