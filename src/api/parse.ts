@@ -4,6 +4,9 @@ import { ShouldersError } from "../errors.js";
 
 type Issue = z.core.$ZodIssue;
 
+/** One is told, and a body can hold a hundred thousand. Only zod's `validate` sets this by itself, and tells none. */
+const firstFaultOnly: z.core.ParseContextInternal<Issue> = { abortEarly: true };
+
 /**
  * Wraps the schema of a field that is understood but not yet honoured: a value that asks for nothing passes,
  * any other is refused with `unsupported_field`. To honour the field later, unwrap it.
@@ -20,7 +23,7 @@ export function unsupportedUnless<Schema extends z.ZodType>(
 
 /** @throws ShouldersError that names the first field at fault. */
 export function parseRequest<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, firstFaultOnly);
   if (result.success) return result.data;
   const first = result.error.issues[0];
   if (first === undefined) return result.data as never;

@@ -2,6 +2,7 @@ import type { RequestHandler } from "express";
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
 import { findConfig, requireEngine, type ApiContext } from "./context.js";
+import { tokenIds } from "./long-list.js";
 import { localsOf } from "./middleware/locals.js";
 import { planCompletion } from "./openai/plan.js";
 import { chatSchema } from "./openai/schemas.js";
@@ -24,7 +25,7 @@ export const tokenizeSchema = z.strictObject({
 
 export const detokenizeSchema = z.strictObject({
   model,
-  tokens: z.array(z.int().min(0)).max(longest).describe("Token ids."),
+  tokens: tokenIds({ least: 0, most: longest }).describe("Token ids."),
 });
 
 export const applyTemplateSchema = z.strictObject({

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { recordOf } from "./record-of.js";
 
 /** What a person writes in `fusion-configs/<id>.json`. Every field has its range, default and description here. */
 
@@ -28,6 +29,10 @@ export const modelSchema = z
     }),
   ])
   .transform((value) => (typeof value === "string" ? { model: value, gpuLayers: "auto" as const } : value));
+
+export const mostExperts = 16;
+/** Entries of a record by expert id: more than there can be experts, so that a stranger is told by its name. */
+export const mostNamed = 4 * mostExperts;
 
 const weight = z.number().min(-8).max(8);
 
@@ -75,9 +80,9 @@ export const strategySchema = z.discriminatedUnion("type", [
   z
     .strictObject({
       type: z.literal("static"),
-      weights: z
-        .record(id, weight)
-        .describe("Weight of each expert, by id; an expert left out has weight 0."),
+      weights: recordOf(id, weight, mostNamed).describe(
+        "Weight of each expert, by id; an expert left out has weight 0.",
+      ),
       plausibility: plausibilitySchema.nullable().default(null),
     })
     .describe("Fixed weights; one expert at weight 1 is proxy-tuning (arXiv 2401.08565)."),
@@ -97,14 +102,13 @@ export const strategySchema = z.discriminatedUnion("type", [
     .strictObject({
       type: z.literal("mixture"),
       prior: z
-        .union([z.enum(["card", "uniform"]), z.record(id, z.number().min(0).max(1))])
+        .union([z.enum(["card", "uniform"]), recordOf(id, z.number().min(0).max(1), mostNamed)])
         .default("card")
         .describe(
           "Shares at the start of an answer: from the calibration card (uniform where there is none), " +
             "uniform, or given by expert id and base, in proportion.",
         ),
-      components: z
-        .record(id, componentSchema)
+      components: recordOf(id, componentSchema, mostNamed)
         .default({})
         .describe("By expert id; for one left out the card's, or the default."),
       floor: z
@@ -173,7 +177,7 @@ export const fusionConfigSchema = z
             ),
         }),
       )
-      .max(16)
+      .max(mostExperts)
       .default([])
       .describe("What each tuning changed is added to the base, by a weight."),
     strategy: strategySchema

@@ -1,5 +1,3 @@
-import { ShouldersError } from "../errors.js";
-
 /**
  * Bounds on the shape of JSON that others wrote, held before it is parsed: a text of 2 MiB can stand for a million
  * values or be nested as deep, and every reader after this one (the parser, schemas, the pipe to the engine) pays
@@ -61,10 +59,4 @@ export function jsonExcess(bytes: Uint8Array): string | null {
     if (numValues > mostJsonValues) return `it has more than ${mostJsonValues} values; send less at a time`;
   }
   return null;
-}
-
-/** @throws ShouldersError `invalid_json` with what is too much. */
-export function checkJsonSize(bytes: Uint8Array, what: string): void {
-  const excess = jsonExcess(bytes);
-  if (excess !== null) throw new ShouldersError("invalid_json", `${what} cannot be taken: ${excess}.`);
 }

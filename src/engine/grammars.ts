@@ -1,4 +1,5 @@
-import { compileGrammar, type CompiledGrammar } from "../sampling/gbnf.js";
+import { setImmediate as othersHaveGoneOn } from "node:timers/promises";
+import { compileInSteps, type CompiledGrammar } from "../sampling/gbnf.js";
 import { GrammarMask } from "../sampling/grammar-mask.js";
 import { TokenTable } from "../sampling/token-table.js";
 import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
@@ -11,21 +12,37 @@ export class Grammars {
   readonly #slots: readonly ModelSlot[];
   readonly #tables = new WeakMap<LoadedConfig, TokenTable>();
   /** By config and text, the one used last at the end. */
-  readonly #compiled = new Map<string, CompiledGrammar>();
+  readonly #compiled = new Map<string, Promise<CompiledGrammar>>();
+  /** Ends with the compilation of the grammar that came last: they take turns, so that steps wait for one at most. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(slots: readonly ModelSlot[]) {
     this.#slots = slots;
   }
 
   /** @throws ShouldersError `invalid_request` for a text that is no grammar. */
-  mask(text: string, config: LoadedConfig): GrammarMask {
+  async mask(text: string, config: LoadedConfig): Promise<GrammarMask> {
     const table = this.#table(config);
     const key = `${config.resolved.config.id} ${text}`;
-    const grammar = this.#compiled.get(key) ?? compileGrammar(text, table);
+    const known = this.#compiled.get(key);
+    const grammar = known ?? this.#compile(text, table);
     this.#compiled.delete(key);
     this.#compiled.set(key, grammar);
     if (this.#compiled.size > mostKept) this.#compiled.delete(this.#compiled.keys().next().value as string);
-    return new GrammarMask(grammar, table);
+    return new GrammarMask(await grammar, table);
+  }
+
+  #compile(text: string, table: TokenTable): Promise<CompiledGrammar> {
+    const compiled = this.#last.then(async () => {
+      const steps = compileInSteps(text, table);
+      for (;;) {
+        const { done, value } = steps.next();
+        if (done) return value;
+        await othersHaveGoneOn();
+      }
+    });
+    this.#last = compiled.catch(() => undefined);
+    return compiled;
   }
 
   #table(config: LoadedConfig): TokenTable {

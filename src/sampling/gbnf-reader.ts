@@ -1,11 +1,13 @@
 import type { ShouldersError } from "../errors.js";
-import { characterClass } from "./characters.js";
+import { characterClass, type CharacterClass } from "./characters.js";
 import { refuseGrammar, type Item } from "./grammar-parts.js";
 
 /** GBNF as text, read into rules whose repetitions are written out. */
 
 const mostBytes = 1024 * 1024;
 const mostElements = 200_000;
+/** Elements between two places where others may go on. */
+const sliceElements = 2_000;
 const mostRepetitions = 2_000;
 const deepestNesting = 64;
 
@@ -15,8 +17,12 @@ export interface GrammarText {
   root: number;
 }
 
-/** @throws ShouldersError `invalid_request` that says where and what is wrong. */
-export function readGrammar(text: string): GrammarText {
+/**
+ * Stops now and then, so that others may go on meanwhile.
+ *
+ * @throws ShouldersError `invalid_request` that says where and what is wrong.
+ */
+export function readGrammar(text: string): Generator<void, GrammarText> {
   return new Reader(text).read();
 }
 
@@ -27,6 +33,9 @@ class Reader {
   #numElements = 0;
   readonly #idOf = new Map<string, number>();
   readonly #singles = new Map<number, Item>();
+  readonly #classes = new Map<string, Item>();
+  /** What is repeated, a rule or a class, to what writes it at most 0, 1, 2, … times. */
+  readonly #chains = new Map<number | CharacterClass, Item[][]>();
   /** Rule to its alternatives. */
   readonly #alternatives: Item[][][] = [];
 
@@ -35,9 +44,14 @@ class Reader {
     this.#text = text;
   }
 
-  read(): GrammarText {
+  *read(): Generator<void, GrammarText> {
     this.#skip(true);
-    while (this.#at < this.#text.length) this.#rule();
+    for (let numRead = 0; this.#at < this.#text.length;) {
+      this.#rule();
+      if (this.#numElements - numRead < sliceElements) continue;
+      numRead = this.#numElements;
+      yield;
+    }
     for (const [name, id] of this.#idOf)
       if (this.#alternatives[id] === undefined) throw refuseGrammar(`rule ${name} is used but not defined`);
     const root = this.#idOf.get("root");
@@ -138,7 +152,7 @@ class Reader {
     return this.#characters(ranges, isNegated);
   }
 
-  /** A literal's character; the same one is one object, of which a grammar may have a hundred thousand. */
+  /** Of which a grammar may have a hundred thousand. */
   #single(point: number): Item {
     const known = this.#singles.get(point);
     if (known !== undefined) return known;
@@ -147,8 +161,15 @@ class Reader {
     return item;
   }
 
+  /** The same characters are one object: what is known of it is found once. */
   #characters(ranges: [number, number][], isNegated: boolean): Item {
-    return { type: "characters", characters: characterClass(ranges, isNegated) };
+    const characters = characterClass(ranges, isNegated);
+    const key = characters.ends.join();
+    const known = this.#classes.get(key);
+    if (known !== undefined) return known;
+    const item: Item = { type: "characters", characters };
+    this.#classes.set(key, item);
+    return item;
   }
 
   #codePoint(): number {
@@ -193,17 +214,24 @@ class Reader {
 
   /** x{2,4} is x x (x (x |) |); x{2,} is x x r with r ::= x r | nothing. */
   #repeat(items: Item[], { least, most }: { least: number; most: number | null }): Item[] {
-    this.#count(items.length * ((most ?? least) + 1));
-    const one: Item[] = items.length === 1 ? items : [this.#add([items])];
-    const repeated = Array.from({ length: least }, () => one).flat();
-    if (most === null) {
-      const rule = this.#alternatives.length;
-      this.#add([[...one, { type: "rule", rule }], []]);
-      return [...repeated, { type: "rule", rule }];
-    }
-    let rest: Item[] = [];
-    for (let count = least; count < most; count++) rest = [this.#add([[...one, ...rest], []])];
-    return [...repeated, ...rest];
+    const one = items.length === 1 ? (items[0] as Item) : this.#add([items]);
+    this.#count(least);
+    const repeated = Array.from({ length: least }, () => one);
+    if (most !== null) return [...repeated, ...this.#atMost(one, most - least)];
+    const rule = this.#alternatives.length;
+    this.#count(2);
+    this.#add([[one, { type: "rule", rule }], []]);
+    return [...repeated, { type: "rule", rule }];
+  }
+
+  /** Whatever repeats the same shares its rules: a schema may bound the lengths of a hundred texts. */
+  #atMost(one: Item, most: number): Item[] {
+    const key = one.type === "rule" ? one.rule : one.characters;
+    const chain = this.#chains.get(key) ?? [[]];
+    this.#chains.set(key, chain);
+    this.#count(3 * Math.max(0, most + 1 - chain.length));
+    while (chain.length <= most) chain.push([this.#add([[one, ...(chain.at(-1) ?? [])], []])]);
+    return chain[most] ?? [];
   }
 
   #add(alternatives: Item[][]): Item {

@@ -20,19 +20,31 @@ export interface CompiledGrammar extends FlatGrammar {
 
 /** @throws ShouldersError `invalid_request` that says where and what is wrong. */
 export function compileGrammar(text: string, alphabet: Alphabet = allBytes): CompiledGrammar {
-  const { alternatives, root } = readGrammar(text);
+  const steps = compileInSteps(text, alphabet);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** The same for where others wait: stops every few milliseconds, until it is asked to go on. */
+export function* compileInSteps(text: string, alphabet: Alphabet): Generator<void, CompiledGrammar> {
+  const { alternatives, root } = yield* readGrammar(text);
   const elements: Element[] = [];
-  const rules = alternatives.map((sequences) =>
-    sequences.map((items) => {
-      const start = elements.length;
+  const rules: number[][] = [];
+  for (const sequences of alternatives) {
+    const starts: number[] = [];
+    for (const items of sequences) {
+      starts.push(elements.length);
       for (const item of items) elements.push(item);
       elements.push({ type: "end" });
-      return start;
-    }),
-  );
+    }
+    rules.push(starts);
+  }
   const flat = { elements, rules, root };
-  refuseLeftRecursion(flat);
-  return overAlphabet(flat, alphabet);
+  yield;
+  yield* refuseLeftRecursion(flat);
+  return yield* overAlphabet(flat, alphabet);
 }
 
 /**
@@ -41,8 +53,8 @@ export function compileGrammar(text: string, alphabet: Alphabet = allBytes): Com
  *
  * @throws ShouldersError `invalid_request` when nothing is left.
  */
-function overAlphabet(flat: FlatGrammar, alphabet: Alphabet): CompiledGrammar {
-  const { ofRule, bestOf } = shortestTexts(
+function* overAlphabet(flat: FlatGrammar, alphabet: Alphabet): Generator<void, CompiledGrammar> {
+  const { ofRule, bestOf } = yield* shortestTexts(
     flat,
     (characters) => alphabet.shortest(characters)?.length ?? Infinity,
   );
@@ -58,6 +70,7 @@ function overAlphabet(flat: FlatGrammar, alphabet: Alphabet): CompiledGrammar {
         : (alphabet.shortest(element.characters)?.length ?? Infinity);
     restOf[at] = own + (restOf[at + 1] as number);
   }
+  yield;
   const rules = flat.rules.map((starts) => starts.filter((start) => restOf[start] !== Infinity));
   return { ...flat, rules, alphabet, restOf, bestOf };
 }

@@ -1,15 +1,19 @@
 import { refuseGrammar, type FlatGrammar } from "./grammar-parts.js";
 import { shortestTexts } from "./shortest-texts.js";
 
+/** Rules between two places where others may go on. */
+const sliceRules = 1_000;
+
 /**
  * A rule that may begin with itself would never come to a character.
  *
  * @throws ShouldersError `invalid_request`
  */
-export function refuseLeftRecursion(grammar: FlatGrammar): void {
-  const { ofRule } = shortestTexts(grammar, () => 1);
+export function* refuseLeftRecursion(grammar: FlatGrammar): Generator<void, void> {
+  const { ofRule } = yield* shortestTexts(grammar, () => 1);
   const states = new Map<number, "open" | "done">();
   for (const start of grammar.rules.keys()) {
+    if (start % sliceRules === 0) yield;
     const path: { rule: number; next: Iterator<number> }[] = [];
     const enter = (rule: number) => {
       states.set(rule, "open");

@@ -8,6 +8,9 @@ export interface ShortestTexts {
   bestOf: Int32Array;
 }
 
+/** Rules between two places where others may go on. */
+const sliceRules = 1_000;
+
 interface Alternative {
   rule: number;
   start: number;
@@ -22,17 +25,20 @@ interface Alternative {
  * Processing Letters 6, 1977): alternatives whose rules are all known wait in order of length, and the shortest
  * of them is its rule's. O(n log n) in the elements.
  *
+ * Stops now and then, so that others may go on meanwhile.
+ *
  * @param lengthOf a class of characters; Infinity: none of it can be written
  */
-export function shortestTexts(
+export function* shortestTexts(
   { elements, rules }: FlatGrammar,
   lengthOf: (characters: CharacterClass) => number,
-): ShortestTexts {
+): Generator<void, ShortestTexts> {
   const ofRule = new Float64Array(rules.length).fill(Infinity);
   const bestOf = new Int32Array(rules.length).fill(-1);
   const usersOf = rules.map((): Alternative[] => []);
   const ready = new Heap();
-  for (const [rule, starts] of rules.entries())
+  for (const [rule, starts] of rules.entries()) {
+    if (rule % sliceRules === 0) yield;
     for (const start of starts) {
       const alternative = { rule, start, length: 0, numUnknown: 0 };
       for (let at = start; elements[at]?.type !== "end"; at++) {
@@ -45,9 +51,12 @@ export function shortestTexts(
       }
       if (alternative.numUnknown === 0) ready.push(alternative);
     }
+  }
+  let numKnown = 0;
   for (let next = ready.pop(); next !== null && next.length < Infinity; next = ready.pop()) {
     const { rule, start, length } = next;
     if (bestOf[rule] !== -1) continue;
+    if (++numKnown % sliceRules === 0) yield;
     ofRule[rule] = length;
     bestOf[rule] = start;
     for (const user of usersOf[rule] as Alternative[]) {

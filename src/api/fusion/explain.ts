@@ -4,6 +4,7 @@ import type { GeneratedToken, GivenText, Usage } from "../../engine/protocol.js"
 import { ShouldersError } from "../../errors.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
+import { givenTokens } from "../openai/fusion-fields.js";
 import { planCompletion, type CompletionPlan } from "../openai/plan.js";
 import { chatSchema } from "../openai/schemas.js";
 import { recordsOf, toUsage } from "../openai/shapes.js";
@@ -11,7 +12,7 @@ import { parseRequest } from "../parse.js";
 import { runCompletion } from "../run-completion.js";
 import { closedSignal } from "../sse-writer.js";
 
-const textOrTokens = z.union([z.string().min(1), z.array(z.int().min(0)).min(1)], {
+const textOrTokens = z.union([z.string().min(1), givenTokens], {
   error: "expected text or token ids",
 });
 

@@ -1,11 +1,18 @@
 import type { RequestHandler } from "express";
 import { z } from "zod";
-import { boundsSchema, strategySchema, type StrategyConfig } from "../../config/fusion-config.js";
+import {
+  boundsSchema,
+  mostExperts,
+  strategySchema,
+  type StrategyConfig,
+} from "../../config/fusion-config.js";
+import { recordOf } from "../../config/record-of.js";
 import { ShouldersError } from "../../errors.js";
 import { fuseRows } from "../../fusion/fuse-rows.js";
 import { makeKernelPool } from "../../fusion/solve-command.js";
 import { defaultBounds } from "../../fusion/strategies/dynamic.js";
 import type { Fusion, FusionKernel, LogitsRows, Strategy } from "../../fusion/types.js";
+import { longList } from "../long-list.js";
 import { parseRequest } from "../parse.js";
 
 /** Of all rows together: what is solved within some 20 ms, so that the event loop can do it. */
@@ -15,32 +22,24 @@ const mostLogits = 262_144;
 const masked = "-Infinity";
 
 /** As the kernel keeps it: a number of 32 bits. */
-function isLogit(value: unknown): boolean {
+function isLogit(value: unknown): value is number | typeof masked {
   return typeof value === "number" ? Number.isFinite(Math.fround(value)) : value === masked;
 }
 
-const row = z
-  .array(z.unknown())
-  .min(2)
-  .superRefine((values, issues) => {
-    const index = values.findIndex((value) => !isLogit(value));
-    if (index >= 0)
-      issues.addIssue({
-        code: "custom",
-        path: [index],
-        message: `expected a finite number (32 bits) or "${masked}"`,
-      });
-  })
-  .transform((values) => Float32Array.from(values, Number));
+const row = longList({
+  least: 2,
+  most: mostLogits,
+  isElement: isLogit,
+  expected: `a finite number (32 bits) or "${masked}"`,
+  items: { anyOf: [{ type: "number" }, { const: masked }] },
+}).transform((values) => Float32Array.from(values, Number));
 
 export const solveSchema = z
   .strictObject({
     base: row.describe(`Logits of the base for one token; "${masked}" where a token takes no part.`),
     reference: row.describe("Logits of the reference for the same token."),
-    experts: z
-      .record(z.string().min(1).max(64), row)
+    experts: recordOf(z.string().min(1).max(64), row, mostExperts)
       .refine((experts) => Object.keys(experts).length >= 1, "expected at least one expert")
-      .refine((experts) => Object.keys(experts).length <= 16, "expected at most 16 experts")
       .describe("Expert id to its logits."),
     strategy: strategySchema.nullish().describe("Default: dynamic, exact, over all tokens."),
     bounds: boundsSchema.nullish().describe("Of every weight that is solved for. Default: [0, 2]."),

@@ -1,25 +1,25 @@
 import { z } from "zod";
-import { boundsSchema, strategySchema, type StrategyConfig } from "../../config/fusion-config.js";
+import { boundsSchema, mostNamed, strategySchema, type StrategyConfig } from "../../config/fusion-config.js";
+import { mostJsonValues } from "../../config/json-size.js";
+import { recordOf } from "../../config/record-of.js";
 import type { ConfigDescription, ExpertDescription, GenerationRequest } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { traceLevels } from "../../trace/record.js";
+import { tokenIds } from "../long-list.js";
 
 /** The `fusion` object of a request. */
 
-export const tokenId = z
-  .int()
-  .min(0)
-  .max(2 ** 31 - 1);
+/** One token at least; how many there may be is the context's to say. */
+export const givenTokens = tokenIds({ most: mostJsonValues });
 
 const priorSchema = z.strictObject({
   shares: z
-    .union([z.literal("uniform"), z.record(z.string(), z.number().min(0).max(1))], {
+    .union([z.literal("uniform"), recordOf(z.string(), z.number().min(0).max(1), mostNamed)], {
       error: 'expected "uniform", or an object of expert ids and base with numbers from 0 to 1',
     })
     .nullish()
     .describe("Replaces the prior: by expert id and base, in proportion; what is left out has no share."),
-  bias: z
-    .record(z.string(), z.number().min(-100).max(100))
+  bias: recordOf(z.string(), z.number().min(-100).max(100), mostNamed)
     .nullish()
     .describe("Added to the logarithm of a share, by expert id and base, nats."),
   pinned: z.boolean().nullish().describe("The shares stay as they are during the answer."),
@@ -35,14 +35,13 @@ const budgetSchema = z.strictObject({
 export const fusionSchema = z
   .strictObject({
     strategy: strategySchema.nullish().describe("Replaces the config's strategy."),
-    weights: z
-      .record(z.string(), z.number().min(-8).max(8))
+    weights: recordOf(z.string(), z.number().min(-8).max(8), mostNamed)
       .nullish()
       .describe(
         "Fixed weights by expert id: short for a static strategy; the config's plausible set is kept.",
       ),
     bounds: z
-      .union([boundsSchema, z.record(z.string(), boundsSchema)], {
+      .union([boundsSchema, recordOf(z.string(), boundsSchema, mostNamed)], {
         error: "expected two numbers, or an object of expert ids with two numbers each",
       })
       .nullish()
@@ -50,7 +49,7 @@ export const fusionSchema = z
         "Replaces the bounds of the weights that are solved for, in a mixture those of its components: all, or by expert id.",
       ),
     continue: z
-      .union([z.string().min(1), z.array(tokenId).min(1)], { error: "expected text or token ids" })
+      .union([z.string().min(1), givenTokens], { error: "expected text or token ids" })
       .nullish()
       .describe(
         "The beginning of the answer: each token is weighed and recorded as if it had been drawn; the rest is drawn. max_tokens counts the rest.",

@@ -15,7 +15,7 @@ import { parseRequest } from "../parse.js";
 import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
 import { toConversation } from "./conversation.js";
 import { fusionOf } from "./fusion-fields.js";
-import { chatSchema, textSchema, type ChatBody, type TextBody } from "./schemas.js";
+import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "./schemas.js";
 import { planTools } from "./tools.js";
 
 export type CompletionKind = "chat" | "text";
@@ -43,9 +43,6 @@ export interface CompletionPlan {
   /** The first choice; `requestId` is the completion's id. */
   request: GenerationRequest;
 }
-
-/** Most choices of one request: prompts times `n`. */
-const mostChoices = 128;
 
 /**
  * A plan of its own for each choice, those of one prompt together. Ids and seeds are distinct: choice i has seed

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { unsupportedUnless } from "../parse.js";
-import { chatSchema } from "./schemas.js";
+import { chatSchema, mostMessages, mostParts } from "./schemas.js";
 
 /** Bodies of `POST /v1/responses`: what is text in and text out, or asks for nothing. */
 
@@ -19,7 +19,13 @@ const otherPart = z
 const message = z.strictObject({
   type: z.literal("message").nullish(),
   role: z.enum(["user", "assistant", "system", "developer"]),
-  content: z.union([z.string(), z.array(z.discriminatedUnion("type", [inputText, otherPart])).min(1)]),
+  content: z.union([
+    z.string(),
+    z
+      .array(z.discriminatedUnion("type", [inputText, otherPart]))
+      .min(1)
+      .max(mostParts),
+  ]),
   id: z.string().nullish(),
   status: z.string().nullish(),
   phase: z.string().nullish(),
@@ -30,7 +36,9 @@ const { temperature, top_p, top_logprobs, user, metadata, store, service_tier, f
 export const responsesSchema = z.strictObject({
   model: chatSchema.shape.model,
   input: z
-    .union([z.string(), z.array(message).min(1)], { error: "expected text or a list of messages" })
+    .union([z.string(), z.array(message).min(1).max(mostMessages)], {
+      error: "expected text or a list of messages",
+    })
     .describe("Text of the user, or messages."),
   instructions: z.string().nullish().describe("A system message before the input."),
   max_output_tokens: z
@@ -50,6 +58,7 @@ export const responsesSchema = z.strictObject({
     .nullish(),
   include: z
     .array(z.string())
+    .max(16)
     .refine((list) => list.every((entry) => entry === "message.output_text.logprobs"), {
       params: { code: "unsupported_field" },
       error: 'not supported; only "message.output_text.logprobs" is',

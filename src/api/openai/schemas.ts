@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { samplingSchema } from "../../config/fusion-config.js";
+import { recordOf } from "../../config/record-of.js";
 import { unsupportedUnless } from "../parse.js";
 import { grammarSchema, responseFormatSchema } from "./answer-grammar.js";
-import { fusionSchema, tokenId } from "./fusion-fields.js";
+import { fusionSchema, givenTokens } from "./fusion-fields.js";
 import { toolCallSchema, toolChoiceSchema, toolsSchema } from "./tools.js";
 
 /** Bodies of completion requests. null means the default everywhere; defaults are applied in plan.ts. */
@@ -40,12 +41,11 @@ const sharedFields = {
     .union([stopString, z.array(stopString).min(1).max(4)])
     .nullish()
     .describe("One to four strings at which to stop; they are not part of the answer."),
-  logit_bias: z
-    .record(
-      z.string().regex(/^(0|[1-9]\d{0,8})$/, "expected a token id"),
-      z.number().min(-100).max(100, "expected a bias from -100 to 100"),
-    )
-    .refine((bias) => Object.keys(bias).length <= 1024, "expected at most 1024 entries")
+  logit_bias: recordOf(
+    z.string().regex(/^(0|[1-9]\d{0,8})$/, "expected a token id"),
+    z.number().min(-100).max(100, "expected a bias from -100 to 100"),
+    1024,
+  )
     .nullish()
     .describe("Token id to what is added to its fused logit."),
   stream: z.boolean().nullish().describe("Answer as server-sent events."),
@@ -83,7 +83,13 @@ const otherPart = z
     error: "not supported; only parts of type text are",
   });
 
-const nothing = (list: readonly unknown[]) => list.length === 0;
+/** Turns of a conversation, and parts of one: real ones have a few hundred. */
+export const mostMessages = 4_096;
+export const mostParts = 256;
+/** Most choices of one request: prompts times `n`. */
+export const mostChoices = 128;
+
+const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0;
 
 const messageSchema = z
   .strictObject({
@@ -94,14 +100,20 @@ const messageSchema = z
         error: "not supported; use tool",
       }),
     content: z
-      .union([z.string(), z.array(z.discriminatedUnion("type", [textPart, otherPart])).min(1)])
+      .union([
+        z.string(),
+        z
+          .array(z.discriminatedUnion("type", [textPart, otherPart]))
+          .min(1)
+          .max(mostParts),
+      ])
       .nullish()
       .describe("Text, or text parts, which are joined by line breaks."),
     name: z.string().nullish().describe("Accepted; not shown to the models."),
     // What an answer of ours or of OpenAI holds when it is sent back as a message.
     refusal: unsupportedUnless(z.string(), () => false, "leave it out"),
     audio: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
-    annotations: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
+    annotations: unsupportedUnless(z.unknown(), isEmptyList, "leave it out"),
     tool_calls: z.array(toolCallSchema).max(128).nullish().describe("Calls that an answer made."),
     function_call: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
     tool_call_id: z.string().nullish().describe("Which call a tool's message answers."),
@@ -125,7 +137,11 @@ const streamOptionsIssue = { path: ["stream_options"], error: "only allowed when
 export const chatSchema = z
   .strictObject({
     ...sharedFields,
-    messages: z.array(messageSchema).min(1).describe("The conversation so far, oldest first."),
+    messages: z
+      .array(messageSchema)
+      .min(1)
+      .max(mostMessages)
+      .describe("The conversation so far, oldest first."),
     max_tokens: maxTokens(1).describe("Most tokens to generate. Default: until the end or a full context."),
     max_completion_tokens: maxTokens(1).describe("As max_tokens, and wins over it."),
     logprobs: z.boolean().nullish().describe("Report the log-probability of each token."),
@@ -141,14 +157,14 @@ export const chatSchema = z
       .boolean()
       .nullish()
       .describe("The answer goes on after the last message, which must be the assistant's."),
-    functions: unsupportedUnless(z.array(z.unknown()), nothing, "leave it out"),
+    functions: unsupportedUnless(z.unknown(), isEmptyList, "leave it out"),
     function_call: unsupportedUnless(
       z.unknown(),
       (choice) => choice === "none" || choice === "auto",
       "leave it out",
     ),
     modalities: unsupportedUnless(
-      z.array(z.string()),
+      z.array(z.string()).max(16),
       (list) => list.every((entry) => entry === "text"),
       "only text is",
     ),
@@ -171,9 +187,9 @@ export const textSchema = z
       .union(
         [
           z.string(),
-          z.array(z.string()).min(1),
-          z.array(tokenId).min(1),
-          z.array(z.array(tokenId).min(1)).min(1),
+          z.array(z.string()).min(1).max(mostChoices),
+          givenTokens,
+          z.array(givenTokens).min(1).max(mostChoices),
         ],
         { error: ({ input }) => (input === undefined ? "missing: " : "") + "expected text or token ids" },
       )

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { RawData, WebSocket } from "ws";
+import { jsonExcess } from "../../config/json-size.js";
 import { ShouldersError } from "../../errors.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
@@ -201,8 +202,11 @@ export class StreamSession {
 }
 
 function parseJson(data: RawData): unknown {
+  const bytes = data as Buffer;
+  const excess = jsonExcess(bytes);
+  if (excess !== null) throw new ShouldersError("invalid_json", `The frame cannot be taken: ${excess}.`);
   try {
-    return JSON.parse((data as Buffer).toString("utf8")) as unknown;
+    return JSON.parse(bytes.toString("utf8")) as unknown;
   } catch {
     throw new ShouldersError("invalid_json", "The frame is not valid JSON.");
   }
