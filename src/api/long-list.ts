@@ -16,8 +16,8 @@ interface LongListOptions<Element> {
  * lists make an object for each.
  */
 export function longList<Element>({ least, most, isElement, expected, items }: LongListOptions<Element>) {
-  return z
-    .custom<Element[]>()
+  const list = z
+    .unknown()
     .superRefine((value, context) => {
       const problem = (message: string, path: number[] = []) =>
         context.addIssue({ code: "custom", message, path });
@@ -30,6 +30,7 @@ export function longList<Element>({ least, most, isElement, expected, items }: L
       }
     })
     .meta({ type: "array", items, minItems: least, maxItems: most });
+  return list as z.ZodType<Element[]>;
 }
 
 const largestId = 2 ** 31 - 1;

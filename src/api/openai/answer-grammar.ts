@@ -53,7 +53,7 @@ export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): strin
       });
     return given;
   }
-  const builder = new GrammarBuilder();
+  const builder = new GrammarBuilder(grammarParamOf(body, tools !== null));
   const content = addFormat(builder, format);
   if (tools !== null) return builder.build(addTools(builder, tools, content));
   return content === null ? null : builder.build(content);

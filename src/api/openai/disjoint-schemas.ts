@@ -1,36 +1,67 @@
-import type { JsonSchema } from "./json-schema.js";
+import type { GrammarBuilder } from "./grammar-builder.js";
+import { isObject, type JsonSchema } from "./json-schema.js";
 
-/** Whether no value fits two branches, as far as types and constant properties tell. */
-export function areDisjoint(branches: readonly unknown[]): boolean {
-  return branches.every((branch, index) =>
-    branches.slice(index + 1).every((other) => excludes(branch as JsonSchema, other as JsonSchema)),
+/** What tells a branch's values from those of others. */
+interface Branch {
+  /** As JSON; null: not only constants. */
+  constants: ReadonlySet<string> | null;
+  /** null: any. */
+  types: ReadonlySet<unknown> | null;
+  /** Required properties that are constants, by name. */
+  marks: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/**
+ * Whether no value fits two branches, as far as types and constant properties tell.
+ *
+ * @param builder whose work each look at a pair counts as
+ */
+export function areDisjoint(branches: readonly unknown[], builder: GrammarBuilder): boolean {
+  const told = branches.map(branchOf);
+  const seen = new Set<string>();
+  const others: Branch[] = [];
+  for (const branch of told) {
+    if (branch.constants === null) others.push(branch);
+    for (const value of branch.constants ?? []) {
+      if (seen.has(value)) return false;
+      seen.add(value);
+    }
+  }
+  return others.every((branch, index) =>
+    // Constants are told from each other by now.
+    [...others.slice(index + 1), ...told.filter(({ constants }) => constants !== null)].every((other) => {
+      builder.spend(1 + branch.marks.size);
+      return excludes(branch, other);
+    }),
   );
 }
 
-function excludes(a: JsonSchema, b: JsonSchema): boolean {
-  const [valuesOfA, valuesOfB] = [constantsOf(a), constantsOf(b)];
-  if (valuesOfA && valuesOfB) return !valuesOfA.some((value) => valuesOfB.includes(value));
-  const [typesOfA, typesOfB] = [a, b].map(
-    ({ type }) => new Set([type].flat().map((name) => (name === "integer" ? "number" : name))),
-  );
-  if (
-    typesOfA &&
-    typesOfB &&
-    !typesOfA.has(undefined) &&
-    ![...typesOfB].some((type) => type === undefined || typesOfA.has(type))
-  )
-    return true;
-  const properties = (schema: JsonSchema) =>
-    (schema["properties"] ?? {}) as Record<string, JsonSchema | undefined>;
-  const isRequired = (schema: JsonSchema, name: string) => [schema["required"]].flat().includes(name);
-  return Object.entries(properties(a)).some(([name, property]) => {
-    const other = properties(b)[name];
-    const isConstant = property && other && constantsOf(property) && constantsOf(other);
-    return isConstant && isRequired(a, name) && isRequired(b, name) && excludes(property, other);
+function excludes(a: Branch, b: Branch): boolean {
+  const { types } = b;
+  if (a.types !== null && types !== null && ![...a.types].some((type) => types.has(type))) return true;
+  return [...a.marks].some(([name, values]) => {
+    const other = b.marks.get(name);
+    return other !== undefined && ![...values].some((value) => other.has(value));
   });
 }
 
-function constantsOf(schema: JsonSchema): string[] | null {
-  if (schema["const"] !== undefined) return [JSON.stringify(schema["const"])];
-  return Array.isArray(schema["enum"]) ? schema["enum"].map((value) => JSON.stringify(value)) : null;
+function branchOf(schema: unknown): Branch {
+  if (!isObject(schema)) return { constants: null, types: null, marks: new Map() };
+  const types = [schema["type"]].flat().map((name) => (name === "integer" ? "number" : name));
+  const properties = isObject(schema["properties"]) ? schema["properties"] : {};
+  const required = [schema["required"]].flat();
+  const marks = new Map<string, ReadonlySet<string>>();
+  for (const name of new Set(required)) {
+    if (typeof name !== "string" || !Object.hasOwn(properties, name)) continue;
+    const constants = constantsOf(properties[name]);
+    if (constants) marks.set(name, constants);
+  }
+  return { constants: constantsOf(schema), types: types.includes(undefined) ? null : new Set(types), marks };
+}
+
+function constantsOf(schema: unknown): ReadonlySet<string> | null {
+  if (!isObject(schema)) return null;
+  const { const: value, enum: values } = schema as JsonSchema;
+  if (value !== undefined) return new Set([JSON.stringify(value)]);
+  return Array.isArray(values) ? new Set(values.map((one) => JSON.stringify(one))) : null;
 }

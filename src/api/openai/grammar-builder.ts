@@ -1,3 +1,5 @@
+import { ShouldersError } from "../../errors.js";
+
 /** Rules of GBNF, and those that every grammar of JSON here has. */
 
 const digits = (low: number, high: number) =>
@@ -40,15 +42,35 @@ export function literal(text: string): string {
   return `"${escaped}"`;
 }
 
-/** Rules of one grammar. */
+/** Characters of one grammar: more than the engine's reader takes would be made in vain. */
+const mostCharacters = 1024 * 1024;
+/** What may be looked at beyond what is written: pairs of branches that must be told apart. */
+const mostWork = 200_000;
+
+/** Rules of one grammar. What they cost is counted, whichever schemas they are made of. */
 export class GrammarBuilder {
   readonly #nameOf = new Map<string, string>();
+  readonly #param: string;
+  #numCharacters = 0;
+  #work = 0;
   readonly #rules: string[] = Object.entries(sharedRules).map(([name, body]) => `${name} ::= ${body}`);
+
+  /** @param param the field of the request that a grammar which costs too much is laid to */
+  constructor(param: string) {
+    this.#param = param;
+  }
+
+  /** @throws ShouldersError `invalid_request` past what one request may cost. */
+  spend(work: number): void {
+    this.#work += work;
+    if (this.#work > mostWork) throw this.#refuse("it has too many branches of oneOf to tell apart; use anyOf");
+  }
 
   /** @returns the name of a rule with this body. */
   rule(body: string): string {
     const known = this.#nameOf.get(body);
     if (known !== undefined) return known;
+    this.#count(body);
     const name = `r${this.#nameOf.size}`;
     this.#nameOf.set(body, name);
     this.#rules.push(`${name} ::= ${body}`);
@@ -59,10 +81,29 @@ export class GrammarBuilder {
   reserve(): { name: string; define: (body: string) => void } {
     const name = `r${this.#nameOf.size}`;
     this.#nameOf.set(`reserved ${name}`, name);
-    return { name, define: (body) => this.#rules.push(`${name} ::= ${body}`) };
+    return {
+      name,
+      define: (body) => {
+        this.#count(body);
+        this.#rules.push(`${name} ::= ${body}`);
+      },
+    };
   }
 
   build(root: string): string {
+    this.#count(root);
     return [`root ::= ${root}`, ...this.#rules].join("\n");
+  }
+
+  #count(body: string): void {
+    this.#numCharacters += body.length + 16;
+    if (this.#numCharacters > mostCharacters)
+      throw this.#refuse(
+        `the grammar that it stands for has more than ${mostCharacters} characters; ask for less at a time`,
+      );
+  }
+
+  #refuse(why: string): ShouldersError {
+    return new ShouldersError("invalid_request", `Invalid '${this.#param}': ${why}.`, { param: this.#param });
   }
 }

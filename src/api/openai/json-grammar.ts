@@ -4,6 +4,7 @@ import { integer, number, string } from "./json-scalars.js";
 import {
   checkTypes,
   countsOf,
+  isObject,
   keywordsOf,
   objectAt,
   refuse,
@@ -32,6 +33,14 @@ export function addSchema(builder: GrammarBuilder, schema: unknown, param: strin
   return new SchemaWriter(builder, schema, param).write();
 }
 
+function nameIn(pointer: string, path: string): string {
+  try {
+    return decodeURIComponent(pointer).replaceAll("~1", "/").replaceAll("~0", "~");
+  } catch {
+    throw refuse(path, "its escapes (%) are not UTF-8");
+  }
+}
+
 class SchemaWriter {
   readonly #builder: GrammarBuilder;
   readonly #root: unknown;
@@ -52,10 +61,9 @@ class SchemaWriter {
 
   #visit(schema: unknown, path: string): string {
     if (schema === true) return "value";
-    if (typeof schema !== "object" || schema === null || Array.isArray(schema))
-      throw refuse(path, "expected a schema");
+    if (!isObject(schema)) throw refuse(path, "expected a schema");
     if (++this.#depth > deepest) throw refuse(path, `schemas may be nested ${deepest} deep`);
-    const body = this.#body(schema as JsonSchema, path);
+    const body = this.#body(schema, path);
     this.#depth--;
     return this.#builder.rule(body);
   }
@@ -118,25 +126,25 @@ class SchemaWriter {
       throw refuse(path, `expected "#", "#/$defs/name" or "#/definitions/name"`);
     const known = this.#ruleOf.get(pointer);
     if (known !== undefined) return known;
-    const [, list, encoded] = pointer.split("/");
-    const name = encoded && decodeURIComponent(encoded).replaceAll("~1", "/").replaceAll("~0", "~");
-    const lists = (this.#root ?? {}) as Record<string, Record<string, unknown> | undefined>;
-    const target =
-      name === undefined
-        ? this.#root
-        : Object.entries(lists[list ?? ""] ?? {}).find(([key]) => key === name)?.[1];
+    const [, list = "", encoded] = pointer.split("/");
+    const name = encoded === undefined ? null : nameIn(encoded, path);
+    const target = name === null ? this.#root : this.#definition(list, name);
     if (target === undefined) throw refuse(path, "it points to nothing");
     const { name: rule, define } = this.#builder.reserve();
     this.#ruleOf.set(pointer, rule);
-    const at = name === undefined ? this.#param : `${this.#param}.${list ?? ""}.${name}`;
-    define(this.#visit(target, at));
+    define(this.#visit(target, name === null ? this.#param : `${this.#param}.${list}.${name}`));
     return rule;
+  }
+
+  #definition(list: string, name: string): unknown {
+    const definitions = isObject(this.#root) ? this.#root[list] : undefined;
+    return isObject(definitions) && Object.hasOwn(definitions, name) ? definitions[name] : undefined;
   }
 
   #branches(keyword: "anyOf" | "oneOf" | "allOf", branches: unknown, path: string): string {
     if (!Array.isArray(branches) || branches.length === 0) throw refuse(path, "expected a list of schemas");
     if (keyword === "allOf" && branches.length > 1) throw refuse(path, "only one schema can be enforced");
-    if (keyword === "oneOf" && !areDisjoint(branches as unknown[]))
+    if (keyword === "oneOf" && !areDisjoint(branches as unknown[], this.#builder))
       throw refuse(
         path,
         "branches may overlap; use anyOf, or types or constant properties that tell them apart",
@@ -159,9 +167,10 @@ class SchemaWriter {
     const required = schema["required"] ?? [];
     if (!Array.isArray(required)) throw refuse(`${path}.required`, "expected a list of names");
     required.forEach((name, index) => {
-      if (!names.includes(name as string))
+      if (typeof name !== "string" || !Object.hasOwn(properties, name))
         throw refuse(`${path}.required.${index}`, "it is not among the properties");
     });
+    const isRequired = new Set<unknown>(required);
     const keys = schema["propertyNames"];
     if (keys !== undefined && JSON.stringify(keys) !== `{"type":"string"}`)
       throw refuse(`${path}.propertyNames`, `only {"type": "string"} can be enforced`);
@@ -170,7 +179,7 @@ class SchemaWriter {
     if (names.length === 0)
       return others === false ? `"{}"` : this.#map(others, `${path}.additionalProperties`);
     const members = names.map((name) => ({
-      isRequired: required.includes(name),
+      isRequired: isRequired.has(name),
       text: `${json(name)} ":" space ${this.#visit(properties[name], `${path}.properties.${name}`)}`,
     }));
     return `"{" ${this.#members(members)} "}"`;
@@ -183,13 +192,15 @@ class SchemaWriter {
 
   /** Members in order; the first that is there has no comma before it. */
   #members(members: readonly { isRequired: boolean; text: string }[]): string {
+    // What may follow each member, from the last one on.
     const tails = [""];
     for (const { isRequired, text } of [...members].reverse()) {
-      const next = tails[0] as string;
-      tails.unshift(
+      const next = tails.at(-1) as string;
+      tails.push(
         this.#builder.rule(isRequired ? `"," space ${text} ${next}` : `("," space ${text})? ${next}`),
       );
     }
+    tails.reverse();
     const firstRequired = members.findIndex(({ isRequired }) => isRequired);
     const heads = members.slice(0, firstRequired < 0 ? members.length : firstRequired + 1);
     const starts = heads.map(({ text }, index) => `${text} ${tails[index + 1] as string}`);

@@ -39,7 +39,7 @@ export function typesOf(schema: JsonSchema, path: string): TypeName[] | null {
   const given = schema["type"];
   const type = given ?? (schema["properties"] ? "object" : schema["items"] ? "array" : undefined);
   if (type === undefined) return null;
-  const types = (Array.isArray(type) ? type : [type]) as unknown[];
+  const types = [...new Set<unknown>(Array.isArray(type) ? type : [type])];
   const isKnown = types.every((name) => typeof name === "string" && Object.hasOwn(keywordsOf, name));
   if (!isKnown || types.length === 0)
     throw refuse(`${path}.type`, `expected ${Object.keys(keywordsOf).join(", ")}`);
@@ -49,10 +49,10 @@ export function typesOf(schema: JsonSchema, path: string): TypeName[] | null {
 /** @throws ShouldersError when a constant is not of the schema's own type */
 export function checkTypes(values: readonly unknown[], { type }: JsonSchema, path: string): void {
   if (type === undefined) return;
-  const types = [type].flat();
+  const types = new Set<unknown>([type].flat());
   const isOfType = (value: unknown) =>
-    types.includes(value === null ? "null" : Array.isArray(value) ? "array" : typeof value) ||
-    (types.includes("integer") && Number.isInteger(value));
+    types.has(value === null ? "null" : Array.isArray(value) ? "array" : typeof value) ||
+    (types.has("integer") && Number.isInteger(value));
   if (!values.every(isOfType)) throw refuse(path, "its values are not of its type");
 }
 
@@ -76,9 +76,12 @@ export function refuseOthers(schema: JsonSchema, allowed: readonly string[], pat
   if (other !== undefined) throw refuse(`${path}.${other}`, "it cannot be enforced here; leave it out");
 }
 
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 export function objectAt(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value === "object" && value !== null && !Array.isArray(value))
-    return value as Record<string, unknown>;
+  if (isObject(value)) return value;
   throw refuse(path, "expected an object");
 }
 

@@ -19,9 +19,16 @@ export const toolSchema = z.strictObject({
   }),
 });
 
+/** Of all tools of a request together, as JSON: what the models are told and answers are held to. */
+const mostBytes = 256 * 1024;
+
 export const toolsSchema = z
   .array(toolSchema)
   .max(128)
+  .refine(
+    (tools) => Buffer.byteLength(JSON.stringify(tools)) <= mostBytes,
+    `tools may have at most ${mostBytes} bytes together; send fewer, or shorter descriptions`,
+  )
   .refine(
     (tools) => new Set(tools.map((tool) => tool.function.name)).size === tools.length,
     "two functions have the same name",

@@ -8,7 +8,7 @@ import { writeRandomly } from "../../support/grammar.js";
 import { anySchema, isValid } from "../../support/json-schemas.js";
 
 function machineOf(schema: unknown): GrammarMachine {
-  const builder = new GrammarBuilder();
+  const builder = new GrammarBuilder("response_format");
   return new GrammarMachine(compileGrammar(builder.build(addSchema(builder, schema, "schema"))));
 }
 
