@@ -280,7 +280,28 @@ class EngineClient implements Engine {
 
   #send(message: ToEngine): void {
     // Between a death and its exit event there is nobody to tell; the exit event settles every request.
-    if (this.#child?.connected) this.#child.send(message, () => undefined);
+    const child = this.#child;
+    if (!child?.connected) return;
+    const failed = (cause: unknown) => {
+      if (child.connected) this.#notSent(message, cause);
+    };
+    try {
+      child.send(message, (error) => {
+        if (error) failed(error);
+      });
+    } catch (thrown) {
+      failed(thrown);
+    }
+  }
+
+  /** Ends what a message asked for that the pipe did not take: the child, which lives on, knows nothing of it. */
+  #notSent(message: ToEngine, cause: unknown): void {
+    const error = ShouldersError.from(cause).toData();
+    this.#options.log.error({ err: cause, type: message.type }, "a message could not be sent to the engine");
+    if (message.type === "submit")
+      this.#receive({ type: "failed", requestId: message.request.requestId, error });
+    if (message.type === "query")
+      this.#receive({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
   }
 }
 

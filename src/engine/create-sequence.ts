@@ -38,14 +38,14 @@ export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
       modelsOf(config, strategy),
     );
     if (prompts === null) return null;
-    const grammar = request.grammar === null ? null : await grammars.mask(request.grammar, config);
+    const makeMask = request.grammar === null ? null : await grammars.masksOf(request.grammar, config);
     const sampler = new TokenSampler(
       {
         sampling: request.sampling,
         logitBias: request.logitBias,
         seed: request.seed ?? randomInt(2 ** 32),
         contextTokens: config.resolved.config.context.tokens,
-        grammar,
+        grammar: makeMask?.() ?? null,
       },
       createSamplerChain,
     );

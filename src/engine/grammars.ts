@@ -20,8 +20,12 @@ export class Grammars {
     this.#slots = slots;
   }
 
-  /** @throws ShouldersError `invalid_request` for a text that is no grammar. */
-  async mask(text: string, config: LoadedConfig): Promise<GrammarMask> {
+  /**
+   * What makes the mask of each answer to a request.
+   *
+   * @throws ShouldersError `invalid_request` for a text that is no grammar.
+   */
+  async masksOf(text: string, config: LoadedConfig): Promise<() => GrammarMask> {
     const table = this.#table(config);
     const key = `${config.resolved.config.id} ${text}`;
     const known = this.#compiled.get(key);
@@ -29,7 +33,8 @@ export class Grammars {
     this.#compiled.delete(key);
     this.#compiled.set(key, grammar);
     if (this.#compiled.size > mostKept) this.#compiled.delete(this.#compiled.keys().next().value as string);
-    return new GrammarMask(await grammar, table);
+    const compiled = await grammar;
+    return () => new GrammarMask(compiled, table);
   }
 
   #compile(text: string, table: TokenTable): Promise<CompiledGrammar> {

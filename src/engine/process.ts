@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { ShouldersError } from "../errors.js";
+import { ShouldersError, type ErrorData } from "../errors.js";
 import { createKernel } from "../fusion/kernel/kernel.js";
 import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
@@ -29,7 +29,18 @@ class EngineProcess {
     this.#open = open;
   }
 
-  receive(message: ToEngine): void {
+  /** A message that cannot be handled fails what it asks for, and nothing else. */
+  receive(message: unknown): void {
+    const asked = message as ToEngine;
+    try {
+      this.#handle(asked);
+    } catch (error) {
+      this.#log.error({ err: error }, "a message of the server could not be handled");
+      refuseMessage(asked, ShouldersError.from(error).toData());
+    }
+  }
+
+  #handle(message: ToEngine): void {
     switch (message.type) {
       case "load":
         this.#load(message.configs, message.settings).catch((error: unknown) => {
@@ -38,7 +49,10 @@ class EngineProcess {
         });
         break;
       case "submit":
-        void this.#engine?.submit(message.request);
+        if (this.#engine === null) throw notReady();
+        this.#engine.submit(message.request).catch((error: unknown) => {
+          refuseMessage(message, ShouldersError.from(error).toData());
+        });
         break;
       case "cancel":
         this.#engine?.cancel(message.requestId);
@@ -47,7 +61,8 @@ class EngineProcess {
         this.#engine?.pause(message.requestId, message.isPaused);
         break;
       case "query":
-        if (this.#models) void this.#answer(message, this.#models);
+        if (this.#models === null) throw notReady();
+        void this.#answer(message, this.#models);
         break;
       case "ping":
         emit({ type: "pong", stepAgeMs: this.#engine?.stepAgeMs ?? null });
@@ -142,6 +157,18 @@ function emit(message: FromEngine): void {
   if (process.connected) process.send?.(message);
 }
 
+function notReady(): ShouldersError {
+  return new ShouldersError("engine_not_ready", "The models are not loaded yet: try again in a moment.");
+}
+
+/** Ends what a message asked for, as far as it says what that was: it may be anything. */
+function refuseMessage(message: Partial<ToEngine> | null, error: ErrorData): void {
+  if (message?.type === "submit" && message.request)
+    emit({ type: "failed", requestId: message.request.requestId, error });
+  if (message?.type === "query" && message.queryId !== undefined)
+    emit({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
+}
+
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
@@ -164,7 +191,7 @@ function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: numbe
 /** Serves the pipe to the parent until it closes. `open`: the native door; tests put faults behind it. */
 export function runEngineProcess(open: OpenLibrary): void {
   const engineProcess = new EngineProcess(open);
-  process.on("message", (message: ToEngine) => engineProcess.receive(message));
+  process.on("message", (message: unknown) => engineProcess.receive(message));
   // A server that died takes its engine with it; a Ctrl-C in a terminal reaches both, and the server decides.
   process.on("disconnect", () => process.exit());
   process.on("SIGINT", () => undefined);

@@ -1,7 +1,7 @@
 import { ShouldersError } from "../errors.js";
-import type { ChatTurn, LoadedModel, Token } from "../llama/types.js";
+import type { ChatTurn, LoadedModel, Token, Tool } from "../llama/types.js";
 import type { LoadedConfig } from "./loaded-models.js";
-import type { GenerationRequest, GivenText, Prompt } from "./protocol.js";
+import type { GenerationRequest, GivenText, Prompt, ToolText } from "./protocol.js";
 import { asPlainTurns, knowsForm } from "./tool-prompts.js";
 
 /** A request's prompt for each model of its config (by model index), and the strings that end its answer. */
@@ -122,7 +122,8 @@ export async function renderPrompt(
   const model = models[index] as LoadedModel;
   switch (prompt.type) {
     case "chat": {
-      const { tools = [], ending = "answer" } = prompt;
+      const { ending = "answer" } = prompt;
+      const tools = (prompt.tools ?? []).map(toTool);
       const examples = index === config.base ? config.resolved.config.fewShot : [];
       const renderer = models[templateOf(index, config, models)] as LoadedModel;
       const turns = withExamples(prompt.messages, examples);
@@ -136,6 +137,10 @@ export async function renderPrompt(
       checkIds(prompt.tokens, config.vocabularySize, "prompt");
       return { tokens: prompt.tokens, stopStrings: [] };
   }
+}
+
+function toTool({ parameters, ...told }: ToolText): Tool {
+  return { ...told, parameters: JSON.parse(parameters) as object };
 }
 
 /** Whose template renders a model's prompt. */

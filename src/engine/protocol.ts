@@ -1,7 +1,7 @@
 import type { FusionConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
 import type { Card } from "../calibration/card.js";
 import type { ErrorData } from "../errors.js";
-import type { ChatEnding, ChatTurn, Tool, ToolForm } from "../llama/types.js";
+import type { ChatEnding, ChatTurn, ToolForm } from "../llama/types.js";
 import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
 import type { EngineDescription } from "./description.js";
 
@@ -38,15 +38,23 @@ export interface EngineSettings {
   cacheSequences: number;
 }
 
-export type { ChatEnding, ChatTurn as ChatMessage, Tool, ToolForm };
+export type { ChatEnding, ChatTurn as ChatMessage, ToolForm };
 export { toolIdMark } from "../llama/types.js";
+
+/** A function that an answer may call, as it crosses the pipe. */
+export interface ToolText {
+  name: string;
+  description: string;
+  /** JSON schema of its arguments, as JSON: whatever a client nested in it, the pipe sees one text. */
+  parameters: string;
+}
 
 export type Prompt =
   /**
    * `ending`: the prompt ends where an answer begins (default), in the last message, or after it. `tools`: functions
    * that the answer may call.
    */
-  | { type: "chat"; messages: ChatTurn[]; ending?: ChatEnding; tools?: Tool[] }
+  | { type: "chat"; messages: ChatTurn[]; ending?: ChatEnding; tools?: ToolText[] }
   | { type: "text"; text: string }
   | { type: "tokens"; tokens: number[] };
 

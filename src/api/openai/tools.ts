@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { toolIdMark, type Tool, type ToolForm } from "../../engine/protocol.js";
+import { toolIdMark, type ToolForm, type ToolText } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { literal, type GrammarBuilder } from "./grammar-builder.js";
 import { addSchema } from "./json-grammar.js";
@@ -93,11 +93,11 @@ export function planTools(
 }
 
 /** As the models are told of them. */
-export function toldTools({ tools }: ToolPlan): Tool[] {
+export function toldTools({ tools }: ToolPlan): ToolText[] {
   return tools.map(({ function: { name, description, parameters } }) => ({
     name,
     description: description ?? "",
-    parameters: { type: "object", properties: {}, ...parameters },
+    parameters: JSON.stringify({ type: "object", properties: {}, ...parameters }),
   }));
 }
 
