@@ -19,9 +19,11 @@ export function longList<Element>({ least, most, isElement, expected, items }: L
   const list = z
     .unknown()
     .superRefine((value, context) => {
+      // No list, to whom it matters next: a union, or what is made of it.
+      const ends = { continue: false, input: value } as const;
       const problem = (message: string, path: number[] = []) =>
-        context.addIssue({ code: "custom", message, path });
-      if (!Array.isArray(value)) context.addIssue({ code: "invalid_type", expected: "array", input: value });
+        context.addIssue({ ...ends, code: "custom", message, path });
+      if (!Array.isArray(value)) context.addIssue({ ...ends, code: "invalid_type", expected: "array" });
       else if (value.length < least) problem(`expected at least ${least} entries`);
       else if (value.length > most) problem(`expected at most ${most} entries`);
       else {

@@ -1,10 +1,11 @@
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { dottedPath, explainIssues } from "../config/explain-issues.js";
-import { componentSchema } from "../config/fusion-config.js";
+import { componentSchema, mostExperts, mostNamed } from "../config/fusion-config.js";
+import { recordOf } from "../config/record-of.js";
 import { CARD_ENDING } from "../config/load.js";
 import { parseJsonText } from "../config/json-text.js";
+import { readTextFile } from "../config/read-text-file.js";
 import { ShouldersError } from "../errors.js";
 import { mostFeatureRows } from "./feature.js";
 
@@ -12,6 +13,9 @@ import { mostFeatureRows } from "./feature.js";
 
 /** Raised whenever the feature or the meaning of a field changes. */
 export const CARD_VERSION = 2;
+
+/** One of 16 experts has some hundred kilobytes. */
+const mostCardBytes = 4 * 1024 * 1024;
 
 /** Float32 numbers, little-endian, in base64. */
 const numbers = z.codec(z.base64(), z.instanceof(Float32Array), {
@@ -60,24 +64,25 @@ const expertSchema = z.strictObject({
   component: componentSchema
     .nullable()
     .describe("Under which the given answers are most likely; null: no answers were given."),
-  trials: z.array(trialSchema),
+  trials: z.array(trialSchema).max(1_000),
 });
 
 const priorSchema = z.strictObject({
   whitening: numbers.describe("L⁻¹ of the shared within-class covariance L·Lᵀ: rows of the lower triangle."),
-  classes: z.array(
-    z.strictObject({
-      expert: z.string().nullable().describe("null: prompts that fit no expert."),
-      mean: numbers.describe("L⁻¹ times the mean feature."),
-    }),
-  ),
+  classes: z
+    .array(
+      z.strictObject({
+        expert: z.string().nullable().describe("null: prompts that fit no expert."),
+        mean: numbers.describe("L⁻¹ times the mean feature."),
+      }),
+    )
+    .max(mostNamed),
   temperature: z.number().min(1e-6).describe("Divides the squared distances in the choice among classes."),
   none: z
     .strictObject({
       distance: z.number().gt(0),
       slope: z.number().gt(0),
-      shares: z
-        .record(z.string(), z.number().min(0).max(1))
+      shares: recordOf(z.string(), z.number().min(0).max(1), mostNamed)
         .describe("Who answers such prompts: by expert id and base, in proportion."),
     })
     .describe(
@@ -101,7 +106,7 @@ const figuresSchema = z.strictObject({
     .min(0)
     .describe("Leave-one-out: mean −ln of the share that a prompt's own expert gets, nats."),
   confusion: z
-    .array(z.strictObject({ given: z.string(), largest: z.record(z.string(), z.int().min(0)) }))
+    .array(z.strictObject({ given: z.string(), largest: recordOf(z.string(), z.int().min(0), mostNamed) }))
     .describe("Leave-one-out: given expert (or base) to how often each had the largest share."),
   leftOut: z
     .number()
@@ -117,7 +122,7 @@ const fieldsSchema = z.strictObject({
   date: z.iso.datetime(),
   base: fingerprintSchema,
   reference: fingerprintSchema,
-  experts: z.array(expertSchema).min(1),
+  experts: z.array(expertSchema).min(1).max(mostExperts),
   vocabularySize: z.int().min(1).describe("Length of the common vocabulary, over which features are taken."),
   feature: z.strictObject({
     seed: z.int().min(0),
@@ -202,7 +207,7 @@ export function loadCard(configFile: string, id: string): Card | null {
   const file = cardPathOf(configFile, id);
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readTextFile(file, mostCardBytes);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw cardRefused(

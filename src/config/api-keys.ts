@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { ShouldersError } from "../errors.js";
+import { mostConfigBytes, readTextFile } from "./read-text-file.js";
 import { flagOf, type Settings } from "./settings.js";
 
 /** A key as the server keeps it: only its hash, so that neither memory nor a log can give it away. */
@@ -74,7 +74,7 @@ export function loadApiKeys(
 
 function readKeysFile(file: string): string {
   try {
-    return readFileSync(file, "utf8");
+    return readTextFile(file, mostConfigBytes);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw invalid(flagOf("apiKeysFile"), `the file cannot be read: ${reason}`);

@@ -24,9 +24,10 @@ const closeBracket = 0x5d;
  * What is too much in a JSON text, in one pass without recursion; null: nothing. The text need not be valid: what
  * the parser would refuse is counted as far as it looks like JSON.
  *
+ * @param deepest Infinity where whoever reads it next has a bound of his own
  * @param bytes UTF-8, none of whose longer characters holds an ASCII byte
  */
-export function jsonExcess(bytes: Uint8Array): string | null {
+export function jsonExcess(bytes: Uint8Array, deepest = deepestJson): string | null {
   let depth = 0;
   let numValues = 1;
   let numParts = 0;
@@ -40,8 +41,8 @@ export function jsonExcess(bytes: Uint8Array): string | null {
         // Its first value; the ones after it have commas before them.
         numValues++;
         numParts++;
-        if (++depth > deepestJson)
-          return `it is nested deeper than ${deepestJson} objects and lists; send it flatter`;
+        if (++depth > deepest)
+          return `it is nested deeper than ${deepest} objects and lists; send it flatter`;
         break;
       case closeBrace:
       case closeBracket:

@@ -1,3 +1,5 @@
+import { deepestJson, jsonExcess } from "./json-size.js";
+
 /**
  * Where in a JSON text things stand. `JSON.parse` gives a position only for some faults and some versions of
  * Node, accepts a key twice, and says nothing about where a value that a schema refuses was written.
@@ -14,9 +16,6 @@ type Path = readonly PropertyKey[];
 export type ParsedJson =
   | { ok: true; value: unknown; positionOf(path: Path): JsonPosition }
   | { ok: false; message: string; position: JsonPosition };
-
-/** Deeper nesting than any file of ours; keeps a hostile one from exhausting the stack. */
-const MAX_DEPTH = 64;
 
 const whitespace = /[ \t\n\r]*/y;
 const string = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
@@ -75,7 +74,7 @@ class JsonScanner {
   #value(path: Path): boolean {
     this.#match(whitespace);
     this.offsets.set(keyOf(path), this.#offset);
-    if (path.length > MAX_DEPTH) return this.#fail(`nested deeper than ${MAX_DEPTH} levels`);
+    if (path.length > deepestJson) return this.#fail(`nested deeper than ${deepestJson} levels`);
     if (this.#take("{")) return this.#object(path);
     if (this.#take("[")) return this.#array(path);
     if (this.#match(string) === null && this.#match(scalar) === null) return this.#unexpected("a value");
@@ -116,6 +115,8 @@ function toPosition(text: string, offset: number): JsonPosition {
 }
 
 export function parseJsonText(text: string): ParsedJson {
+  const excess = jsonExcess(Buffer.from(text), Infinity);
+  if (excess !== null) return { ok: false, message: excess, position: { line: 1, column: 1 } };
   const scanner = new JsonScanner(text);
   if (scanner.fault !== null) {
     const { message, offset } = scanner.fault;

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { ShouldersError } from "../errors.js";
 import { dottedPath, explainIssues } from "./explain-issues.js";
@@ -10,6 +10,7 @@ import {
 } from "./fusion-config.js";
 import { parseJsonText } from "./json-text.js";
 import { nearestKey } from "./nearest-key.js";
+import { mostConfigBytes, readTextFile } from "./read-text-file.js";
 
 /** A fusion config as read from a file: every default filled in, model sources still as written. */
 export interface LoadedFusionConfig {
@@ -76,7 +77,7 @@ function listFiles(source: string): string[] {
 function readConfig(file: string): LoadedFusionConfig {
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readTextFile(file, mostConfigBytes);
   } catch (error) {
     throw invalid(`${file}: cannot be read: ${reasonOf(error)}`, error);
   }

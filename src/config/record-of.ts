@@ -13,7 +13,7 @@ export function recordOf<Key extends z.ZodString, Value extends z.ZodType>(
     (given, context) => {
       if (typeof given !== "object" || given === null) return given;
       const problem = (message: string, path: string[] = []) =>
-        context.issues.push({ code: "custom", input: given, path, message });
+        context.issues.push({ code: "custom", input: given, path, message, continue: false });
       if (Object.keys(given).length > most) problem(`expected at most ${most} entries`);
       else if (Object.hasOwn(given, "__proto__")) problem("nothing has this name", ["__proto__"]);
       return given;

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
@@ -6,6 +5,7 @@ import { KEYS_VARIABLE } from "./api-keys.js";
 import { dottedPath, explainIssues } from "./explain-issues.js";
 import { parseJsonText } from "./json-text.js";
 import { nearestKey } from "./nearest-key.js";
+import { mostConfigBytes, readTextFile } from "./read-text-file.js";
 import {
   type SettingDescription,
   type SettingName,
@@ -138,7 +138,7 @@ function readSettingsFile(
   const file = path.resolve(input.workingDirectory, given);
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readTextFile(file, mostConfigBytes);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     problems.push(

@@ -180,6 +180,12 @@ export const chatSchema = z
   })
   .refine(streamOptionsNeedStream, streamOptionsIssue);
 
+function promptProblem(input: unknown): string {
+  if (Array.isArray(input) && typeof input[0] !== "number" && input.length > mostChoices)
+    return `expected at most ${mostChoices} prompts`;
+  return `${input === undefined ? "missing: " : ""}expected text or token ids`;
+}
+
 export const textSchema = z
   .strictObject({
     ...sharedFields,
@@ -191,7 +197,7 @@ export const textSchema = z
           givenTokens,
           z.array(givenTokens).min(1).max(mostChoices),
         ],
-        { error: ({ input }) => (input === undefined ? "missing: " : "") + "expected text or token ids" },
+        { error: ({ input }) => promptProblem(input) },
       )
       .describe("Text or token ids, or a list of either, as it is: no chat template is applied."),
     max_tokens: maxTokens(0).describe("Most tokens to generate. Default: 16."),
