@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { z } from "zod";
 import type { Example } from "../calibration/ask.js";
+import { mostTaskBytes, readTextFile } from "../config/read-text-file.js";
 import { ShouldersError } from "../errors.js";
 import { loadTask, parseTaskArgument } from "../evaluation/tasks/load-task.js";
 import { invalid, parseRows, readRows } from "../evaluation/tasks/read-rows.js";
@@ -36,7 +36,7 @@ const exampleLineSchema = z
 function readLines(file: string): Example[] {
   let lines: string;
   try {
-    lines = readFileSync(file, "utf8");
+    lines = readTextFile(file, mostTaskBytes);
   } catch (error) {
     throw invalid(
       `${file}: cannot be read (${error instanceof Error ? error.message : String(error)})`,

@@ -32,7 +32,7 @@ export function jsonExcess(bytes: Uint8Array, deepest = deepestJson): string | n
   let numValues = 1;
   let numParts = 0;
   for (let at = 0; at < bytes.length; at++) {
-    switch (bytes[at]) {
+    switch (bytes[at] as number) {
       case quote:
         for (at++; at < bytes.length && bytes[at] !== quote; at++) if (bytes[at] === backslash) at++;
         break;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { mostConfigBytes, readTextFile } from "../config/read-text-file.js";
 import path from "node:path";
 import { z } from "zod";
 import { dottedPath, explainIssues } from "../config/explain-issues.js";
@@ -162,7 +162,7 @@ export function parseSuite(text: string, file: string): Suite {
 export function loadSuite(file: string): Suite {
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readTextFile(file, mostConfigBytes);
   } catch (error) {
     throw invalid(
       `${file}: cannot be read (${error instanceof Error ? error.message : String(error)})`,

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { mostTaskBytes, readTextFile } from "../../config/read-text-file.js";
 import path from "node:path";
 import { chosenChoice } from "../scorers.js";
 import { formatNames, formats, type FormatName } from "./formats.js";
@@ -25,7 +25,7 @@ export interface LoadTaskOptions {
 
 function readText(file: string): string {
   try {
-    return readFileSync(file, "utf8");
+    return readTextFile(file, mostTaskBytes);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw invalid(`${file}: cannot be read (${reason})`, error);
