@@ -46,7 +46,7 @@ export function jsonExcess(bytes: Uint8Array, deepest = deepestJson): string | n
         break;
       case closeBrace:
       case closeBracket:
-        depth--;
+        if (depth > 0) depth--;
         break;
       case comma:
         numValues++;

@@ -27,7 +27,7 @@ export const hostileGrammars: Record<string, string> = {
   "long repetitions": `root ::= ${Array.from({ length: 95 }, () => "[^a]{0,2000}").join(" ")}`,
   "many short repetitions": fill((index) => `${index === 0 ? "root ::=" : ""} [^a]? [b-z]{0,3} (`.replace(" (", "")).replaceAll("\n", ""),
   "negations of neighbours": `root ::= (${fill((index) => `[^${points(0x100 + index, 1)}] .? |`)} "x")*`.replaceAll("\n", ""),
-  ambiguous: `root ::= a*\na ::= (.* | .* "x" | [^y]* | .*) (.*)* (.* "b")*`,
+  ambiguous: `root ::= a{0,40}\na ::= (.+ | .+ "x" | [^y]+ | .{2,9}) .* (.* "b")?`,
   "ambiguous and deep": `root ::= s\ns ::= "a" s "b" | "a" s "c" | "a" s "d" | .`,
   "a literal": `root ::= "${"é".repeat(31_000)}"`,
   "many literals": `root ::= ${fill((index) => `"${index}é" |`)} "x"`.replaceAll("\n", ""),

@@ -12,7 +12,7 @@ const bundle = path.resolve("node_modules/node-llama-cpp/llama/gitRelease.bundle
 /** Checks the vocabulary files out of the sources; @returns their directory. */
 export async function checkOutVocabularies(directory: string): Promise<string> {
   const git = async (...parameters: string[]) => promisify(execFile)("git", parameters, { cwd: directory });
-  await git("clone", "--quiet", "--depth", "1", "--no-checkout", `file://${bundle}`, "llama.cpp");
+  await git("clone", "--quiet", "--no-checkout", bundle, "llama.cpp");
   await git("-C", "llama.cpp", "checkout", "--quiet", "HEAD", "--", "models");
   return path.join(directory, "llama.cpp", "models");
 }

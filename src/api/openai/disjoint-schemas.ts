@@ -9,6 +9,8 @@ interface Branch {
   types: ReadonlySet<unknown> | null;
   /** Required properties that are constants, by name. */
   marks: ReadonlyMap<string, ReadonlySet<string>>;
+  /** What comparing it with another takes. */
+  work: number;
 }
 
 /**
@@ -30,7 +32,7 @@ export function areDisjoint(branches: readonly unknown[], builder: GrammarBuilde
   return others.every((branch, index) =>
     // Constants are told from each other by now.
     [...others.slice(index + 1), ...told.filter(({ constants }) => constants !== null)].every((other) => {
-      builder.spend(1 + branch.marks.size);
+      builder.spend(branch.work);
       return excludes(branch, other);
     }),
   );
@@ -46,17 +48,25 @@ function excludes(a: Branch, b: Branch): boolean {
 }
 
 function branchOf(schema: unknown): Branch {
-  if (!isObject(schema)) return { constants: null, types: null, marks: new Map() };
+  if (!isObject(schema)) return { constants: null, types: null, marks: new Map(), work: 1 };
   const types = [schema["type"]].flat().map((name) => (name === "integer" ? "number" : name));
   const properties = isObject(schema["properties"]) ? schema["properties"] : {};
   const required = [schema["required"]].flat();
   const marks = new Map<string, ReadonlySet<string>>();
+  let work = 1;
   for (const name of new Set(required)) {
     if (typeof name !== "string" || !Object.hasOwn(properties, name)) continue;
     const constants = constantsOf(properties[name]);
-    if (constants) marks.set(name, constants);
+    if (constants === null) continue;
+    marks.set(name, constants);
+    work += constants.size;
   }
-  return { constants: constantsOf(schema), types: types.includes(undefined) ? null : new Set(types), marks };
+  return {
+    constants: constantsOf(schema),
+    types: types.includes(undefined) ? null : new Set(types),
+    marks,
+    work,
+  };
 }
 
 function constantsOf(schema: unknown): ReadonlySet<string> | null {

@@ -1,0 +1,99 @@
+import { readdirSync } from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { GrammarBuilder } from "../../../src/api/openai/grammar-builder.js";
+import { addSchema } from "../../../src/api/openai/json-grammar.js";
+import { compileGrammar } from "../../../src/sampling/gbnf.js";
+import { GrammarMask } from "../../../src/sampling/grammar-mask.js";
+import type { TokenTable } from "../../../src/sampling/token-table.js";
+import { hostileGrammars } from "../../support/hostile-grammars.js";
+import { temporaryDirectory } from "../../support/temporary-directory.js";
+import { checkOutVocabularies, readTokenTable } from "../../support/vocabularies.js";
+
+const sources = temporaryDirectory();
+let directory = "";
+beforeAll(async () => {
+  directory = await checkOutVocabularies(sources.path);
+}, 120_000);
+afterAll(() => sources.remove());
+
+const cpuMs = () => process.cpuUsage().user / 1000;
+
+function schemaGrammar(): string {
+  const builder = new GrammarBuilder("response_format");
+  const text = { type: "string" };
+  const schema = {
+    type: "object",
+    properties: { c: text, d: { ...text, maxLength: 200 } },
+    required: ["c", "d"],
+    additionalProperties: false,
+  };
+  return builder.build(`space ${addSchema(builder, schema, "schema")}`);
+}
+
+/** Takes a text token by token, the longest that fits first, with the whole vocabulary asked at each. */
+function write(mask: GrammarMask, table: TokenTable, text: string): void {
+  const row = new Float32Array(table.size);
+  for (let rest = Buffer.from(text); rest.length > 0;) {
+    const masked = mask.apply(row, 1_000);
+    let best = -1;
+    for (let token = 0; token < table.size; token++) {
+      const bytes = table.bytes(token);
+      const isNext = bytes.length > 0 && rest.subarray(0, bytes.length).equals(bytes);
+      if (isNext && masked?.[token] === 0 && bytes.length > (best < 0 ? 0 : table.bytes(best).length)) best = token;
+    }
+    expect(best, `after ${text.slice(0, -rest.toString().length)}`).toBeGreaterThanOrEqual(0);
+    mask.accept(best);
+    rest = rest.subarray(table.bytes(best).length);
+  }
+}
+
+test("JSON can be asked of the vocabularies of well-known models", async () => {
+  const files = readdirSync(directory).filter((name) => name.endsWith(".gguf"));
+  expect(files.length).toBeGreaterThanOrEqual(16);
+  let numWritten = 0;
+  for (const file of files) {
+    const table = await readTokenTable(path.join(directory, file));
+    const compiled = compileGrammar(schemaGrammar(), table);
+    const mask = new GrammarMask(compiled, table);
+    expect(mask.apply(new Float32Array(table.size), 1_000), file).not.toBeNull();
+    // WordPiece has no byte for each character.
+    if (!table.hasAllBytes) continue;
+    write(mask, table, `{"c": "Grüße, 你好, 안녕 \\u00e9", "d": "été 日本"}`);
+    expect(mask.isComplete, file).toBe(true);
+    numWritten++;
+  }
+  expect(numWritten).toBeGreaterThanOrEqual(12);
+}, 300_000);
+
+describe("a grammar made to be slow costs each token a few times what plain text does, or is refused", () => {
+  let table: TokenTable;
+  let plainMs = 0;
+  beforeAll(async () => {
+    table = await readTokenTable(path.join(directory, "ggml-vocab-qwen2.gguf"));
+    const mask = new GrammarMask(compileGrammar("root ::= .*", table), table);
+    const startMs = cpuMs();
+    mask.apply(new Float32Array(table.size), 1_000);
+    plainMs = cpuMs() - startMs;
+  }, 120_000);
+
+  test.each(Object.entries(hostileGrammars))("%s", (_name, text) => {
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(65_536);
+    const row = new Float32Array(table.size);
+    const startMs = cpuMs();
+    let numTokens = 0;
+    try {
+      const mask = new GrammarMask(compileGrammar(text, table), table);
+      for (; numTokens < 12 && !mask.isComplete; numTokens++) {
+        const masked = mask.apply(row, 1_000);
+        if (masked === null) break;
+        const token = masked.findLastIndex((logit, id) => logit === 0 && !table.isEnd(id));
+        if (token < 0) break;
+        mask.accept(token);
+      }
+    } catch (error) {
+      expect((error as Error).message).toMatch(/^Invalid 'grammar': it /);
+    }
+    expect(cpuMs() - startMs).toBeLessThan(40 * plainMs + 8 * numTokens * plainMs);
+  });
+});
