@@ -7,7 +7,6 @@ import { calibrate } from "./calibrate.js";
 import { configDigester } from "./config-digest.js";
 import { FusionEngine } from "./engine.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
-import { answerQuery } from "./queries.js";
 import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
@@ -22,7 +21,6 @@ class EngineProcess {
   readonly #open: OpenLibrary;
   readonly #log = createLogger("info");
   #engine: FusionEngine | null = null;
-  #models: LoadedModels | null = null;
   #release: () => Promise<void> = () => Promise.resolve();
 
   constructor(open: OpenLibrary) {
@@ -38,7 +36,7 @@ class EngineProcess {
         });
         break;
       case "submit":
-        void this.#engine?.submit(message.request);
+        this.#engine?.submit(message.request, message.choices);
         break;
       case "cancel":
         this.#engine?.cancel(message.requestId);
@@ -47,7 +45,7 @@ class EngineProcess {
         this.#engine?.pause(message.requestId, message.isPaused);
         break;
       case "query":
-        if (this.#models) void this.#answer(message, this.#models);
+        this.#engine?.ask(message.queryId, message.party, message.query);
         break;
       case "ping":
         emit({ type: "pong", stepAgeMs: this.#engine?.stepAgeMs ?? null });
@@ -56,10 +54,6 @@ class EngineProcess {
         void this.#shutDown();
         break;
     }
-  }
-
-  async #answer({ queryId, query }: Extract<ToEngine, { type: "query" }>, models: LoadedModels) {
-    emit({ type: "answer", queryId, outcome: await answerQuery(query, models) });
   }
 
   async #load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {
@@ -73,7 +67,6 @@ class EngineProcess {
         await models[Symbol.asyncDispose]();
         await library[Symbol.asyncDispose]();
       };
-      this.#models = models;
       const decoding = await calibrate(
         models.slots,
         models.numSequences,

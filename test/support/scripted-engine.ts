@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { FusionEngine, type EngineLimits } from "../../src/engine/engine.js";
 import type {
   EngineStats,
@@ -73,8 +74,10 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
   return { engine, models, run, outcomes, untilIdle, steps };
 }
 
-/** Resolves when what was submitted has been read. */
-export const entered = () => new Promise<void>((resolve) => setImmediate(resolve));
+/** Resolves when what was submitted has been read: up to ten requests, with others let in between any two. */
+export async function entered(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await setImmediate();
+}
 
 export const doneOf = (outcome: Outcome) => outcome.events.find((event) => event.type === "done")!;
 /** Every token that was drawn, those that are not shown included. */
