@@ -1,12 +1,11 @@
-import type { GenerationRequest } from "../engine/protocol.js";
-import type { ConfigDescription } from "../engine/protocol.js";
+import type { ConfigDescription, GenerationRequest } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
 
 /** Most bytes of JSON of an answer that is not streamed: it is held until it is complete, and written at once. */
 const mostBytes = 16 * 1024 * 1024;
-/** About what a part of an answer takes as JSON, bytes. */
-const costs = { text: 8, logprobs: 60, candidate: 90, record: 450, expert: 150 };
-/** Of each model, in a full trace. */
+/** What a part of an answer takes as JSON, bytes, as it was measured; `curve`: of an expert in a full trace. */
+const costs = { text: 8, logprobs: 40, candidate: 50, record: 450, expert: 130, traced: 55, curve: 2600 };
+/** Candidates of each model, and of the fusion, in a full trace. */
 const numTraced = 10;
 
 /**
@@ -38,13 +37,14 @@ export class AnswerBudget {
   }
 }
 
-function bytesOfToken(
+/** About how many bytes of JSON an answer has for a token. */
+export function bytesOfToken(
   { trace, topLogprobs }: Pick<GenerationRequest, "trace" | "topLogprobs">,
   { experts, reference }: ConfigDescription,
 ): number {
-  const numModels = 1 + (reference ? 1 : 0) + experts.length;
-  const numCandidates = (topLogprobs ?? 0) + (trace === "full" ? numTraced * (numModels + 1) : 0);
+  const logprobs = topLogprobs === null ? 0 : costs.logprobs + costs.candidate * topLogprobs;
   const record = trace === "off" ? 0 : costs.record + costs.expert * experts.length;
-  const logprobs = topLogprobs === null ? 0 : costs.logprobs;
-  return costs.text + record + logprobs + costs.candidate * numCandidates;
+  const numRows = 2 + (reference ? 1 : 0) + experts.length;
+  const full = costs.traced * numTraced * numRows + costs.curve * experts.length;
+  return costs.text + logprobs + record + (trace === "full" ? full : 0);
 }

@@ -145,7 +145,10 @@ export class FusionEngine {
   /** Answers a question, in its turn, or emits why not. */
   ask(queryId: string, party: string, query: EngineQuery): void {
     const { models } = this.#parts;
-    const answer = (outcome: QueryOutcome) => this.#parts.emit({ type: "answer", queryId, outcome });
+    const answer = (outcome: QueryOutcome) => {
+      this.#parts.emit({ type: "answer", queryId, outcome });
+      this.#emit([], null);
+    };
     const refuse = (_id: string, error: ShouldersError) => answer({ result: null, error: error.toData() });
     try {
       checkQuery(query, models);
@@ -164,8 +167,8 @@ export class FusionEngine {
   #push(entrant: Entrant): void {
     const leaving = this.#leaving(entrant);
     for (const claim of leaving) this.#refuse(claim);
-    if (leaving.includes(entrant)) for (const id of entrant.wanted) entrant.refuse(id, queueFull());
-    else this.#entrance.push(entrant);
+    if (!leaving.includes(entrant)) this.#entrance.push(entrant);
+    if (leaving.length > 0) this.#emit([], null);
   }
 
   /** What can start at once does not wait, however small the queue is. */

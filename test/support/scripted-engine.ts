@@ -68,7 +68,7 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
   const run = (request: GenerationRequest) =>
     new Promise<Outcome>((resolve) => {
       waiters.set(request.requestId, resolve);
-      void engine.submit(request);
+      engine.submit(request);
     });
   const untilIdle = () => new Promise<void>((resolve) => idle.push(resolve));
   return { engine, models, run, outcomes, untilIdle, steps };
