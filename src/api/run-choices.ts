@@ -1,4 +1,7 @@
+import { setMaxListeners } from "node:events";
 import type { GeneratedToken, GenerationEvent } from "../engine/protocol.js";
+import { ShouldersError } from "../errors.js";
+import type { AnswerBudget } from "./answer-budget.js";
 import type { ApiContext } from "./context.js";
 import { echoOf, type Echo } from "./openai/echo.js";
 import { choicesOf, type CompletionPlan } from "./openai/plan.js";
@@ -24,6 +27,8 @@ export async function* runChoices(
   const own = new AbortController();
   let runs: AsyncGenerator<GenerationEvent, void>[] = [];
   const either = AbortSignal.any([signal, own.signal]);
+  // Every choice listens.
+  setMaxListeners(0, either);
   try {
     const choices = choicesOf(plan);
     const prompts = plan.isEchoed ? plan.prompts : [];
@@ -42,29 +47,41 @@ export async function* runChoices(
       }
       if (numAccepted === choices.length) yield* held.splice(0);
     }
+  } catch (thrown) {
+    // Aborted for no reason of ours: the client has left.
+    if (!signal.aborted || signal.reason instanceof ShouldersError) throw thrown;
   } finally {
     own.abort();
     await Promise.allSettled(runs.map((run) => run.return()));
   }
 }
 
-/** Reads all sources at the same time, each one event ahead of the reader. */
+/** Reads all sources at the same time, each one event ahead of the reader; an event costs the same however many there are. */
 async function* merge(sources: AsyncGenerator<GenerationEvent, void>[]): AsyncGenerator<ChoiceEvent, void> {
-  type Step = { index: number; result: IteratorResult<GenerationEvent, void> };
-  const pending = new Map<number, Promise<Step>>();
-  const advance = (index: number, source: AsyncGenerator<GenerationEvent, void>) => {
-    const step = source.next().then((result) => ({ index, result }));
-    // Looked at in its turn; until then a failure is not unhandled.
-    step.catch(() => undefined);
-    pending.set(index, step);
+  type Step = { index: number; result: IteratorResult<GenerationEvent, void> } | { thrown: unknown };
+  const steps: Step[] = [];
+  let wake: () => void = () => undefined;
+  const arrive = (step: Step) => {
+    steps.push(step);
+    wake();
   };
-  sources.forEach((source, index) => advance(index, source));
-  while (pending.size > 0) {
-    const { index, result } = await Promise.race(pending.values());
-    pending.delete(index);
-    if (result.done) continue;
-    advance(index, sources[index] as AsyncGenerator<GenerationEvent, void>);
-    yield { index, event: result.value };
+  const advance = (index: number) => {
+    const next = (sources[index] as AsyncGenerator<GenerationEvent, void>).next();
+    next.then(
+      (result) => arrive({ index, result }),
+      (thrown: unknown) => arrive({ thrown }),
+    );
+  };
+  sources.forEach((_, index) => advance(index));
+  for (let numOpen = sources.length; numOpen > 0;) {
+    const step = steps.shift();
+    if (step === undefined) await new Promise<void>((resolve) => (wake = resolve));
+    else if ("thrown" in step) throw step.thrown;
+    else if (step.result.done) numOpen--;
+    else {
+      advance(step.index);
+      yield { index: step.index, event: step.result.value };
+    }
   }
 }
 
@@ -76,9 +93,15 @@ export interface CollectedChoice {
   done: Extract<GenerationEvent, { type: "done" }> | null;
 }
 
-export async function collectChoices(events: AsyncIterable<ChoiceEvent>): Promise<CollectedChoice[]> {
+/** @throws ShouldersError as the events do, and when there comes to be too much of them. */
+export async function collectChoices(
+  events: AsyncIterable<ChoiceEvent>,
+  budget: AnswerBudget,
+): Promise<CollectedChoice[]> {
   const choices: CollectedChoice[] = [];
   for await (const { index, event } of events) {
+    if (event.type === "echo") budget.take(event.echo.scored?.others.length ?? 0);
+    else if (event.type !== "accepted") budget.take(event.tokens.length);
     const choice = (choices[index] ??= { echo: null, text: "", tokens: [], done: null });
     if (event.type === "echo") choice.echo = event.echo;
     else if (event.type === "done") choice.done = event;

@@ -1,5 +1,6 @@
-import type { RequestHandler } from "express";
+import type { RequestHandler, Response } from "express";
 import { z } from "zod";
+import type { EngineQuery, QueryResults } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { findConfig, requireEngine, type ApiContext } from "./context.js";
 import { tokenIds } from "./long-list.js";
@@ -7,6 +8,7 @@ import { localsOf } from "./middleware/locals.js";
 import { planCompletion } from "./openai/plan.js";
 import { chatSchema } from "./openai/schemas.js";
 import { parseRequest } from "./parse.js";
+import { closedSignal } from "./sse-writer.js";
 
 /** llama-server's routes for a vocabulary and a template; it has one model, so `model` may be left out. */
 
@@ -40,17 +42,15 @@ export const applyTemplateSchema = z.strictObject({
 export function tokenize(context: ApiContext): RequestHandler {
   return async (request, response) => {
     const body = parseRequest(tokenizeSchema, request.body);
-    const { tokens } = await context.engine.query({
+    const result = await ask(context, response, {
       type: "tokenize",
       configId: configIdOf(context, response, body.model),
       text: body.content,
       addSpecial: body.add_special ?? false,
       parseSpecial: body.parse_special ?? true,
+      withPieces: body.with_pieces ?? false,
     });
-    const asked = body.with_pieces
-      ? tokens.map(({ id, bytes }) => ({ id, piece: pieceOf(bytes) }))
-      : tokens.map(({ id }) => id);
-    response.json({ tokens: asked });
+    if (result !== null) response.json({ tokens: body.with_pieces ? withPieces(result) : result.ids });
   };
 }
 
@@ -67,8 +67,8 @@ export function detokenize(context: ApiContext): RequestHandler {
         `Invalid 'tokens.${index}': a token id must be below ${vocabularySize}, the size of the vocabulary.`,
         { param: `tokens.${index}` },
       );
-    const { bytes } = await context.engine.query({ type: "detokenize", configId, tokens: body.tokens });
-    response.json({ content: Buffer.from(bytes).toString("utf8") });
+    const result = await ask(context, response, { type: "detokenize", configId, tokens: body.tokens });
+    if (result !== null) response.json({ content: Buffer.from(result.bytes).toString("utf8") });
   };
 }
 
@@ -79,14 +79,32 @@ export function applyTemplate(context: ApiContext): RequestHandler {
     const configId = configIdOf(context, response, body.model);
     const plan = planCompletion("chat", { ...body, model: configId }, requireEngine(context));
     const { prompt } = plan.request;
-    const { prompts } = await context.engine.query({ type: "renderPrompt", configId, prompt });
+    const result = await ask(context, response, { type: "renderPrompt", configId, prompt });
+    if (result === null) return;
+    const { prompts } = result;
     response.json({ prompt: prompts["base"]?.text ?? "", fusion: { prompts } });
   };
 }
 
-type Locals = Parameters<typeof localsOf>[0];
+/**
+ * @returns null when the client has left: the engine drops its question.
+ * @throws ShouldersError of the engine
+ */
+async function ask<Q extends EngineQuery>(
+  { engine, cut }: ApiContext,
+  response: Response,
+  query: Q,
+): Promise<QueryResults[Q["type"]] | null> {
+  const signal = closedSignal(response, cut);
+  try {
+    return await engine.query(query, { party: localsOf(response).party, signal });
+  } catch (thrown) {
+    if (signal.aborted && !(signal.reason instanceof ShouldersError)) return null;
+    throw thrown;
+  }
+}
 
-function configIdOf(context: ApiContext, response: Locals, asked: string | null | undefined): string {
+function configIdOf(context: ApiContext, response: Response, asked: string | null | undefined): string {
   const description = requireEngine(context);
   const id = asked ?? description.configs[0]?.id ?? "";
   localsOf(response).model = findConfig(description, id).id;
@@ -94,6 +112,15 @@ function configIdOf(context: ApiContext, response: Locals, asked: string | null 
 }
 
 const strictDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+
+function withPieces({ ids, pieces: { bytes, lengths } }: QueryResults["tokenize"]) {
+  let end = 0;
+  return ids.map((id, index) => {
+    const start = end;
+    end += lengths[index] ?? 0;
+    return { id, piece: pieceOf(bytes.subarray(start, end)) };
+  });
+}
 
 /** Its text, or its bytes where it is a part of a character. */
 function pieceOf(bytes: Uint8Array): string | number[] {

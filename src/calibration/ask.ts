@@ -119,14 +119,14 @@ export async function answerTokens(
   const isPrefix = before?.every((token, index) => after?.[index] === token) === true;
   if (isPrefix && after !== undefined && after.length > before.length) return after.slice(before.length);
   // The last tokens of the prompt would be others with the answer behind them: then by itself.
-  const { tokens } = await engine.query({
+  const { ids } = await engine.query({
     type: "tokenize",
     configId,
     text: answer,
     addSpecial: false,
     parseSpecial: false,
   });
-  return tokens.map(({ id }) => id);
+  return ids;
 }
 
 /** How likely a strategy finds an answer, by teacher forcing, and whether it would end there. */

@@ -1,4 +1,5 @@
 import type {
+  Asker,
   Engine,
   EngineDescription,
   EngineQuery,
@@ -42,9 +43,9 @@ export class PendingEngine implements Engine {
     return this.#engine?.numRestarts ?? 0;
   }
 
-  async query<Q extends EngineQuery>(query: Q): Promise<QueryResults[Q["type"]]> {
+  async query<Q extends EngineQuery>(query: Q, asker?: Asker): Promise<QueryResults[Q["type"]]> {
     if (this.#engine === null) throw notReady();
-    return this.#engine.query(query);
+    return this.#engine.query(query, asker);
   }
 
   onStep(listener: (sample: StepSample) => void): void {

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { ShouldersError } from "../errors.js";
 import { Mailbox } from "./mailbox.js";
 import type {
+  Asker,
   Engine,
   EngineDescription,
   EngineQuery,
@@ -66,7 +67,9 @@ export async function startEngine(options: StartEngineOptions): Promise<Engine> 
 class EngineClient implements Engine {
   readonly #options: StartEngineOptions;
   readonly #mailboxes = new Map<string, Mailbox<GenerationEvent>>();
-  readonly #queries = new Map<number, (outcome: QueryOutcome) => void>();
+  /** What was asked in this turn of the event loop. */
+  readonly #outbox = new Map<string, GenerationRequest>();
+  readonly #queries = new Map<string, (outcome: QueryOutcome) => void>();
   #numQueries = 0;
   #numRestarts = 0;
   readonly #stepListeners: ((sample: StepSample) => void)[] = [];
@@ -96,13 +99,25 @@ class EngineClient implements Engine {
     return this.#numRestarts;
   }
 
-  async query<Q extends EngineQuery>(query: Q): Promise<QueryResults[Q["type"]]> {
+  async query<Q extends EngineQuery>(
+    query: Q,
+    { party, signal }: Partial<Asker> = {},
+  ): Promise<QueryResults[Q["type"]]> {
     this.#checkReady();
-    const queryId = ++this.#numQueries;
-    const outcome = await new Promise<QueryOutcome>((resolve) => {
+    signal?.throwIfAborted();
+    const queryId = `query-${++this.#numQueries}`;
+    let leave: () => void = () => undefined;
+    const outcome = await new Promise<QueryOutcome>((resolve, reject) => {
       this.#queries.set(queryId, resolve);
-      this.#send({ type: "query", queryId, query });
-    });
+      leave = () => {
+        // The reason is whatever the signal's owner gave: an error of ours, or an AbortError.
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+        reject(signal?.reason);
+        if (this.#queries.delete(queryId)) this.#send({ type: "cancel", requestId: queryId });
+      };
+      signal?.addEventListener("abort", leave, { once: true });
+      this.#send({ type: "query", queryId, party: party ?? "", query });
+    }).finally(() => signal?.removeEventListener("abort", leave));
     if (outcome.error) throw ShouldersError.fromData(outcome.error);
     return outcome.result as QueryResults[Q["type"]];
   }
@@ -174,7 +189,7 @@ class EngineClient implements Engine {
     this.#mailboxes.set(requestId, mailbox);
     const stop = () => mailbox.close();
     signal.addEventListener("abort", stop, { once: true });
-    this.#send({ type: "submit", request });
+    this.#submit(request);
     try {
       for await (const event of mailbox) {
         yield event;
@@ -183,7 +198,28 @@ class EngineClient implements Engine {
     } finally {
       signal.removeEventListener("abort", stop);
       // Still there unless `done` or a failure came: the reader has left early.
-      if (this.#mailboxes.delete(requestId)) this.#send({ type: "cancel", requestId });
+      if (this.#mailboxes.delete(requestId) && !this.#outbox.delete(requestId))
+        this.#send({ type: "cancel", requestId });
+    }
+  }
+
+  #submit(request: GenerationRequest): void {
+    if (this.#outbox.size === 0) queueMicrotask(() => this.#flush());
+    this.#outbox.set(request.requestId, request);
+  }
+
+  /** Answers to one prompt are asked for together: what they share crosses the pipe and is read once. */
+  #flush(): void {
+    const groups: GenerationRequest[][] = [];
+    for (const request of this.#outbox.values()) {
+      const group = groups.find(([first]) => first && areChoices(first, request));
+      if (group) group.push(request);
+      else groups.push([request]);
+    }
+    this.#outbox.clear();
+    for (const group of groups) {
+      const choices = group.map(({ requestId, seed }) => ({ requestId, seed }));
+      this.#send({ type: "submit", request: group[0] as GenerationRequest, choices });
     }
   }
 
@@ -299,10 +335,16 @@ class EngineClient implements Engine {
     const error = ShouldersError.from(cause).toData();
     this.#options.log.error({ err: cause, type: message.type }, "a message could not be sent to the engine");
     if (message.type === "submit")
-      this.#receive({ type: "failed", requestId: message.request.requestId, error });
+      for (const { requestId } of message.choices) this.#receive({ type: "failed", requestId, error });
     if (message.type === "query")
       this.#receive({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
   }
+}
+
+/** Whether they differ in id and seed alone. */
+function areChoices(one: GenerationRequest, other: GenerationRequest): boolean {
+  const fields = Object.keys(one) as (keyof GenerationRequest)[];
+  return fields.every((field) => field === "requestId" || field === "seed" || one[field] === other[field]);
 }
 
 function diedError(code: number | null, signal: string | null): ShouldersError {

@@ -4,19 +4,32 @@ import { ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { SamplerChain, SamplerOptions, Vocabulary } from "../llama/types.js";
 import type { Logger } from "../log.js";
+import { type Claim, overflow, whoYields } from "./admission.js";
 import { commit, done } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { sequenceCreator } from "./create-sequence.js";
+import { Entrance, Entrant } from "./entrance.js";
 import { fuse } from "./fuse.js";
 import { type LoadedModels, type ModelSlot, routingRows } from "./loaded-models.js";
 import { PrefillBudget } from "./prefill-budget.js";
-import type { EngineStats, FromEngine, GenerationRequest, RequestEvent, StepSample } from "./protocol.js";
+import { checkSize, sizeOf } from "./prompt-size.js";
+import type {
+  Choice,
+  EngineQuery,
+  EngineStats,
+  FromEngine,
+  GenerationRequest,
+  QueryOutcome,
+  RequestEvent,
+  StepSample,
+} from "./protocol.js";
+import { answerQuery, checkQuery, sizeOfQuery } from "./queries.js";
 import { type QueueLimits, RequestQueue } from "./request-queue.js";
 import { residentBytes } from "./resident-memory.js";
 import { sample } from "./sample.js";
 import { isDecoding, schedule } from "./scheduler.js";
 import { SequenceMemory } from "./sequence-memory.js";
-import type { Sequence } from "./sequence.js";
+import { Sequence } from "./sequence.js";
 
 export interface EngineLimits extends QueueLimits {
   /** Finished sequences that stay in memory; 0: no prefix cache. */
@@ -57,10 +70,8 @@ export class FusionEngine {
   readonly #memory: SequenceMemory;
   readonly #prefillBudget: PrefillBudget;
   readonly #queue: RequestQueue;
-  readonly #createSequence: ReturnType<typeof sequenceCreator>;
-  /** Ids of requests whose prompts are being tokenized; those that are cancelled meanwhile are out of it. */
-  readonly #entering = new Set<string>();
-  #numEntering = 0;
+  readonly #entrance = new Entrance();
+  readonly #createSequences: ReturnType<typeof sequenceCreator>;
   #running: Sequence[] = [];
   #numArrived = 0;
   #numSteps = 0;
@@ -77,8 +88,8 @@ export class FusionEngine {
     this.#parts = parts;
     this.#slots = parts.models.slots;
     this.#memory = new SequenceMemory(this.#slots, parts.models.numSequences, parts.limits.cacheSequences);
-    this.#queue = new RequestQueue(parts.limits);
-    this.#createSequence = sequenceCreator(parts);
+    this.#queue = new RequestQueue(parts.limits.queueTimeoutMs);
+    this.#createSequences = sequenceCreator(parts);
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -89,7 +100,7 @@ export class FusionEngine {
     return {
       steps: this.#numSteps,
       running: this.#running.length,
-      waiting: this.#entering.size + this.#queue.waiting.length,
+      waiting: this.#entrance.numPlaces + this.#queue.waiting.length,
       cached: this.#memory.numCached,
       residentBytes: residentBytes(),
       cells: Object.fromEntries(
@@ -103,50 +114,105 @@ export class FusionEngine {
     return this.#stepStartMs === null ? null : performance.now() - this.#stepStartMs;
   }
 
-  /** Takes a request in, or emits why not. Its prompt is tokenized and checked before it waits. */
-  async submit(request: GenerationRequest): Promise<void> {
-    const { requestId } = request;
-    const isWanted = () => this.#entering.has(requestId);
-    const { limits, models } = this.#parts;
+  /** Takes a request in, or emits why not. Its prompt is read, once for all choices, before they wait. */
+  submit(request: GenerationRequest, choices: readonly Choice[] = [request]): void {
+    const arrived = { request, choices, arrival: this.#numArrived, arrivalMs: performance.now() };
+    this.#numArrived += choices.length;
+    const refuse = (requestId: string, error: ShouldersError) => this.#fail(requestId, error);
+    const ids = choices.map(({ requestId }) => requestId);
     try {
-      // Also those that were cancelled meanwhile: what they began is still being done.
-      if (this.#numEntering >= limits.maxWaiting + models.numSequences) throw tooManyEnter();
-      this.#entering.add(requestId);
-      this.#numEntering++;
-      const arrived = { arrival: this.#numArrived++, arrivalMs: performance.now() };
-      const sequence = await this.#createSequence(request, arrived, isWanted).finally(
-        () => this.#numEntering--,
-      );
-      if (sequence === null) return;
-      if (!isWanted() || sequence.maxTokens === 0) sequence.sampler[Symbol.dispose]();
-      if (this.#entering.delete(requestId)) this.#enter(sequence);
+      checkSize(request, this.#parts.models);
     } catch (error) {
-      this.#entering.delete(requestId);
-      if (this.#isClosed) return;
-      this.#fail(requestId, ShouldersError.from(error));
-      this.#emit([], null);
+      for (const id of ids) this.#fail(id, ShouldersError.from(error));
+      return;
     }
+    const read = async (entrant: Entrant) => {
+      const { wanted } = entrant;
+      try {
+        const sequences = await this.#createSequences(arrived, (id) => wanted.has(id));
+        this.#entrance.leave(entrant);
+        for (const sequence of sequences) this.#enter(sequence);
+        if (sequences.length > 0) this.#wake();
+      } catch (error) {
+        for (const id of this.#entrance.leave(entrant)) this.#fail(id, ShouldersError.from(error));
+        this.#emit([], null);
+      }
+    };
+    const { party } = request;
+    this.#push(new Entrant({ ids, party, arrival: arrived.arrival, size: sizeOf(request), read, refuse }));
   }
 
-  /** @throws ShouldersError `queue_full` */
+  /** Answers a question, in its turn, or emits why not. */
+  ask(queryId: string, party: string, query: EngineQuery): void {
+    const { models } = this.#parts;
+    const answer = (outcome: QueryOutcome) => {
+      this.#parts.emit({ type: "answer", queryId, outcome });
+      this.#emit([], null);
+    };
+    const refuse = (_id: string, error: ShouldersError) => answer({ result: null, error: error.toData() });
+    try {
+      checkQuery(query, models);
+    } catch (error) {
+      refuse(queryId, ShouldersError.from(error));
+      return;
+    }
+    const read = async (entrant: Entrant) => {
+      const outcome = await answerQuery({ query, models, isWanted: () => entrant.places > 0 });
+      if (this.#entrance.leave(entrant).length > 0 && outcome !== null) answer(outcome);
+    };
+    const arrival = this.#numArrived++;
+    this.#push(new Entrant({ ids: [queryId], party, arrival, size: sizeOfQuery(query), read, refuse }));
+  }
+
+  #push(entrant: Entrant): void {
+    const leaving = this.#leaving(entrant);
+    for (const claim of leaving) this.#refuse(claim);
+    if (!leaving.includes(entrant)) this.#entrance.push(entrant);
+    if (leaving.length > 0) this.#emit([], null);
+  }
+
+  /** What can start at once does not wait, however small the queue is. */
   #enter(sequence: Sequence): void {
     const { requestId } = sequence.request;
-    const isEmpty = sequence.maxTokens === 0;
-    // What can start at once does not wait, however small the queue is.
-    const mayWait = this.#queue.waiting.length + this.#running.length >= this.#parts.models.numSequences;
-    if (mayWait && !isEmpty) this.#queue.checkRoom(sequence);
     const accepted: RequestEvent = {
       requestId,
       event: { type: "accepted", promptTokens: sequence.promptTokens },
     };
-    if (!isEmpty) this.#queue.push(sequence);
-    this.#emit(isEmpty ? [accepted, { requestId, event: done(sequence, "length", []) }] : [accepted], null);
-    if (!isEmpty) this.#wake();
+    if (sequence.maxTokens === 0) {
+      sequence.sampler[Symbol.dispose]();
+      this.#emit([accepted, { requestId, event: done(sequence, "length", []) }], null);
+      return;
+    }
+    // Its prompt may be longer than it was thought to be.
+    const leaving = this.#leaving(sequence);
+    for (const claim of leaving) this.#refuse(claim);
+    if (leaving.includes(sequence)) {
+      sequence.sampler[Symbol.dispose]();
+      this.#fail(requestId, queueFull());
+      return;
+    }
+    this.#queue.push(sequence);
+    this.#emit([accepted], null);
+  }
+
+  /** Those for whom there is no room with a newcomer, which may be one of them. */
+  #leaving(newcomer: Claim): Claim[] {
+    const claims = [...this.#entrance.claims, ...this.#queue.claims, newcomer];
+    const numFree = Math.max(0, this.#parts.models.numSequences - this.#running.length);
+    const leaving = overflow(claims, { ...this.#parts.limits, numFree });
+    // Without it, all others have room.
+    return leaving.includes(newcomer) ? [newcomer] : leaving;
+  }
+
+  #refuse(claim: Claim): void {
+    if (claim instanceof Sequence) this.#end(claim, queueFull());
+    else if (claim instanceof Entrant)
+      for (const id of this.#entrance.leave(claim)) claim.refuse(id, queueFull());
   }
 
   /** The request's sequence is released at the next step boundary; no more of its events are emitted. */
   cancel(requestId: string): void {
-    this.#entering.delete(requestId);
+    this.#entrance.cancel(requestId);
     for (const sequence of this.#all)
       if (sequence.request.requestId === requestId) sequence.isCancelled = true;
     this.#wake();
@@ -163,7 +229,7 @@ export class FusionEngine {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#alarm);
-    this.#entering.clear();
+    this.#entrance.clear();
     await this.#loop;
     for (const sequence of this.#all) this.#end(sequence, null);
     this.#memory.clear();
@@ -262,20 +328,42 @@ export class FusionEngine {
   }
 
   #admit(): void {
-    const runningOf = countBy(this.#running, (sequence) => sequence.config);
     for (const sequence of this.#queue.inOrder(this.#running)) {
-      if (this.#running.length >= this.#parts.models.numSequences) break;
-      const count = runningOf.get(sequence.config) ?? 0;
+      const { config } = sequence;
+      const ofConfig = this.#running.filter((other) => other.config === config);
+      const isFull = this.#running.length >= this.#parts.models.numSequences;
+      const isConfigFull = ofConfig.length >= config.resolved.config.context.sequences;
+      const yielding = whoYields(sequence.party, this.#running, isConfigFull ? ofConfig : this.#running);
+      if (isFull && !yielding) break;
       // A config at its own limit lets others pass; a sequence that waits for cells does not, or it might wait for ever.
-      if (count >= sequence.config.resolved.config.context.sequences) continue;
+      if (isConfigFull && !yielding) continue;
       // What another is reading right now will soon be there to share.
       if (this.#memory.shouldAwaitPrefix(sequence, this.#running)) continue;
-      if (!this.#memory.admit(sequence, this.#running)) break;
-      runningOf.set(sequence.config, count + 1);
+      if (yielding && (isFull || isConfigFull)) this.#suspend(yielding);
+      if (!this.#makeRoom(sequence)) break;
       this.#queue.start(sequence);
-      sequence.queueMs = performance.now() - sequence.arrivalMs;
+      sequence.queueMs += performance.now() - sequence.waitingSinceMs;
+      sequence.hasStarted = true;
       this.#running.push(sequence);
     }
+  }
+
+  /** Gives it its cells, if need be those of parties that have more. */
+  #makeRoom(sequence: Sequence): boolean {
+    while (!this.#memory.admit(sequence, this.#running)) {
+      const yielding = whoYields(sequence.party, this.#running);
+      if (!yielding) return false;
+      this.#suspend(yielding);
+    }
+    return true;
+  }
+
+  /** It waits again, before those of its party that have not begun. */
+  #suspend(sequence: Sequence): void {
+    this.#memory.retire(sequence);
+    this.#running = this.#running.filter((other) => other !== sequence);
+    sequence.suspend();
+    this.#queue.push(sequence);
   }
 
   #dropCancelled(): void {
@@ -314,12 +402,9 @@ export class FusionEngine {
   }
 }
 
-function tooManyEnter(): ShouldersError {
-  return new ShouldersError("queue_full", "Too many prompts are being read already: try again later.");
-}
-
-function countBy<T, K>(values: readonly T[], keyOf: (value: T) => K): Map<K, number> {
-  const counts = new Map<K, number>();
-  for (const value of values) counts.set(keyOf(value), (counts.get(keyOf(value)) ?? 0) + 1);
-  return counts;
+function queueFull(): ShouldersError {
+  return new ShouldersError(
+    "queue_full",
+    "Too many requests wait already, and none has fewer than you: try again later.",
+  );
 }

@@ -7,7 +7,6 @@ import { calibrate } from "./calibrate.js";
 import { configDigester } from "./config-digest.js";
 import { FusionEngine } from "./engine.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
-import { answerQuery } from "./queries.js";
 import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
@@ -22,7 +21,6 @@ class EngineProcess {
   readonly #open: OpenLibrary;
   readonly #log = createLogger("info");
   #engine: FusionEngine | null = null;
-  #models: LoadedModels | null = null;
   #release: () => Promise<void> = () => Promise.resolve();
 
   constructor(open: OpenLibrary) {
@@ -50,9 +48,7 @@ class EngineProcess {
         break;
       case "submit":
         if (this.#engine === null) throw notReady();
-        this.#engine.submit(message.request).catch((error: unknown) => {
-          refuseMessage(message, ShouldersError.from(error).toData());
-        });
+        this.#engine.submit(message.request, message.choices);
         break;
       case "cancel":
         this.#engine?.cancel(message.requestId);
@@ -61,8 +57,8 @@ class EngineProcess {
         this.#engine?.pause(message.requestId, message.isPaused);
         break;
       case "query":
-        if (this.#models === null) throw notReady();
-        void this.#answer(message, this.#models);
+        if (this.#engine === null) throw notReady();
+        this.#engine.ask(message.queryId, message.party, message.query);
         break;
       case "ping":
         emit({ type: "pong", stepAgeMs: this.#engine?.stepAgeMs ?? null });
@@ -71,10 +67,6 @@ class EngineProcess {
         void this.#shutDown();
         break;
     }
-  }
-
-  async #answer({ queryId, query }: Extract<ToEngine, { type: "query" }>, models: LoadedModels) {
-    emit({ type: "answer", queryId, outcome: await answerQuery(query, models) });
   }
 
   async #load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {
@@ -88,7 +80,6 @@ class EngineProcess {
         await models[Symbol.asyncDispose]();
         await library[Symbol.asyncDispose]();
       };
-      this.#models = models;
       const decoding = await calibrate(
         models.slots,
         models.numSequences,
@@ -163,8 +154,8 @@ function notReady(): ShouldersError {
 
 /** Ends what a message asked for, as far as it says what that was: it may be anything. */
 function refuseMessage(message: Partial<ToEngine> | null, error: ErrorData): void {
-  if (message?.type === "submit" && message.request)
-    emit({ type: "failed", requestId: message.request.requestId, error });
+  if (message?.type === "submit")
+    for (const { requestId } of message.choices ?? []) emit({ type: "failed", requestId, error });
   if (message?.type === "query" && message.queryId !== undefined)
     emit({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
 }

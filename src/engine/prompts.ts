@@ -1,6 +1,7 @@
 import { ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool } from "../llama/types.js";
 import type { LoadedConfig } from "./loaded-models.js";
+import { paramOf, tooLong } from "./prompt-size.js";
 import type { GenerationRequest, GivenText, Prompt, ToolText } from "./protocol.js";
 import { asPlainTurns, knowsForm } from "./tool-prompts.js";
 
@@ -32,7 +33,6 @@ export async function buildPrompts(
   modelIndices: readonly number[],
 ): Promise<ModelPrompts | null> {
   const base = models[config.base] as LoadedModel;
-  checkSize(request, config, base);
   const forced = [
     ...(await given(request.answerPrefix, base, config)),
     ...(await given(request.forced, base, config)),
@@ -55,57 +55,10 @@ export async function buildPrompts(
   return { tokensOf, stopStrings: isAllForced ? [] : [...stopStrings], forced };
 }
 
-/** A text with fewer bytes than this for each place in the context is tokenized without a further look. */
-const usualTokenBytes = 16;
-const longestTokens = new WeakMap<LoadedModel, number>();
-
-/** Bytes of text that one token can stand for at most: its name has as many or more. Looked up once a model. */
-function longestToken(model: LoadedModel): number {
-  const known = longestTokens.get(model);
-  if (known !== undefined) return known;
-  const { vocabulary } = model;
-  let longest = 4; // an unknown character
-  for (let token = 0; token < vocabulary.size; token++)
-    longest = Math.max(longest, Buffer.byteLength(vocabulary.rawText(token)));
-  longestTokens.set(model, longest);
-  return longest;
-}
-
-/**
- * Refuses a text that cannot fit however it is tokenized, without doing so: that would hold everybody up. Of a chat
- * the users' words count, which no template leaves out.
- *
- * @throws ShouldersError `context_length_exceeded`
- */
-function checkSize(request: GenerationRequest, config: LoadedConfig, base: LoadedModel): void {
-  const { prompt, answerPrefix, forced } = request;
-  const contextTokens = config.resolved.config.context.tokens;
-  const users = prompt.type === "chat" ? prompt.messages.filter(({ role }) => role === "user") : [];
-  const texts = [prompt, answerPrefix, forced].map((part) => (part?.type === "text" ? part.text : ""));
-  const all = [...texts, ...users.map(({ content }) => content.trim())];
-  const numBytes = all.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-  if (numBytes <= contextTokens * usualTokenBytes) return;
-  const fewest = Math.ceil(numBytes / longestToken(base));
-  if (fewest > contextTokens)
-    throw tooLong(`${contextTokens} tokens, and the request has at least ${fewest}`, paramOf(request));
-}
-
 function checkLength(numPrompt: number, numAnswer: number, contextTokens: number, param: string): void {
   if (numPrompt + numAnswer <= contextTokens) return;
   const places = numAnswer === 1 ? "one of them for the answer" : `${numAnswer} of them for the completion`;
   throw tooLong(`${contextTokens} tokens, ${places}, and the prompt has ${numPrompt}`, param);
-}
-
-function tooLong(numbers: string, param: string): ShouldersError {
-  return new ShouldersError(
-    "context_length_exceeded",
-    `This model's context holds ${numbers}. Shorten the prompt, or raise context.tokens in the fusion config.`,
-    { param },
-  );
-}
-
-function paramOf({ prompt }: GenerationRequest): string {
-  return prompt.type === "chat" ? "messages" : "prompt";
 }
 
 /**

@@ -64,8 +64,10 @@ export type GivenText = { type: "text"; text: string } | { type: "tokens"; token
 export interface GenerationRequest {
   /** Unique among live requests. */
   requestId: string;
-  /** Who asks: waiting is fair between owners, and cached prefixes are never shared between them. */
+  /** Who asks: cached prefixes are never shared between owners. */
   owner: string;
+  /** Places are shared evenly between parties: the owner or, where nobody shows a key, the client's address. */
+  party: string;
   configId: string;
   prompt: Prompt;
   /** The beginning of the answer: taken as given, each token with its record, before the rest is drawn. */
@@ -99,6 +101,9 @@ export interface GenerationRequest {
   trace: TraceLevel;
 }
 
+/** One of several answers to a prompt. */
+export type Choice = Pick<GenerationRequest, "requestId" | "seed">;
+
 /** The shares that a mixture begins with, for one answer. */
 export interface PriorRequest {
   /** Replaces the prior: by expert id and `base`, in proportion, what is left out has none; null: the strategy's. */
@@ -112,6 +117,7 @@ export interface PriorRequest {
 /** What a request is when nothing special is asked of it. */
 export const plainRequest: Omit<GenerationRequest, "requestId" | "configId" | "prompt" | "sampling"> = {
   owner: "",
+  party: "",
   answerPrefix: null,
   forced: null,
   grammar: null,
@@ -218,11 +224,13 @@ export interface StepSample {
 
 export type ToEngine =
   | { type: "load"; configs: ResolvedFusionConfig[]; settings: EngineSettings }
-  | { type: "submit"; request: GenerationRequest }
+  /** `choices`: of the request, the first included. They share its prompt, and all else. */
+  | { type: "submit"; request: GenerationRequest; choices: Choice[] }
+  /** `requestId`: or the id of a query. */
   | { type: "cancel"; requestId: string }
   /** The reader does not keep up, or does again: a paused sequence keeps its cells and takes no part in steps. */
   | { type: "pause"; requestId: string; isPaused: boolean }
-  | { type: "query"; queryId: number; query: EngineQuery }
+  | { type: "query"; queryId: string; party: string; query: EngineQuery }
   | { type: "ping" }
   | { type: "shutdown" };
 
@@ -233,19 +241,30 @@ export type FromEngine =
   /** What one step brought, for all requests; `step` is null for what happened between steps. */
   | { type: "events"; events: RequestEvent[]; step: StepSample | null; stats: EngineStats }
   | { type: "failed"; requestId: string; error: ErrorData }
-  | { type: "answer"; queryId: number; outcome: QueryOutcome }
+  | { type: "answer"; queryId: string; outcome: QueryOutcome }
   /** `stepAgeMs`: how long the step in flight has been running; null between steps. */
   | { type: "pong"; stepAgeMs: number | null };
 
 /** Questions that need a model's vocabulary or template and no decoding. */
 export type EngineQuery =
-  /** `addSpecial`: begin with BOS where the vocabulary asks for it. `parseSpecial`: control tokens written out become ids. */
-  | { type: "tokenize"; configId: string; text: string; addSpecial: boolean; parseSpecial: boolean }
+  /**
+   * `addSpecial`: begin with BOS where the vocabulary asks for it. `parseSpecial`: control tokens written out become
+   * ids. `withPieces`: also each token's bytes.
+   */
+  | {
+      type: "tokenize";
+      configId: string;
+      text: string;
+      addSpecial: boolean;
+      parseSpecial: boolean;
+      withPieces?: boolean;
+    }
   | { type: "detokenize"; configId: string; tokens: number[] }
   | { type: "renderPrompt"; configId: string; prompt: Prompt };
 
 export interface QueryResults {
-  tokenize: { tokens: { id: number; bytes: Uint8Array }[] };
+  /** `pieces`: the tokens' bytes one after the other, and how many each has; none where they were not asked for. */
+  tokenize: { ids: number[]; pieces: { bytes: Uint8Array; lengths: number[] } };
   detokenize: { bytes: Uint8Array };
   /** Per role (`base`, `reference`, expert ids): the prompt as each model gets it. */
   renderPrompt: { prompts: Record<string, { text: string; tokens: number[] }> };
@@ -254,6 +273,12 @@ export interface QueryResults {
 export type QueryOutcome =
   { result: QueryResults[keyof QueryResults]; error: null } | { result: null; error: ErrorData };
 
+/** Who asks a query. */
+export interface Asker {
+  party: string;
+  signal: AbortSignal;
+}
+
 /** The server's view of an engine. The real one lives in a child process; tests have a scripted one. */
 export interface Engine {
   /** Present once every model is loaded; null before, and while the child is down. */
@@ -261,12 +286,16 @@ export interface Engine {
   readonly stats: EngineStats;
   /**
    * Submits and yields the request's events; returns after `done`. Leaving the loop early, or aborting the
-   * signal, cancels the request within one step.
+   * signal, cancels the request within one step. Requests of one turn of the event loop that differ in id and seed
+   * alone, and whose prompt is the same object, cross the pipe and are read as one.
    * @throws ShouldersError what the engine refused or what ended it.
    */
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
-  /** @throws ShouldersError as the engine refuses; `engine_not_ready`, `engine_died`. */
-  query<Q extends EngineQuery>(query: Q): Promise<QueryResults[Q["type"]]>;
+  /**
+   * @throws ShouldersError as the engine refuses; `engine_not_ready`, `engine_died`; or the reason with which the
+   * signal was aborted: the query is then dropped.
+   */
+  query<Q extends EngineQuery>(query: Q, asker?: Asker): Promise<QueryResults[Q["type"]]>;
   /** How often a new engine had to be started after one died. */
   readonly numRestarts: number;
   onStep(listener: (sample: StepSample) => void): void;

@@ -1,53 +1,123 @@
+import { setImmediate } from "node:timers/promises";
 import { ShouldersError } from "../errors.js";
 import type { LoadedModel } from "../llama/types.js";
+import type { ReadingSize } from "./entrance.js";
 import type { LoadedConfig, LoadedModels } from "./loaded-models.js";
+import { checkSize, paramOf, type Readings, sizeOf, tooLong } from "./prompt-size.js";
 import { checkIds, renderPrompt, withBos } from "./prompts.js";
-import type { EngineQuery, QueryOutcome, QueryResults } from "./protocol.js";
+import type { EngineQuery, Prompt, QueryOutcome, QueryResults } from "./protocol.js";
 
-/** Answers what a vocabulary or a template can answer. */
-export async function answerQuery(query: EngineQuery, models: LoadedModels): Promise<QueryOutcome> {
+/** Token ids that are looked up at a time: some milliseconds. */
+const mostAtOnce = 16_384;
+
+export function sizeOfQuery(query: EngineQuery): ReadingSize {
+  switch (query.type) {
+    case "tokenize":
+      return { characters: query.text.length, tokens: 0 };
+    case "detokenize":
+      return { characters: 0, tokens: query.tokens.length };
+    case "renderPrompt":
+      return sizeOf(readingsOf(query));
+  }
+}
+
+/** @throws ShouldersError of what is known before anything is read */
+export function checkQuery(query: EngineQuery, models: LoadedModels): void {
+  if (query.type === "renderPrompt") checkSize(readingsOf(query), models);
+}
+
+function readingsOf({ configId, prompt }: { configId: string; prompt: Prompt }): Readings {
+  return { configId, prompt, answerPrefix: null, forced: null };
+}
+
+interface Question {
+  query: EngineQuery;
+  models: LoadedModels;
+  /** Asked before each part of the work. */
+  isWanted: () => boolean;
+}
+
+/** Answers what a vocabulary or a template can answer; null where it is wanted no longer. */
+export async function answerQuery(question: Question): Promise<QueryOutcome | null> {
   try {
-    const config = models.configs.get(query.configId);
-    if (!config)
-      throw new ShouldersError("model_not_found", `Unknown model "${query.configId}".`, { param: "model" });
-    const loaded = models.slots.map((slot) => slot.model);
-    return { result: await answer(query, config, loaded), error: null };
+    const result = await answer(question);
+    return result && { result, error: null };
   } catch (error) {
     return { result: null, error: ShouldersError.from(error).toData() };
   }
 }
 
-async function answer(
-  query: EngineQuery,
-  config: LoadedConfig,
-  models: readonly LoadedModel[],
-): Promise<QueryResults[keyof QueryResults]> {
+async function answer({
+  query,
+  models: { configs, slots },
+  isWanted,
+}: Question): Promise<QueryResults[keyof QueryResults] | null> {
+  const config = configs.get(query.configId);
+  if (!config)
+    throw new ShouldersError("model_not_found", `Unknown model "${query.configId}".`, { param: "model" });
+  const models = slots.map((slot) => slot.model);
   const base = models[config.base] as LoadedModel;
   switch (query.type) {
     case "tokenize": {
       const plain = await base.tokenizeAside(query.text, query.parseSpecial);
       const ids = query.addSpecial ? withBos(plain, base) : plain;
-      return { tokens: ids.map((id) => ({ id, bytes: base.vocabulary.bytes(id) })) };
+      const pieces = query.withPieces ? await piecesOf(ids, base, isWanted) : [];
+      return pieces && { ids, pieces: joined(pieces) };
     }
-    case "detokenize":
+    case "detokenize": {
       checkIds(query.tokens, config.vocabularySize, "tokens");
-      return { bytes: Buffer.concat(query.tokens.map((id) => base.vocabulary.bytes(id))) };
-    case "renderPrompt": {
-      const { experts } = config.resolved.config;
-      const roles: [string, number | null | undefined][] = [
-        ["base", config.base],
-        ["reference", config.reference],
-        ...experts.map(({ id }, index): [string, number | undefined] => [id, config.experts[index]]),
-      ];
-      const prompts: QueryResults["renderPrompt"]["prompts"] = {};
-      for (const [role, index] of roles) {
-        if (index === null || index === undefined) continue;
-        const { tokens } = await renderPrompt(query.prompt, index, config, models);
-        prompts[role] = { text: promptText(tokens, base), tokens };
-      }
-      return { prompts };
+      const pieces = await piecesOf(query.tokens, base, isWanted);
+      return pieces && { bytes: Buffer.concat(pieces) };
     }
+    case "renderPrompt":
+      return renderAll(query.prompt, config, { models, isWanted });
   }
+}
+
+async function renderAll(
+  prompt: Prompt,
+  config: LoadedConfig,
+  { models, isWanted }: { models: readonly LoadedModel[]; isWanted: () => boolean },
+): Promise<QueryResults["renderPrompt"] | null> {
+  const { experts, context } = config.resolved.config;
+  const roles: [string, number | null | undefined][] = [
+    ["base", config.base],
+    ["reference", config.reference],
+    ...experts.map(({ id }, index): [string, number | undefined] => [id, config.experts[index]]),
+  ];
+  const prompts: QueryResults["renderPrompt"]["prompts"] = {};
+  for (const [role, index] of roles) {
+    if (index === null || index === undefined) continue;
+    if (!isWanted()) return null;
+    const { tokens } = await renderPrompt(prompt, index, config, models);
+    if (tokens.length > context.tokens)
+      throw tooLong(
+        `${context.tokens} tokens, and the prompt has ${tokens.length}`,
+        paramOf(readingsOf({ configId: config.resolved.config.id, prompt })),
+      );
+    prompts[role] = { text: promptText(tokens, models[config.base] as LoadedModel), tokens };
+  }
+  return { prompts };
+}
+
+/** The bytes of each token; null where they are wanted no longer. */
+async function piecesOf(
+  ids: readonly number[],
+  { vocabulary }: LoadedModel,
+  isWanted: () => boolean,
+): Promise<Uint8Array[] | null> {
+  const pieces: Uint8Array[] = [];
+  for (let from = 0; from < ids.length; from += mostAtOnce) {
+    if (from > 0) await setImmediate();
+    if (!isWanted()) return null;
+    for (const id of ids.slice(from, from + mostAtOnce)) pieces.push(vocabulary.bytes(id));
+  }
+  return pieces;
+}
+
+/** One list of bytes crosses the pipe sooner than many. */
+function joined(pieces: readonly Uint8Array[]): QueryResults["tokenize"]["pieces"] {
+  return { bytes: Buffer.concat(pieces), lengths: pieces.map(({ length }) => length) };
 }
 
 /** The prompt as one would write it: control tokens by their names. */

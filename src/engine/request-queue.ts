@@ -11,34 +11,25 @@ export interface QueueLimits {
   queueTimeoutMs: number;
 }
 
-/** Requests that wait for a sequence: bounded, and fair between owners. */
+/** Requests that wait for a sequence, fairly between parties. */
 export class RequestQueue {
-  readonly #limits: QueueLimits;
+  readonly #queueTimeoutMs: number;
   #waiting: Sequence[] = [];
   #numStarted = 0;
-  /** Owner to the number of the start of its last request. */
+  /** Party to the number of the start of its last request. */
   readonly #lastStartOf = new Map<string, number>();
 
-  constructor(limits: QueueLimits) {
-    this.#limits = limits;
+  constructor(queueTimeoutMs: number) {
+    this.#queueTimeoutMs = queueTimeoutMs;
   }
 
   get waiting(): readonly Sequence[] {
     return this.#waiting;
   }
 
-  /** @throws ShouldersError `queue_full` when the sequence may not wait; its sampler is released then. */
-  checkRoom({ promptTokens, sampler }: Sequence): void {
-    const { maxWaiting, maxWaitingTokens } = this.#limits;
-    const waitingTokens = this.#waiting.reduce((sum, sequence) => sum + sequence.promptTokens, 0);
-    // One long prompt may wait alone, or it could never run on a busy server.
-    const fits = waitingTokens === 0 || waitingTokens + promptTokens <= maxWaitingTokens;
-    if (this.#waiting.length < maxWaiting && fits) return;
-    sampler[Symbol.dispose]();
-    throw new ShouldersError(
-      "queue_full",
-      `${this.#waiting.length} requests with ${waitingTokens} prompt tokens are waiting already: try again later.`,
-    );
+  /** Without those that gave their place to another party: they have begun to answer, and go on sooner or later. */
+  get claims(): Sequence[] {
+    return this.#waiting.filter(({ hasStarted }) => !hasStarted);
   }
 
   push(sequence: Sequence): void {
@@ -52,35 +43,36 @@ export class RequestQueue {
   /** Takes a sequence out because it starts. */
   start(sequence: Sequence): void {
     this.remove(sequence);
-    this.#lastStartOf.set(sequence.owner, ++this.#numStarted);
+    this.#lastStartOf.set(sequence.party, ++this.#numStarted);
   }
 
   /** Those that wait, in the order in which they may start. */
   inOrder(running: readonly Sequence[]): Sequence[] {
-    const owners = new Set([...running, ...this.#waiting].map((sequence) => sequence.owner));
-    // An owner who wants nothing is forgotten, so that the map does not grow.
-    for (const owner of this.#lastStartOf.keys()) if (!owners.has(owner)) this.#lastStartOf.delete(owner);
-    const shares = [...owners].map((owner) => {
-      const numRunning = running.filter((sequence) => sequence.owner === owner).length;
-      return [owner, { numRunning, lastStart: this.#lastStartOf.get(owner) ?? 0 }] as const;
-    });
+    const numRunningOf = new Map<string, number>(this.#waiting.map(({ party }) => [party, 0]));
+    for (const { party } of running) numRunningOf.set(party, (numRunningOf.get(party) ?? 0) + 1);
+    // A party that wants nothing is forgotten, so that the map does not grow.
+    for (const party of this.#lastStartOf.keys())
+      if (!numRunningOf.has(party)) this.#lastStartOf.delete(party);
+    const shares = [...numRunningOf].map(
+      ([party, numRunning]) => [party, { numRunning, lastStart: this.#lastStartOf.get(party) ?? 0 }] as const,
+    );
     return admissionOrder(this.#waiting, new Map(shares));
   }
 
   /** Until the first of those that wait has waited longer than it may, ms; null: nobody waits. */
   get msToDeadline(): number | null {
-    if (this.#waiting.length === 0) return null;
-    const first = Math.min(...this.#waiting.map(({ arrivalMs }) => arrivalMs));
-    return Math.max(0, first + this.#limits.queueTimeoutMs - performance.now()) + 1;
+    const waiting = this.claims;
+    if (waiting.length === 0) return null;
+    const first = Math.min(...waiting.map(({ waitingSinceMs }) => waitingSinceMs));
+    return Math.max(0, first + this.#queueTimeoutMs - performance.now()) + 1;
   }
 
   /** Those that have waited longer than they may. */
   overdue(): { sequence: Sequence; error: ShouldersError }[] {
-    const { queueTimeoutMs } = this.#limits;
-    const oldestMs = performance.now() - queueTimeoutMs;
-    const message = `No sequence became free within ${queueTimeoutMs / 1000} s: try again later.`;
-    return this.#waiting
-      .filter(({ arrivalMs }) => arrivalMs < oldestMs)
+    const oldestMs = performance.now() - this.#queueTimeoutMs;
+    const message = `No sequence became free within ${this.#queueTimeoutMs / 1000} s: try again later.`;
+    return this.claims
+      .filter(({ waitingSinceMs }) => waitingSinceMs < oldestMs)
       .map((sequence) => ({ sequence, error: new ShouldersError("queue_timeout", message) }));
   }
 }

@@ -61,7 +61,7 @@ export class SequenceMemory {
       this.#context(model).copyPrefix(donor.lease.sequenceId, lease.sequenceId, length);
       sequence.cursor(model).numDecoded = length;
     }
-    sequence.cachedTokens = sequence.base.numDecoded;
+    if (!sequence.hasStarted) sequence.cachedTokens = sequence.base.numDecoded;
     return true;
   }
 

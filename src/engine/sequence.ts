@@ -1,7 +1,7 @@
 import { defaultFeature, type FeatureSettings } from "../calibration/feature.js";
 import type { Fusion, Strategy } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
-import type { Waiting } from "./admission.js";
+import type { Claim } from "./admission.js";
 import type { LoadedConfig } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
 import { noUsage } from "./protocol.js";
@@ -14,14 +14,25 @@ import { TextStream } from "./text-stream.js";
 /** One model's view of a sequence. Each model has tokens and positions of its own: prompts may differ. */
 export class Cursor implements CursorView {
   readonly model: number;
-  /** The model's prompt and, after it, the answer so far. */
-  readonly tokens: number[];
-  /** How many of them are in the model's memory. */
+  /** How many tokens are in the model's memory. */
   numDecoded = 0;
+  readonly #prompt: readonly number[];
+  /** Made with the first token of the answer: until then answers to one prompt share it. */
+  #tokens: number[] | null = null;
 
   constructor(model: number, promptTokens: readonly number[]) {
     this.model = model;
-    this.tokens = [...promptTokens];
+    this.#prompt = promptTokens;
+  }
+
+  /** The model's prompt and, after it, the answer so far. */
+  get tokens(): readonly number[] {
+    return this.#tokens ?? this.#prompt;
+  }
+
+  append(token: number): void {
+    this.#tokens ??= [...this.#prompt];
+    this.#tokens.push(token);
   }
 
   get numRemaining(): number {
@@ -45,11 +56,13 @@ export interface SequenceParts {
   /** Order of arrival. */
   arrival: number;
   /** When it came, by `performance.now()`: before its prompt was tokenized. */
-  arrivalMs: number;
+  waitingSinceMs: number;
+  /** Of the room for what waits. */
+  tokens: number;
 }
 
 /** One request's choice: its place in every model, its strategy, shares and sampler, and the text it has made. */
-export class Sequence implements SequenceView, Waiting {
+export class Sequence implements SequenceView, Claim {
   readonly request: GenerationRequest;
   readonly config: LoadedConfig;
   readonly strategy: Strategy;
@@ -59,7 +72,9 @@ export class Sequence implements SequenceView, Waiting {
   readonly allCursors: readonly Cursor[];
   readonly numRows = 1;
   readonly arrival: number;
-  readonly arrivalMs: number;
+  waitingSinceMs: number;
+  readonly places = 1;
+  readonly tokens: number;
   readonly promptTokens: number;
   /** The first tokens of the answer, which are taken instead of drawn. */
   readonly forced: readonly number[];
@@ -68,6 +83,8 @@ export class Sequence implements SequenceView, Waiting {
   lease: SequenceLease | null = null;
   /** How long it waited for a place, ms. */
   queueMs = 0;
+  /** It had a place. */
+  hasStarted = false;
   numGenerated = 0;
   /** Tokens of the base's prompt whose cells were shared instead of decoded. */
   cachedTokens = 0;
@@ -89,7 +106,8 @@ export class Sequence implements SequenceView, Waiting {
     this.strategy = strategy;
     this.sampler = sampler;
     this.arrival = arrived.arrival;
-    this.arrivalMs = arrived.arrivalMs;
+    this.waitingSinceMs = arrived.waitingSinceMs;
+    this.tokens = arrived.tokens;
     this.text = new TextStream(prompts.stopStrings);
     this.forced = prompts.forced;
     this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));
@@ -112,6 +130,10 @@ export class Sequence implements SequenceView, Waiting {
 
   get owner(): string {
     return this.request.owner;
+  }
+
+  get party(): string {
+    return this.request.party;
   }
 
   get base(): Cursor {
@@ -209,8 +231,15 @@ export class Sequence implements SequenceView, Waiting {
     );
   }
 
+  /** It has given up its place; once it has one again, all is read anew that cannot be shared. */
+  suspend(): void {
+    for (const cursor of this.allCursors) cursor.numDecoded = 0;
+    if (this.#route !== null) this.#feature = null;
+    this.waitingSinceMs = performance.now();
+  }
+
   append(token: number): void {
-    for (const cursor of this.allCursors) cursor.tokens.push(token);
+    for (const cursor of this.allCursors) cursor.append(token);
     this.numGenerated++;
   }
 

@@ -127,13 +127,23 @@ function withoutSystem(turns: readonly ChatTurn[]): ChatTurn[] {
 
 /** Of calls made together one turn each, followed by its result, for templates that take no more. */
 function withSingleCalls(turns: readonly ChatTurn[]): ChatTurn[] {
+  const resultsOf = new Map<string, { turn: ChatTurn; index: number }[]>();
+  for (const [index, turn] of turns.entries()) {
+    if (turn.toolCallId === undefined) continue;
+    const results = resultsOf.get(turn.toolCallId) ?? [];
+    results.push({ turn, index });
+    resultsOf.set(turn.toolCallId, results);
+  }
   const isMoved = new Set<ChatTurn>();
   return turns.flatMap((turn, index) => {
     if (isMoved.has(turn)) return [];
     const { toolCalls = [], ...rest } = turn;
     if (toolCalls.length < 2) return [turn];
     return toolCalls.flatMap((call, nth) => {
-      const result = turns.slice(index).find(({ toolCallId }) => toolCallId === call.id);
+      const results = resultsOf.get(call.id) ?? [];
+      // Those before belong to calls before.
+      while ((results[0]?.index ?? index) < index) results.shift();
+      const result = results.shift()?.turn;
       if (result) isMoved.add(result);
       return [
         { ...rest, content: nth === 0 ? turn.content : "", toolCalls: [call] },

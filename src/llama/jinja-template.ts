@@ -36,9 +36,10 @@ export function createJinjaTemplate(
   const template = new Template(text);
   const renderWith =
     (toContent: (text: string) => Message["content"], noTools: [] | undefined) =>
-    (turns: readonly ChatTurn[], options: RenderOptions & { argumentsAs: ArgumentsAs }): string =>
-      template.render({
-        messages: turns.map((turn) => toMessage(turn, turns, options.argumentsAs, toContent)),
+    (turns: readonly ChatTurn[], options: RenderOptions & { argumentsAs: ArgumentsAs }): string => {
+      const nameOf = namesOfCalls(turns);
+      return template.render({
+        messages: turns.map((turn) => toMessage(turn, nameOf, options.argumentsAs, toContent)),
         add_generation_prompt: options.addGenerationPrompt,
         bos_token: specials.bosText,
         eos_token: specials.eosText,
@@ -47,6 +48,7 @@ export function createJinjaTemplate(
             ? options.tools.map((tool) => ({ type: "function", function: tool }))
             : noTools,
       });
+    };
   const asText = (content: string) => content;
   const inParts = (content: string) => [{ type: "text" as const, text: content }];
   const ways = [
@@ -70,9 +72,15 @@ export function createJinjaTemplate(
   throw problem;
 }
 
+/** Id of a call to the name of its function; of calls with one id, the first. */
+function namesOfCalls(turns: readonly ChatTurn[]): Map<string, string> {
+  const calls = turns.flatMap(({ toolCalls = [] }) => toolCalls);
+  return new Map(calls.reverse().map(({ id, name }) => [id, name]));
+}
+
 function toMessage(
   { role, content, toolCalls, toolCallId }: ChatTurn,
-  turns: readonly ChatTurn[],
+  nameOf: ReadonlyMap<string, string>,
   argumentsAs: ArgumentsAs,
   toContent: (text: string) => Message["content"],
 ): Message {
@@ -88,8 +96,8 @@ function toMessage(
     }));
   if (toolCallId !== undefined) {
     message["tool_call_id"] = shortId(toolCallId);
-    const called = turns.flatMap((turn) => turn.toolCalls ?? []).find((call) => call.id === toolCallId);
-    if (called) message["name"] = called.name;
+    const name = nameOf.get(toolCallId);
+    if (name !== undefined) message["name"] = name;
   }
   return message;
 }

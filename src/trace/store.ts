@@ -55,6 +55,13 @@ interface Entry {
   changes: EventEmitter;
 }
 
+/** What one owner has. */
+interface Holding {
+  bytes: number;
+  /** Of its traces, oldest first. */
+  ids: Set<string>;
+}
+
 /** Rough size of an entry without its tokens. */
 const headerBytes = 512;
 
@@ -65,11 +72,15 @@ export interface TraceStoreLimits {
   now?: () => number;
 }
 
-/** Traces of recent completions, running ones included; bounded by bytes and age, the oldest go first. */
+/**
+ * Traces of recent completions, running ones included; bounded by age and, all together, by bytes: the owner who has
+ * most loses his oldest first, so nobody's drive out those of an owner with less.
+ */
 export class TraceStore {
   readonly #limits: Required<TraceStoreLimits>;
   /** In the order in which the completions began. */
   readonly #entries = new Map<string, Entry>();
+  readonly #holdings = new Map<string, Holding>();
   #bytes = 0;
 
   constructor(limits: TraceStoreLimits) {
@@ -86,15 +97,19 @@ export class TraceStore {
   }: Pick<TraceHeader, "id" | "model" | "created" | "prompt_tokens"> & { owner: string }): void {
     const changes = new EventEmitter();
     changes.setMaxListeners(0);
-    this.#entries.set(trace.id, {
+    const entry: Entry = {
       header: { ...trace, object: "fusion.trace", status: "in_progress", finish_reason: null, usage: null },
       owner,
       tokens: [],
-      bytes: headerBytes,
+      bytes: 0,
       begunAt: this.#limits.now(),
       changes,
-    });
-    this.#bytes += headerBytes;
+    };
+    this.#entries.set(trace.id, entry);
+    const holding = this.#holdings.get(owner) ?? { bytes: 0, ids: new Set() };
+    this.#holdings.set(owner, holding);
+    holding.ids.add(trace.id);
+    this.#count(entry, headerBytes);
     this.purge();
   }
 
@@ -105,8 +120,7 @@ export class TraceStore {
     for (const record of records) {
       const json = JSON.stringify(record);
       entry.tokens.push(json);
-      entry.bytes += json.length;
-      this.#bytes += json.length;
+      this.#count(entry, json.length);
     }
     this.purge();
     entry.changes.emit("change");
@@ -150,18 +164,37 @@ export class TraceStore {
     }
   }
 
-  /** Drops what is too old, and the oldest of what is too much. */
+  /** Drops what is too old, and the oldest of who has too much. */
   purge(): void {
     const oldest = this.#limits.now() - this.#limits.maxAgeMs;
     for (const [id, entry] of this.#entries) {
-      if (this.#bytes <= this.#limits.maxBytes) {
-        if (entry.begunAt >= oldest) return;
-        if (entry.header.status === "in_progress") continue;
-      }
-      this.#entries.delete(id);
-      this.#bytes -= entry.bytes;
-      entry.changes.emit("change");
+      if (entry.begunAt >= oldest) break;
+      if (entry.header.status !== "in_progress") this.#drop(id, entry);
     }
+    while (this.#bytes > this.#limits.maxBytes) {
+      const [most] = [...this.#holdings.values()].sort((a, b) => b.bytes - a.bytes);
+      const [id] = most?.ids ?? [];
+      const entry = this.#entries.get(id ?? "");
+      if (id === undefined || entry === undefined) return;
+      this.#drop(id, entry);
+    }
+  }
+
+  #drop(id: string, entry: Entry): void {
+    const { owner, bytes, changes } = entry;
+    this.#entries.delete(id);
+    const holding = this.#holdings.get(owner);
+    holding?.ids.delete(id);
+    this.#count(entry, -bytes);
+    if (holding?.ids.size === 0) this.#holdings.delete(owner);
+    changes.emit("change");
+  }
+
+  #count(entry: Entry, bytes: number): void {
+    const holding = this.#holdings.get(entry.owner);
+    if (holding) holding.bytes += bytes;
+    entry.bytes += bytes;
+    this.#bytes += bytes;
   }
 }
 

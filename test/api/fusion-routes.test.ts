@@ -169,10 +169,8 @@ describe("llama-server's routes", () => {
   test("answer in its shapes", async () => {
     const server = await startTestServer();
     server.engine.answers.tokenize = {
-      tokens: [
-        { id: 5, bytes: bytes("a") },
-        { id: 6, bytes: bytes("é").slice(0, 1) },
-      ],
+      ids: [5, 6],
+      pieces: { bytes: bytes("aé").slice(0, 2), lengths: [1, 1] },
     };
     server.engine.answers.detokenize = { bytes: bytes("aé") };
     server.engine.answers.renderPrompt = {

@@ -1,8 +1,8 @@
 import { expect } from "vitest";
 
 /** Sum of a metric of a running server over its labels; `label`: of those that have it. */
-export async function sumOf(url: string, name: string, label = ""): Promise<number> {
-  const lines = (await (await fetch(`${url}/metrics`)).text()).split("\n");
+export async function sumOf(url: string, name: string, label = "", headers = {}): Promise<number> {
+  const lines = (await (await fetch(`${url}/metrics`, { headers })).text()).split("\n");
   return lines
     .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
     .filter((line) => line.includes(label))
@@ -12,17 +12,17 @@ export async function sumOf(url: string, name: string, label = ""): Promise<numb
 const outcomes = ["ok", "client_error", "server_error", "aborted"];
 
 /** Started = ok + client errors + server errors + aborted, once all have ended, and the gauges are back to 0. */
-export async function expectConservation(url: string): Promise<void> {
+export async function expectConservation(url: string, headers = {}): Promise<void> {
   const difference = async () => {
     const ended = await Promise.all(
-      outcomes.map((outcome) => sumOf(url, "shoulders_requests_total", `outcome="${outcome}"`)),
+      outcomes.map((outcome) => sumOf(url, "shoulders_requests_total", `outcome="${outcome}"`, headers)),
     );
-    const started = await sumOf(url, "shoulders_requests_started_total");
+    const started = await sumOf(url, "shoulders_requests_started_total", "", headers);
     return ended.reduce((sum, count) => sum + count, -started);
   };
   await expect.poll(difference).toBe(0);
-  await expect.poll(() => sumOf(url, "shoulders_sequences_running")).toBe(0);
-  expect(await sumOf(url, "shoulders_requests_waiting")).toBe(0);
+  await expect.poll(() => sumOf(url, "shoulders_sequences_running", "", headers)).toBe(0);
+  expect(await sumOf(url, "shoulders_requests_waiting", "", headers)).toBe(0);
 }
 
 /** Tokens are the sum of the usages of all traces, cut ones too: every request of the server must have had one. */

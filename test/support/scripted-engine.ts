@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { FusionEngine, type EngineLimits } from "../../src/engine/engine.js";
 import type {
   EngineStats,
@@ -67,14 +68,16 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
   const run = (request: GenerationRequest) =>
     new Promise<Outcome>((resolve) => {
       waiters.set(request.requestId, resolve);
-      void engine.submit(request);
+      engine.submit(request);
     });
   const untilIdle = () => new Promise<void>((resolve) => idle.push(resolve));
   return { engine, models, run, outcomes, untilIdle, steps };
 }
 
-/** Resolves when what was submitted has been read. */
-export const entered = () => new Promise<void>((resolve) => setImmediate(resolve));
+/** Resolves when what was submitted has been read: up to ten requests, with others let in between any two. */
+export async function entered(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await setImmediate();
+}
 
 export const doneOf = (outcome: Outcome) => outcome.events.find((event) => event.type === "done")!;
 /** Every token that was drawn, those that are not shown included. */

@@ -2,7 +2,8 @@ import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import type { ApiKey } from "../../config/api-keys.js";
 import { ShouldersError } from "../../errors.js";
-import { KeyRing } from "./key-ring.js";
+import { networkOf } from "./network.js";
+import { anonymous, KeyRing } from "./key-ring.js";
 import { RequestLimiter, type RequestLimits } from "./request-limiter.js";
 
 export interface AccessRules extends RequestLimits {
@@ -87,6 +88,14 @@ export class Gate {
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (isRead && (openPaths.has(path) || pageFile.test(path))) return null;
     return this.#keys.nameOf(keyOf(request));
+  }
+
+  /**
+   * Among whom places are shared evenly: keys or, where none are set, addresses. Those behind one proxy have one
+   * address. What a header says of it counts for nothing: anybody can write it.
+   */
+  partyOf({ socket }: IncomingMessage, owner: string | null): string {
+    return this.hasKeys ? (owner ?? anonymous) : networkOf(socket.remoteAddress ?? "");
   }
 
   /** Against pages that point a name of their own at this machine: their requests carry that name. */

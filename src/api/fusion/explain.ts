@@ -40,6 +40,7 @@ export function explain(context: ApiContext): RequestHandler {
     const locals = localsOf(response);
     locals.model = plan.model;
     plan.request.owner = locals.owner;
+    plan.request.party = locals.party;
     const tokens: GeneratedToken[] = [];
     for await (const event of runCompletion(context, plan, closedSignal(response, context.cut))) {
       if (event.type === "accepted") continue;

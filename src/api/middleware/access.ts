@@ -28,6 +28,7 @@ export function access({ gate }: ApiContext): RequestHandler {
     }
     const owner = gate.identify(request);
     localsOf(response).owner = owner ?? anonymous;
+    localsOf(response).party = gate.partyOf(request, owner);
     if (owner !== null && !operations.has(request.path)) response.once("close", gate.limiter.enter(owner));
     next();
   };

@@ -19,6 +19,7 @@ export function observe({ metrics, log }: ApiContext): RequestHandler {
       route: "unmatched",
       model: "none",
       owner: anonymous,
+      party: anonymous,
       outcome: null,
       error: null,
     } satisfies RequestLocals);

@@ -1,10 +1,11 @@
 import type { RequestHandler, Response } from "express";
 import { ShouldersError } from "../../errors.js";
-import { requireEngine, type ApiContext } from "../context.js";
+import { AnswerBudget } from "../answer-budget.js";
+import { findConfig, requireEngine, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { outcomeOf } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import { collectChoices, runChoices, type ChoiceEvent } from "../run-choices.js";
+import { collectChoices, runChoices, type ChoiceEvent, type CollectedChoice } from "../run-choices.js";
 import { closedSignal, SseWriter } from "../sse-writer.js";
 import { planCompletion, type CompletionKind } from "./plan.js";
 import { CompletionWriter } from "./shapes.js";
@@ -14,19 +15,27 @@ type Events = AsyncIterable<ChoiceEvent>;
 /** `POST /v1/chat/completions` and `POST /v1/completions`. */
 export function completionHandler(context: ApiContext, kind: CompletionKind): RequestHandler {
   return async (request, response) => {
-    const plan = planCompletion(kind, request.body, requireEngine(context));
+    const description = requireEngine(context);
+    const plan = planCompletion(kind, request.body, description);
     const locals = localsOf(response);
     locals.model = plan.model;
     plan.request.owner = locals.owner;
+    plan.request.party = locals.party;
+    const budget = new AnswerBudget(plan.request, findConfig(description, plan.model));
+    if (!plan.isStream) budget.check(plan.prompts.length * plan.numAnswers * (plan.request.maxTokens ?? 0));
     const events = runChoices(context, plan, closedSignal(response, context.cut));
     const writer = new CompletionWriter(plan);
     if (plan.isStream) await stream(context, response, events, writer);
-    else await answer(response, events, writer);
+    else await answer(response, collectChoices(events, budget), writer);
   };
 }
 
-async function answer(response: Response, events: Events, writer: CompletionWriter): Promise<void> {
-  const choices = await collectChoices(events);
+async function answer(
+  response: Response,
+  collected: Promise<CollectedChoice[]>,
+  writer: CompletionWriter,
+): Promise<void> {
+  const choices = await collected;
   // None, or not all, where the client has left.
   if (!response.destroyed) response.json(writer.whole(choices));
 }

@@ -21,7 +21,8 @@ export async function echoOf(
   prompt: Prompt,
   signal: AbortSignal,
 ): Promise<Echo> {
-  const { configId } = request;
+  const { configId, party } = request;
+  const asker = { party, signal };
   if (prompt.type === "chat") return { text: "", scored: null };
   const given = prompt.type === "text" ? prompt.text : null;
   if (request.topLogprobs === null && given !== null) return { text: given, scored: null };
@@ -46,10 +47,10 @@ export async function echoOf(
 
   async function tokenize(plain: string): Promise<number[]> {
     const query = { type: "tokenize", configId, text: plain, addSpecial: true, parseSpecial: true } as const;
-    return (await engine.query(query)).tokens.map(({ id }) => id);
+    return (await engine.query(query, asker)).ids;
   }
   function detokenize(tokens: number[]) {
-    return engine.query({ type: "detokenize", configId, tokens });
+    return engine.query({ type: "detokenize", configId, tokens }, asker);
   }
 }
 

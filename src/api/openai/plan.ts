@@ -137,6 +137,7 @@ function plan(
       answerPrefix,
       // Nobody shows a key yet: all are one.
       owner: "anonymous",
+      party: "anonymous",
       requestId: `${kind === "chat" ? "chatcmpl" : "cmpl"}-${randomUUID().replaceAll("-", "")}`,
       configId: config.id,
       stop: typeof body.stop === "string" ? [body.stop] : (body.stop ?? []),

@@ -22,6 +22,7 @@ export function responsesHandler(context: ApiContext): RequestHandler {
     const locals = localsOf(response);
     locals.model = plan.model;
     plan.request.owner = locals.owner;
+    plan.request.party = locals.party;
     const events = runCompletion(context, plan, closedSignal(response, context.cut));
     const writer = new ResponseWriter(body, plan);
     if (body.stream === true) await stream(context, response, events, writer);

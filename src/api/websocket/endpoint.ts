@@ -13,6 +13,7 @@ interface SocketClient {
   requestId: string;
   /** Name of the key. */
   owner: string;
+  party: string;
   startedAt: number;
 }
 
@@ -69,10 +70,12 @@ export class StreamEndpoint {
     const client: SocketClient = {
       requestId: requestIdOf(request.headers["x-request-id"]),
       owner: anonymous,
+      party: anonymous,
       startedAt: performance.now(),
     };
     try {
       client.owner = this.#admit(request);
+      client.party = this.#context.gate.partyOf(request, client.owner);
     } catch (thrown) {
       this.#refuse(socket, client, ShouldersError.from(thrown));
       return;
@@ -97,8 +100,8 @@ export class StreamEndpoint {
     return owner;
   }
 
-  #open(webSocket: WebSocket, { requestId, owner, startedAt }: SocketClient): void {
-    const session = new StreamSession(this.#context, webSocket, owner);
+  #open(webSocket: WebSocket, { requestId, owner, party, startedAt }: SocketClient): void {
+    const session = new StreamSession(this.#context, webSocket, { owner, party });
     this.#sessions.add(session);
     webSocket.once("close", (code) => {
       this.#sessions.delete(session);

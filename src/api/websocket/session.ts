@@ -12,19 +12,27 @@ import { runResponse } from "./response.js";
 
 export const streamRoute = "/v1/stream";
 
+/** Who opened a socket: name of the key, and with whom it shares what is given out evenly. */
+export interface SocketOwner {
+  owner: string;
+  party: string;
+}
+
 /** One client on the WebSocket and its running responses. */
 export class StreamSession {
   readonly #context: ApiContext;
   readonly #socket: WebSocket;
   /** Name of the key that opened it. */
   readonly #owner: string;
+  readonly #party: string;
   readonly #running = new Map<string, AbortController>();
   #hasAnsweredPing = true;
   #isClosing = false;
 
-  constructor(context: ApiContext, socket: WebSocket, owner: string) {
+  constructor(context: ApiContext, socket: WebSocket, { owner, party }: SocketOwner) {
     this.#context = context;
     this.#owner = owner;
+    this.#party = party;
     this.#socket = socket;
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     socket.on("ping", (data) => this.#answer(() => socket.pong(data)));
@@ -134,6 +142,7 @@ export class StreamSession {
     const kind = "messages" in body ? "chat" : "text";
     const plan = planCompletion(kind, body, requireEngine(this.#context));
     plan.request.owner = this.#owner;
+    plan.request.party = this.#party;
     return plan;
   }
 

@@ -345,7 +345,8 @@ describe("the queue", () => {
   const one: FakeModelsOptions = { base: says("x"), config: { context: { tokens: 64, sequences: 1 } } };
 
   it("is bounded in tokens too, but never refuses what can start at once", async () => {
-    const { run } = start({ ...one, limits: { maxWaitingTokens: 20 } });
+    const { run, models } = start({ ...one, limits: { maxWaitingTokens: 20 } });
+    models.contexts[0]!.gate = entered();
     const prompt = { type: "text", text: "y".repeat(30) + ":" } as const;
     const outcomes = await Promise.all(["a", "b", "c"].map((id) => run(fakeRequest(id, { prompt }))));
     expect(outcomes.map(({ error }) => error?.code ?? null)).toEqual([null, null, "queue_full"]);
@@ -357,6 +358,7 @@ describe("the queue", () => {
     models.contexts[0]!.gate = new Promise((resolve) => (open = resolve));
     const first = run(fakeRequest("first"));
     const second = run(fakeRequest("second"));
+    await entered();
     open();
     expect((await second).error?.code).toBe("queue_timeout");
     expect((await first).text).toBe("x");
@@ -374,11 +376,12 @@ describe("the queue", () => {
     expect((await slow).text).toBe("x");
   });
 
-  it("lets one owner's single request start before another's many", async () => {
-    const { run } = start(one);
+  it("lets one party's single request start before another's many", async () => {
+    const { run, models } = start(one);
+    models.contexts[0]!.gate = entered();
     const ended: string[] = [];
-    const ask = async (requestId: string, owner: string) => {
-      await run(fakeRequest(requestId, { owner }));
+    const ask = async (requestId: string, party: string) => {
+      await run(fakeRequest(requestId, { party }));
       ended.push(requestId);
     };
     await Promise.all([ask("a1", "a"), ask("a2", "a"), ask("a3", "a"), ask("b1", "b")]);

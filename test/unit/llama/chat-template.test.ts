@@ -215,3 +215,67 @@ describe("functions", () => {
     expect(template(text).toolForm).toBeNull();
   });
 });
+
+describe("many calls and results", () => {
+  /** Turns that count how often somebody looks at their calls and ids. */
+  function counted(numCalls: number) {
+    let numLooks = 0;
+    const turns: ChatTurn[] = [{ role: "user", content: "U" }];
+    for (let index = 0; index < numCalls; index += 2) {
+      const ids = [`call${index}`, `call${index + 1}`];
+      const toolCalls = ids.map((id) => ({
+        get id() {
+          numLooks++;
+          return id;
+        },
+        name: "f",
+        arguments: "{}",
+      }));
+      turns.push({ role: "assistant", content: "", toolCalls });
+      for (const toolCallId of ids) turns.push({ role: "tool", content: toolCallId, toolCallId });
+    }
+    return { turns, numLooks: () => numLooks };
+  }
+
+  it.each(["qwen", "llama3"] as const)("are looked through once (%s)", (name) => {
+    const looksOf = (numCalls: number) => {
+      const { turns, numLooks } = counted(numCalls);
+      expect(template(toolTemplates[name]).render(turns)).toContain(`call${numCalls - 1}`);
+      return numLooks();
+    };
+    expect(looksOf(400)).toBe(10 * looksOf(40));
+  });
+
+  it("each result gets the name of the first call with its id", () => {
+    const text =
+      "{% for m in messages %}{% if m.role == 'tool' %}{{ m.name }}:{% endif %}{{ m.content }}" +
+      "{% if m.tool_calls %}{% for call in m.tool_calls %}{{ call.function.name }}{% endfor %}{% endif %};{% endfor %}" +
+      "{% if tools %}{% for t in tools %}{{ t | tojson }}{% endfor %}{% endif %}";
+    const call = (id: string, called: string) => ({ id, name: called, arguments: "{}" });
+    const turns: ChatTurn[] = [
+      { role: "user", content: "U" },
+      { role: "tool", content: "early", toolCallId: "one" },
+      { role: "assistant", content: "", toolCalls: [call("one", "f"), call("two", "g")] },
+      { role: "tool", content: "R2", toolCallId: "two" },
+      { role: "assistant", content: "", toolCalls: [call("one", "h")] },
+      { role: "tool", content: "R1", toolCallId: "one" },
+      { role: "tool", content: "R0", toolCallId: "none" },
+    ];
+    expect(template(text).render(turns)).toBe("U;f:early;fg;g:R2;h;f:R1;:R0;");
+  });
+
+  it("results come after their own calls where a template takes one at a time, also when ids come again", () => {
+    const call = (id: string) => ({ id, name: "f", arguments: "{}" });
+    const turns: ChatTurn[] = [
+      { role: "user", content: "U" },
+      { role: "assistant", content: "", toolCalls: [call("one"), call("two")] },
+      { role: "tool", content: "R1", toolCallId: "one" },
+      { role: "tool", content: "R2", toolCallId: "two" },
+      { role: "assistant", content: "", toolCalls: [call("two"), call("one")] },
+      { role: "tool", content: "R3", toolCallId: "one" },
+      { role: "tool", content: "R4", toolCallId: "two" },
+    ];
+    const rendered = template(toolTemplates.llama3).render(turns);
+    expect(rendered.match(/R\d/g)).toEqual(["R1", "R2", "R4", "R3"]);
+  });
+});

@@ -30,6 +30,23 @@ describe("bounds", () => {
     expect(store.get("a", "ann")).toBeNull();
   });
 
+  test("of several owners the one with most loses his oldest, and nobody else loses any", () => {
+    const store = new TraceStore({ maxBytes: 6 * (512 + recordBytes), maxAgeMs: 1000 });
+    const keep = (id: string, owner: string) => {
+      store.begin({ ...header(id), owner });
+      store.append(id, [record]);
+      store.end(id, ended);
+    };
+    keep("a0", "ann");
+    keep("a1", "ann");
+    for (let index = 0; index < 50; index++) keep(`b${index}`, "bob");
+    expect(store.list("ann").map(({ id }) => id)).toEqual(["a1", "a0"]);
+    expect(store.list("bob").map(({ id }) => id)).toEqual(["b49", "b48", "b47", "b46"]);
+    for (let index = 2; index < 50; index++) keep(`a${index}`, "ann");
+    expect([store.list("ann").length, store.list("bob").length]).toEqual([3, 3]);
+    expect(store.bytes).toBe(6 * (512 + recordBytes));
+  });
+
   test("one trace alone stays within them, and nothing breaks when it goes", async () => {
     const store = new TraceStore({ maxBytes: 1000, maxAgeMs: 1000 });
     store.begin(begun("a"));

@@ -1,0 +1,50 @@
+import type { ConfigDescription, GenerationRequest } from "../engine/protocol.js";
+import { ShouldersError } from "../errors.js";
+
+/** Most bytes of JSON of an answer that is not streamed: it is held until it is complete, and written at once. */
+const mostBytes = 16 * 1024 * 1024;
+/** What a part of an answer takes as JSON, bytes, as it was measured; `curve`: of an expert in a full trace. */
+const costs = { text: 8, logprobs: 40, candidate: 50, record: 450, expert: 130, traced: 55, curve: 2600 };
+/** Candidates of each model, and of the fusion, in a full trace. */
+const numTraced = 10;
+
+/**
+ * How much an answer that is not streamed may come to hold: small requests can ask for large ones. Its tokens are
+ * counted by what is told of each.
+ */
+export class AnswerBudget {
+  readonly #mostTokens: number;
+  #numTokens = 0;
+
+  constructor(request: Pick<GenerationRequest, "trace" | "topLogprobs">, config: ConfigDescription) {
+    this.#mostTokens = Math.floor(mostBytes / bytesOfToken(request, config));
+  }
+
+  /** @throws ShouldersError `invalid_request`: more tokens than there is room for. */
+  take(numTokens: number): void {
+    this.#numTokens += numTokens;
+    this.check(this.#numTokens);
+  }
+
+  /** @throws ShouldersError `invalid_request`: there is no room for so many. */
+  check(numTokens: number): void {
+    if (numTokens <= this.#mostTokens) return;
+    throw new ShouldersError(
+      "invalid_request",
+      `An answer in one piece may tell of ${this.#mostTokens} tokens in all its choices when it tells so much of each: ` +
+        "stream it, or ask for fewer choices or tokens, fewer logprobs, or less in fusion.trace.",
+    );
+  }
+}
+
+/** About how many bytes of JSON an answer has for a token. */
+export function bytesOfToken(
+  { trace, topLogprobs }: Pick<GenerationRequest, "trace" | "topLogprobs">,
+  { experts, reference }: ConfigDescription,
+): number {
+  const logprobs = topLogprobs === null ? 0 : costs.logprobs + costs.candidate * topLogprobs;
+  const record = trace === "off" ? 0 : costs.record + costs.expert * experts.length;
+  const numRows = 2 + (reference ? 1 : 0) + experts.length;
+  const full = costs.traced * numTraced * numRows + costs.curve * experts.length;
+  return costs.text + logprobs + record + (trace === "full" ? full : 0);
+}

@@ -1,0 +1,49 @@
+import { describe, expect, test } from "vitest";
+import { AnswerBudget } from "../../../src/api/answer-budget.js";
+import { describeEngine } from "../../support/fake-engine.js";
+
+const [both, giant] = describeEngine().configs as [
+  ReturnType<typeof describeEngine>["configs"][number],
+  ReturnType<typeof describeEngine>["configs"][number],
+];
+
+describe("AnswerBudget", () => {
+  const full = { trace: "full", topLogprobs: null } as const;
+
+  test("counts what comes, and says what to do when it is too much", () => {
+    const budget = new AnswerBudget(full, both);
+    let numTokens = 0;
+    const takeAll = () => {
+      for (; numTokens < 1e6; numTokens += 100) budget.take(100);
+    };
+    expect(takeAll).toThrow(
+      /stream it, or ask for fewer choices or tokens, fewer logprobs, or less in fusion.trace/,
+    );
+    expect(numTokens).toBeGreaterThan(1000);
+  });
+
+  test("has more room the less is told of each token", () => {
+    const mostOf = (budget: AnswerBudget) => {
+      let most = 0;
+      for (let step = 2 ** 22; step >= 1; step /= 2)
+        try {
+          budget.check(most + step);
+          most += step;
+        } catch {
+          // Too many.
+        }
+      return most;
+    };
+    const asked = [
+      [full, both],
+      [{ trace: "weights", topLogprobs: 20 }, both],
+      [full, giant],
+      [{ trace: "weights", topLogprobs: null }, both],
+      [{ trace: "off", topLogprobs: 0 }, both],
+      [{ trace: "off", topLogprobs: null }, giant],
+    ] as const;
+    const rooms = asked.map(([request, config]) => mostOf(new AnswerBudget(request, config)));
+    expect(rooms).toEqual([...rooms].sort((a, b) => a - b));
+    expect(new Set(rooms).size).toBe(rooms.length);
+  });
+});
