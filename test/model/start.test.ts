@@ -38,7 +38,9 @@ async function until(condition: () => boolean): Promise<void> {
 /** The texts of what is kept. */
 function keptFiles(): string[] {
   const timings = path.join(folder, "decode-timings");
-  return readdirSync(timings).map((name) => readFileSync(path.join(timings, name), "utf8"));
+  return readdirSync(timings)
+    .filter((name) => name.endsWith(".json"))
+    .map((name) => readFileSync(path.join(timings, name), "utf8"));
 }
 
 async function start(settings: Parameters<typeof startRealEngine>[1] = {}) {
