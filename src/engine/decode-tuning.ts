@@ -41,11 +41,13 @@ const numRounds = 5;
 const slack = 1.5;
 /** Longest that timing holds a start up once every way has been timed, and as a share of what the start took before. */
 const startPatience = { ms: 1_000, share: 0.25 };
-/** The first round of each kind of step is given up after this. */
-const firstRoundMs = 2_500;
+/** The first round of each kind of step is given up after this: with small models, and with others. */
+const firstRoundMs = { small: 500, large: 2_500 };
+/** Models that take no more than this together need no thread but one for a step that takes a moment. */
+const smallBytes = 1e9;
 /** No more is timed after this, also while nobody waits. */
 const totalPatienceMs = 20_000;
-/** With steps longer than this, fewer threads than a number that was clearly too small are not tried. */
+/** With steps longer than this, numbers of threads beyond one that was clearly worse than the one before are not tried. */
 const longStepMs = 100;
 const numPromptTokens = 32;
 const mostSequences = 8;
@@ -63,14 +65,21 @@ export class DecodeTuning {
   readonly #slots: readonly ModelSlot[];
   readonly #single: Contest;
   readonly #batch: Contest;
+  readonly #firstRoundMs: number;
   #promptTokenMs = 0;
   #spentMs = 0;
 
   constructor(slots: readonly ModelSlot[], { numSequences, numCores, fixedThreads }: TuningOptions) {
     this.#slots = slots;
+    const isSmall = slots.reduce((bytes, { model }) => bytes + model.sizeBytes, 0) <= smallBytes;
+    this.#firstRoundMs = firstRoundMs[isSmall ? "small" : "large"];
+    const ways = candidates(slots, numCores, fixedThreads);
+    // Where threads are in each other's way, many take seconds for what one does at once; with large models one takes
+    // seconds.
+    if (!isSmall) ways.reverse();
     const contest = (numTokens: number): Contest => ({
       step: { numTokens, areSequences: true },
-      left: candidates(slots, numCores, fixedThreads).map((way) => ({ way, times: [] })),
+      left: ways.map((way) => ({ way, times: [] })),
       numRounds: 0,
     });
     this.#single = contest(1);
@@ -100,10 +109,15 @@ export class DecodeTuning {
   async start(isStopped: () => boolean = () => false): Promise<void> {
     const beforeMs = performance.now();
     for (const contest of [this.#single, this.#batch]) {
+      // A batch, which computes more and waits less for memory, never gains from fewer threads than a single token.
+      if (contest === this.#batch) {
+        const fewest = Math.min(...best(this.#single).way.threads);
+        contest.left = contest.left.filter(({ way }) => Math.min(...way.threads) >= fewest);
+      }
       // The first decode of a kind of step makes room for it.
       await this.#time((contest.left[0] as Timed).way, contest.step);
       const roundMs = performance.now();
-      await this.#round(contest, () => isStopped() || performance.now() - roundMs > firstRoundMs);
+      await this.#round(contest, () => isStopped() || performance.now() - roundMs > this.#firstRoundMs);
       if (isStopped()) return;
     }
     const prompt = { numTokens: numPromptTokens, areSequences: false };
@@ -129,8 +143,11 @@ export class DecodeTuning {
       const ms = await this.#time(way, contest.step);
       times.push(ms);
       if (!isEven(way)) continue;
-      if (ms > longStepMs && ms > slack * (lastMs.get(way.mode) ?? Infinity))
-        contest.left = contest.left.filter((other) => other === timed || !hasFewerThreads(other.way, way));
+      if (ms > longStepMs && ms > slack * (lastMs.get(way.mode) ?? Infinity)) {
+        const index = contest.left.indexOf(timed);
+        const isBeyond = (other: Candidate) => other.mode === way.mode && isEven(other);
+        contest.left = contest.left.filter((other, at) => at <= index || !isBeyond(other.way));
+      }
       lastMs.set(way.mode, ms);
     }
     contest.numRounds++;
@@ -178,24 +195,20 @@ function isEven({ threads }: Candidate): boolean {
   return new Set(threads).size === 1;
 }
 
-function hasFewerThreads(other: Candidate, { mode, threads }: Candidate): boolean {
-  return other.mode === mode && isEven(other) && (other.threads[0] as number) < (threads[0] as number);
-}
-
-/** From most threads to one, each at the same time and in turn. */
+/** From one thread to most, each at the same time and in turn. */
 function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number | null): Candidate[] {
   const modes: DecodeWay["mode"][] = slots.length > 1 ? ["together", "in-turn"] : ["in-turn"];
   const equal = (threads: number) => slots.map(() => threads);
   if (fixed !== null) return modes.map((mode) => ({ mode, threads: equal(fixed) }));
   const counts = [1];
-  while ((counts[0] as number) * 2 <= numCores) counts.unshift((counts[0] as number) * 2);
-  if (!counts.includes(numCores)) counts.unshift(numCores);
+  while ((counts.at(-1) as number) * 2 <= numCores) counts.push((counts.at(-1) as number) * 2);
+  if (!counts.includes(numCores)) counts.push(numCores);
   const even = counts.flatMap((threads) => modes.map((mode) => ({ mode, threads: equal(threads) })));
   const spare = numCores - (slots.length - 1);
   if (slots.length < 2 || spare < 2) return even;
   // The largest model gets the cores that the others leave.
   const largest = slots.reduce((a, b) => (b.model.sizeBytes > a.model.sizeBytes ? b : a));
-  return [{ mode: "together", threads: slots.map((slot) => (slot === largest ? spare : 1)) }, ...even];
+  return [...even, { mode: "together", threads: slots.map((slot) => (slot === largest ? spare : 1)) }];
 }
 
 /** ms of one step. */

@@ -30,7 +30,7 @@ class TimedContext extends FakeContext {
 
 const slotOf = (id: string, cost: Cost): ModelSlot & { context: TimedContext } => ({
   id,
-  model: { ...fakeModel(id), sizeBytes: id === "giant" ? 100 : 1 },
+  model: { ...fakeModel(id), sizeBytes: id === "giant" ? 4e9 : 1e8 },
   context: new TimedContext(cost),
 });
 
@@ -118,6 +118,15 @@ describe("the choice of threads", () => {
     const contended: Cost = (threads) => 20 * threads;
     const { plan } = await choose({ giant: contended, dwarf: () => 1 }, 16);
     expect(plan.threads).toEqual({ giant: 1, dwarf: 1 });
+  });
+
+  it("spends no more than one long step on small models whose threads are in each other's way", async () => {
+    const contended: Cost = (threads) => (threads === 1 ? 3 : 2_000 * threads);
+    const { atStart, startedMs } = await choose({ dwarf: contended, other: contended }, 8);
+    expect(atStart.threads).toEqual({ dwarf: 1, other: 1 });
+    expect(atStart.batch.threads).toEqual({ dwarf: 1, other: 1 });
+    // One of each kind of step.
+    expect(startedMs).toBeLessThan(2 * 4_100);
   });
 
   it("stops before the next step when it is told to, and knows what it has found by then", async () => {
