@@ -8,6 +8,7 @@ import { benchOverhead } from "./overhead.js";
 import { benchPeer } from "./peer.js";
 import { benchPublicApi } from "./public-api.js";
 import type { PartResult } from "./report.js";
+import { benchStart } from "./start.js";
 import { benchSoak } from "./soak.js";
 import { benchSmallSolve, benchSolve } from "./solve-figures.js";
 import { benchStep } from "./step.js";
@@ -52,5 +53,6 @@ export const parts: Part[] = [
         ([1, 8] as const).filter((clients) => wanted.includes(`peer_${clients}`)),
       ),
   },
+  { name: "start", ids: ["start_ratio", "start_ratio_second"], run: benchStart },
   { name: "soak", ids: ["soak_mb_per_1000"], run: benchSoak },
 ];

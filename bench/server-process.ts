@@ -8,6 +8,10 @@ import { familyPath } from "./family.js";
 
 const root = path.resolve(import.meta.dirname, "..");
 const startTimeoutMs = 120_000;
+const configFolders = {
+  starter: path.join(root, "test/data/starter/fusion-configs"),
+  shipped: path.join(root, "fusion-configs"),
+};
 
 export interface RunningProcess extends AsyncDisposable {
   /** `http://127.0.0.1:PORT` */
@@ -19,12 +23,13 @@ export interface RunningProcess extends AsyncDisposable {
 
 /** `shoulders serve` as a person would start it, on a free port, with other settings than the defaults. */
 export async function startShoulders(
-  configs: readonly object[] | "starter",
+  configs: readonly object[] | keyof typeof configFolders,
   flags: readonly string[] = [],
+  environment: Record<string, string> = {},
 ): Promise<RunningProcess> {
   const folder = mkdtempSync(path.join(tmpdir(), "shoulders-bench-"));
-  const source = configs === "starter" ? path.join(root, "test/data/starter/fusion-configs") : folder;
-  if (configs !== "starter")
+  const source = typeof configs === "string" ? configFolders[configs] : folder;
+  if (typeof configs !== "string")
     configs.forEach((config, index) =>
       writeFileSync(path.join(folder, `${index}.json`), JSON.stringify(config)),
     );
@@ -32,7 +37,7 @@ export async function startShoulders(
   const given = ["--port", "0", "--backend", "cpu", "--log-level", "error", "--fusion-configs", source];
   const child = spawn(process.execPath, [entry, "serve", ...given, ...flags], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: withoutSettings(),
+    env: { ...withoutSettings(), ...environment },
   });
   const release = () => rmSync(folder, { recursive: true });
   const printed = collectOutput(child);
@@ -116,7 +121,7 @@ async function waitFor(
   ) {
     const found = await find();
     if (found !== null) return found;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
   child.kill();
   release();

@@ -12,10 +12,14 @@ export function memoryText({ memory }: EngineDescription): string {
 
 /** How a single token and a batch are decoded: `1 token: together, threads giant 2, dwarf 1; 1.30 ms (measured)` */
 export function decodingLines({ decoding }: EngineDescription): string[] {
+  const source = {
+    measured: "measured",
+    cache: "measured at an earlier start",
+  }[decoding.source];
+  const threadsText = decoding.areThreadsSet ? "threads as set, " : "";
   const line = (name: string, { mode, threads, stepMs }: DecodeWay) => {
     const counts = Object.entries(threads).map(([model, count]) => `${model} ${count}`);
-    const source = decoding.isMeasured ? "measured" : "set";
-    return `${name}: ${mode}, threads ${counts.join(", ")}; ${stepMs.toPrecision(3)} ms (${source})`;
+    return `${name}: ${mode}, threads ${counts.join(", ")}; ${stepMs.toPrecision(3)} ms (${threadsText}${source})`;
   };
   return [line("1 token", decoding), line("a batch", decoding.batch)];
 }

@@ -50,6 +50,7 @@ export function toEngineSettings(settings: Settings): EngineSettings {
     maxWaiting,
     maxWaitingTokens,
     cacheSequences,
+    logLevel: settings.logLevel,
     threads: threads === "auto" ? null : threads,
     queueTimeoutMs: settings.queueTimeoutSeconds * 1000,
   };

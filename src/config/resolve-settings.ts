@@ -2,6 +2,7 @@ import path from "node:path";
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
 import { KEYS_VARIABLE } from "./api-keys.js";
+import { CACHE_VARIABLE } from "./cache-folder.js";
 import { dottedPath, explainIssues } from "./explain-issues.js";
 import { parseJsonText } from "./json-text.js";
 import { nearestKey } from "./nearest-key.js";
@@ -175,7 +176,8 @@ function readSettingsFile(
 const foreignVariable = /^SHOULDERS_(?:SERVICE|PORT)_/;
 
 function unknownVariables(environment: Record<string, string | undefined>): string[] {
-  const known = [...describeSettings().map((setting) => setting.variable), FILE_VARIABLE, KEYS_VARIABLE];
+  const settings = describeSettings().map((setting) => setting.variable);
+  const known = [...settings, FILE_VARIABLE, KEYS_VARIABLE, CACHE_VARIABLE];
   return Object.keys(environment)
     .filter((name) => name.startsWith("SHOULDERS_") && !known.includes(name) && !foreignVariable.test(name))
     .map((name) => {

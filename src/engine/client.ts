@@ -19,6 +19,7 @@ import type {
   StepSample,
   ToEngine,
 } from "./protocol.js";
+import type { KnownTimings } from "./kept-timings.js";
 
 export interface StartEngineOptions {
   configs: ResolvedFusionConfig[];
@@ -75,6 +76,8 @@ class EngineClient implements Engine {
   readonly #stepListeners: ((sample: StepSample) => void)[] = [];
   #child: ChildProcess | null = null;
   #description: EngineDescription | null = null;
+  /** What a child has found out and the next one need not. */
+  #timings: KnownTimings | null = null;
   #stats = noStats;
   #deathTimes: number[] = [];
   #restartTimer: NodeJS.Timeout | null = null;
@@ -168,7 +171,7 @@ class EngineClient implements Engine {
         reject(diedLoadingError(code, signal));
         this.#onExit(child, code, signal);
       });
-      this.#send({ type: "load", configs, settings });
+      this.#send({ type: "load", configs, settings, timings: this.#timings });
     });
     // A child that could not load lives on, and another may be started in its place.
     await ready.catch((error: unknown) => {
@@ -254,6 +257,10 @@ class EngineClient implements Engine {
           if (event.type === "done") this.#mailboxes.delete(requestId);
         }
         if (message.step) for (const listener of this.#stepListeners) listener(message.step);
+        break;
+      case "decoding":
+        this.#timings = message.timings;
+        if (this.#description) this.#description = { ...this.#description, decoding: message.decoding };
         break;
       case "failed":
         this.#mailboxes.get(message.requestId)?.fail(ShouldersError.fromData(message.error));

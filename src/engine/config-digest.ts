@@ -6,19 +6,21 @@ import type { ResolvedFusionConfig } from "./protocol.js";
 /** What a config is called changes no answer. */
 const names = new Set(["$schema", "id", "description", "example"]);
 
-/**
- * A digest of everything in a config that can change an answer: what is in its model files, wherever they lie, all its
- * settings, and its calibration card.
- *
- * @returns a function that reads each file once, however many configs name it
- */
-export function configDigester(): (resolved: ResolvedFusionConfig) => string {
+/** @returns a function that tells what is in a model file, and reads each file once */
+export function fileHasher(): (path: string) => string {
   const pathToHash = new Map<string, string>();
-  const hashOf = (path: string): string => {
+  return (path) => {
     const hash = pathToHash.get(path) ?? fingerprintOf(path).sha256;
     pathToHash.set(path, hash);
     return hash;
   };
+}
+
+/**
+ * A digest of everything in a config that can change an answer: what is in its model files, wherever they lie, all its
+ * settings, and its calibration card.
+ */
+export function configDigester(hashOf = fileHasher()): (resolved: ResolvedFusionConfig) => string {
   const file = (path: string | null | undefined, source: ModelSource | null) =>
     path == null ? null : [hashOf(path), source?.gpuLayers];
   return ({ config, basePath, referencePath, expertPaths, card }) => {

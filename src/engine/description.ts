@@ -55,20 +55,24 @@ export interface DecodeWay {
   stepMs: number;
 }
 
-/**
- * How steps are decoded here: what was fastest when it was measured at start, or what was set. The plan itself
- * is for steps of one token a model; `batch` is for all others.
- */
-export interface DecodePlan extends DecodeWay {
+/** How long steps take in the fastest way that was found: itself for steps of one token a model, `batch` for others. */
+export interface DecodeTimings extends DecodeWay {
   batch: DecodeWay;
   /** Milliseconds a prompt token takes in a batch. */
   promptTokenMs: number;
-  isMeasured: boolean;
+}
+
+/** How steps are decoded here, and how that is known. */
+export interface DecodePlan extends DecodeTimings {
+  /** Ways were timed by this engine process, or by an earlier one with the same models on the same machine. */
+  source: "measured" | "cache";
+  /** The number of threads was set; only the mode was chosen. */
+  areThreadsSet: boolean;
 }
 
 export interface EngineDescription {
   pid: number;
-  /** A step that takes longer than this hangs: a generous multiple of what was measured at start. */
+  /** A step that takes longer than this hangs: a generous multiple of what a step was measured to take. */
   stepTimeoutMs: number;
   library: { llama: string; nodeLlamaCpp: string; backend: string; devices: string[] };
   kernel: "simd" | "reference";

@@ -41,7 +41,9 @@ export interface FusionEngineParts {
   kernel: FusionKernel;
   createSamplerChain: (options: SamplerOptions) => SamplerChain;
   /** Whether the models of a step are decoded at the same time: steps of one token a model, and others. */
-  together: { single: boolean; batch: boolean };
+  together: Readonly<{ single: boolean; batch: boolean }>;
+  /** What work has to wait for, because something else uses the models' contexts; null: nothing, and nothing will. */
+  untilFree: () => Promise<void> | null;
   limits: EngineLimits;
   emit: (message: FromEngine) => void;
   /** Called when decoding works no more, whatever is asked: a device that is gone does not come back by itself. */
@@ -253,6 +255,12 @@ export class FusionEngine {
   /** Steps until there is nothing left to do, or only what is paused. */
   async #run(): Promise<void> {
     clearTimeout(this.#alarm);
+    const busy = this.#parts.untilFree();
+    if (busy) {
+      this.#stepStartMs = performance.now();
+      await busy;
+      this.#stepStartMs = null;
+    }
     while (!this.#isClosed) {
       this.#isAwake = false;
       this.#dropCancelled();

@@ -3,24 +3,34 @@ import { ShouldersError, type ErrorData } from "../errors.js";
 import { createKernel } from "../fusion/kernel/kernel.js";
 import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
-import { calibrate } from "./calibrate.js";
-import { configDigester } from "./config-digest.js";
+import { configDigester, fileHasher } from "./config-digest.js";
+import { DecodePlanner } from "./decode-plan.js";
 import { FusionEngine } from "./engine.js";
+import { timingsKey } from "./kept-timings.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
-import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
+import type { DecodePlan, EngineSettings, FromEngine, ToEngine } from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;
-/** A step may take this many times what calibration says of a full batch. */
+/** A step may take this many times what was measured for a full batch. */
 const stepTimeoutFactor = 20;
 
 type OpenLibrary = (options: { backend: EngineSettings["backend"] }) => Promise<NativeLibrary>;
+
+type Load = Extract<ToEngine, { type: "load" }>;
+
+interface Loaded {
+  library: NativeLibrary;
+  models: LoadedModels;
+  hashOf: (file: string) => string;
+}
 
 /** What the engine child holds: everything native, and nothing that listens on a socket. */
 class EngineProcess {
   readonly #open: OpenLibrary;
   readonly #log = createLogger("info");
   #engine: FusionEngine | null = null;
+  #planner: DecodePlanner | null = null;
   #release: () => Promise<void> = () => Promise.resolve();
 
   constructor(open: OpenLibrary) {
@@ -41,7 +51,8 @@ class EngineProcess {
   #handle(message: ToEngine): void {
     switch (message.type) {
       case "load":
-        this.#load(message.configs, message.settings).catch((error: unknown) => {
+        this.#log.level = message.settings.logLevel;
+        this.#load(message).catch((error: unknown) => {
           emit({ type: "loadFailed", error: ShouldersError.from(error).toData() });
           if (!(error instanceof ShouldersError)) this.#log.error({ err: error }, "loading failed");
         });
@@ -69,7 +80,8 @@ class EngineProcess {
     }
   }
 
-  async #load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {
+  async #load(message: Load): Promise<void> {
+    const { configs, settings } = message;
     const library = await this.#open({ backend: settings.backend });
     this.#release = async () => library[Symbol.asyncDispose]();
     try {
@@ -80,25 +92,23 @@ class EngineProcess {
         await models[Symbol.asyncDispose]();
         await library[Symbol.asyncDispose]();
       };
-      const decoding = await calibrate(
-        models.slots,
-        models.numSequences,
-        availableParallelism(),
-        settings.threads,
-      );
+      const hashOf = fileHasher();
+      const planner = (this.#planner = this.#createPlanner(message, { library, models, hashOf }));
+      const { decoding, mayImprove } = await planner.choose();
       const vocabularySize = Math.max(...models.slots.map(({ model }) => model.vocabulary.size));
       const numExperts = Math.max(...configs.map(({ config }) => config.experts.length));
       this.#engine = new FusionEngine({
         models,
         kernel: createKernel(settings.kernel, { vocabularySize, numExperts }),
         createSamplerChain: (options) => library.createSamplerChain(options, vocabularySize),
-        together: { single: decoding.mode === "together", batch: decoding.batch.mode === "together" },
+        together: planner.together,
+        untilFree: () => planner.stop(),
         limits: settings,
         emit,
         onBroken: () => this.#die(),
         log: this.#log,
       });
-      const digestOf = configDigester();
+      const digestOf = configDigester(hashOf);
       globalThis.gc?.();
       emit({
         type: "ready",
@@ -124,10 +134,27 @@ class EngineProcess {
         },
       });
       emit({ type: "events", events: [], step: null, stats: this.#engine.stats });
+      if (mayImprove) planner.improve();
     } catch (error) {
       await this.#release();
       throw error;
     }
+  }
+
+  #createPlanner({ configs, settings, timings }: Load, { library, models, hashOf }: Loaded): DecodePlanner {
+    const modelIds = models.slots.map(({ id }) => id);
+    return new DecodePlanner({
+      slots: models.slots,
+      tuning: {
+        numSequences: models.numSequences,
+        numCores: availableParallelism(),
+        fixedThreads: settings.threads,
+      },
+      key: timingsKey({ library, configs, settings, modelIds, hashOf }),
+      inherited: timings,
+      onPlan: (decoding, known) => emit({ type: "decoding", decoding, timings: known }),
+      log: this.#log,
+    });
   }
 
   /** The server starts a new child. Without the usual end, at which a broken device may hang. */
@@ -137,6 +164,7 @@ class EngineProcess {
   }
 
   async #shutDown(): Promise<void> {
+    await this.#planner?.stop();
     await this.#engine?.close();
     await this.#release();
     process.disconnect();

@@ -3,7 +3,9 @@ import type { Card } from "../calibration/card.js";
 import type { ErrorData } from "../errors.js";
 import type { ChatEnding, ChatTurn, ToolForm } from "../llama/types.js";
 import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
-import type { EngineDescription } from "./description.js";
+import type { LogLevel } from "../config/log-level.js";
+import type { DecodePlan, EngineDescription } from "./description.js";
+import type { KnownTimings } from "./kept-timings.js";
 
 export type * from "./description.js";
 
@@ -36,6 +38,7 @@ export interface EngineSettings {
   queueTimeoutMs: number;
   /** Finished sequences that stay in memory for prompts that begin like them; 0: none. */
   cacheSequences: number;
+  logLevel: LogLevel;
 }
 
 export type { ChatEnding, ChatTurn as ChatMessage, ToolForm };
@@ -223,7 +226,13 @@ export interface StepSample {
 }
 
 export type ToEngine =
-  | { type: "load"; configs: ResolvedFusionConfig[]; settings: EngineSettings }
+  /** `timings`: what an engine process before this one has sent; null: nothing. */
+  | {
+      type: "load";
+      configs: ResolvedFusionConfig[];
+      settings: EngineSettings;
+      timings: KnownTimings | null;
+    }
   /** `choices`: of the request, the first included. They share its prompt, and all else. */
   | { type: "submit"; request: GenerationRequest; choices: Choice[] }
   /** `requestId`: or the id of a query. */
@@ -237,6 +246,8 @@ export type ToEngine =
 export type FromEngine =
   | { type: "progress"; modelPath: string; fraction: number }
   | { type: "ready"; description: EngineDescription }
+  /** How steps are decoded from now on, and what a process that follows this one need not find out again. */
+  | { type: "decoding"; decoding: DecodePlan; timings: KnownTimings }
   | { type: "loadFailed"; error: ErrorData }
   /** What one step brought, for all requests; `step` is null for what happened between steps. */
   | { type: "events"; events: RequestEvent[]; step: StepSample | null; stats: EngineStats }

@@ -37,6 +37,7 @@ export const defaultSettings: EngineSettings = {
   maxWaitingTokens: 1_000_000,
   queueTimeoutMs: 600_000,
   cacheSequences: 0,
+  logLevel: "info",
 };
 
 export interface ConfigParts {

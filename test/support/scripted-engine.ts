@@ -52,6 +52,7 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
       throw new Error("these tests are greedy");
     },
     together: { single: true, batch: true },
+    untilFree: () => null,
     limits: {
       maxWaiting: 10,
       maxWaitingTokens: 10_000,

@@ -1,0 +1,247 @@
+import type { ModelSlot } from "./loaded-models.js";
+import type { DecodeTimings, DecodeWay } from "./protocol.js";
+
+/** A way to decode a step, with the threads of each slot's model. */
+interface Candidate {
+  mode: DecodeWay["mode"];
+  threads: number[];
+}
+
+/** What a step that is timed decodes in every model. */
+interface TimedStep {
+  numTokens: number;
+  /** Each token of a sequence of its own, with its row: what decoding several requests looks like. */
+  areSequences: boolean;
+}
+
+interface Timed {
+  way: Candidate;
+  /** ms of each step. */
+  times: number[];
+}
+
+/** The ways to decode one kind of step, with what each took. */
+interface Contest {
+  step: TimedStep;
+  left: Timed[];
+  numRounds: number;
+}
+
+export interface TuningOptions {
+  /** Most sequences that run at once. */
+  numSequences: number;
+  numCores: number;
+  /** What was set: only the mode is timed then. */
+  fixedThreads: number | null;
+}
+
+/** Every way that is left is timed once a round. */
+const numRounds = 5;
+/** Who was so many times slower than the fastest, each at its best, is not timed again. */
+const slack = 1.5;
+/** Longest that timing holds a start up once every way has been timed, and as a share of what the start took before. */
+const startPatience = { ms: 1_000, share: 0.25 };
+/** The first round of each kind of step is given up after this: with small models, and with others. */
+const firstRoundMs = { small: 500, large: 2_500 };
+/** Models that take no more than this together need no thread but one for a step that takes a moment. */
+const smallBytes = 1e9;
+/** No more is timed after this, also while nobody waits. */
+const totalPatienceMs = 20_000;
+/** With steps longer than this, numbers of threads beyond one that was clearly worse than the one before are not tried. */
+const longStepMs = 100;
+const numPromptTokens = 32;
+const mostSequences = 8;
+
+/**
+ * Finds out how the models of a step are decoded fastest here: all at once or in turn, with how many threads
+ * each, for steps of one token and for batches. More threads are not always faster: libllama's spin while they
+ * wait, and on shared or few cores they wait for each other; a single token waits for memory, a batch for cores.
+ *
+ * Ways are timed in rounds over all that are left, so that what else the machine does for a while hits all alike. A
+ * start waits for the first round and a little longer; the others may follow until the first request comes. Contexts
+ * must be empty, and are left empty.
+ */
+export class DecodeTuning {
+  readonly #slots: readonly ModelSlot[];
+  readonly #single: Contest;
+  readonly #batch: Contest;
+  readonly #firstRoundMs: number;
+  #promptTokenMs = 0;
+  #spentMs = 0;
+
+  constructor(slots: readonly ModelSlot[], { numSequences, numCores, fixedThreads }: TuningOptions) {
+    this.#slots = slots;
+    const isSmall = slots.reduce((bytes, { model }) => bytes + model.sizeBytes, 0) <= smallBytes;
+    this.#firstRoundMs = firstRoundMs[isSmall ? "small" : "large"];
+    const ways = candidates(slots, numCores, fixedThreads);
+    // Where threads are in each other's way, many take seconds for what one does at once; with large models one takes
+    // seconds.
+    if (!isSmall) ways.reverse();
+    const contest = (numTokens: number): Contest => ({
+      step: { numTokens, areSequences: true },
+      left: ways.map((way) => ({ way, times: [] })),
+      numRounds: 0,
+    });
+    this.#single = contest(1);
+    this.#batch = contest(Math.min(mostSequences, numSequences));
+  }
+
+  /** Whether nothing is left to be timed. */
+  get isSettled(): boolean {
+    return this.#spentMs > totalPatienceMs || (isSettled(this.#single) && isSettled(this.#batch));
+  }
+
+  /** What is known by now; `start` must have been run. */
+  get timings(): DecodeTimings {
+    const [single, batch] = [best(this.#single), best(this.#batch)];
+    return {
+      ...describe(this.#slots, single.way, typicalMs(single.times)),
+      batch: describe(this.#slots, batch.way, typicalMs(batch.times)),
+      promptTokenMs: this.#promptTokenMs,
+    };
+  }
+
+  get hasStarted(): boolean {
+    return this.#spentMs > 0;
+  }
+
+  /** Times every way once, and more often as long as that does not hold a start up noticeably. */
+  async start(isStopped: () => boolean = () => false): Promise<void> {
+    const beforeMs = performance.now();
+    for (const contest of [this.#single, this.#batch]) {
+      // A batch, which computes more and waits less for memory, never gains from fewer threads than a single token.
+      if (contest === this.#batch) {
+        const fewest = Math.min(...best(this.#single).way.threads);
+        contest.left = contest.left.filter(({ way }) => Math.min(...way.threads) >= fewest);
+      }
+      // The first decode of a kind of step makes room for it.
+      await this.#time((contest.left[0] as Timed).way, contest.step);
+      const roundMs = performance.now();
+      await this.#round(contest, () => isStopped() || performance.now() - roundMs > this.#firstRoundMs);
+      if (isStopped()) return;
+    }
+    const prompt = { numTokens: numPromptTokens, areSequences: false };
+    this.#promptTokenMs = (await this.#time(best(this.#batch).way, prompt)) / numPromptTokens;
+    const untilMs = beforeMs + Math.min(startPatience.ms, startPatience.share * beforeMs);
+    await this.refine(() => isStopped() || performance.now() > untilMs);
+  }
+
+  /** Goes on with what `start` had no time for, until `isOver`; that is asked before each timed step. */
+  async refine(isOver: () => boolean): Promise<void> {
+    while (!this.isSettled && !isOver())
+      for (const contest of [this.#single, this.#batch])
+        if (!isSettled(contest)) await this.#round(contest, isOver);
+  }
+
+  async #round(contest: Contest, isOver: () => boolean): Promise<void> {
+    const lastMs = new Map<DecodeWay["mode"], number>();
+    for (const timed of [...contest.left]) {
+      if (!contest.left.includes(timed)) continue;
+      // One way at least is always known.
+      if (isOver() && contest.left.some(({ times }) => times.length > 0)) return;
+      const { way, times } = timed;
+      const ms = await this.#time(way, contest.step);
+      times.push(ms);
+      if (!isEven(way)) continue;
+      if (ms > longStepMs && ms > slack * (lastMs.get(way.mode) ?? Infinity)) {
+        const index = contest.left.indexOf(timed);
+        const isBeyond = (other: Candidate) => other.mode === way.mode && isEven(other);
+        contest.left = contest.left.filter((other, at) => at <= index || !isBeyond(other.way));
+      }
+      lastMs.set(way.mode, ms);
+    }
+    contest.numRounds++;
+    const leastMs = Math.min(...contest.left.flatMap(({ times }) => times));
+    contest.left = contest.left.filter(({ times }) => Math.min(...times) <= slack * leastMs);
+  }
+
+  async #time(way: Candidate, step: TimedStep): Promise<number> {
+    const ms = await timeStep(this.#slots, way, step);
+    this.#spentMs += ms;
+    return ms;
+  }
+}
+
+/** Decodes one step by these timings: the first on a device makes ready what later ones use, and shows that it works. */
+export async function warmUp(slots: readonly ModelSlot[], { batch }: DecodeTimings): Promise<void> {
+  const threads = slots.map(({ id }) => batch.threads[id] ?? 1);
+  await timeStep(slots, { mode: batch.mode, threads }, { numTokens: 2, areSequences: false });
+}
+
+/** Sets every context's threads. */
+export function applyThreads(slots: readonly ModelSlot[], { threads, batch }: DecodeTimings): void {
+  for (const { id, context } of slots) context.setThreads(threads[id] ?? 1, batch.threads[id] ?? 1);
+}
+
+function isSettled({ numRounds: done, left }: Contest): boolean {
+  return done >= numRounds || (done > 0 && left.length === 1);
+}
+
+function best({ left }: Contest): Timed {
+  return left.reduce((a, b) => (typicalMs(b.times) < typicalMs(a.times) ? b : a));
+}
+
+function describe(slots: readonly ModelSlot[], way: Candidate, stepMs: number): DecodeWay {
+  const threads = slots.map(({ id }, index) => [id, way.threads[index] as number] as const);
+  return { mode: way.mode, threads: Object.fromEntries(threads), stepMs };
+}
+
+/** The median; never timed: infinite. */
+function typicalMs(times: readonly number[]): number {
+  return [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? Infinity;
+}
+
+function isEven({ threads }: Candidate): boolean {
+  return new Set(threads).size === 1;
+}
+
+/** From one thread to most, each at the same time and in turn. */
+function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number | null): Candidate[] {
+  const modes: DecodeWay["mode"][] = slots.length > 1 ? ["together", "in-turn"] : ["in-turn"];
+  const equal = (threads: number) => slots.map(() => threads);
+  if (fixed !== null) return modes.map((mode) => ({ mode, threads: equal(fixed) }));
+  const counts = [1];
+  while ((counts.at(-1) as number) * 2 <= numCores) counts.push((counts.at(-1) as number) * 2);
+  if (!counts.includes(numCores)) counts.push(numCores);
+  const even = counts.flatMap((threads) => modes.map((mode) => ({ mode, threads: equal(threads) })));
+  const spare = numCores - (slots.length - 1);
+  if (slots.length < 2 || spare < 2) return even;
+  // The largest model gets the cores that the others leave.
+  const largest = slots.reduce((a, b) => (b.model.sizeBytes > a.model.sizeBytes ? b : a));
+  return [...even, { mode: "together", threads: slots.map((slot) => (slot === largest ? spare : 1)) }];
+}
+
+/** ms of one step. */
+async function timeStep(
+  slots: readonly ModelSlot[],
+  { mode, threads }: Candidate,
+  step: TimedStep,
+): Promise<number> {
+  slots.forEach(({ context }, index) =>
+    context.setThreads(threads[index] as number, threads[index] as number),
+  );
+  for (const slot of slots) fillBatch(slot, step);
+  const startMs = performance.now();
+  const outcomes: PromiseSettledResult<void>[] = [];
+  if (mode === "together")
+    outcomes.push(...(await Promise.allSettled(slots.map(({ context }) => context.decode()))));
+  else for (const { context } of slots) outcomes.push(...(await Promise.allSettled([context.decode()])));
+  const ms = performance.now() - startMs;
+  forget(slots, step);
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  return ms;
+}
+
+function fillBatch({ context, model }: ModelSlot, { numTokens, areSequences }: TimedStep): void {
+  const token = model.vocabulary.bos ?? 0;
+  context.batch.clear();
+  for (let index = 0; index < Math.min(numTokens, context.batch.capacity); index++) {
+    if (areSequences) context.batch.add(token, 0, index, true);
+    else context.batch.add(token, index, 0, false);
+  }
+}
+
+function forget(slots: readonly ModelSlot[], { numTokens, areSequences }: TimedStep): void {
+  for (const { context } of slots)
+    for (let id = 0; id < (areSequences ? numTokens : 1); id++) context.removePositions(id, 0, null);
+}
