@@ -1,9 +1,11 @@
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 
-export type StopSignal = "SIGINT" | "SIGTERM";
+const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+export type StopSignal = (typeof stopSignals)[number];
 
 export interface Stop {
-  /** Aborted by the first SIGINT or SIGTERM. */
+  /** Aborted by the first SIGINT or SIGTERM, or when the terminal goes. */
   readonly signal: AbortSignal;
   /** Which one came; null: none yet. */
   readonly received: StopSignal | null;
@@ -13,14 +15,18 @@ export interface Stop {
 export const exitCodeOf = (signal: StopSignal): number => 128 + constants.signals[signal];
 
 /**
- * Listens for the two signals that ask a program to end. The first one is passed on as an abort, so that work
+ * Listens for the signals that ask a program to end. The first one is passed on as an abort, so that work
  * can end in good order; the second ends the process at once (the engine child goes when its pipe closes).
+ * SIGHUP says that the terminal is gone: who has none of his own outlives it. (Node undoes what `nohup` set, so
+ * that is told by where input and output go: `nohup` leads them away.)
  */
 export function listenForStop(): Stop {
   const controller = new AbortController();
   let received: StopSignal | null = null;
-  for (const name of ["SIGINT", "SIGTERM"] as const)
+  const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  for (const name of stopSignals)
     process.on(name, () => {
+      if (name === "SIGHUP" && !hasTerminal) return;
       if (received !== null) process.exit(exitCodeOf(name));
       received = name;
       controller.abort();
