@@ -26,7 +26,8 @@ export function listenForStop(): Stop {
   const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
   for (const name of stopSignals)
     process.on(name, () => {
-      if (name === "SIGHUP" && !hasTerminal) return;
+      // It may come twice, from the kernel and from a shell.
+      if (name === "SIGHUP" && (!hasTerminal || received !== null)) return;
       if (received !== null) process.exit(exitCodeOf(name));
       received = name;
       controller.abort();

@@ -1,8 +1,9 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { isIPv6, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import { ShouldersError } from "../../errors.js";
+import { networkOf } from "./network.js";
 
 /**
  * Why a connection was ended or not taken. `timed_out`: what it began to send did not arrive; `unreadable`: it was no
@@ -57,18 +58,6 @@ class Waiting {
 interface Address {
   numConnections: number;
   waiting: Waiting;
-}
-
-/** A network's worth of addresses is one person's in IPv6. */
-export function groupOf(address: string | undefined): string {
-  if (address === undefined || !isIPv6(address)) return address ?? "";
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  const [head = "", tail] = address.split("::");
-  const before = head.split(":").filter(Boolean);
-  const after = tail?.split(":").filter(Boolean) ?? [];
-  const zeros = Array<string>(Math.max(0, 8 - before.length - after.length)).fill("0");
-  return [...before, ...zeros, ...after].slice(0, 4).join(":");
 }
 
 /** On a connection of the reserve. */
@@ -207,7 +196,7 @@ export class Connections {
   #enter(socket: Socket): void {
     // Put back into HTTP: it has its place.
     if (this.#places.has(socket)) return;
-    const address = groupOf(socket.remoteAddress);
+    const address = networkOf(socket.remoteAddress ?? "");
     const own = this.#addresses.get(address) ?? { numConnections: 0, waiting: new Waiting() };
     this.#addresses.set(address, own);
     const isReserved = !this.#makeRoom(own);
