@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import { isatty } from "node:tty";
 
@@ -23,11 +24,13 @@ export const exitCodeOf = (signal: StopSignal): number => 128 + constants.signal
 export function listenForStop(): Stop {
   const controller = new AbortController();
   let received: StopSignal | null = null;
-  const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
+  // At its end Node restores them, and aborts where one is gone; of what is closed it asks nothing.
+  process.once("exit", () => terminals.filter((fd) => !isatty(fd)).forEach((fd) => closeSync(fd)));
   for (const name of stopSignals)
     process.on(name, () => {
       // It may come twice, from the kernel and from a shell.
-      if (name === "SIGHUP" && (!hasTerminal || received !== null)) return;
+      if (name === "SIGHUP" && (terminals.length === 0 || received !== null)) return;
       if (received !== null) process.exit(exitCodeOf(name));
       received = name;
       controller.abort();
