@@ -153,6 +153,14 @@ export class Metrics {
     );
   }
 
+  /** Without what is told of other keys. */
+  async textFor(owner: string): Promise<string> {
+    const lines = (await this.registry.metrics()).split("\n");
+    const isOfAnother = (line: string) =>
+      line.startsWith("shoulders_key_") && !line.includes(`{key="${owner}"`);
+    return lines.filter((line) => !isOfAnother(line)).join("\n");
+  }
+
   connectionClosed(reason: CloseReason): void {
     this.#closed.inc({ reason });
   }
