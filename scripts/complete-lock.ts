@@ -1,5 +1,16 @@
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { completeLock, lockPath, readLock } from "./lockfile.js";
+import { completeLock, lockPath, readLock, withIntegrity } from "./lockfile.js";
+
+/** As npm's own client says it; null where the registry lacks the package. */
+function integrityOf(name: string, version: string): string | null {
+  const { status, stdout } = spawnSync("npm", ["view", `${name}@${version}`, "dist.integrity"], {
+    encoding: "utf8",
+  });
+  const integrity = stdout.trim();
+  return status === 0 && /^sha512-\S+$/.test(integrity) ? integrity : null;
+}
 
 /** `npx tsx scripts/complete-lock.ts`, after `npm install` against a registry that lacks some platforms. */
-writeFileSync(lockPath, `${JSON.stringify(completeLock(readLock()), null, 2)}\n`);
+const lock = withIntegrity(completeLock(readLock()), integrityOf);
+writeFileSync(lockPath, `${JSON.stringify(lock, null, 2)}\n`);

@@ -68,3 +68,21 @@ export function completeLock(lock: Lock): Lock {
   const packages = [...Object.entries(lock.packages), ...added].sort(([a], [b]) => a.localeCompare(b, "en"));
   return { ...lock, packages: Object.fromEntries(packages) };
 }
+
+/**
+ * The lock file with the checksum of every package that has none and that `integrityOf` knows.
+ * @param integrityOf null: the registry lacks the package
+ */
+export function withIntegrity(
+  lock: Lock,
+  integrityOf: (name: string, version: string) => string | null,
+): Lock {
+  const packages = Object.entries(lock.packages).map(([place, entry]): [string, LockEntry] => {
+    const name = place.slice(place.lastIndexOf("node_modules/") + "node_modules/".length);
+    const integrity = place === "" || entry["integrity"] ? null : integrityOf(name, entry.version);
+    if (integrity === null) return [place, entry];
+    const { version, ...rest } = entry;
+    return [place, { version, integrity, ...rest }];
+  });
+  return { ...lock, packages: Object.fromEntries(packages) };
+}

@@ -23,6 +23,7 @@ const errorDefinitions = {
   invalid_api_key: { status: 401, type: "authentication_error" },
   host_forbidden: { status: 403, type: "invalid_request_error" },
   rate_limited: { status: 429, type: "rate_limit_error" },
+  expectation_failed: { status: 417, type: "invalid_request_error" },
   headers_too_large: { status: 431, type: "invalid_request_error" },
   request_timeout: { status: 408, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
@@ -36,6 +37,7 @@ const errorDefinitions = {
   too_many_responses: { status: 429, type: "rate_limit_error" },
   upgrade_required: { status: 426, type: "invalid_request_error" },
   origin_forbidden: { status: 403, type: "invalid_request_error" },
+  too_many_connections: notReady,
   server_closing: notReady,
   // Set-up
   settings_invalid: badRequest,

@@ -1,5 +1,7 @@
+import { isatty } from "node:tty";
 import pino from "pino";
 import type { LogLevel } from "./config/log-level.js";
+import { LineWriter, openSink } from "./line-writer.js";
 
 export type Logger = pino.Logger;
 
@@ -39,7 +41,39 @@ function humanLine(line: string): string {
   return [clock, name.padEnd(5), String(msg), ...fields].join(" ") + "\n";
 }
 
-/** Logs go to standard error, so that standard output holds only what a command was asked for. */
+/** As whoever reads standard error takes a line. */
+const toLine = isatty(2) ? humanLine : (line: string) => line;
+
+/** Most bytes of lines that wait for whoever reads standard error. */
+const maxWaitingBytes = 1024 * 1024;
+
+let standardError: LineWriter | null = null;
+
+/** One for the process, whatever asks for it. */
+function openStandardError(): LineWriter {
+  if (standardError !== null) return standardError;
+  const writer = new LineWriter(openSink(2), {
+    maxBytes: maxWaitingBytes,
+    describeDropped: (numDropped) => {
+      const msg = "log lines were dropped: nobody took them";
+      return toLine(
+        JSON.stringify({ level: pino.levels.values.warn, time: Date.now(), numDropped, msg }) + "\n",
+      );
+    },
+  });
+  process.on("exit", () => writer.flushAtExit());
+  return (standardError = writer);
+}
+
+/** Log lines of this process that nobody took in time. */
+export function numDroppedLines(): number {
+  return standardError?.numDropped ?? 0;
+}
+
+/**
+ * Logs go to standard error, so that standard output holds only what a command was asked for. A log never holds
+ * the program up: lines that nobody takes are dropped, and counted.
+ */
 export function createLogger(level: LogLevel): Logger {
   const withStack = level === "debug" || level === "trace";
   const options: pino.LoggerOptions = {
@@ -49,7 +83,6 @@ export function createLogger(level: LogLevel): Logger {
     redact: { paths: privateFields.flatMap((field) => [field, `*.${field}`]), remove: true },
     serializers: { err: (error: unknown) => serializeError(error, withStack) },
   };
-  if (process.stderr.isTTY)
-    return pino(options, { write: (line: string) => void process.stderr.write(humanLine(line)) });
-  return pino(options, pino.destination({ fd: 2, sync: true }));
+  const writer = openStandardError();
+  return pino(options, { write: (line: string) => writer.write(toLine(line)) });
 }

@@ -2,14 +2,22 @@ import type { Logger } from "pino";
 import type { ConfigDescription, Engine, EngineDescription } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
 import type { TraceStore } from "../trace/store.js";
+import type { Connections } from "./access/connections.js";
 import type { Gate } from "./access/gate.js";
 import type { Metrics } from "./metrics.js";
 
 /** What the server holds against its clients; every one may be set where it is started. */
 export interface ServerLimits {
   bodyBytes: number;
-  /** Most connections; more are closed at once. */
+  /** Most connections, as far as the process may open so many files; who waits gives way to who comes. */
   connections: number;
+  /** How long a request's headers, and a whole request, may take to arrive; how often that is looked at. */
+  headersMs: number;
+  requestMs: number;
+  connectionCheckMs: number;
+  /** How long a connection may stay between two requests, and after an answer that ends it. */
+  keepAliveConnectionMs: number;
+  lingerMs: number;
   traceBytes: number;
   traceAgeMs: number;
   /** Silence on a stream after which a comment shows that it lives. */
@@ -31,6 +39,11 @@ export interface ServerLimits {
 export const defaultLimits: ServerLimits = {
   bodyBytes: 2 * 1024 * 1024,
   connections: 4096,
+  headersMs: 15_000,
+  requestMs: 120_000,
+  connectionCheckMs: 5_000,
+  keepAliveConnectionMs: 75_000,
+  lingerMs: 1_000,
   traceBytes: 64 * 1024 * 1024,
   traceAgeMs: 60 * 60 * 1000,
   keepAliveMs: 15_000,
@@ -53,6 +66,7 @@ export interface ApiContext {
   traces: TraceStore;
   metrics: Metrics;
   gate: Gate;
+  connections: Connections;
   /** Unix time, seconds. */
   startedAt: number;
   /** Aborted when the server was told to close. */

@@ -1,5 +1,6 @@
 import type { RequestHandler } from "express";
 import { requireEngine, type ApiContext } from "./context.js";
+import { localsOf } from "./middleware/locals.js";
 
 /** `GET /livez`: the server's process answers. */
 export const livez: RequestHandler = (_request, response) => {
@@ -14,10 +15,11 @@ export function readyz(context: ApiContext): RequestHandler {
   };
 }
 
-/** `GET /metrics` */
-export function getMetrics({ metrics }: ApiContext): RequestHandler {
+/** `GET /metrics`; of what is told by key, all to an operator, to others their own. */
+export function getMetrics({ metrics, gate }: ApiContext): RequestHandler {
   return async (_request, response) => {
-    const text = await metrics.registry.metrics();
+    const { owner } = localsOf(response);
+    const text = await (gate.isOperator(owner) ? metrics.registry.metrics() : metrics.textFor(owner));
     response.set("Content-Type", metrics.registry.contentType).end(text);
   };
 }

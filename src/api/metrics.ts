@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Engine, StepSample, Usage } from "../engine/protocol.js";
 import type { TokenRecord } from "../trace/record.js";
+import type { CloseReason } from "./access/connections.js";
 
 /** `client_error` and `server_error` by status; `aborted`: the client left before the end. */
 export const outcomes = ["ok", "client_error", "server_error", "aborted"] as const;
@@ -9,6 +10,12 @@ export type Outcome = (typeof outcomes)[number];
 export function outcomeOf(status: number): Outcome {
   if (status >= 500) return "server_error";
   return status >= 400 ? "client_error" : "ok";
+}
+
+export interface ServerFigures {
+  connections: () => number;
+  webSockets: () => number;
+  droppedLogLines: () => number;
 }
 
 export interface RequestLabels {
@@ -40,6 +47,11 @@ export class Metrics {
     "outcome",
   ]);
   readonly #keyTokens = this.#counter("key_generated_tokens_total", "Tokens generated, by API key.", ["key"]);
+  readonly #closed = this.#counter(
+    "connections_closed_total",
+    "Connections that the server ended, or did not take, for what their peers did.",
+    ["reason"],
+  );
   readonly #queue = this.#histogram("queue_seconds", "Wait of a request for its sequence.");
   readonly #firstToken = this.#histogram("time_to_first_token_seconds", "From request to first token.");
   readonly #interToken = this.#histogram("inter_token_latency_seconds", "Between tokens of a request.");
@@ -130,6 +142,27 @@ export class Metrics {
         numCounted = engine.numRestarts;
       },
     });
+  }
+
+  /** What the server tells of itself. */
+  observeServer(read: ServerFigures): void {
+    this.#gauge("connections", "Open connections.", (gauge) => gauge.set(read.connections()));
+    this.#gauge("websockets", "Open WebSockets.", (gauge) => gauge.set(read.webSockets()));
+    this.#gauge("log_lines_dropped", "Log lines lost, because nobody took them.", (gauge) =>
+      gauge.set(read.droppedLogLines()),
+    );
+  }
+
+  /** Without what is told of other keys. */
+  async textFor(owner: string): Promise<string> {
+    const lines = (await this.registry.metrics()).split("\n");
+    const isOfAnother = (line: string) =>
+      line.startsWith("shoulders_key_") && !line.includes(`{key="${owner}"`);
+    return lines.filter((line) => !isOfAnother(line)).join("\n");
+  }
+
+  connectionClosed(reason: CloseReason): void {
+    this.#closed.inc({ reason });
   }
 
   requestStarted(): void {

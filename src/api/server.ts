@@ -5,11 +5,13 @@ import type { Logger } from "pino";
 import type { Engine } from "../engine/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { TraceStore } from "../trace/store.js";
+import { Connections } from "./access/connections.js";
+import { fitConnections } from "./access/descriptors.js";
 import { Gate, openRules, type AccessRules } from "./access/gate.js";
 import { createApp } from "./app.js";
 import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js";
 import { Metrics } from "./metrics.js";
-import { answerUnreadable, rememberAnswer } from "./unreadable.js";
+import { answerUnreadable } from "./unreadable.js";
 import { StreamEndpoint } from "./websocket/endpoint.js";
 
 export interface ServerOptions extends Partial<ServerLimits> {
@@ -21,6 +23,8 @@ export interface ServerOptions extends Partial<ServerLimits> {
   version: string;
   /** Left out: nobody is asked for a key, and no other name or site is known. */
   access?: Partial<AccessRules>;
+  /** Lines that the log lost since the start, for the metrics. Default: none. */
+  numDroppedLogLines?: () => number;
 }
 
 export interface RunningServer {
@@ -29,25 +33,31 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Against peers that take their time; Node's own defaults are longer, or checked twice a minute. */
-const httpLimits = {
-  maxHeaderSize: 16 * 1024,
-  headersTimeout: 15_000,
-  requestTimeout: 120_000,
-  connectionsCheckingInterval: 5_000,
-  keepAliveTimeout: 75_000,
-};
-
 function createHttpServer(context: ApiContext): Server {
-  const server = createServer(httpLimits, createApp(context));
-  server.maxConnections = context.limits.connections;
-  server.on("clientError", answerUnreadable);
+  const { connections, limits } = context;
+  const server = createServer(
+    {
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      connectionsCheckingInterval: limits.connectionCheckMs,
+      keepAliveTimeout: limits.keepAliveConnectionMs,
+    },
+    createApp(context),
+  );
+  // Their bytes are bounded. Node would leave out those past its number without a word, and the gate must see all.
+  server.maxHeadersCount = 0;
+  connections.watch(server);
+  server.on("clientError", (error, socket) => answerUnreadable(connections, error, socket));
+  // Node would refuse what it does not know before anybody is asked who he is.
+  server.on("checkExpectation", (request, response) => server.emit("request", request, response));
   server.on("request", (request, response) => {
-    rememberAnswer(request, response);
     // Whoever does not take what is left of an answer may not keep it in memory.
     response.once("prefinish", () =>
-      response.setTimeout(context.limits.drainTimeoutMs, () => response.destroy()),
+      response.setTimeout(limits.drainTimeoutMs, () => connections.destroy(request.socket, "unread")),
     );
+    // The time is the answer's, not its connection's: the next one has its own.
+    response.prependOnceListener("finish", () => request.socket.setTimeout(0));
     // While closing, a kept-alive connection would hold the server open: cut each as soon as its answer is out.
     response.once("close", () => {
       if (context.closing.aborted) server.closeIdleConnections();
@@ -56,36 +66,55 @@ function createHttpServer(context: ApiContext): Server {
   return server;
 }
 
-/** Serves the API of an engine, which may still be loading. */
-export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { engine, host, port, log, version, access, ...given } = options;
+function createContext(options: ServerOptions) {
+  const { engine, log, version, access, ...given } = options;
   const limits = { ...defaultLimits, ...given };
+  const fitted = fitConnections(limits.connections);
+  if (fitted.connections < limits.connections)
+    log.warn(fitted, "fewer connections than usual: the process may open no more files (ulimit -n)");
+  limits.connections = fitted.connections;
   const closing = new AbortController();
   const cut = new AbortController();
   // One for each running request.
   setMaxListeners(0, cut.signal);
+  const metrics = new Metrics(engine);
   const context: ApiContext = {
     engine,
     log,
     version,
     limits,
     traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
-    metrics: new Metrics(engine),
+    metrics,
+    connections: new Connections(limits, log, (reason) => metrics.connectionClosed(reason)),
     gate: new Gate({ ...openRules, ...access }),
     startedAt: Math.floor(Date.now() / 1000),
     closing: closing.signal,
     cut: cut.signal,
   };
+  return { context, closing, cut };
+}
+
+/** Serves the API of an engine, which may still be loading. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { context, closing, cut } = createContext(options);
+  const { connections, limits } = context;
   const server = createHttpServer(context);
   const stream = new StreamEndpoint(context, server);
+  context.metrics.observeServer({
+    connections: () => connections.size,
+    webSockets: () => stream.size,
+    droppedLogLines: options.numDroppedLogLines ?? (() => 0),
+  });
   // Old traces go also when nobody asks.
   const purges = setInterval(() => context.traces.purge(), 60_000);
-  server.listen(port, host);
+  // More may come between two turns of the event loop than Node's default lets wait.
+  server.listen({ port: options.port, host: options.host, backlog: 4096 });
   try {
     await once(server, "listening");
   } catch (error) {
     clearInterval(purges);
     stream.terminate();
+    connections.destroyAll();
     throw error;
   }
 
@@ -106,13 +135,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       // Whoever has not read the error by then will not.
       setTimeout(() => {
         stream.terminate();
-        server.closeAllConnections();
+        connections.destroyAll();
       }, limits.closeGraceMs + 1000),
     ];
     await closed;
     timers.forEach((timer) => clearTimeout(timer));
     clearInterval(purges);
     stream.terminate();
+    connections.destroyAll();
   };
   const { address, port: boundPort } = server.address() as AddressInfo;
   let closed: Promise<void> | null = null;

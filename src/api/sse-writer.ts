@@ -23,16 +23,17 @@ export class SseWriter {
 
   /**
    * Resolves when the reader keeps up, or has left.
+   * @param data JSON as text goes out as it is
    * @param name of the event, for readers that go by it
    */
-  async send(data: object | "[DONE]", name: string | null = null): Promise<void> {
+  async send(data: object | string, name: string | null = null): Promise<void> {
     const response = this.#response;
     if (response.destroyed || response.writableEnded) return;
     this.#open();
     this.#keepAlive.refresh();
-    const text = data === "[DONE]" ? data : JSON.stringify(data);
+    const text = typeof data === "string" ? data : JSON.stringify(data);
     const line = name === null ? "" : `event: ${name}\n`;
-    if (!response.write(`${line}data: ${text}\n\n`)) await this.#drained();
+    if (!response.write(`${line}data: ${text}\n\n`)) await drained(response, this.#drainTimeoutMs);
   }
 
   /** Ends the response, if it has begun. Call it on every path. */
@@ -50,19 +51,32 @@ export class SseWriter {
     this.#open();
     this.#response.write(": keep-alive\n\n");
   }
+}
 
-  async #drained(): Promise<void> {
-    const response = this.#response;
-    await new Promise<void>((resolve) => {
-      const patience = setTimeout(() => response.destroy(), this.#drainTimeoutMs);
-      const settle = () => {
-        clearTimeout(patience);
-        response.off("drain", settle).off("close", settle);
-        resolve();
-      };
-      response.on("drain", settle).on("close", settle);
-    });
+/** Resolves when the reader has taken what was written, or has left; one who takes nothing for so long is dropped. */
+async function drained(response: Response, timeoutMs: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const patience = setTimeout(() => response.destroy(), timeoutMs);
+    const settle = () => {
+      clearTimeout(patience);
+      response.off("drain", settle).off("close", settle);
+      resolve();
+    };
+    response.on("drain", settle).on("close", settle);
+  });
+}
+
+/** Writes a body piece by piece, as the reader takes it; resolves when all is written or the reader has left. */
+export async function writePieces(
+  response: Response,
+  pieces: AsyncIterable<string>,
+  drainTimeoutMs: number,
+): Promise<void> {
+  for await (const piece of pieces) {
+    if (response.destroyed) return;
+    if (!response.write(piece)) await drained(response, drainTimeoutMs);
   }
+  response.end();
 }
 
 /** Aborted when the client has left, or the response is complete, or with the reason of `cut`. */

@@ -1,10 +1,18 @@
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
+import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { ShouldersError } from "../errors.js";
+import type { CloseReason, Connections } from "./access/connections.js";
 import { toOpenAiError } from "./openai-error.js";
 
-/** Answers on a socket that has no response object, and closes it. */
-export function refuse(socket: Duplex, error: ShouldersError, requestId: string | null = null): void {
+interface Refusal {
+  error: ShouldersError;
+  requestId?: string;
+  reason: CloseReason;
+}
+
+/** Answers on a socket that has no response object, and closes it, whatever the peer does. */
+export function refuse(connections: Connections, socket: Duplex, refusal: Refusal): void {
+  const { error, requestId, reason } = refusal;
   const { status, headers, body } = toOpenAiError(error);
   const text = JSON.stringify(body);
   const lines = [
@@ -12,27 +20,27 @@ export function refuse(socket: Duplex, error: ShouldersError, requestId: string 
     "Connection: close",
     "Content-Type: application/json",
     `Content-Length: ${Buffer.byteLength(text)}`,
-    ...(requestId === null ? [] : [`X-Request-Id: ${requestId}`]),
+    ...(requestId === undefined ? [] : [`X-Request-Id: ${requestId}`]),
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
   ];
   socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`);
-}
-
-/** Answers that are not over, by their connection. */
-const socketToAnswers = new WeakMap<Duplex, Set<ServerResponse>>();
-
-export function rememberAnswer({ socket }: IncomingMessage, response: ServerResponse): void {
-  const answers = socketToAnswers.get(socket) ?? new Set();
-  socketToAnswers.set(socket, answers.add(response));
-  response.once("close", () => answers.delete(response));
+  connections.linger(socket, reason);
 }
 
 /** Answers bytes that Node could not read as a request: the error's own text would repeat them. */
-export function answerUnreadable({ code }: NodeJS.ErrnoException, socket: Duplex): void {
+export function answerUnreadable(
+  connections: Connections,
+  { code }: NodeJS.ErrnoException,
+  socket: Duplex,
+): void {
+  if (code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const reason = code === "ERR_HTTP_REQUEST_TIMEOUT" ? "timed_out" : "unreadable";
   // Bytes into the middle of an answer would be taken for a part of it.
-  const isWriting = [...(socketToAnswers.get(socket) ?? [])].some(({ headersSent }) => headersSent);
-  if (code === "ECONNRESET" || !socket.writable || isWriting) socket.destroy();
-  else refuse(socket, errorOf(code));
+  if (connections.isAnswering(socket)) connections.destroy(socket, reason);
+  else refuse(connections, socket, { error: errorOf(code), reason });
 }
 
 function errorOf(code: string | undefined): ShouldersError {

@@ -51,12 +51,13 @@ async function runUntilStopped(
 
 const asSignalled = (stop: Stop): number => exitCodeOf(stop.received ?? "SIGTERM");
 
-function addServe(program: Command, finish: Finish): void {
+function addServe(program: Command): void {
   const command = program.command("serve").description("serve the fusion configs over HTTP and WebSocket");
   addSettings(command, "all");
   command.action((flags: SettingFlags) =>
     runUntilStopped(
-      finish,
+      // All is closed: what nobody takes of the log keeps the process no longer.
+      (exitCode) => process.exit(exitCode),
       () => 0,
       async (stop) => (await import("./serve.js")).serve(flags, stop),
     ),
@@ -159,7 +160,7 @@ export function createProgram(finish: Finish): Command {
     .showHelpAfterError("(--help lists commands and options)")
     // Commands made from here on inherit it: commander throws instead of ending the process.
     .exitOverride();
-  addServe(program, finish);
+  addServe(program);
   addComplete(program, finish);
   addCheck(program, finish);
   addCalibrate(program, finish);

@@ -5,7 +5,8 @@ import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import type { Engine } from "../engine/protocol.js";
 import { invariant, ShouldersError } from "../errors.js";
-import type { Logger } from "../log.js";
+import { LineWriter, openSink } from "../line-writer.js";
+import { type Logger, numDroppedLines } from "../log.js";
 import { banner } from "./banner.js";
 import { openEngine } from "./open-engine.js";
 import { PendingEngine } from "./pending-engine.js";
@@ -36,6 +37,7 @@ async function listen(engine: Engine, settings: Settings, log: Logger): Promise<
       port,
       log,
       version: packageVersion(),
+      numDroppedLogLines: numDroppedLines,
       access: { keys, allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests },
       traceBytes: traceMegabytes * 2 ** 20,
       traceAgeMs: traceMinutes * 60_000,
@@ -52,6 +54,14 @@ async function listen(engine: Engine, settings: Settings, log: Logger): Promise<
   }
 }
 
+/** On standard output, whose reader may stop reading, or leave: a server goes on without. */
+function say(text: string): void {
+  process.stdout.removeAllListeners("error").on("error", () => undefined);
+  const output = new LineWriter(openSink(1), { maxBytes: text.length * 4, describeDropped: () => "" });
+  output.write(text);
+  process.once("exit", () => output.flushAtExit());
+}
+
 /**
  * `shoulders serve`: listens at once (alive, not ready), loads the models, says where to ask, and serves until a
  * signal asks it to end.
@@ -66,7 +76,7 @@ export async function serve(flags: SettingFlags, stop: Stop): Promise<number> {
     engine.arrive(started);
     const shown = configs.map(({ config }) => config);
     invariant(started.description !== null, "a started engine describes itself");
-    process.stdout.write(banner(toUrl(server.address), shown, started.description));
+    say(banner(toUrl(server.address), shown, started.description));
     await untilAborted(stop.signal);
     log.info("stopping; answers in progress may finish");
     return 0;

@@ -1,9 +1,12 @@
+import { closeSync } from "node:fs";
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 
-export type StopSignal = "SIGINT" | "SIGTERM";
+const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+export type StopSignal = (typeof stopSignals)[number];
 
 export interface Stop {
-  /** Aborted by the first SIGINT or SIGTERM. */
+  /** Aborted by the first SIGINT or SIGTERM, or when the terminal goes. */
   readonly signal: AbortSignal;
   /** Which one came; null: none yet. */
   readonly received: StopSignal | null;
@@ -13,14 +16,21 @@ export interface Stop {
 export const exitCodeOf = (signal: StopSignal): number => 128 + constants.signals[signal];
 
 /**
- * Listens for the two signals that ask a program to end. The first one is passed on as an abort, so that work
+ * Listens for the signals that ask a program to end. The first one is passed on as an abort, so that work
  * can end in good order; the second ends the process at once (the engine child goes when its pipe closes).
+ * SIGHUP says that the terminal is gone: who has none of his own outlives it. (Node undoes what `nohup` set, so
+ * that is told by where input and output go: `nohup` leads them away.)
  */
 export function listenForStop(): Stop {
   const controller = new AbortController();
   let received: StopSignal | null = null;
-  for (const name of ["SIGINT", "SIGTERM"] as const)
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
+  // At its end Node restores them, and aborts where one is gone; of what is closed it asks nothing.
+  process.once("exit", () => terminals.filter((fd) => !isatty(fd)).forEach((fd) => closeSync(fd)));
+  for (const name of stopSignals)
     process.on(name, () => {
+      // It may come twice, from the kernel and from a shell.
+      if (name === "SIGHUP" && (terminals.length === 0 || received !== null)) return;
       if (received !== null) process.exit(exitCodeOf(name));
       received = name;
       controller.abort();

@@ -9,19 +9,22 @@ export interface ApiKey {
   /** Stands for the key in logs, metrics and traces. */
   name: string;
   sha256: Buffer;
+  /** Sees the figures of every key in `/metrics`. Default: false. */
+  isOperator?: boolean;
 }
 
 /** Keys as text, for places where a file is awkward; there is no flag, which every user of a machine could read. */
 export const KEYS_VARIABLE = "SHOULDERS_API_KEYS";
 
 const maxKeys = 1000;
+const operatorMark = "operator:";
 const nameFormat = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const keyFormat = /^[\x21-\x2b\x2d-\x7e]{16,256}$/;
 const hashFormat = /^sha256:([0-9a-f]{64})$/;
 
 /**
- * Reads `name=key` or `name=sha256:<hex of the key's hash>`, separated by commas or line breaks; a line that
- * begins with # is a comment. Messages never repeat a key.
+ * Reads `name=key` or `name=sha256:<hex of the key's hash>`, separated by commas or line breaks; `operator:` before
+ * the name makes it an operator's, and a line that begins with # is a comment. Messages never repeat a key.
  * @throws ShouldersError `settings_invalid`, naming source and entry.
  */
 export function parseApiKeys(text: string, source: string): ApiKey[] {
@@ -38,18 +41,20 @@ export function parseApiKeys(text: string, source: string): ApiKey[] {
 
 function parseEntry(entry: string, source: string): ApiKey {
   const separator = entry.indexOf("=");
-  const name = entry.slice(0, Math.max(0, separator));
+  const named = entry.slice(0, Math.max(0, separator));
+  const isOperator = named.startsWith(operatorMark);
+  const name = isOperator ? named.slice(operatorMark.length) : named;
   if (!nameFormat.test(name))
     throw invalid(source, "write name=key; a name is 1 to 64 of a-z, 0-9, '.', '_', '-'");
   const value = entry.slice(separator + 1);
   const hash = hashFormat.exec(value)?.[1];
-  if (hash !== undefined) return { name, sha256: Buffer.from(hash, "hex") };
+  if (hash !== undefined) return { name, sha256: Buffer.from(hash, "hex"), isOperator };
   if (!keyFormat.test(value) || value.startsWith("sha256:"))
     throw invalid(
       source,
       `key "${name}" must be 16 to 256 ASCII characters without space and comma, or sha256: and 64 hex digits`,
     );
-  return { name, sha256: hashOf(value) };
+  return { name, sha256: hashOf(value), isOperator };
 }
 
 export function hashOf(key: string): Buffer {

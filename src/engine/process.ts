@@ -211,8 +211,9 @@ function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: numbe
 export function runEngineProcess(open: OpenLibrary): void {
   const engineProcess = new EngineProcess(open);
   process.on("message", (message: unknown) => engineProcess.receive(message));
-  // A server that died takes its engine with it; a Ctrl-C in a terminal reaches both, and the server decides.
+  // A server that died takes its engine with it; what a terminal sends (Ctrl-C, its end) reaches both, and the server decides.
   process.on("disconnect", () => process.exit());
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => undefined);
+  process.on("SIGHUP", () => undefined);
 }

@@ -9,23 +9,40 @@ type Column = readonly [name: string, read: (record: TokenRecord) => Cell];
  * `divergence.forward`, `divergence.reverse`, `timing.fuseMs`, `timing.sampleMs`; for each expert
  * `weights.<id>`, `divergence.targets.<id>.forward` and `.reverse`; of a mixture `shares.<id>` and `shares.base`;
  * for each model `timing.decodeMs.<role>`.
- * The top tens of a `full` trace are only in the JSON.
+ * The top tens of a `full` trace are only in the JSON. A text that a spreadsheet would take for a formula (it begins with
+ * `=`, `+`, `-`, `@`, a tab or a carriage return) has a `'` before it.
  */
-export function traceToCsv(tokens: readonly TokenRecord[]): string {
-  const columns: Column[] = [
-    ...fixedColumns,
-    ...keysOf(tokens, (record) => record.weights).flatMap(expertColumns),
-    ...keysOf(tokens, (record) => record.shares ?? {}).map((id): Column => [
-      `shares.${id}`,
-      (record) => record.shares?.[id],
-    ]),
-    ...keysOf(tokens, (record) => record.timing.decodeMs).map((model): Column => [
-      `timing.decodeMs.${model}`,
-      (record) => record.timing.decodeMs[model],
-    ]),
-  ];
-  const lines = tokens.map((record) => columns.map(([, read]) => quote(read(record))).join(","));
-  return [columns.map(([name]) => quote(name)).join(","), ...lines].join("\r\n") + "\r\n";
+export class TraceCsv {
+  readonly #weights = new Set<string>();
+  readonly #shares = new Set<string>();
+  readonly #models = new Set<string>();
+
+  /** Learns the columns of a record; all are seen before the first line is written. */
+  see({ weights, shares, timing }: TokenRecord): void {
+    Object.keys(weights).forEach((id) => this.#weights.add(id));
+    Object.keys(shares ?? {}).forEach((id) => this.#shares.add(id));
+    Object.keys(timing.decodeMs).forEach((model) => this.#models.add(model));
+  }
+
+  head(): string {
+    return toLine(this.#columns().map(([name]) => name));
+  }
+
+  line(record: TokenRecord): string {
+    return toLine(this.#columns().map(([, read]) => read(record)));
+  }
+
+  #columns(): Column[] {
+    return [
+      ...fixedColumns,
+      ...[...this.#weights].flatMap(expertColumns),
+      ...[...this.#shares].map((id): Column => [`shares.${id}`, (record) => record.shares?.[id]]),
+      ...[...this.#models].map((model): Column => [
+        `timing.decodeMs.${model}`,
+        (record) => record.timing.decodeMs[model],
+      ]),
+    ];
+  }
 }
 
 const fixedColumns: Column[] = [
@@ -54,11 +71,13 @@ function expertColumns(id: string): Column[] {
   ];
 }
 
-function keysOf(tokens: readonly TokenRecord[], read: (record: TokenRecord) => object): string[] {
-  return [...new Set(tokens.flatMap((record) => Object.keys(read(record))))];
+function toLine(cells: readonly Cell[]): string {
+  return `${cells.map(quote).join(",")}\r\n`;
 }
 
 function quote(cell: Cell): string {
   const text = String(cell ?? "");
+  // A spreadsheet would take it for a formula; what a number says is what it is.
+  if (typeof cell === "string" && /^[=+\-@\t\r]/.test(text)) return `"'${text.replaceAll('"', '""')}"`;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

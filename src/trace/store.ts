@@ -30,19 +30,24 @@ export interface TraceHeader {
   usage: UsageRecord | null;
 }
 
-export interface Trace extends TraceHeader {
-  tokens: TokenRecord[];
-}
-
 export type TraceEnding = Pick<TraceHeader, "finish_reason"> & {
   status: Exclude<TraceStatus, "in_progress">;
   usage: UsageRecord;
 };
 
+/** `records`: as JSON. */
 export type TraceEvent =
-  | { type: "trace.started"; trace: TraceHeader }
-  | { type: "trace.tokens"; tokens: TokenRecord[] }
-  | { type: "trace.ended"; trace: TraceHeader };
+  | { type: "trace.started" | "trace.ended"; trace: TraceHeader }
+  | { type: "trace.tokens"; records: readonly string[] };
+
+/** A trace as it lies here: nothing is copied for whoever reads it. */
+export interface StoredTrace {
+  header: TraceHeader;
+  /** Tokens so far. */
+  numTokens: number;
+  /** The record of a token, as JSON; null: the trace has been dropped meanwhile. */
+  recordAt(index: number): string | null;
+}
 
 interface Entry {
   header: TraceHeader;
@@ -61,6 +66,9 @@ interface Holding {
   /** Of its traces, oldest first. */
   ids: Set<string>;
 }
+
+/** Most characters of records in one event, but for the record that passes them. */
+const eventCharacters = 64 * 1024;
 
 /** Rough size of an entry without its tokens. */
 const headerBytes = 512;
@@ -133,10 +141,12 @@ export class TraceStore {
     entry.changes.emit("change");
   }
 
-  get(id: string, owner: string): Trace | null {
+  get(id: string, owner: string): StoredTrace | null {
     this.purge();
     const entry = this.#entries.get(id);
-    return entry?.owner !== owner ? null : { ...entry.header, tokens: parseTokens(entry.tokens) };
+    if (entry?.owner !== owner) return null;
+    const recordAt = (index: number) => this.#entries.get(id)?.tokens[index] ?? null;
+    return { header: entry.header, numTokens: entry.tokens.length, recordAt };
   }
 
   /** Newest first. */
@@ -153,9 +163,9 @@ export class TraceStore {
     yield { type: "trace.started", trace: entry.header };
     let numSeen = 0;
     while (!signal.aborted) {
-      const fresh = entry.tokens.slice(numSeen);
-      numSeen += fresh.length;
-      if (fresh.length > 0) yield { type: "trace.tokens", tokens: parseTokens(fresh) };
+      const records = recordsFrom(entry.tokens, numSeen);
+      numSeen += records.length;
+      if (records.length > 0) yield { type: "trace.tokens", records };
       else if (entry.header.status !== "in_progress") {
         yield { type: "trace.ended", trace: entry.header };
         return;
@@ -198,6 +208,8 @@ export class TraceStore {
   }
 }
 
-function parseTokens(tokens: readonly string[]): TokenRecord[] {
-  return tokens.map((json) => JSON.parse(json) as TokenRecord);
+function recordsFrom(tokens: readonly string[], start: number): string[] {
+  let [end, size] = [start, 0];
+  while (end < tokens.length && size < eventCharacters) size += tokens[end++]?.length ?? 0;
+  return tokens.slice(start, end);
 }

@@ -12,7 +12,7 @@ import { TestSocket } from "../support/socket.js";
 
 const annKey = "ann-secret-0123456789";
 const bobKey = "bob-secret-0123456789";
-const keys = parseApiKeys(`ann=${annKey}\nbob=sha256:${hashOf(bobKey).toString("hex")}`, "test");
+const keys = parseApiKeys(`operator:ann=${annKey}\nbob=sha256:${hashOf(bobKey).toString("hex")}`, "test");
 const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
 const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 
@@ -132,6 +132,10 @@ describe("with a key", () => {
     const metrics = await (await fetch(`${server.url}/metrics`, { headers: bearer(annKey) })).text();
     expect(metrics).toMatch(/shoulders_key_requests_total\{key="bob",outcome="ok"\} [12]/);
     expect(metrics).not.toContain("secret");
+    const own = await (await fetch(`${server.url}/metrics`, { headers: bearer(bobKey) })).text();
+    expect(own).toContain('shoulders_key_requests_total{key="bob",');
+    expect(own).toContain("shoulders_requests_total{");
+    expect(own).not.toContain("ann");
   });
 
   test("nobody sees another's traces", async () => {

@@ -5,7 +5,8 @@ import { pino } from "pino";
 import { expect, onTestFinished } from "vitest";
 import { startServer, type RunningServer, type ServerOptions } from "../../src/api/server.js";
 import type { Engine } from "../../src/engine/protocol.js";
-import type { Trace } from "../../src/trace/store.js";
+import type { TokenRecord } from "../../src/trace/record.js";
+import type { TraceHeader } from "../../src/trace/store.js";
 import { greedy } from "../support/fake-models.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
 
@@ -121,10 +122,12 @@ export async function ask(page: Page, text: string): Promise<void> {
 }
 
 /** The trace of the answer that the page shows last. */
-export async function lastTrace(page: Page, url: string): Promise<Trace> {
+export async function lastTrace(page: Page, url: string): Promise<TraceHeader & { tokens: TokenRecord[] }> {
   const href = await page.getByRole("link", { name: "Open trace" }).last().getAttribute("href");
   const id = href?.slice("#/trace/".length) ?? "";
-  return (await (await fetch(`${url}/v1/fusion/traces/${id}`)).json()) as Trace;
+  return (await (await fetch(`${url}/v1/fusion/traces/${id}`)).json()) as TraceHeader & {
+    tokens: TokenRecord[];
+  };
 }
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

@@ -38,10 +38,12 @@ export class Gate {
   readonly #keys: KeyRing;
   readonly #hosts: ReadonlySet<string>;
   readonly #origins: ReadonlySet<string>;
+  readonly #operators: ReadonlySet<string>;
   readonly limiter: RequestLimiter;
 
   constructor({ keys, allowedHosts, allowedOrigins, ...limits }: AccessRules) {
     this.#keys = new KeyRing(keys);
+    this.#operators = new Set(keys.filter(({ isOperator = false }) => isOperator).map(({ name }) => name));
     this.#hosts = new Set(["localhost", ...allowedHosts.map((host) => host.toLowerCase())]);
     this.#origins = new Set(allowedOrigins);
     this.limiter = new RequestLimiter(limits);
@@ -49,6 +51,11 @@ export class Gate {
 
   get hasKeys(): boolean {
     return !this.#keys.isEmpty;
+  }
+
+  /** Whether one who asks may know of every other: of an operator's key, and where there are no keys. */
+  isOperator(owner: string): boolean {
+    return !this.hasKeys || this.#operators.has(owner);
   }
 
   /** Whether pages of other sites may use this server at all: answers differ by origin then. */

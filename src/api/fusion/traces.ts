@@ -1,12 +1,14 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RequestHandler } from "express";
 import { z } from "zod";
 import { ShouldersError } from "../../errors.js";
-import { traceToCsv } from "../../trace/csv.js";
-import type { Trace } from "../../trace/store.js";
+import { TraceCsv } from "../../trace/csv.js";
+import type { TokenRecord } from "../../trace/record.js";
+import type { StoredTrace } from "../../trace/store.js";
 import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { parseRequest } from "../parse.js";
-import { closedSignal, SseWriter } from "../sse-writer.js";
+import { closedSignal, SseWriter, writePieces } from "../sse-writer.js";
 
 export const listQuerySchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(100).describe("Most traces to list."),
@@ -30,33 +32,84 @@ export function listTraces({ traces }: ApiContext): RequestHandler {
 }
 
 /** `GET /v1/fusion/traces/{completion id}`, as JSON or CSV; also while the completion runs. */
-export function getTrace({ traces }: ApiContext): RequestHandler<{ id: string }> {
-  return (request, response) => {
+export function getTrace({ traces, limits }: ApiContext): RequestHandler<{ id: string }> {
+  return async (request, response) => {
     const { format } = parseRequest(traceQuerySchema, { ...request.query });
     const trace = found(traces.get(request.params.id, localsOf(response).owner));
-    if (format === "json") {
-      response.json(trace);
+    if (format === "json") response.type("json");
+    else response.attachment(`${trace.header.id}.csv`).type("text/csv; charset=utf-8");
+    if (request.method === "HEAD") {
+      response.end();
       return;
     }
-    response.attachment(`${trace.id}.csv`);
-    response.type("text/csv; charset=utf-8").send(traceToCsv(trace.tokens));
+    const pieces = format === "json" ? jsonOf(trace) : csvOf(trace);
+    await writePieces(response, pieces, limits.drainTimeoutMs);
   };
+}
+
+/** Characters after which others have a turn. */
+const pieceCharacters = 64 * 1024;
+
+/**
+ * The records of a trace in pieces, oldest first; others have a turn between two of them.
+ * @throws ShouldersError when the trace is dropped meanwhile
+ */
+async function* piecesOf(trace: StoredTrace): AsyncGenerator<string[], void> {
+  let piece: string[] = [];
+  let size = 0;
+  for (let index = 0; index < trace.numTokens; index++) {
+    const record = trace.recordAt(index);
+    if (record === null) throw traceNotFound(null);
+    piece.push(record);
+    size += record.length;
+    if (size < pieceCharacters) continue;
+    yield piece;
+    [piece, size] = [[], 0];
+    await nextTurn();
+  }
+  if (piece.length > 0) yield piece;
+}
+
+async function* jsonOf(trace: StoredTrace): AsyncGenerator<string, void> {
+  yield JSON.stringify(trace.header).slice(0, -1) + ',"tokens":[';
+  let separator = "";
+  for await (const records of piecesOf(trace)) {
+    yield separator + records.join(",");
+    separator = ",";
+  }
+  yield "]}";
+}
+
+async function* csvOf(trace: StoredTrace): AsyncGenerator<string, void> {
+  const csv = new TraceCsv();
+  const parse = (json: string) => JSON.parse(json) as TokenRecord;
+  for await (const records of piecesOf(trace)) records.forEach((json) => csv.see(parse(json)));
+  yield csv.head();
+  for await (const records of piecesOf(trace)) yield records.map((json) => csv.line(parse(json))).join("");
 }
 
 /** `GET /v1/fusion/traces/{completion id}/events`: what is there, then what comes, until the end. */
 export function followTrace({ traces, limits, cut }: ApiContext): RequestHandler<{ id: string }> {
   return async (request, response) => {
-    const { id } = found(traces.get(request.params.id, localsOf(response).owner));
+    const { header } = found(traces.get(request.params.id, localsOf(response).owner));
     const sse = new SseWriter(response, limits);
     try {
-      for await (const event of traces.follow(id, closedSignal(response, cut))) await sse.send(event);
+      for await (const event of traces.follow(header.id, closedSignal(response, cut))) {
+        await sse.send(event.type === "trace.tokens" ? tokensEvent(event.records) : event);
+        // Of a backlog that the reader takes at once.
+        await nextTurn();
+      }
     } finally {
       sse.close();
     }
   };
 }
 
-function found(trace: Trace | null): Trace {
+function tokensEvent(records: readonly string[]): string {
+  return `{"type":"trace.tokens","tokens":[${records.join(",")}]}`;
+}
+
+function found(trace: StoredTrace | null): StoredTrace {
   if (trace === null) throw traceNotFound(null);
   return trace;
 }

@@ -1,11 +1,13 @@
-import type { RequestHandler } from "express";
+import type { Request, RequestHandler } from "express";
+import { allBusy } from "../access/connections.js";
 import { anonymous } from "../access/key-ring.js";
+import { ShouldersError } from "../../errors.js";
 import type { ApiContext } from "../context.js";
 import { localsOf } from "./locals.js";
 import { operations } from "./observe.js";
 
 /** Lets in who may come in, before any route is looked for; what needs a key also counts against its limits. */
-export function access({ gate }: ApiContext): RequestHandler {
+export function access({ gate, connections }: ApiContext): RequestHandler {
   return (request, response, next) => {
     response.set("X-Content-Type-Options", "nosniff");
     gate.checkOrigin(request);
@@ -29,7 +31,19 @@ export function access({ gate }: ApiContext): RequestHandler {
     const owner = gate.identify(request);
     localsOf(response).owner = owner ?? anonymous;
     localsOf(response).party = gate.partyOf(request, owner);
-    if (owner !== null && !operations.has(request.path)) response.once("close", gate.limiter.enter(owner));
+    if (connections.isReserved(request.socket) && !isHealth(request)) throw allBusy();
+    if (owner !== null && !operations.has(request.path)) {
+      response.once("close", gate.limiter.enter(owner));
+      if (gate.hasKeys) response.once("close", connections.enterOwner(owner));
+    }
+    const { expect } = request.headers;
+    if (expect !== undefined && expect.toLowerCase() !== "100-continue")
+      throw new ShouldersError("expectation_failed", "The only known Expect header is '100-continue'.");
     next();
   };
+}
+
+/** What needs no key, and costs nothing. */
+function isHealth({ path }: Request): boolean {
+  return path === "/livez" || path === "/readyz";
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ServerOptions, type WebSocket, WebSocketServer } from "ws";
 import { ShouldersError } from "../../errors.js";
+import { allBusy } from "../access/connections.js";
 import { anonymous } from "../access/key-ring.js";
 import type { ApiContext } from "../context.js";
 import { outcomeOf } from "../metrics.js";
@@ -44,9 +45,20 @@ export class StreamEndpoint {
     this.#sockets = new WebSocketServer(options);
     this.#pings = setInterval(() => this.#checkAlive(), context.limits.socketPingMs);
     server.on("upgrade", (request, socket, head) => {
-      if (request.headers.upgrade?.toLowerCase() === "websocket") this.#upgrade(request, socket, head);
-      else serveWithoutUpgrade(server, { request, socket, head });
+      socket.on("error", () => socket.destroy());
+      // Answers to what was asked before on the same connection are not overtaken.
+      context.connections.whenAnswered(socket, () => {
+        if (request.headers.upgrade?.toLowerCase() === "websocket") this.#upgrade(request, socket, head);
+        else {
+          context.connections.putBack(socket);
+          serveWithoutUpgrade(server, { request, socket, head });
+        }
+      });
     });
+  }
+
+  get size(): number {
+    return this.#sessions.size;
   }
 
   /** Every session ends with 1001 once its responses are done. */
@@ -66,7 +78,6 @@ export class StreamEndpoint {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    socket.on("error", () => socket.destroy());
     const client: SocketClient = {
       requestId: requestIdOf(request.headers["x-request-id"]),
       owner: anonymous,
@@ -95,9 +106,33 @@ export class StreamEndpoint {
     if (request.url?.split("?")[0] !== streamRoute)
       throw new ShouldersError("route_not_found", `No WebSocket here; it is at ${streamRoute}.`);
     if (closing.aborted) throw new ShouldersError("server_closing", "The server is shutting down.");
-    if (this.#sessions.size >= limits.sockets)
-      throw new ShouldersError("too_many_responses", `${limits.sockets} sockets are open: try again later.`);
+    if (this.#context.connections.isReserved(request.socket)) throw allBusy();
+    if (this.#sessions.size >= limits.sockets) this.#makeRoom(owner);
     return owner;
+  }
+
+  /**
+   * The key with the most sockets loses one to a key with fewer.
+   * @throws ShouldersError where the newcomer would have as many
+   */
+  #makeRoom(owner: string): void {
+    const ownerToSessions = new Map<string, StreamSession[]>([[owner, []]]);
+    for (const session of this.#sessions) {
+      const sessions = ownerToSessions.get(session.owner) ?? [];
+      sessions.push(session);
+      ownerToSessions.set(session.owner, sessions);
+    }
+    const most = [...ownerToSessions.values()].reduce((a, b) => (b.length > a.length ? b : a));
+    const numOwn = ownerToSessions.get(owner)?.length ?? 0;
+    const newestFirst = [...most].reverse();
+    const leaving = newestFirst.find((session) => session.isIdle) ?? newestFirst[0];
+    if (leaving === undefined || most.length <= numOwn + 1)
+      throw new ShouldersError(
+        "too_many_responses",
+        `${this.#sessions.size} sockets are open, of this key its share: try again later.`,
+      );
+    this.#sessions.delete(leaving);
+    leaving.giveWay();
   }
 
   #open(webSocket: WebSocket, { requestId, owner, party, startedAt }: SocketClient): void {
@@ -120,7 +155,7 @@ export class StreamEndpoint {
     metrics.requestEnded({ ...labels, owner });
     const line = { requestId, method: "GET", ...labels, key: owner, status: error.status, code: error.code };
     log.info(line, "request ended");
-    refuse(socket, error, requestId);
+    refuse(this.#context.connections, socket, { error, requestId, reason: "refused" });
   }
 
   #checkAlive(): void {
@@ -142,6 +177,8 @@ function serveWithoutUpgrade(
     const [name = "", value = ""] = request.rawHeaders.slice(index, index + 2);
     if (!dropped.has(name.toLowerCase())) lines.push(`${name}: ${value}`);
   }
+  // The time for which a connection may wait between two requests is over.
+  request.socket.setTimeout(0);
   socket.unshift(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
   server.emit("connection", socket);
 }

@@ -23,7 +23,7 @@ export class StreamSession {
   readonly #context: ApiContext;
   readonly #socket: WebSocket;
   /** Name of the key that opened it. */
-  readonly #owner: string;
+  readonly owner: string;
   readonly #party: string;
   readonly #running = new Map<string, AbortController>();
   #hasAnsweredPing = true;
@@ -31,7 +31,7 @@ export class StreamSession {
 
   constructor(context: ApiContext, socket: WebSocket, { owner, party }: SocketOwner) {
     this.#context = context;
-    this.#owner = owner;
+    this.owner = owner;
     this.#party = party;
     this.#socket = socket;
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
@@ -61,6 +61,15 @@ export class StreamSession {
     }
     this.#hasAnsweredPing = false;
     this.#socket.ping();
+  }
+
+  get isIdle(): boolean {
+    return this.#running.size === 0;
+  }
+
+  /** Another key has fewer sockets than this one's. */
+  giveWay(): void {
+    this.#drop(1013, "Others need the socket.");
   }
 
   /** Closes with 1001 as soon as the running responses are done. */
@@ -113,7 +122,7 @@ export class StreamSession {
     metrics.requestStarted();
     let leave: (() => void) | null = null;
     try {
-      leave = gate.limiter.enter(this.#owner);
+      leave = gate.limiter.enter(this.owner);
       const plan = this.#plan(body);
       const id = givenId ?? plan.request.requestId;
       if (this.#running.has(id))
@@ -141,7 +150,7 @@ export class StreamSession {
       );
     const kind = "messages" in body ? "chat" : "text";
     const plan = planCompletion(kind, body, requireEngine(this.#context));
-    plan.request.owner = this.#owner;
+    plan.request.owner = this.owner;
     plan.request.party = this.#party;
     return plan;
   }
@@ -160,8 +169,8 @@ export class StreamSession {
   #ended(end: { requestId?: string; model: string; outcome: Outcome; code?: string }): void {
     const { metrics, log } = this.#context;
     const { model, outcome } = end;
-    metrics.requestEnded({ route: streamRoute, model, owner: this.#owner, outcome });
-    log.info({ route: streamRoute, key: this.#owner, ...end }, "request ended");
+    metrics.requestEnded({ route: streamRoute, model, owner: this.owner, outcome });
+    log.info({ route: streamRoute, key: this.owner, ...end }, "request ended");
   }
 
   #cancel(id: string): void {

@@ -15,7 +15,17 @@ describe("parseApiKeys", () => {
     expect(keys[2]?.sha256).toEqual(hashOf(`${key}==`));
   });
 
+  it("knows an operator's", () => {
+    const keys = parseApiKeys(`operator:ann=${key},bob=${key}x`, "keys");
+    expect(keys.map(({ name, isOperator }) => [name, isOperator])).toEqual([
+      ["ann", true],
+      ["bob", false],
+    ]);
+  });
+
   it.each([
+    [`operator:=${key}`, /write name=key/],
+    [`admin:ann=${key}`, /write name=key/],
     ["", /there is no key/],
     ["# nothing", /there is no key/],
     [key, /entry 1: write name=key/],

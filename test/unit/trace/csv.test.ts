@@ -1,13 +1,28 @@
 import { expect, test } from "vitest";
-import { traceToCsv } from "../../../src/trace/csv.js";
+import { TraceCsv } from "../../../src/trace/csv.js";
+import type { TokenRecord } from "../../../src/trace/record.js";
 import { tokenOf } from "../../support/fake-engine.js";
+
+function linesOf(records: readonly TokenRecord[]): string[] {
+  const csv = new TraceCsv();
+  records.forEach((record) => csv.see(record));
+  return [csv.head(), ...records.map((record) => csv.line(record))].join("").trim().split("\r\n");
+}
+
+test("a text that a spreadsheet would take for a formula is marked, a number is not", () => {
+  const { record } = tokenOf("a");
+  for (const text of ['=HYPERLINK("http://a","b")', "+1", "-1", "@SUM(A1)", "\tx", "\rx"]) {
+    const [, line] = linesOf([{ ...record, token: { id: 100, text } }]);
+    expect(line).toContain(`7,100,"'${text.replaceAll('"', '""')}",-0.25,`);
+  }
+  expect(linesOf([{ ...record, token: { id: 100, text: "a=b" } }])[1]).toContain(",a=b,-0.25,");
+});
 
 test("a mixture's shares have a column each, empty where a token has none", () => {
   const { record } = tokenOf("a");
-  const lines = traceToCsv([record, { ...record, shares: { base: 0.25, trivia: 0.75 } }])
-    .trim()
-    .split("\r\n")
-    .map((line) => line.split(","));
+  const lines = linesOf([record, { ...record, shares: { base: 0.25, trivia: 0.75 } }]).map((line) =>
+    line.split(","),
+  );
   const valuesOf = (name: string) => lines.slice(1).map((line) => line[lines[0]!.indexOf(name)]);
   expect(valuesOf("shares.base")).toEqual(["", "0.25"]);
   expect(valuesOf("shares.trivia")).toEqual(["", "0.75"]);

@@ -91,14 +91,18 @@ describe("readers", () => {
     const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000 });
     store.begin(begun("a"));
     store.append("a", [record]);
-    expect(store.get("a", "ann")).toEqual({
-      ...header("a"),
-      object: "fusion.trace",
-      status: "in_progress",
-      finish_reason: null,
-      usage: null,
-      tokens: [record],
+    const stored = store.get("a", "ann");
+    expect(stored).toMatchObject({
+      header: {
+        ...header("a"),
+        object: "fusion.trace",
+        status: "in_progress",
+        finish_reason: null,
+        usage: null,
+      },
+      numTokens: 1,
     });
+    expect(stored?.recordAt(0)).toBe(JSON.stringify(record));
     store.append("unknown", [record]);
     store.end("unknown", ended);
     expect(store.list("ann")).toHaveLength(1);
@@ -120,7 +124,28 @@ describe("readers", () => {
     const all: TraceEvent[] = [];
     for await (const event of late) all.push(event);
     expect(all.slice(1)).toEqual(rest);
-    expect(rest[0]).toMatchObject({ tokens: [record, record] });
+    expect(rest[0]).toMatchObject({ records: [JSON.stringify(record), JSON.stringify(record)] });
+  });
+
+  test("a long trace comes in several events, a reader of it keeps nothing that was dropped", async () => {
+    const store = new TraceStore({ maxBytes: 200_000, maxAgeMs: 1000 });
+    store.begin(begun("a"));
+    const records = Array.from({ length: 200 }, (_, position) => ({ ...record, position }));
+    store.append("a", records);
+    store.end("a", ended);
+    const stored = store.get("a", "ann");
+    const events: TraceEvent[] = [];
+    for await (const event of store.follow("a", new AbortController().signal)) events.push(event);
+    const parts = events.flatMap((event) => (event.type === "trace.tokens" ? [event.records] : []));
+    expect(parts.length).toBeGreaterThan(1);
+    for (const part of parts) expect(part.join("").length).toBeLessThan(70_000);
+    expect(parts.flat()).toEqual(records.map((one) => JSON.stringify(one)));
+    store.begin(begun("b"));
+    store.append(
+      "b",
+      Array.from({ length: 400 }, () => record),
+    );
+    expect(stored?.recordAt(0)).toBeNull();
   });
 
   test("one who leaves is let go", async () => {
