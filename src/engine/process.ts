@@ -74,6 +74,7 @@ class EngineProcess {
         await library[Symbol.asyncDispose]();
       };
       this.#models = models;
+      this.#warn(models);
       const decoding = await calibrate(
         models.slots,
         models.numSequences,
@@ -122,6 +123,11 @@ class EngineProcess {
       await this.#release();
       throw error;
     }
+  }
+
+  #warn({ slots }: LoadedModels): void {
+    for (const { model } of slots)
+      if (model.chatTemplateWarning) this.#log.warn({ model: model.path }, model.chatTemplateWarning);
   }
 
   /** The server starts a new child. Without the usual end, at which a broken device may hang. */

@@ -210,6 +210,10 @@ export class LlamaModel implements LoadedModel {
     return this.chatTemplate.problem === null;
   }
 
+  get chatTemplateWarning(): string | null {
+    return this.chatTemplate.warning;
+  }
+
   tokenize(text: string, special: boolean): Token[] {
     this.#ready();
     return this.#tokenizer.tokenize(text, special);
