@@ -6,6 +6,7 @@ import { createLogger } from "../log.js";
 import { calibrate } from "./calibrate.js";
 import { configDigester } from "./config-digest.js";
 import { FusionEngine } from "./engine.js";
+import { holdLifeline } from "./lifeline.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
 import { answerQuery } from "./queries.js";
 import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
@@ -15,6 +16,9 @@ const smallestStepTimeoutMs = 8_000;
 /** A step may take this many times what calibration says of a full batch. */
 const stepTimeoutFactor = 20;
 
+/** Characters of an error's stack that are logged. */
+const longestStack = 4_000;
+
 type OpenLibrary = (options: { backend: EngineSettings["backend"] }) => Promise<NativeLibrary>;
 
 /** What the engine child holds: everything native, and nothing that listens on a socket. */
@@ -23,6 +27,7 @@ class EngineProcess {
   readonly #log = createLogger("info");
   #engine: FusionEngine | null = null;
   #models: LoadedModels | null = null;
+  readonly #loading = new LoadingAge();
   #release: () => Promise<void> = () => Promise.resolve();
 
   constructor(open: OpenLibrary) {
@@ -50,12 +55,19 @@ class EngineProcess {
         if (this.#models) void this.#answer(message, this.#models);
         break;
       case "ping":
-        emit({ type: "pong", stepAgeMs: this.#engine?.stepAgeMs ?? null });
+        emit({ type: "pong", stepAgeMs: this.#engine ? this.#engine.stepAgeMs : this.#loading.ageMs });
         break;
       case "shutdown":
         void this.#shutDown();
         break;
     }
+  }
+
+  /** An error that is nobody's: what else is wrong cannot be known. The server starts a new child. */
+  fail(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#log.fatal({ stack: text.slice(0, longestStack) }, "the engine ends by an error that is nobody's");
+    process.exit(1);
   }
 
   async #answer({ queryId, query }: Extract<ToEngine, { type: "query" }>, models: LoadedModels) {
@@ -66,15 +78,17 @@ class EngineProcess {
     const library = await this.#open({ backend: settings.backend });
     this.#release = async () => library[Symbol.asyncDispose]();
     try {
-      const models = await loadModels(library, configs, settings, (modelPath, fraction) =>
-        emit({ type: "progress", modelPath, fraction }),
-      );
+      const models = await loadModels(library, configs, settings, (modelPath, fraction) => {
+        this.#loading.note(fraction);
+        emit({ type: "progress", modelPath, fraction });
+      });
       this.#release = async () => {
         await models[Symbol.asyncDispose]();
         await library[Symbol.asyncDispose]();
       };
       this.#models = models;
       this.#warn(models);
+      await this.#tryOut(models);
       const decoding = await calibrate(
         models.slots,
         models.numSequences,
@@ -125,6 +139,17 @@ class EngineProcess {
     }
   }
 
+  /** Decodes a token with each model: what a file hides from every check ends the process here, where it is named. */
+  async #tryOut({ slots }: LoadedModels): Promise<void> {
+    for (const { model, context } of slots) {
+      emit({ type: "progress", modelPath: model.path, fraction: 1 });
+      context.batch.clear();
+      context.batch.add(model.vocabulary.bos ?? 0, 0, 0, true);
+      await context.decode();
+      context.removePositions(0, 0, null);
+    }
+  }
+
   #warn({ slots }: LoadedModels): void {
     for (const { model } of slots)
       if (model.chatTemplateWarning) this.#log.warn({ model: model.path }, model.chatTemplateWarning);
@@ -140,6 +165,19 @@ class EngineProcess {
     await this.#engine?.close();
     await this.#release();
     process.disconnect();
+  }
+}
+
+/** How long a file's weights have been loading without any being read: the event loop is free meanwhile. */
+class LoadingAge {
+  #sinceMs: number | null = null;
+
+  get ageMs(): number | null {
+    return this.#sinceMs === null ? null : performance.now() - this.#sinceMs;
+  }
+
+  note(fraction: number): void {
+    this.#sinceMs = fraction < 1 ? performance.now() : null;
   }
 }
 
@@ -171,8 +209,9 @@ function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: numbe
 export function runEngineProcess(open: OpenLibrary): void {
   const engineProcess = new EngineProcess(open);
   process.on("message", (message: ToEngine) => engineProcess.receive(message));
-  // A server that died takes its engine with it; a Ctrl-C in a terminal reaches both, and the server decides.
-  process.on("disconnect", () => process.exit());
+  holdLifeline();
+  process.on("uncaughtException", (error) => engineProcess.fail(error));
+  // A Ctrl-C in a terminal reaches the server too, which decides.
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => undefined);
 }

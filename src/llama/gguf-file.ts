@@ -61,6 +61,9 @@ export function checkModelFile(path: string): GgufSummary {
   } catch (cause) {
     throw cause instanceof GgufProblem ? invalid(path, cause.message) : cause;
   }
+  // libllama asserts that no token of a file's has a space, and these splitters leave spaces in: two end the process.
+  if (["tokenizer.ggml.pre", "tokenizer.ggml.model"].some((key) => first.values.get(key) === "whitespace"))
+    throw invalid(path, "splits text at white space alone, as embedding models do, and cannot be fused");
   const parts = splitParts(path, first.values);
   let { tensorBytes } = first;
   for (const part of parts.slice(1)) tensorBytes += checkPart(part).tensorBytes;

@@ -7,7 +7,7 @@ import { ShouldersError } from "../errors.js";
  */
 
 /** Values of `tokenizer.ggml.model` whose text is split by a pattern. Source: `llama_vocab::impl::load`. */
-const splitModels: unknown[] = ["gpt2", "hybriddna", "whitespace"];
+const splitModels: unknown[] = ["gpt2", "hybriddna"];
 
 /** Split without recursion. Source: `llm_tokenizer_bpe` and `unicode_regex_split_custom` of the pinned llama.cpp. */
 const splitByCode = new Set(
@@ -21,7 +21,7 @@ const splitByCode = new Set(
 );
 
 /** Their patterns take all that is not white space. */
-const wholeWords = new Set(["bloom", "gpt3-finnish", "poro-chat", "viking", "whitespace"]);
+const wholeWords = new Set(["bloom", "gpt3-finnish", "poro-chat", "viking"]);
 /** Its pattern takes words and the spaces between them. */
 const wordsAndSpaces = new Set(["exaone-moe"]);
 
