@@ -75,11 +75,12 @@ class EngineProcess {
   }
 
   async #load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {
+    this.#loading.note();
     const library = await this.#open({ backend: settings.backend });
     this.#release = async () => library[Symbol.asyncDispose]();
     try {
       const models = await loadModels(library, configs, settings, (modelPath, fraction) => {
-        this.#loading.note(fraction);
+        this.#loading.note();
         emit({ type: "progress", modelPath, fraction });
       });
       this.#release = async () => {
@@ -142,12 +143,14 @@ class EngineProcess {
   /** Decodes a token with each model: what a file hides from every check ends the process here, where it is named. */
   async #tryOut({ slots }: LoadedModels): Promise<void> {
     for (const { model, context } of slots) {
+      this.#loading.note();
       emit({ type: "progress", modelPath: model.path, fraction: 1 });
       context.batch.clear();
       context.batch.add(model.vocabulary.bos ?? 0, 0, 0, true);
       await context.decode();
       context.removePositions(0, 0, null);
     }
+    this.#loading.end();
   }
 
   #warn({ slots }: LoadedModels): void {
@@ -168,7 +171,7 @@ class EngineProcess {
   }
 }
 
-/** How long a file's weights have been loading without any being read: the event loop is free meanwhile. */
+/** How long nothing has been read, opened or tried out: the event loop is free meanwhile. */
 class LoadingAge {
   #sinceMs: number | null = null;
 
@@ -176,8 +179,12 @@ class LoadingAge {
     return this.#sinceMs === null ? null : performance.now() - this.#sinceMs;
   }
 
-  note(fraction: number): void {
-    this.#sinceMs = fraction < 1 ? performance.now() : null;
+  note(): void {
+    this.#sinceMs = performance.now();
+  }
+
+  end(): void {
+    this.#sinceMs = null;
   }
 }
 
