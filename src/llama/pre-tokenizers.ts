@@ -49,16 +49,26 @@ const runsByKind = {
  */
 export const longestRun = 8_192;
 export const stackBytes = 16 << 20;
+/** Its pattern looks from every digit of a run to the run's end. */
+const quadratic = "superbpe";
+const longestOfQuadratic = 512;
+
+export function longestRunOf(pre: string): number {
+  return pre === quadratic ? longestOfQuadratic : longestRun;
+}
+
 /** On the event loop, with koffi's usual stack of 2 MiB. */
 export const longestRunAtOnce = 1_024;
 
 /** What a text must keep to for this file's tokenizer; null: its splitter takes any text. */
 export class RunLimit {
   readonly #runs: RegExp;
+  readonly #longest: number;
 
   private constructor(pre: string) {
     const kind = wholeWords.has(pre) ? "words" : wordsAndSpaces.has(pre) ? "spaced" : "classes";
     this.#runs = runsByKind[kind];
+    this.#longest = longestRunOf(pre);
   }
 
   /** @param values the file's metadata. */
@@ -70,10 +80,11 @@ export class RunLimit {
   }
 
   /**
-   * @param longest `longestRun` or `longestRunAtOnce`.
+   * @param most `longestRun` or `longestRunAtOnce`.
    * @throws ShouldersError `invalid_request` with the place of a run that is too long.
    */
-  check(text: string, longest: number): void {
+  check(text: string, most: number): void {
+    const longest = Math.min(most, this.#longest);
     if (text.length <= longest) return;
     const runs = this.#runs;
     runs.lastIndex = 0;

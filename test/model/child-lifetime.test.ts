@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { pino } from "pino";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { startEngine } from "../../src/engine/client.js";
 import { childrenOf, isAlive } from "../support/processes.js";
 import { defaultSettings, engineEntry, faultyEntry, resolvedConfig, root } from "../support/real-engine.js";
@@ -48,6 +48,9 @@ async function killAndExpectNone(owner: ChildProcess, child: number): Promise<vo
 }
 
 const numTimes = 10;
+
+// Forty servers start one after the other.
+vi.setConfig({ testTimeout: 400_000 });
 
 describe("kill -9 of the server leaves no child", () => {
   it.each(["busy", "native", "waiting"])("that loads (%s)", async (way) => {
