@@ -9,7 +9,14 @@ import { FusionEngine } from "./engine.js";
 import { holdLifeline } from "./lifeline.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
 import { answerQuery } from "./queries.js";
-import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
+import type {
+  DecodePlan,
+  EngineDescription,
+  EngineSettings,
+  FromEngine,
+  ResolvedFusionConfig,
+  ToEngine,
+} from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;
@@ -88,7 +95,6 @@ class EngineProcess {
         await library[Symbol.asyncDispose]();
       };
       this.#models = models;
-      this.#warn(models);
       await this.#tryOut(models);
       const decoding = await calibrate(
         models.slots,
@@ -123,11 +129,7 @@ class EngineProcess {
           },
           kernel: settings.kernel,
           decoding,
-          memory: {
-            weightsBytes: sum(models.slots.map(({ model }) => model.sizeBytes)),
-            contextsBytes: sum(models.slots.map(({ context }) => context.memoryBytes)),
-            programBytes: programBytes(models, numExperts),
-          },
+          memory: memoryOf(models, numExperts),
           configs: [...models.configs.values()].map((config) =>
             describeConfig(config, models.slots, digestOf(config.resolved)),
           ),
@@ -143,6 +145,7 @@ class EngineProcess {
   /** Decodes a token with each model: what a file hides from every check ends the process here, where it is named. */
   async #tryOut({ slots }: LoadedModels): Promise<void> {
     for (const { model, context } of slots) {
+      if (model.chatTemplateWarning) this.#log.warn({ model: model.path }, model.chatTemplateWarning);
       this.#loading.note();
       emit({ type: "progress", modelPath: model.path, fraction: 1 });
       context.batch.clear();
@@ -151,11 +154,6 @@ class EngineProcess {
       context.removePositions(0, 0, null);
     }
     this.#loading.end();
-  }
-
-  #warn({ slots }: LoadedModels): void {
-    for (const { model } of slots)
-      if (model.chatTemplateWarning) this.#log.warn({ model: model.path }, model.chatTemplateWarning);
   }
 
   /** The server starts a new child. Without the usual end, at which a broken device may hang. */
@@ -195,6 +193,14 @@ function emit(message: FromEngine): void {
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
+}
+
+function memoryOf(models: LoadedModels, numExperts: number): EngineDescription["memory"] {
+  return {
+    weightsBytes: sum(models.slots.map(({ model }) => model.sizeBytes)),
+    contextsBytes: sum(models.slots.map(({ context }) => context.memoryBytes)),
+    programBytes: programBytes(models, numExperts),
+  };
 }
 
 /**
