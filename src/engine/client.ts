@@ -1,7 +1,9 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { ShouldersError } from "../errors.js";
+import { lifelineDescriptor } from "./lifeline.js";
 import { Mailbox } from "./mailbox.js";
 import type {
   Asker,
@@ -29,10 +31,15 @@ export interface StartEngineOptions {
   onProgress: (modelPath: string, fraction: number) => void;
   /** The child's entry; the compiled one beside this file unless told otherwise. */
   entry?: URL;
+  /** How long a child may load without getting on. Default: two minutes. */
+  loadTimeoutMs?: number;
 }
 
 /** How long a child may take to end by itself before it is killed. */
 const closeTimeoutMs = 10_000;
+/** A child that has closed its pipe and has not ended after this time never will. */
+const endTimeoutMs = 2_000;
+const defaultLoadTimeoutMs = 120_000;
 /** Deaths within this time count towards the back-off. */
 const deathWindowMs = 60_000;
 const freeRestarts = 3;
@@ -84,6 +91,9 @@ class EngineClient implements Engine {
   #watchTimer: NodeJS.Timeout | null = null;
   /** Since the child last showed that it gets on, in turns of the watch: time in which this process stands still does not count. */
   #silentMs = 0;
+  /** The file that the child last told of, until it is ready. */
+  #loadingPath: string | null = null;
+  #hasStalled = false;
   #isClosed = false;
 
   constructor(options: StartEngineOptions) {
@@ -131,7 +141,7 @@ class EngineClient implements Engine {
 
   /** Forks a child and resolves when it is ready. */
   async start(): Promise<void> {
-    const { configs, settings, entry } = this.#options;
+    const { configs, settings, entry, loadTimeoutMs = defaultLoadTimeoutMs } = this.#options;
     const paths = configs.flatMap((config) => [config.basePath, config.referencePath, ...config.expertPaths]);
     const child = fork(entry ?? new URL("./child.js", import.meta.url), {
       serialization: "advanced",
@@ -145,19 +155,21 @@ class EngineClient implements Engine {
         UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)),
       },
       // What native code prints must not mix with an answer on standard output.
-      stdio: ["ignore", 2, 2, "ipc"],
+      stdio: ["ignore", 2, 2, "ipc", "pipe"],
     });
     this.#child = child;
+    this.#loadingPath = null;
+    this.#hasStalled = false;
+    const lifeline = child.stdio[lifelineDescriptor] as Socket | undefined;
+    lifeline?.unref();
+    lifeline?.on("error", () => undefined);
+    child.once("disconnect", () => setTimeout(() => child.kill("SIGKILL"), endTimeoutMs).unref());
+    this.#watchWith(loadTimeoutMs);
     const ready = new Promise<void>((resolve, reject) => {
       child.on("message", (message: FromEngine) => {
         if (message.type === "ready") {
           this.#description = message.description;
-          this.#silentMs = 0;
-          this.#watchTimer = setInterval(
-            () => this.#watch(message.description.stepTimeoutMs),
-            watchIntervalMs,
-          );
-          this.#watchTimer.unref();
+          this.#watchWith(message.description.stepTimeoutMs);
           resolve();
         } else if (message.type === "loadFailed") reject(ShouldersError.fromData(message.error));
         else this.#receive(message);
@@ -168,7 +180,11 @@ class EngineClient implements Engine {
         );
       });
       child.once("exit", (code, signal) => {
-        reject(diedLoadingError(code, signal));
+        reject(
+          this.#hasStalled
+            ? stalledError(this.#loadingPath, loadTimeoutMs)
+            : diedLoadingError(this.#loadingPath, code, signal),
+        );
         this.#onExit(child, code, signal);
       });
       this.#send({ type: "load", configs, settings, timings: this.#timings });
@@ -238,7 +254,9 @@ class EngineClient implements Engine {
     // One without an id could not even be started.
     if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
-    this.#send({ type: "shutdown" });
+    // One that still loads holds nothing that must be released, and may be too busy to hear.
+    if (this.#description === null) child.kill("SIGKILL");
+    else this.#send({ type: "shutdown" });
     const killer = setTimeout(() => child.kill("SIGKILL"), closeTimeoutMs);
     await exited;
     clearTimeout(killer);
@@ -248,6 +266,7 @@ class EngineClient implements Engine {
     if (message.type !== "pong") this.#silentMs = 0;
     switch (message.type) {
       case "progress":
+        this.#loadingPath = message.modelPath;
         this.#options.onProgress(message.modelPath, message.fraction);
         break;
       case "events":
@@ -278,14 +297,22 @@ class EngineClient implements Engine {
     }
   }
 
+  #watchWith(timeoutMs: number): void {
+    if (this.#watchTimer) clearInterval(this.#watchTimer);
+    this.#silentMs = 0;
+    this.#watchTimer = setInterval(() => this.#watch(timeoutMs), watchIntervalMs);
+    this.#watchTimer.unref();
+  }
+
   /** Kills a child that has not got on for longer than any step may take, whether or not it owes answers. */
-  #watch(stepTimeoutMs: number): void {
-    if (this.#silentMs < stepTimeoutMs) {
+  #watch(timeoutMs: number): void {
+    if (this.#silentMs < timeoutMs) {
       this.#silentMs += watchIntervalMs;
       this.#send({ type: "ping" });
       return;
     }
-    this.#options.log.error({ stepTimeoutMs }, "the engine process hangs and is killed");
+    this.#options.log.error({ timeoutMs }, "the engine process hangs and is killed");
+    this.#hasStalled = true;
     this.#child?.kill("SIGKILL");
   }
 
@@ -362,10 +389,18 @@ function diedError(code: number | null, signal: string | null): ShouldersError {
 }
 
 /** The kernel kills a process that takes more memory than there is; it cannot say so itself. */
-function diedLoadingError(code: number | null, signal: string | null): ShouldersError {
+function diedLoadingError(path: string | null, code: number | null, signal: string | null): ShouldersError {
   return new ShouldersError(
     "engine_died",
-    `The engine process ended while it loaded the models (${signal ?? `exit code ${code}`}). If memory ran out, ` +
+    `The engine process ended while it loaded ${path ?? "its library"} (${signal ?? `exit code ${code}`}). The file ` +
+      `may be damaged or of a kind that this llama.cpp cannot run: try it alone with "check". If memory ran out, ` +
       `lower context.tokens or context.sequences, or use smaller or more quantized files.`,
+  );
+}
+
+function stalledError(path: string | null, timeoutMs: number): ShouldersError {
+  return new ShouldersError(
+    "engine_died",
+    `Loading ${path ?? "the library"} has not got on for ${timeoutMs / 1000} s and was ended. Can its disk be read?`,
   );
 }

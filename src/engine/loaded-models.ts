@@ -74,6 +74,7 @@ export async function loadModels(
   };
   try {
     for (const need of needs) {
+      onProgress(need.path, 0);
       models.push(
         await library.loadModel(need.path, {
           source: { gpuLayers: need.gpuLayers },

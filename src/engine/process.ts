@@ -7,13 +7,17 @@ import { configDigester, fileHasher } from "./config-digest.js";
 import { DecodePlanner } from "./decode-plan.js";
 import { FusionEngine } from "./engine.js";
 import { timingsKey } from "./kept-timings.js";
+import { holdLifeline } from "./lifeline.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
-import type { DecodePlan, EngineSettings, FromEngine, ToEngine } from "./protocol.js";
+import type { DecodePlan, EngineDescription, EngineSettings, FromEngine, ToEngine } from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;
 /** A step may take this many times what was measured for a full batch. */
 const stepTimeoutFactor = 20;
+
+/** Characters of an error's stack that are logged. */
+const longestStack = 4_000;
 
 type OpenLibrary = (options: { backend: EngineSettings["backend"] }) => Promise<NativeLibrary>;
 
@@ -31,6 +35,7 @@ class EngineProcess {
   readonly #log = createLogger("info");
   #engine: FusionEngine | null = null;
   #planner: DecodePlanner | null = null;
+  readonly #loading = new LoadingAge();
   #release: () => Promise<void> = () => Promise.resolve();
 
   constructor(open: OpenLibrary) {
@@ -72,7 +77,7 @@ class EngineProcess {
         this.#engine.ask(message.queryId, message.party, message.query);
         break;
       case "ping":
-        emit({ type: "pong", stepAgeMs: this.#engine?.stepAgeMs ?? null });
+        emit({ type: "pong", stepAgeMs: this.#engine ? this.#engine.stepAgeMs : this.#loading.ageMs });
         break;
       case "shutdown":
         void this.#shutDown();
@@ -80,18 +85,28 @@ class EngineProcess {
     }
   }
 
+  /** An error that is nobody's: what else is wrong cannot be known. The server starts a new child. */
+  fail(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#log.fatal({ stack: text.slice(0, longestStack) }, "the engine ends by an error that is nobody's");
+    process.exit(1);
+  }
+
   async #load(message: Load): Promise<void> {
     const { configs, settings } = message;
+    this.#loading.note();
     const library = await this.#open({ backend: settings.backend });
     this.#release = async () => library[Symbol.asyncDispose]();
     try {
-      const models = await loadModels(library, configs, settings, (modelPath, fraction) =>
-        emit({ type: "progress", modelPath, fraction }),
-      );
+      const models = await loadModels(library, configs, settings, (modelPath, fraction) => {
+        this.#loading.note();
+        emit({ type: "progress", modelPath, fraction });
+      });
       this.#release = async () => {
         await models[Symbol.asyncDispose]();
         await library[Symbol.asyncDispose]();
       };
+      await this.#tryOut(models);
       const hashOf = fileHasher();
       const planner = (this.#planner = this.#createPlanner(message, { library, models, hashOf }));
       const { decoding, mayImprove } = await planner.choose();
@@ -123,11 +138,7 @@ class EngineProcess {
           },
           kernel: settings.kernel,
           decoding,
-          memory: {
-            weightsBytes: sum(models.slots.map(({ model }) => model.sizeBytes)),
-            contextsBytes: sum(models.slots.map(({ context }) => context.memoryBytes)),
-            programBytes: programBytes(models, numExperts),
-          },
+          memory: memoryOf(models, numExperts),
           configs: [...models.configs.values()].map((config) =>
             describeConfig(config, models.slots, digestOf(config.resolved)),
           ),
@@ -157,6 +168,20 @@ class EngineProcess {
     });
   }
 
+  /** Decodes a token with each model: what a file hides from every check ends the process here, where it is named. */
+  async #tryOut({ slots }: LoadedModels): Promise<void> {
+    for (const { model, context } of slots) {
+      if (model.chatTemplateWarning) this.#log.warn({ model: model.path }, model.chatTemplateWarning);
+      this.#loading.note();
+      emit({ type: "progress", modelPath: model.path, fraction: 1 });
+      context.batch.clear();
+      context.batch.add(model.vocabulary.bos ?? 0, 0, 0, true);
+      await context.decode();
+      context.removePositions(0, 0, null);
+    }
+    this.#loading.end();
+  }
+
   /** The server starts a new child. Without the usual end, at which a broken device may hang. */
   #die(): void {
     this.#log.error("decoding fails again and again: the engine ends, to be started anew");
@@ -168,6 +193,23 @@ class EngineProcess {
     await this.#engine?.close();
     await this.#release();
     process.disconnect();
+  }
+}
+
+/** How long nothing has been read, opened or tried out: the event loop is free meanwhile. */
+class LoadingAge {
+  #sinceMs: number | null = null;
+
+  get ageMs(): number | null {
+    return this.#sinceMs === null ? null : performance.now() - this.#sinceMs;
+  }
+
+  note(): void {
+    this.#sinceMs = performance.now();
+  }
+
+  end(): void {
+    this.#sinceMs = null;
   }
 }
 
@@ -192,6 +234,14 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
+function memoryOf(models: LoadedModels, numExperts: number): EngineDescription["memory"] {
+  return {
+    weightsBytes: sum(models.slots.map(({ model }) => model.sizeBytes)),
+    contextsBytes: sum(models.slots.map(({ context }) => context.memoryBytes)),
+    programBytes: programBytes(models, numExperts),
+  };
+}
+
 /**
  * Measured on Linux: two Node processes with libllama, what libllama keeps per token of a vocabulary, and the kernel's
  * rows, with those that the first mixture adds: one for the base and one an expert.
@@ -211,8 +261,9 @@ function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: numbe
 export function runEngineProcess(open: OpenLibrary): void {
   const engineProcess = new EngineProcess(open);
   process.on("message", (message: unknown) => engineProcess.receive(message));
-  // A server that died takes its engine with it; what a terminal sends (Ctrl-C, its end) reaches both, and the server decides.
-  process.on("disconnect", () => process.exit());
+  holdLifeline();
+  process.on("uncaughtException", (error) => engineProcess.fail(error));
+  // What a terminal sends (Ctrl-C, its end) reaches the server too, which decides.
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => undefined);
   process.on("SIGHUP", () => undefined);

@@ -4,6 +4,7 @@ import koffi from "koffi";
 import { invariant } from "../errors.js";
 import type { NativeFunction, NativeFunctions, Pointer, Primitive } from "./abi.js";
 import { functions, structs } from "./abi.js";
+import { stackBytes } from "./pre-tokenizers.js";
 
 /** The layouts of `abi.ts` as koffi types and functions. */
 
@@ -19,6 +20,9 @@ const primitives: Record<Primitive | "void" | "string" | "memory", string> = {
   string: "const char *",
   memory: "void *",
 };
+
+// Calls run on stacks of koffi's; of those off the event loop only what is used takes memory.
+koffi.config({ async_stack_size: stackBytes });
 
 /** Anonymous, so that opening the library twice in a process registers no name twice. */
 export const structTypes = Object.fromEntries(

@@ -17,6 +17,8 @@ export interface ChatTemplate {
   readonly source: string;
   /** Why the file's own is not used; null when it is. */
   readonly problem: string | null;
+  /** For who runs the server: the file brings a template that does not work, and what stands in; null: no need. */
+  readonly warning: string | null;
   /**
    * Text that follows an assistant turn when the conversation goes on: what a model writes that does not end
    * its turn with a token. At most its first line.
@@ -55,10 +57,11 @@ export function createChatTemplate(options: ChatTemplateOptions): ChatTemplate {
     return {
       source: "file",
       problem: null,
+      warning: null,
       toolForm,
       turnEnd: findTurnEnd(render),
       render: (turns, asked) =>
-        refuse(() => {
+        refuse(options.fileName, () => {
           const own = takesSystem ? turns : withoutSystem(turns);
           return renderTo(takesSeveral ? own : withSingleCalls(own), render, asked);
         }),
@@ -72,13 +75,13 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function refuse(render: () => string): string {
+function refuse(fileName: string, render: () => string): string {
   try {
     return render();
   } catch (cause) {
     throw new ShouldersError(
       "invalid_request",
-      `The model's chat template refuses these messages: ${messageOf(cause)}`,
+      `The chat template of ${fileName} refuses these messages: ${messageOf(cause)}`,
       { param: "messages", cause },
     );
   }
@@ -192,9 +195,11 @@ function createStandIn(options: ChatTemplateOptions, problem: string): ChatTempl
   return {
     source: wrapper.wrapperName,
     problem,
+    warning:
+      options.text === null ? null : `${problem}; the template "${wrapper.wrapperName}" stands in for it`,
     toolForm: null,
     turnEnd: findTurnEnd(render),
-    render: (turns, asked) => refuse(() => renderTo(turns, render, asked)),
+    render: (turns, asked) => refuse(fileName, () => renderTo(turns, render, asked)),
   };
 }
 

@@ -5,9 +5,12 @@ import {
   arrayElementTypes,
   arrayType,
   defaultAlignment,
+  float32Tensor,
   ggufMagic,
   ggufVersions,
+  int32Tensor,
   mostDimensions,
+  notForMatrices,
   stringType,
   tensorNameLimit,
   tensorTypes,
@@ -34,6 +37,8 @@ interface GgufPart {
   values: Map<string, MetadataValue>;
   /** Array key to its number of elements. */
   arrayLengths: Map<string, number>;
+  /** Whether a token stands for each byte, as `<0x0A>` or as itself. */
+  hasByteTokens: boolean;
   numTensors: number;
   tensorBytes: number;
 }
@@ -41,6 +46,7 @@ interface GgufPart {
 /** Longest metadata string that is kept; chat templates and licences are longer and not needed here. */
 const keptStringBytes = 4096;
 const longestKey = 65_535;
+const mostTokens = 1 << 22;
 
 const tokensKey = "tokenizer.ggml.tokens";
 
@@ -61,6 +67,13 @@ export function checkModelFile(path: string): GgufSummary {
   } catch (cause) {
     throw cause instanceof GgufProblem ? invalid(path, cause.message) : cause;
   }
+  // libllama throws in the middle of a text that has a byte for which there is none.
+  const tokenizer = first.values.get("tokenizer.ggml.model");
+  if ((tokenizer === "llama" || tokenizer === "plamo2") && !first.hasByteTokens)
+    throw invalid(path, `is corrupt: its tokenizer is ${tokenizer}, and not every byte has a token`);
+  // libllama asserts that no token of a file's has a space, and these splitters leave spaces in: two end the process.
+  if (["tokenizer.ggml.pre", "tokenizer.ggml.model"].some((key) => first.values.get(key) === "whitespace"))
+    throw invalid(path, "splits text at white space alone, as embedding models do, and cannot be fused");
   const parts = splitParts(path, first.values);
   let { tensorBytes } = first;
   for (const part of parts.slice(1)) tensorBytes += checkPart(part).tensorBytes;
@@ -123,7 +136,13 @@ function readPart(reader: GgufReader): GgufPart {
   // A tensor takes at least 24 bytes, an entry 13.
   const numTensors = reader.count(24, "the number of tensors");
   const numEntries = reader.count(13, "the number of metadata entries");
-  const part: GgufPart = { values: new Map(), arrayLengths: new Map(), numTensors, tensorBytes: 0 };
+  const part: GgufPart = {
+    values: new Map(),
+    arrayLengths: new Map(),
+    hasByteTokens: false,
+    numTensors,
+    tensorBytes: 0,
+  };
   for (let index = 0; index < numEntries; index++) readEntry(reader, part, index);
   part.tensorBytes = checkTensors(reader, numTensors, alignmentOf(part.values));
   return part;
@@ -135,7 +154,7 @@ function readEntry(reader: GgufReader, part: GgufPart, index: number): void {
     throw new GgufProblem(`is corrupt: metadata key ${index} is empty or too long`);
   const type = reader.uint32(`the type of ${key}`);
   if (type === arrayType) {
-    part.arrayLengths.set(key, readArray(reader, key));
+    part.arrayLengths.set(key, readArray(reader, part, key));
     return;
   }
   if (arrayElementTypes[key]) throw new GgufProblem(`is corrupt: ${key} is not an array`);
@@ -152,7 +171,7 @@ function readEntry(reader: GgufReader, part: GgufPart, index: number): void {
 }
 
 /** @returns the number of elements; they are skipped. */
-function readArray(reader: GgufReader, key: string): number {
+function readArray(reader: GgufReader, part: GgufPart, key: string): number {
   const type = reader.uint32(`the element type of ${key}`);
   const known = type === stringType ? { name: "string", bytes: 8 } : valueTypes[type];
   if (!known) throw new GgufProblem(`is corrupt: ${key} has elements of the unknown type ${type}`);
@@ -161,13 +180,18 @@ function readArray(reader: GgufReader, key: string): number {
     throw new GgufProblem(`is corrupt: ${key} has elements of type ${known.name}`);
   const length = reader.count(known.bytes, `the length of ${key}`);
   if (type !== stringType) reader.skip(length * known.bytes, key);
-  else if (key === tokensKey) readTokens(reader, length);
+  else if (key === tokensKey) part.hasByteTokens = readTokens(reader, length);
   else for (let index = 0; index < length; index++) reader.skip(reader.count(1, `${key}[${index}]`), key);
   return length;
 }
 
-/** libllama reads a token up to a NUL, names empty ones, and ends the process when two have the same text. */
-function readTokens(reader: GgufReader, length: number): void {
+/**
+ * libllama reads a token up to a NUL, names empty ones, and ends the process when two have the same text.
+ *
+ * @returns whether each byte has a token.
+ */
+function readTokens(reader: GgufReader, length: number): boolean {
+  if (length > mostTokens) throw new GgufProblem(`is corrupt: it has ${length} tokens, more than any model`);
   const textToToken = new Map<string, number>();
   for (let token = 0; token < length; token++) {
     const bytes = reader.count(1, `the length of token ${token}`);
@@ -178,6 +202,10 @@ function readTokens(reader: GgufReader, length: number): void {
     if (other !== undefined) throw new GgufProblem(`is corrupt: tokens ${other} and ${token} are the same`);
     textToToken.set(text, token);
   }
+  return Array.from({ length: 256 }).every((_, byte) => {
+    const hex = byte.toString(16).toUpperCase().padStart(2, "0");
+    return textToToken.has(`<0x${hex}>`) || textToToken.has(String.fromCharCode(byte));
+  });
 }
 
 function alignmentOf(values: ReadonlyMap<string, MetadataValue>): number {
@@ -221,12 +249,23 @@ function readTensorBytes(reader: GgufReader, name: string): bigint {
     elements *= length;
   }
   const type = reader.uint32(`the type of tensor ${name}`);
+  checkTensorType(name, type, numDimensions);
   const block = tensorTypes[type];
   if (!block) throw new GgufProblem(`has tensor ${name} of type ${type}, which this llama.cpp cannot read`);
   const [blockElements, blockBytes] = block;
   if (elements === 0n || rowLength % BigInt(blockElements) !== 0n)
     throw new GgufProblem(`is corrupt: tensor ${name} has rows of ${rowLength} elements`);
   return (elements / BigInt(blockElements)) * BigInt(blockBytes);
+}
+
+/** Each decode would end the process: libllama loads any type for any tensor, and has no code for most of them. */
+function checkTensorType(name: string, type: number, numDimensions: number): void {
+  const isAdded = /norm\.(weight|bias)$|\.bias$/.test(name);
+  const isTable = type === int32Tensor && /tid2eid/.test(name);
+  const isWrong =
+    !isTable && (isAdded || numDimensions <= 1 ? type !== float32Tensor : notForMatrices.includes(type));
+  if (isWrong && tensorTypes[type])
+    throw new GgufProblem(`is corrupt: tensor ${name} is of type ${type}, which no model has there`);
 }
 
 const splitName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;

@@ -63,6 +63,11 @@ export const tensorTypes: Readonly<Record<number, readonly [elements: number, by
   42: [64, 18], // Q2_0
 };
 
+export const float32Tensor = 0;
+export const int32Tensor = 26;
+/** Types of tensors that no product of matrices takes: Q8_1 and Q8_K for parts of products, I8 to I64, F64. */
+export const notForMatrices: readonly number[] = [9, 15, 24, 25, 26, 27, 28];
+
 /** Element types that libllama expects; for some arrays it does not ask, and another type would end the process. */
 export const arrayElementTypes: Readonly<Record<string, readonly string[]>> = {
   "tokenizer.ggml.tokens": ["string"],

@@ -4,8 +4,13 @@ const mostLayers = 512;
 const mostExperts = 1024;
 const ropeScalingTypes = ["none", "linear", "yarn", "longrope"];
 
+const epsilons = ["layer_norm_rms_epsilon", "layer_norm_epsilon", "group_norm_epsilon"].map(
+  (name) => `attention.${name}`,
+);
+const ropeBases = ["rope.freq_base", "rope.freq_base_swa"];
+
 /**
- * What libllama asserts about a model's shape while it loads it: there a wrong number ends the process. From
+ * What libllama asserts about a model's shape while it loads it, and of its numbers when it decodes: there a wrong one ends the process. From
  * `load_hparams` in llama-model.cpp. A missing number, or one that does not fit the tensors, is libllama's to tell.
  *
  * @param values scalars of the metadata.
@@ -37,6 +42,11 @@ export function checkHyperparameters(
     expect(experts % groups === 0, "expert_group_count");
     expect(groupsUsed >= 1 && groupsUsed < groups, "expert_group_used_count");
   }
+  for (const [name, value] of values)
+    if (name.startsWith(`${architecture}.`) && typeof value === "number" && !Number.isFinite(value))
+      expect(false, name.slice(architecture.length + 1));
+  for (const name of epsilons) expect((given(name) ?? 0) >= 0, name);
+  for (const name of ropeBases) expect((given(name) ?? 1) > 0, name);
   const scaling = values.get(key("rope.scaling.type"));
   expect(scaling === undefined || ropeScalingTypes.some((known) => known === scaling), "rope.scaling.type");
 }

@@ -4,6 +4,8 @@ import { readSync } from "node:fs";
 export class GgufProblem extends Error {}
 
 const chunkBytes = 1 << 20;
+/** Headers of large vocabularies have 20 MiB. A sparse file costs nothing, and reading all of it would take hours. */
+const mostHeaderBytes = 1 << 27;
 
 /**
  * Reads little-endian values from a file one after the other and never past its end: every length is compared
@@ -33,9 +35,12 @@ export class GgufReader {
   /** A count or length; one that does not fit the rest of the file, given `bytesEach`, is refused here. */
   count(bytesEach: number, what: string): number {
     const value = this.#take(8, what, (chunk, at) => chunk.readBigUInt64LE(at));
+    const needed = value * BigInt(bytesEach);
     const left = this.fileBytes - this.#position;
-    if (value * BigInt(bytesEach) > BigInt(left))
+    if (needed > BigInt(left))
       throw new GgufProblem(`is corrupt or truncated: ${what} is ${value}, but only ${left} bytes follow`);
+    if (needed > BigInt(mostHeaderBytes))
+      throw new GgufProblem(`is corrupt: ${what} is ${value}, more than any model has`);
     return Number(value);
   }
 
@@ -47,6 +52,8 @@ export class GgufReader {
     const left = this.fileBytes - this.#position;
     if (bytes > left) throw new GgufProblem(`is truncated: it ends in the middle of ${what}`);
     this.#position += bytes;
+    if (this.#position > mostHeaderBytes)
+      throw new GgufProblem(`is corrupt: its header has more than ${mostHeaderBytes} bytes`);
   }
 
   /** @returns the string, or null when it is longer than `longest` bytes (it is skipped then). */

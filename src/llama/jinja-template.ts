@@ -1,4 +1,4 @@
-import { Template } from "@huggingface/jinja";
+import { BoundedTemplate } from "./bounded-template.js";
 import { findToolSupport, shortId, type ArgumentsAs, type ToolSupport } from "./tool-form.js";
 import type { ChatTurn, Tool } from "./types.js";
 
@@ -33,21 +33,24 @@ export function createJinjaTemplate(
   text: string,
   specials: { bosText: string; eosText: string },
 ): JinjaTemplate {
-  const template = new Template(text);
+  const template = new BoundedTemplate(text);
   const renderWith =
     (toContent: (text: string) => Message["content"], noTools: [] | undefined) =>
     (turns: readonly ChatTurn[], options: RenderOptions & { argumentsAs: ArgumentsAs }): string => {
       const nameOf = namesOfCalls(turns);
-      return template.render({
-        messages: turns.map((turn) => toMessage(turn, nameOf, options.argumentsAs, toContent)),
-        add_generation_prompt: options.addGenerationPrompt,
-        bos_token: specials.bosText,
-        eos_token: specials.eosText,
-        tools:
-          options.tools.length > 0
-            ? options.tools.map((tool) => ({ type: "function", function: tool }))
-            : noTools,
-      });
+      return template.render(
+        {
+          messages: turns.map((turn) => toMessage(turn, nameOf, options.argumentsAs, toContent)),
+          add_generation_prompt: options.addGenerationPrompt,
+          bos_token: specials.bosText,
+          eos_token: specials.eosText,
+          tools:
+            options.tools.length > 0
+              ? options.tools.map((tool) => ({ type: "function", function: tool }))
+              : noTools,
+        },
+        lengthOf(turns) + (options.tools.length > 0 ? JSON.stringify(options.tools).length : 0),
+      );
     };
   const asText = (content: string) => content;
   const inParts = (content: string) => [{ type: "text" as const, text: content }];
@@ -76,6 +79,14 @@ export function createJinjaTemplate(
 function namesOfCalls(turns: readonly ChatTurn[]): Map<string, string> {
   const calls = turns.flatMap(({ toolCalls = [] }) => toolCalls);
   return new Map(calls.reverse().map(({ id, name }) => [id, name]));
+}
+
+function lengthOf(turns: readonly ChatTurn[]): number {
+  const texts = turns.flatMap(({ content, toolCalls = [] }) => [
+    content,
+    ...toolCalls.map((call) => call.arguments),
+  ]);
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
 function toMessage(

@@ -14,6 +14,7 @@ import { checkModelFile } from "./gguf-file.js";
 import type { NativeHandle } from "./library.js";
 import { gibibytes, memoryLimit } from "./memory.js";
 import { logLinesArrived } from "./native-log.js";
+import { RunLimit } from "./pre-tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
 import type {
   ChatOptions,
@@ -194,7 +195,7 @@ export class LlamaModel implements LoadedModel {
     const vocabulary = native.llama_model_get_vocab(pointer);
     invariant(vocabulary !== null, "a model without a vocabulary");
     this.vocabulary = new LlamaVocabulary(native, vocabulary, () => this.#pointer === null);
-    this.#tokenizer = new Tokenizer(native, vocabulary, this.vocabulary);
+    this.#tokenizer = new Tokenizer(native, vocabulary, this.vocabulary, RunLimit.of(file.values));
     const textOf = (token: Token | null) => (token === null ? "" : this.vocabulary.rawText(token));
     this.chatTemplate = createChatTemplate({
       text: native.llama_model_chat_template(pointer, null),
@@ -208,6 +209,10 @@ export class LlamaModel implements LoadedModel {
 
   get hasChatTemplate(): boolean {
     return this.chatTemplate.problem === null;
+  }
+
+  get chatTemplateWarning(): string | null {
+    return this.chatTemplate.warning;
   }
 
   tokenize(text: string, special: boolean): Token[] {

@@ -1,8 +1,9 @@
-import { invariant } from "../errors.js";
+import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { tokenAttribute } from "./abi.js";
 import { callAsync } from "./bindings.js";
 import type { ChatTemplate } from "./chat-template.js";
+import { longestRun, longestRunAtOnce, type RunLimit } from "./pre-tokenizers.js";
 import type { ChatOptions, ChatTurn, RenderedPrompt, Token } from "./types.js";
 import type { LlamaVocabulary } from "./vocabulary.js";
 
@@ -11,6 +12,10 @@ const shortestStop = 3;
 
 /** Texts of so many characters take some milliseconds: longer ones are not tokenized on the event loop. */
 const longestAtOnce = 8_192;
+/** Where patterns split the text, each call makes them anew, which takes milliseconds whatever the text. */
+const mostPartsAtOnce = 2;
+/** Different ones: others than a template's own come from control tokens that messages write out. */
+const mostParts = 512;
 
 /** Text to tokens of one model. */
 export class Tokenizer {
@@ -19,20 +24,34 @@ export class Tokenizer {
   readonly #native: NativeFunctions;
   readonly #pointer: Pointer;
   readonly #vocabulary: LlamaVocabulary;
+  readonly #runLimit: RunLimit | null;
   /** Finds each place where a control token begins, written out; null when there are none. Made on first use. */
   #controlPattern: RegExp | null | undefined;
   #isClosed = false;
 
-  constructor(native: NativeFunctions, pointer: Pointer, vocabulary: LlamaVocabulary) {
+  /** @param runLimit null: the splitter takes any text. */
+  constructor(
+    native: NativeFunctions,
+    pointer: Pointer,
+    vocabulary: LlamaVocabulary,
+    runLimit: RunLimit | null,
+  ) {
     this.#native = native;
     this.#pointer = pointer;
     this.#vocabulary = vocabulary;
+    this.#runLimit = runLimit;
   }
 
-  /** @param special whether control tokens that are written out become their ids. No BOS is added. */
+  /**
+   * For short texts.
+   *
+   * @param special whether control tokens that are written out become their ids. No BOS is added.
+   * @throws ShouldersError `invalid_request` for a run that is too long for this file's splitter.
+   */
   tokenize(text: string, special: boolean): Token[] {
     invariant(!this.#isClosed, "a tokenizer used after its model was released");
     if (text === "") return [];
+    this.#runLimit?.check(text, longestRunAtOnce);
     const bytes = Buffer.from(text, "utf8");
     let tokens = roomFor(bytes);
     const run = () => this.#native.llama_tokenize(...this.#arguments(bytes, tokens, special));
@@ -47,14 +66,30 @@ export class Tokenizer {
   /** As `tokenize`, of the parts of a text one after the other; long ones off the event loop, where they hold nobody up. */
   async tokenizeAside(parts: readonly string[], special: boolean): Promise<Token[]> {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
-    if (length <= longestAtOnce) return parts.flatMap((part) => this.tokenize(part, special));
+    const isShort = this.#runLimit
+      ? length <= longestRunAtOnce && parts.length <= mostPartsAtOnce
+      : length <= longestAtOnce;
+    if (isShort) return parts.flatMap((part) => this.tokenize(part, special));
+    const different = new Set(parts);
+    if (this.#runLimit) this.#checkParts(different);
     const turn = Tokenizer.#turn.then(async () => {
-      const tokens: Token[][] = [];
-      for (const part of parts) tokens.push(await this.#tokenizeAsync(part, special));
-      return tokens.flat();
+      const tokensOf = new Map<string, Token[]>();
+      for (const part of different) tokensOf.set(part, await this.#tokenizeAsync(part, special));
+      return parts.flatMap((part) => tokensOf.get(part) ?? []);
     });
     Tokenizer.#turn = turn.catch(() => undefined);
     return turn;
+  }
+
+  #checkParts(parts: ReadonlySet<string>): void {
+    if (parts.size > mostParts)
+      throw new ShouldersError(
+        "invalid_request",
+        `The messages write out control tokens in ${parts.size - 1} ways or places; this model's tokenizer takes ` +
+          `${mostParts - 1}. Leave them out.`,
+        { param: "messages" },
+      );
+    for (const part of parts) this.#runLimit?.check(part, longestRun);
   }
 
   async #tokenizeAsync(text: string, special: boolean): Promise<Token[]> {

@@ -24,6 +24,8 @@ export interface LoadedModel extends AsyncDisposable {
   tokenizeAside(text: string, special: boolean): Promise<Token[]>;
   /** Whether the file brings a chat template that works; without one a stand-in renders chats. */
   readonly hasChatTemplate: boolean;
+  /** What is wrong with the file's own template, and what stands in for it; null: nothing, or it has none. */
+  readonly chatTemplateWarning: string | null;
   /**
    * The prompt of a chat as this file's own template renders it, tokenized, with exactly one BOS where the
    * vocabulary asks for it.

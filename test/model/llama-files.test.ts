@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from "node:fs";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -6,6 +6,7 @@ import { ShouldersError } from "../../src/errors.js";
 import { checkModelFile } from "../../src/llama/gguf-file.js";
 import { openLibrary } from "../../src/llama/library.js";
 import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
+import { readGguf, saveGguf, uint32Bytes } from "../support/gguf-editor.js";
 import type { GgufContent, GgufValue } from "../support/gguf-writer.js";
 import { corrupt, encodeHeader, randomLlama, uint64, writeGguf } from "../support/gguf-writer.js";
 import { contextOptions, decodeRow, load, starterModel } from "../support/llama.js";
@@ -166,6 +167,67 @@ describe("a file that is no model is refused with its path and the reason", () =
     expect(reasonFor(writeWith({ [`llama.${name}`]: { type: "uint32", value } }))).toMatch(
       new RegExp(`is corrupt: llama\\.${name} is ${value}`),
     );
+  });
+
+  it.each([
+    ["attention.layer_norm_rms_epsilon", [NaN, Infinity, -Infinity, -1]],
+    ["attention.layer_norm_epsilon", [NaN, -1]],
+    ["rope.freq_base", [NaN, 0, -1, Infinity]],
+    ["rope.scaling.factor", [NaN, Infinity]],
+    ["attention.clamp_kqv", [NaN]],
+    ["logit_scale", [NaN, Infinity]],
+  ])(
+    "with a number that would end the process at the first decode, or make all rows NaN: %s",
+    (name, values) => {
+      for (const value of values)
+        expect(reasonFor(writeWith({ [`llama.${name}`]: { type: "float32", value } }))).toMatch(
+          `is corrupt: llama.${name} is ${value}`,
+        );
+    },
+  );
+
+  it("with tensors of types for which libllama has no code where they stand", () => {
+    const { tensors } = randomLlama();
+    const change = (name: string, type: number) => {
+      writeGguf(bad, randomLlama());
+      const parts = readGguf(bad);
+      saveGguf(bad, {
+        ...parts,
+        tensors: parts.tensors.map((tensor) => (tensor.name === name ? { ...tensor, type } : tensor)),
+      });
+      return reasonFor(bad);
+    };
+    for (const { name, shape } of tensors)
+      for (const type of shape.length === 1 ? [1, 2, 8, 30] : [24, 25, 27, 28])
+        expect(change(name, type)).toMatch(`tensor ${name} is of type ${type}, which no model has there`);
+  });
+
+  it("with arrays and texts that only a sparse file can hold, at once", () => {
+    const numElements = 10n ** 11n;
+    const stringArray = Buffer.concat([uint32Bytes(9), uint32Bytes(8), uint64(numElements)]);
+    const longArray = Buffer.concat([uint32Bytes(9), uint32Bytes(0), uint64(numElements)]);
+    const nested = Buffer.concat([uint32Bytes(9), uint32Bytes(9), uint64(1)]);
+    const longText = Buffer.concat([uint32Bytes(8), uint64(numElements)]);
+    for (const [key, value, reason] of [
+      ["tokenizer.ggml.tokens", stringArray, /tokens is 100000000000, more than any model/],
+      ["some.strings", stringArray, /strings is 100000000000, more than any model/],
+      ["some.bytes", longArray, /bytes is 100000000000, more than any model/],
+      ["some.nested", nested, /elements of the unknown type 9/],
+      ["some.text", longText, /header has more than|text is 100000000000, more than any model/],
+    ] as const) {
+      const start = [Buffer.from("GGUF"), uint32Bytes(3), uint64(0), uint64(1), uint64(key.length)];
+      writeFileSync(bad, Buffer.concat([...start, Buffer.from(key), value]));
+      truncateSync(bad, 2 ** 40);
+      expect(reasonFor(bad)).toMatch(reason);
+    }
+    // As many tokens of no text as a header has room for.
+    const key = "tokenizer.ggml.tokens";
+    const start = [Buffer.from("GGUF"), uint32Bytes(3), uint64(0), uint64(1), uint64(key.length)];
+    const tokens = [uint32Bytes(9), uint32Bytes(8), uint64(2 ** 24 - 1)];
+    writeFileSync(bad, Buffer.concat([...start, Buffer.from(key), ...tokens]));
+    truncateSync(bad, 2 ** 40);
+    expect(reasonFor(bad)).toMatch(/it has 16777215 tokens, more than any model/);
+    truncateSync(bad, 0);
   });
 
   it("with an unknown kind of RoPE scaling", () => {

@@ -279,3 +279,51 @@ describe("many calls and results", () => {
     expect(rendered.match(/R\d/g)).toEqual(["R1", "R2", "R4", "R3"]);
   });
 });
+
+describe("a template that would never end, or fill the memory", () => {
+  const loops = "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}";
+  const content = "{{ messages[0].content }}";
+  const doubled = "{% set ns.x = ns.x ~ ns.x %}";
+
+  it.each([
+    ["loops", loops],
+    ["macros that call each other", "{% macro f(g) %}{{ g(g) }}{{ g(g) }}{% endmacro %}{{ f(f) }}"],
+    ["a long range", "{% set x = range(10 ** 12) %}"],
+    ["a text doubled", `{% set ns = namespace(x='a') %}{% for a in range(99) %}${doubled}{% endfor %}`],
+    [
+      "a list doubled",
+      "{% set ns = namespace(x=[1]) %}{% for a in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+    ],
+    [
+      "a long text many times",
+      `{% set x %}${"x".repeat(9_000)}{% endset %}{% for a in range(9999) %}{{ x }}{% endfor %}`,
+    ],
+    ["more text than a template has", `{# ${"x".repeat(1 << 20)} #}`],
+  ])("is not used, and why is told: %s", (_what, text) => {
+    const { source, problem, warning } = template(text + content);
+    expect(source).not.toBe("file");
+    expect(problem).toMatch(/takes more than \d+ steps|Maximum call stack|has \d+ characters/);
+    expect(warning).toContain(`the template "${source}" stands in for it`);
+  });
+
+  it("refuses the turns for which it would never end, naming its file, and renders others", () => {
+    const { source, render } = template(`{% if messages|length > 2 %}${loops}{% endif %}${content}`);
+    expect(source).toBe("file");
+    expect(render(conversation.slice(0, 1))).toBe("U1");
+    expect(() => render(conversation)).toThrow(
+      expect.objectContaining({
+        code: "invalid_request",
+        message: expect.stringMatching(/model\.gguf refuses these messages: it takes more than/) as string,
+      }),
+    );
+  });
+
+  it("may go through long texts and many turns", () => {
+    const { render } = template(chatMl);
+    const many = Array.from({ length: 2_000 }, (_, index): ChatTurn => ({
+      role: index % 2 === 0 ? "user" : "assistant",
+      content: "x".repeat(1_000),
+    }));
+    expect(render(many).length).toBeGreaterThan(2_000_000);
+  });
+});
