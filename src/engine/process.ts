@@ -1,6 +1,8 @@
 import { availableParallelism } from "node:os";
 import { ShouldersError } from "../errors.js";
 import { createKernel } from "../fusion/kernel/kernel.js";
+import { checkFirstDecode } from "../llama/first-decode.js";
+import type { OpenLibraryOptions } from "../llama/library.js";
 import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
 import { calibrate } from "./calibrate.js";
@@ -8,14 +10,14 @@ import { configDigester } from "./config-digest.js";
 import { FusionEngine } from "./engine.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
 import { answerQuery } from "./queries.js";
-import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
+import type { BackendChoice, DecodePlan, FromEngine, ToEngine } from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;
 /** A step may take this many times what calibration says of a full batch. */
 const stepTimeoutFactor = 20;
 
-type OpenLibrary = (options: { backend: EngineSettings["backend"] }) => Promise<NativeLibrary>;
+type OpenLibrary = (options: OpenLibraryOptions) => Promise<NativeLibrary>;
 
 /** What the engine child holds: everything native, and nothing that listens on a socket. */
 class EngineProcess {
@@ -32,7 +34,7 @@ class EngineProcess {
   receive(message: ToEngine): void {
     switch (message.type) {
       case "load":
-        this.#load(message.configs, message.settings).catch((error: unknown) => {
+        this.#load(message).catch((error: unknown) => {
           emit({ type: "loadFailed", error: ShouldersError.from(error).toData() });
           if (!(error instanceof ShouldersError)) this.#log.error({ err: error }, "loading failed");
         });
@@ -62,8 +64,8 @@ class EngineProcess {
     emit({ type: "answer", queryId, outcome: await answerQuery(query, models) });
   }
 
-  async #load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {
-    const library = await this.#open({ backend: settings.backend });
+  async #load({ configs, settings, choice }: Extract<ToEngine, { type: "load" }>): Promise<void> {
+    const library = await openProven(this.#open, choice);
     this.#release = async () => library[Symbol.asyncDispose]();
     try {
       const models = await loadModels(library, configs, settings, (modelPath, fraction) =>
@@ -135,6 +137,20 @@ class EngineProcess {
     await this.#release();
     process.disconnect();
   }
+}
+
+/** The library of a choice; one that is on trial has decoded something then. */
+async function openProven(open: OpenLibrary, choice: BackendChoice): Promise<NativeLibrary> {
+  const library = await open(choice);
+  if (!choice.isTrial) return library;
+  try {
+    await checkFirstDecode(library);
+  } catch (error) {
+    await library[Symbol.asyncDispose]();
+    throw error;
+  }
+  emit({ type: "proved" });
+  return library;
 }
 
 function emit(message: FromEngine): void {

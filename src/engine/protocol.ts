@@ -20,8 +20,17 @@ export interface ResolvedFusionConfig {
   card: Card | null;
 }
 
+/** What an engine computes on. */
+export interface BackendChoice {
+  backend: "cpu" | "cuda" | "vulkan" | "metal";
+  /** off: none of its models uses it. */
+  flashAttention: "auto" | "off";
+  /** Nobody knows yet whether it works: a few tokens of a tiny model are decoded before models are loaded. */
+  isTrial: boolean;
+}
+
 export interface EngineSettings {
-  /** auto: the fastest that node-llama-cpp finds. */
+  /** auto: the best that works here; see `Backends`. */
   backend: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
   /** Threads of each model's decode; null: the engine chooses. */
   threads: number | null;
@@ -209,7 +218,7 @@ export interface StepSample {
 }
 
 export type ToEngine =
-  | { type: "load"; configs: ResolvedFusionConfig[]; settings: EngineSettings }
+  | { type: "load"; configs: ResolvedFusionConfig[]; settings: EngineSettings; choice: BackendChoice }
   | { type: "submit"; request: GenerationRequest }
   | { type: "cancel"; requestId: string }
   /** The reader does not keep up, or does again: a paused sequence keeps its cells and takes no part in steps. */
@@ -220,6 +229,8 @@ export type ToEngine =
 
 export type FromEngine =
   | { type: "progress"; modelPath: string; fraction: number }
+  /** The backend that was on trial works. */
+  | { type: "proved" }
   | { type: "ready"; description: EngineDescription }
   | { type: "loadFailed"; error: ErrorData }
   /** What one step brought, for all requests; `step` is null for what happened between steps. */
