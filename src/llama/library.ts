@@ -42,6 +42,9 @@ export async function openLibrary({
   backend,
   flashAttention = "auto",
 }: OpenLibraryOptions): Promise<NativeLibrary> {
+  // node-llama-cpp would open another one in its place.
+  if (process.platform === "darwin" ? backend === "cuda" : backend === "metal")
+    throw unavailable(backend, "it does not exist there");
   const log = new NativeLog();
   const llama = await getLlama({
     build: "never",
