@@ -187,7 +187,9 @@ describe("the file of what was tried", () => {
   });
 
   it("that cannot be written costs the next start a trial, and nothing else", () => {
-    vi.stubEnv("SHOULDERS_CACHE_DIR", "/proc/nowhere");
+    const file = path.join(folder, "a-file");
+    writeFileSync(file, "");
+    vi.stubEnv("SHOULDERS_CACHE_DIR", path.join(file, "inside"));
     const chosen = backends();
     expect(start(chosen, () => true)).toEqual(["cuda auto?"]);
     // A restart of the engine does not try again.
