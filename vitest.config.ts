@@ -1,13 +1,28 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { configDefaults, defineConfig } from "vitest/config";
 
 const chromium = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 // A machine without a browser can still run all the rest; CI installs one and never leaves these out.
-const leftOut = existsSync(chromium) || process.env["CI"] ? [] : ["test/browser/**"];
-if (leftOut.length > 0)
-  console.warn(`test/browser is left out: there is no Chromium at ${chromium} (apt-get install chromium).`);
+const leftOut: string[] = [];
+function leaveOut(folder: string, reason: string): void {
+  leftOut.push(`${folder}/**`);
+  console.warn(`${folder} is left out: ${reason}.`);
+}
+if (!existsSync(chromium) && !process.env["CI"])
+  leaveOut("test/browser", `there is no Chromium at ${chromium} (apt-get install chromium)`);
+if (!hasSoftwareDevice() && !process.env["CI"])
+  leaveOut(
+    "test/gpu",
+    "there is no software device of Mesa (apt-get install mesa-vulkan-drivers libvulkan1)",
+  );
+
+/** Mesa's Vulkan device that computes on the processor, by the manifest that Vulkan's loader reads. */
+function hasSoftwareDevice(): boolean {
+  const manifests = "/usr/share/vulkan/icd.d";
+  return existsSync(manifests) && readdirSync(manifests).some((name) => name.startsWith("lvp_icd"));
+}
 
 // What earlier runs, or the person's own server, have kept between starts decides nothing here.
 const cacheFolder = mkdtempSync(path.join(tmpdir(), "shoulders-test-cache-"));
@@ -15,7 +30,8 @@ process.on("exit", () => rmSync(cacheFolder, { recursive: true, force: true }));
 
 export default defineConfig({
   test: {
-    env: { SHOULDERS_CACHE_DIR: cacheFolder },
+    // Whatever drivers this machine has; test/gpu says otherwise.
+    env: { SHOULDERS_CACHE_DIR: cacheFolder, SHOULDERS_BACKEND: "cpu" },
     include: ["test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, ...leftOut],
     setupFiles: ["./test/support/seed.ts"],

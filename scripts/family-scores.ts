@@ -24,7 +24,7 @@ const tolerance = 0.101;
 /** Asks the built program, as a person would. */
 export function measureFamilyScores(): FamilyScores {
   const out = mkdtempSync(path.join(tmpdir(), "family-"));
-  const limits = ["--limit", String(numItems), "--concurrency", "32", "--threads", "1"];
+  const limits = ["--limit", String(numItems), "--concurrency", "32", "--threads", "1", "--backend", "cpu"];
   try {
     execFileSync(process.execPath, ["dist/main.js", "eval", "--suite", suitePath, ...limits, "--out", out], {
       cwd: root,

@@ -3,10 +3,12 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { ShouldersError } from "../errors.js";
+import { Backends } from "./backends.js";
 import { lifelineDescriptor } from "./lifeline.js";
 import { Mailbox } from "./mailbox.js";
 import type {
   Asker,
+  BackendChoice,
   Engine,
   EngineDescription,
   EngineQuery,
@@ -33,7 +35,12 @@ export interface StartEngineOptions {
   entry?: URL;
   /** How long a child may load without getting on. Default: two minutes. */
   loadTimeoutMs?: number;
+  /** How long a backend that is on trial may take for its first tokens; default: `trialTimeoutMs`. */
+  trialTimeoutMs?: number;
 }
+
+/** CUDA may have to compile for a new GPU first. */
+const trialTimeoutMs = 120_000;
 
 /** How long a child may take to end by itself before it is killed. */
 const closeTimeoutMs = 10_000;
@@ -95,9 +102,12 @@ class EngineClient implements Engine {
   #loadingPath: string | null = null;
   #hasStalled = false;
   #isClosed = false;
+  readonly #backends: Backends;
 
   constructor(options: StartEngineOptions) {
+    const { configs, settings, log } = options;
     this.#options = options;
+    this.#backends = new Backends({ requested: settings.backend, configs, log });
   }
 
   get description(): EngineDescription | null {
@@ -139,8 +149,22 @@ class EngineClient implements Engine {
     this.#stepListeners.push(listener);
   }
 
-  /** Forks a child and resolves when it is ready. */
+  /** Forks a child and resolves when it is ready, on the first backend that works. */
   async start(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#startOn(this.#backends.choice);
+        this.#backends.settled();
+        return;
+      } catch (error) {
+        if (this.#isClosed) throw error;
+        const final = this.#backends.failed(ShouldersError.from(error));
+        if (final !== null) throw final;
+      }
+    }
+  }
+
+  async #startOn(choice: BackendChoice): Promise<void> {
     const { configs, settings, entry, loadTimeoutMs = defaultLoadTimeoutMs } = this.#options;
     const paths = configs.flatMap((config) => [config.basePath, config.referencePath, ...config.expertPaths]);
     const child = fork(entry ?? new URL("./child.js", import.meta.url), {
@@ -165,9 +189,17 @@ class EngineClient implements Engine {
     lifeline?.on("error", () => undefined);
     child.once("disconnect", () => setTimeout(() => child.kill("SIGKILL"), endTimeoutMs).unref());
     this.#watchWith(loadTimeoutMs);
+    const trial = { isOn: choice.isTrial, isLate: false };
+    const trialTimer = setTimeout(() => {
+      trial.isLate = trial.isOn;
+      if (trial.isOn) child.kill("SIGKILL");
+    }, this.#options.trialTimeoutMs ?? trialTimeoutMs);
     const ready = new Promise<void>((resolve, reject) => {
       child.on("message", (message: FromEngine) => {
-        if (message.type === "ready") {
+        if (message.type === "proved") {
+          trial.isOn = false;
+          this.#backends.proved();
+        } else if (message.type === "ready") {
           this.#description = message.description;
           this.#watchWith(message.description.stepTimeoutMs);
           resolve();
@@ -181,19 +213,25 @@ class EngineClient implements Engine {
       });
       child.once("exit", (code, signal) => {
         reject(
-          this.#hasStalled
-            ? stalledError(this.#loadingPath, loadTimeoutMs)
-            : diedLoadingError(this.#loadingPath, code, signal),
+          trial.isOn
+            ? diedOnTrialError(trial.isLate, code, signal)
+            : this.#hasStalled
+              ? stalledError(this.#loadingPath, loadTimeoutMs)
+              : diedLoadingError(this.#loadingPath, code, signal),
         );
         this.#onExit(child, code, signal);
       });
-      this.#send({ type: "load", configs, settings, timings: this.#timings });
+      this.#send({ type: "load", configs, settings, choice, timings: this.#timings });
     });
-    // A child that could not load lives on, and another may be started in its place.
-    await ready.catch((error: unknown) => {
+    try {
+      await ready;
+    } catch (error) {
+      // A child that could not load lives on, and another may be started in its place.
       child.kill("SIGKILL");
       throw error;
-    });
+    } finally {
+      clearTimeout(trialTimer);
+    }
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent, void> {
@@ -262,7 +300,7 @@ class EngineClient implements Engine {
     clearTimeout(killer);
   }
 
-  #receive(message: Exclude<FromEngine, { type: "ready" | "loadFailed" }>): void {
+  #receive(message: Exclude<FromEngine, { type: "proved" | "ready" | "loadFailed" }>): void {
     if (message.type !== "pong") this.#silentMs = 0;
     switch (message.type) {
       case "progress":
@@ -336,6 +374,8 @@ class EngineClient implements Engine {
   #scheduleRestart(): void {
     const now = Date.now();
     this.#deathTimes = [...this.#deathTimes.filter((time) => now - time < deathWindowMs), now];
+    const reason = `its engine died ${this.#deathTimes.length} times within a minute.`;
+    if (this.#deathTimes.length >= freeRestarts && this.#backends.gaveOut(reason)) this.#deathTimes = [];
     const excess = this.#deathTimes.length - freeRestarts;
     const delayMs = excess > 0 ? Math.min(maxBackoffMs, 1000 * 2 ** excess) : 0;
     this.#restartTimer = setTimeout(() => {
@@ -386,6 +426,13 @@ function diedError(code: number | null, signal: string | null): ShouldersError {
     "engine_died",
     `The engine process ended (${signal ?? `exit code ${code}`}) and is being restarted: try again in a moment.`,
   );
+}
+
+function diedOnTrialError(isLate: boolean, code: number | null, signal: string | null): ShouldersError {
+  const reason = isLate
+    ? "the engine process did not decode its first tokens in time and was killed."
+    : `the engine process ended at its first decode (${signal ?? `exit code ${code}`}).`;
+  return new ShouldersError("engine_died", reason);
 }
 
 /** The kernel kills a process that takes more memory than there is; it cannot say so itself. */

@@ -45,8 +45,11 @@ export async function decode(
     msOf.set(model, performance.now() - startMs);
   };
   const isSingle = slots.every(({ context }) => context.batch.numTokens <= 1);
-  if (isSingle ? together.single : together.batch) await Promise.all(slots.map(decodeOne));
-  else for (const [model, slot] of slots.entries()) await decodeOne(slot, model);
+  // The largest first: a device has its work in hand while the small models are still being handed over.
+  const inOrder = [...slots.entries()].sort(([, a], [, b]) => b.model.sizeBytes - a.model.sizeBytes);
+  if (isSingle ? together.single : together.batch)
+    await Promise.all(inOrder.map(([model, slot]) => decodeOne(slot, model)));
+  else for (const [model, slot] of inOrder) await decodeOne(slot, model);
   const decoded: Decoded = { ready: [], routed: [], failed: [], msOf };
   plan.forEach(({ sequence, numTokens, completes }, index) => {
     const broken = sequence.cursors.find((cursor, i) => (numTokens[i] ?? 0) > 0 && errorOf.has(cursor.model));

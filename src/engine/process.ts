@@ -1,6 +1,8 @@
 import { availableParallelism } from "node:os";
 import { ShouldersError, type ErrorData } from "../errors.js";
 import { createKernel } from "../fusion/kernel/kernel.js";
+import { checkFirstDecode } from "../llama/first-decode.js";
+import type { OpenLibraryOptions } from "../llama/library.js";
 import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
 import { configDigester, fileHasher } from "./config-digest.js";
@@ -9,7 +11,7 @@ import { FusionEngine } from "./engine.js";
 import { timingsKey } from "./kept-timings.js";
 import { holdLifeline } from "./lifeline.js";
 import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
-import type { DecodePlan, EngineDescription, EngineSettings, FromEngine, ToEngine } from "./protocol.js";
+import type { BackendChoice, DecodePlan, EngineDescription, FromEngine, ToEngine } from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;
@@ -19,7 +21,7 @@ const stepTimeoutFactor = 20;
 /** Characters of an error's stack that are logged. */
 const longestStack = 4_000;
 
-type OpenLibrary = (options: { backend: EngineSettings["backend"] }) => Promise<NativeLibrary>;
+type OpenLibrary = (options: OpenLibraryOptions) => Promise<NativeLibrary>;
 
 type Load = Extract<ToEngine, { type: "load" }>;
 
@@ -93,9 +95,9 @@ class EngineProcess {
   }
 
   async #load(message: Load): Promise<void> {
-    const { configs, settings } = message;
+    const { configs, settings, choice } = message;
     this.#loading.note();
-    const library = await this.#open({ backend: settings.backend });
+    const library = await openProven(this.#open, choice);
     this.#release = async () => library[Symbol.asyncDispose]();
     try {
       const models = await loadModels(library, configs, settings, (modelPath, fraction) => {
@@ -211,6 +213,20 @@ class LoadingAge {
   end(): void {
     this.#sinceMs = null;
   }
+}
+
+/** The library of a choice; one that is on trial has decoded something then. */
+async function openProven(open: OpenLibrary, choice: BackendChoice): Promise<NativeLibrary> {
+  const library = await open(choice);
+  if (!choice.isTrial) return library;
+  try {
+    await checkFirstDecode(library);
+  } catch (error) {
+    await library[Symbol.asyncDispose]();
+    throw error;
+  }
+  emit({ type: "proved" });
+  return library;
 }
 
 function emit(message: FromEngine): void {

@@ -22,8 +22,17 @@ export interface ResolvedFusionConfig {
   card: Card | null;
 }
 
+/** What an engine computes on. */
+export interface BackendChoice {
+  backend: "cpu" | "cuda" | "vulkan" | "metal";
+  /** off: none of its models uses it. */
+  flashAttention: "auto" | "off";
+  /** Nobody knows yet whether it works: a few tokens of a tiny model are decoded before models are loaded. */
+  isTrial: boolean;
+}
+
 export interface EngineSettings {
-  /** auto: the fastest that node-llama-cpp finds. */
+  /** auto: the best that works here; see `Backends`. */
   backend: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
   /** Threads of each model's decode; null: the engine chooses. */
   threads: number | null;
@@ -231,6 +240,7 @@ export type ToEngine =
       type: "load";
       configs: ResolvedFusionConfig[];
       settings: EngineSettings;
+      choice: BackendChoice;
       timings: KnownTimings | null;
     }
   /** `choices`: of the request, the first included. They share its prompt, and all else. */
@@ -245,6 +255,8 @@ export type ToEngine =
 
 export type FromEngine =
   | { type: "progress"; modelPath: string; fraction: number }
+  /** The backend that was on trial works. */
+  | { type: "proved" }
   | { type: "ready"; description: EngineDescription }
   /** How steps are decoded from now on, and what a process that follows this one need not find out again. */
   | { type: "decoding"; decoding: DecodePlan; timings: KnownTimings }

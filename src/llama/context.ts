@@ -18,6 +18,7 @@ export interface ContextOwner {
   path: string;
   vocabularySize: number;
   usesGpu: boolean;
+  flashAttention: "auto" | "off";
   /** Bytes of main memory that a cell takes. */
   cellBytes: number;
   onRelease: (context: LlamaContext) => void;
@@ -82,6 +83,8 @@ export class LlamaContext implements ModelContext {
         n_outputs_max: maxRows,
         n_threads: threads,
         n_threads_batch: threads,
+        // `enum llama_flash_attn_type`: libllama chooses, or off.
+        flash_attn_type: owner.flashAttention === "auto" ? -1 : 0,
         kv_unified: true,
       }),
     );

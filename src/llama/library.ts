@@ -1,5 +1,3 @@
-import { basename } from "node:path";
-
 import type { LibraryHandle } from "koffi";
 import koffi from "koffi";
 import { getLlama, getModuleVersion, LlamaLogLevel, NoBinaryFoundError } from "node-llama-cpp";
@@ -9,16 +7,19 @@ import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions } from "./abi.js";
 import { defaultValues, pinned, structs, structSizes } from "./abi.js";
 import { bindFunctions, structTypes } from "./bindings.js";
+import { librariesAmong, listSharedObjects } from "./find-library.js";
 import { loadModel } from "./model.js";
 import { NativeLog } from "./native-log.js";
 import { CandidateBuffer, LlamaSamplerChain } from "./sampler-chain.js";
 import type { LoadedModel, LoadModelOptions, NativeLibrary, SamplerChain, SamplerOptions } from "./types.js";
 
-export type Backend = "auto" | "cpu" | "cuda" | "vulkan" | "metal";
+export type GpuBackend = "cuda" | "vulkan" | "metal";
+export type Backend = "cpu" | GpuBackend;
 
 export interface OpenLibraryOptions {
-  /** auto: the fastest that node-llama-cpp finds. */
   backend: Backend;
+  /** off: contexts go without it also where libllama would take it. Default: auto. */
+  flashAttention?: "auto" | "off";
 }
 
 /** What the rooms behind the door need of it. */
@@ -26,46 +27,71 @@ export interface NativeHandle {
   native: NativeFunctions;
   llama: Llama;
   log: NativeLog;
+  /** Whether models may use GPUs. */
+  usesDevices: boolean;
+  flashAttention: "auto" | "off";
 }
 
 /**
- * Opens the libllama that node-llama-cpp chooses for this machine, binds it and checks that it is the one whose
- * layouts `abi.ts` describes.
+ * Opens the libllama that node-llama-cpp has for this machine and backend, binds it and checks that it is the one
+ * whose layouts `abi.ts` describes, and that a GPU backend has a device.
  *
- * @throws ShouldersError `library_mismatch`: no library for this machine or backend, or another version.
+ * @throws ShouldersError `library_mismatch`: no library for this machine or backend, no device, or another version.
  */
-export async function openLibrary({ backend }: OpenLibraryOptions): Promise<NativeLibrary> {
+export async function openLibrary({
+  backend,
+  flashAttention = "auto",
+}: OpenLibraryOptions): Promise<NativeLibrary> {
+  // node-llama-cpp would open another one in its place.
+  if (process.platform === "darwin" ? backend === "cuda" : backend === "metal")
+    throw unavailable(backend, "it does not exist there");
   const log = new NativeLog();
   const llama = await getLlama({
     build: "never",
-    gpu: backend === "cpu" ? false : backend,
+    gpu: libraryOf(backend),
     progressLogs: false,
     logLevel: LlamaLogLevel.warn,
     logger: (_level, message) => log.add(message),
   }).catch((cause: unknown) => {
     if (cause instanceof NoBinaryFoundError)
-      throw unavailable(backend, "none of its binaries starts here (is the driver installed?)", cause);
+      throw unavailable(backend, "none of node-llama-cpp's libraries for it starts here", cause);
     throw unavailable(backend, cause instanceof Error ? cause.message : String(cause), cause);
   });
   try {
     const versions = { llamaCpp: llama.llamaCppRelease.release, nodeLlamaCpp: await getModuleVersion() };
     checkVersions(versions);
     const native = bind(findLibrary(), versions.llamaCpp);
-    if (backend !== "auto" && backend !== (llama.gpu === false ? "cpu" : llama.gpu))
-      throw unavailable(backend, `it chose ${llama.gpu === false ? "the CPU" : llama.gpu}`);
-    const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
-    return new Library({ native, llama, log }, versions, devices);
+    const usesDevices = backend !== "cpu";
+    if (usesDevices && backend !== llama.gpu)
+      throw unavailable(backend, `node-llama-cpp took ${llama.gpu === false ? "the CPU" : llama.gpu}`);
+    const devices = usesDevices ? await llama.getGpuDeviceNames() : [];
+    // libllama would compute on the processor then, without a word.
+    if (usesDevices && devices.length === 0) throw unavailable(backend, "it finds no device to compute on");
+    return new Library({ native, llama, log, usesDevices, flashAttention }, { backend, devices, versions });
   } catch (error) {
     await llama.dispose();
     throw error;
   }
 }
 
+/** The library that has a backend, as node-llama-cpp names it. On Apple silicon only Metal's has the processor. */
+function libraryOf(backend: Backend): GpuBackend | false {
+  if (backend !== "cpu") return backend;
+  return process.platform === "darwin" && process.arch === "arm64" ? "metal" : false;
+}
+
+const requirements: Record<Backend, string> = {
+  cpu: `run "npm ci" to install node-llama-cpp's library for this machine`,
+  cuda: "it needs a GPU by NVIDIA, its driver, and the runtime of CUDA 13 (libcudart, libcublas)",
+  vulkan:
+    "it needs a GPU and its Vulkan driver (software devices count only when GGML_VK_VISIBLE_DEVICES names them)",
+  metal: "it needs a Mac with Apple silicon",
+};
+
 function unavailable(backend: Backend, reason: string, cause?: unknown): ShouldersError {
   return new ShouldersError(
     "library_mismatch",
-    `node-llama-cpp has no library for backend "${backend}" on ${process.platform}-${process.arch}: ${reason}. ` +
-      `Try backend "auto" or "cpu".`,
+    `Backend "${backend}" does not work on ${process.platform}-${process.arch}: ${reason}; ${requirements[backend]}.`,
     cause === undefined ? {} : { cause },
   );
 }
@@ -83,20 +109,9 @@ function checkVersions(found: { llamaCpp: string; nodeLlamaCpp: string }): void 
     throw mismatch(`found llama.cpp ${found.llamaCpp} (node-llama-cpp ${found.nodeLlamaCpp})`);
 }
 
-/** libllama.v0.5.0.so, libllama.cuda.v0.5.0.so, libllama.so, libllama.0.dylib, llama.dll; not libllama-common. */
-const libraryName = /^(lib)?llama(\.[a-z]+)?(\.v?[\d.]+\d)?\.(so|dylib|dll)(\.\d+)*$/i;
-
 /** @returns the path of the libllama that is mapped into this process: koffi then gets the same mapping. */
 function findLibrary(): string {
-  // Without this the report looks up network names, which can take seconds.
-  const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
-  const before = report.excludeNetwork;
-  report.excludeNetwork = true;
-  const { sharedObjects } = report.getReport() as { sharedObjects?: string[] };
-  report.excludeNetwork = before;
-  const found = (sharedObjects ?? []).filter((path) =>
-    libraryName.test(basename(path.replaceAll("\\", "/"))),
-  );
+  const found = librariesAmong(listSharedObjects());
   if (found.length !== 1)
     throw mismatch(`found ${found.length} libllama in this process (${found.join(", ") || "none"})`);
   return found[0] as string;
@@ -161,6 +176,13 @@ function checkReturnedSize(library: LibraryHandle, name: string, expected: numbe
   if (padded !== expected) throw mismatch(`${name} of ${tag} writes ${padded} bytes instead of ${expected}`);
 }
 
+/** What an open library says of itself. */
+interface LibraryFacts {
+  backend: Backend;
+  devices: string[];
+  versions: { llamaCpp: string; nodeLlamaCpp: string };
+}
+
 class Library implements NativeLibrary {
   readonly llamaVersion: string;
   readonly nodeLlamaCppVersion: string;
@@ -173,11 +195,11 @@ class Library implements NativeLibrary {
   #lastLoad: Promise<unknown> = Promise.resolve();
   #isDisposed = false;
 
-  constructor(handle: NativeHandle, versions: { llamaCpp: string; nodeLlamaCpp: string }, devices: string[]) {
+  constructor(handle: NativeHandle, { backend, devices, versions }: LibraryFacts) {
     this.#handle = handle;
     this.llamaVersion = versions.llamaCpp;
     this.nodeLlamaCppVersion = versions.nodeLlamaCpp;
-    this.backend = handle.llama.gpu === false ? "cpu" : handle.llama.gpu;
+    this.backend = backend;
     this.devices = devices;
     this.#candidates = new CandidateBuffer();
   }

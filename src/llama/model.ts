@@ -55,9 +55,9 @@ export async function loadModel(
 }
 
 /** A model that this machine could never hold is refused before it pushes everything else out of memory. */
-function checkMemory({ llama }: NativeHandle, file: GgufSummary): void {
+function checkMemory({ usesDevices }: NativeHandle, file: GgufSummary): void {
   const limit = memoryLimit();
-  if (llama.gpu === false && file.tensorBytes > limit)
+  if (!usesDevices && file.tensorBytes > limit)
     throw outOfMemory(file.path, `it takes ${gibibytes(file.tensorBytes)} of ${gibibytes(limit)} of memory`);
 }
 
@@ -71,11 +71,11 @@ function outOfMemory(path: string, reason: string, cause?: unknown): ShouldersEr
 
 /** @returns how many layers go to the GPU: node-llama-cpp's plan for this much context, or what was set. */
 async function planGpuLayers(
-  { llama }: NativeHandle,
+  { llama, usesDevices }: NativeHandle,
   file: GgufSummary,
   { source, contextTokens }: LoadModelOptions,
 ): Promise<number> {
-  if (llama.gpu === false) return 0;
+  if (!usesDevices) return 0;
   if (source.gpuLayers !== "auto") return source.gpuLayers;
   try {
     const info = await readGgufFileInfo(file.path, { sourceType: "filesystem", logWarnings: false });
@@ -92,8 +92,12 @@ async function planGpuLayers(
   }
 }
 
+/** A list of devices ends with null; this one names none. It lives as long as the process. */
+const noDevices = koffi.alloc("void *", 1) as Pointer;
+koffi.encode(noDevices, "void *", null);
+
 async function loadWeights(
-  { native, log }: NativeHandle,
+  { native, log, usesDevices }: NativeHandle,
   path: string,
   gpuLayers: number,
   onProgress: (fraction: number) => void,
@@ -108,6 +112,7 @@ async function loadWeights(
     const pointer = await callAsync(native.llama_model_load_from_file, path, {
       ...native.llama_model_default_params(),
       n_gpu_layers: gpuLayers,
+      ...(usesDevices ? {} : { devices: noDevices }),
       progress_callback: callback,
     });
     if (pointer !== null) return pointer;
@@ -243,6 +248,7 @@ export class LlamaModel implements LoadedModel {
         path: this.path,
         vocabularySize: this.vocabulary.size,
         usesGpu: this.gpuLayers > 0,
+        flashAttention: this.#handle.flashAttention,
         cellBytes: this.#cellBytes,
         onRelease: (released) => this.#contexts.delete(released),
       },

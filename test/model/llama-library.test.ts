@@ -29,7 +29,7 @@ describe("the native library", () => {
   it("names a backend that is not there", async () => {
     await expect(openLibrary({ backend: "metal" })).rejects.toMatchObject({
       code: "library_mismatch",
-      message: expect.stringMatching(/backend "metal" on linux-x64/) as string,
+      message: expect.stringMatching(/Backend "metal" does not work on linux-x64/) as string,
     });
   });
 

@@ -31,7 +31,13 @@ export function start(args: readonly string[], options: RunOptions = {}): ChildP
   const limited = `ulimit -d ${memoryKilobytes} && exec "$0" "$@"`;
   return spawn("sh", ["-c", limited, process.execPath, "dist/main.js", ...args], {
     cwd: root,
-    env: { ...Object.fromEntries(clean), SHOULDERS_FUSION_CONFIGS: starterConfigs, ...environment },
+    env: {
+      ...Object.fromEntries(clean),
+      SHOULDERS_FUSION_CONFIGS: starterConfigs,
+      // Whatever drivers this machine has.
+      SHOULDERS_BACKEND: "cpu",
+      ...environment,
+    },
   });
 }
 
