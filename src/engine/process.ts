@@ -107,11 +107,7 @@ class EngineProcess {
           },
           kernel: settings.kernel,
           decoding,
-          memory: {
-            weightsBytes: sum(models.slots.map(({ model }) => model.sizeBytes)),
-            contextsBytes: sum(models.slots.map(({ context }) => context.memoryBytes)),
-            programBytes: programBytes(models, numExperts),
-          },
+          memory: models.plan.places,
           configs: [...models.configs.values()].map((config) =>
             describeConfig(config, models.slots, digestOf(config.resolved)),
           ),
@@ -140,21 +136,6 @@ class EngineProcess {
 function emit(message: FromEngine): void {
   // The pipe is gone only when the server is: then this process is about to end as well.
   if (process.connected) process.send?.(message);
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-/**
- * Measured on Linux: two Node processes with libllama, what libllama keeps per token of a vocabulary, and the kernel's
- * rows, with those that the first mixture adds: one for the base and one an expert.
- */
-function programBytes({ slots }: LoadedModels, numExperts: number): number {
-  const sizes = slots.map(({ model }) => model.vocabulary.size);
-  const numRows = 5 + 3 * numExperts + (numExperts > 0 ? numExperts + 1 : 0);
-  const kernelBytes = numRows * Float32Array.BYTES_PER_ELEMENT * Math.max(...sizes);
-  return 145e6 + 150 * sum(sizes) + kernelBytes;
 }
 
 function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: number): number {

@@ -22,10 +22,18 @@ export interface GgufSummary {
   /** All files of the model, in order: one, or the parts of a split model. */
   parts: string[];
   architecture: string;
-  /** Bytes of all tensors of all parts. */
-  tensorBytes: number;
+  /** Of all parts. */
+  tensors: readonly GgufTensor[];
+  vocabularySize: number;
   /** Scalars and short strings of the metadata, by key. */
   values: ReadonlyMap<string, MetadataValue>;
+}
+
+export interface GgufTensor {
+  name: string;
+  /** The number of its type. */
+  type: number;
+  bytes: number;
 }
 
 type MetadataValue = string | number | bigint | boolean;
@@ -34,8 +42,7 @@ interface GgufPart {
   values: Map<string, MetadataValue>;
   /** Array key to its number of elements. */
   arrayLengths: Map<string, number>;
-  numTensors: number;
-  tensorBytes: number;
+  tensors: GgufTensor[];
 }
 
 /** Longest metadata string that is kept; chat templates and licences are longer and not needed here. */
@@ -62,17 +69,17 @@ export function checkModelFile(path: string): GgufSummary {
     throw cause instanceof GgufProblem ? invalid(path, cause.message) : cause;
   }
   const parts = splitParts(path, first.values);
-  let { tensorBytes } = first;
-  for (const part of parts.slice(1)) tensorBytes += checkPart(part).tensorBytes;
+  const tensors = [first, ...parts.slice(1).map(checkPart)].flatMap((part) => part.tensors);
   const numTokens = first.arrayLengths.get(tokensKey) ?? 0;
   if (numTokens === 0) throw invalid(path, "has no vocabulary");
-  if (parts.length === 1 && first.numTensors === 0) throw invalid(path, "has no weights (a vocabulary only)");
+  if (parts.length === 1 && first.tensors.length === 0)
+    throw invalid(path, "has no weights (a vocabulary only)");
   for (const key of ["tokenizer.ggml.token_type", "tokenizer.ggml.scores"]) {
     const length = first.arrayLengths.get(key);
     if (length !== undefined && length < numTokens)
       throw invalid(path, `is corrupt: ${key} has ${length} entries for ${numTokens} tokens`);
   }
-  return { path, parts, architecture, tensorBytes, values: first.values };
+  return { path, parts, architecture, tensors, vocabularySize: numTokens, values: first.values };
 }
 
 function invalid(path: string, reason: string, cause?: unknown): ShouldersError {
@@ -123,9 +130,9 @@ function readPart(reader: GgufReader): GgufPart {
   // A tensor takes at least 24 bytes, an entry 13.
   const numTensors = reader.count(24, "the number of tensors");
   const numEntries = reader.count(13, "the number of metadata entries");
-  const part: GgufPart = { values: new Map(), arrayLengths: new Map(), numTensors, tensorBytes: 0 };
+  const part: GgufPart = { values: new Map(), arrayLengths: new Map(), tensors: [] };
   for (let index = 0; index < numEntries; index++) readEntry(reader, part, index);
-  part.tensorBytes = checkTensors(reader, numTensors, alignmentOf(part.values));
+  part.tensors = checkTensors(reader, numTensors, alignmentOf(part.values));
   return part;
 }
 
@@ -187,17 +194,17 @@ function alignmentOf(values: ReadonlyMap<string, MetadataValue>): number {
   return alignment;
 }
 
-/** @returns the bytes of all tensors; every one lies inside the file. */
-function checkTensors(reader: GgufReader, numTensors: number, alignment: number): number {
+/** @returns all tensors; every one lies inside the file. */
+function checkTensors(reader: GgufReader, numTensors: number, alignment: number): GgufTensor[] {
   let last = { name: "", end: 0n };
-  let bytes = 0n;
+  const tensors: GgufTensor[] = [];
   for (let index = 0; index < numTensors; index++) {
     const name = reader.string(`the name of tensor ${index}`, tensorNameLimit - 1);
     if (name === null) throw new GgufProblem(`is corrupt: the name of tensor ${index} is too long`);
-    const tensorBytes = readTensorBytes(reader, name);
-    const end = reader.uint64(`the offset of tensor ${name}`) + tensorBytes;
+    const { type, bytes } = readTensorType(reader, name);
+    const end = reader.uint64(`the offset of tensor ${name}`) + bytes;
     if (end > last.end) last = { name, end };
-    bytes += tensorBytes;
+    tensors.push({ name, type, bytes: Number(bytes) });
   }
   const dataStart = Math.ceil(reader.position / alignment) * alignment;
   const needed = BigInt(dataStart) + last.end;
@@ -206,10 +213,10 @@ function checkTensors(reader: GgufReader, numTensors: number, alignment: number)
       `is truncated: it has ${reader.fileBytes} bytes, and tensor ${last.name} ends at byte ${needed}; ` +
         `download or copy it again`,
     );
-  return Number(bytes);
+  return tensors;
 }
 
-function readTensorBytes(reader: GgufReader, name: string): bigint {
+function readTensorType(reader: GgufReader, name: string): { type: number; bytes: bigint } {
   const numDimensions = reader.uint32(`the dimensions of tensor ${name}`);
   if (numDimensions > mostDimensions)
     throw new GgufProblem(`is corrupt: tensor ${name} has ${numDimensions} dimensions`);
@@ -226,7 +233,7 @@ function readTensorBytes(reader: GgufReader, name: string): bigint {
   const [blockElements, blockBytes] = block;
   if (elements === 0n || rowLength % BigInt(blockElements) !== 0n)
     throw new GgufProblem(`is corrupt: tensor ${name} has rows of ${rowLength} elements`);
-  return (elements / BigInt(blockElements)) * BigInt(blockBytes);
+  return { type, bytes: (elements / BigInt(blockElements)) * BigInt(blockBytes) };
 }
 
 const splitName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;

@@ -9,10 +9,20 @@ import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions } from "./abi.js";
 import { defaultValues, pinned, structs, structSizes } from "./abi.js";
 import { bindFunctions, structTypes } from "./bindings.js";
+import { Devices } from "./devices.js";
+import { LlamaMeasurer } from "./measurer.js";
 import { loadModel } from "./model.js";
 import { NativeLog } from "./native-log.js";
 import { CandidateBuffer, LlamaSamplerChain } from "./sampler-chain.js";
-import type { LoadedModel, LoadModelOptions, NativeLibrary, SamplerChain, SamplerOptions } from "./types.js";
+import type {
+  Device,
+  LoadedModel,
+  LoadModelOptions,
+  Measurer,
+  NativeLibrary,
+  SamplerChain,
+  SamplerOptions,
+} from "./types.js";
 
 export type Backend = "auto" | "cpu" | "cuda" | "vulkan" | "metal";
 
@@ -26,6 +36,7 @@ export interface NativeHandle {
   native: NativeFunctions;
   llama: Llama;
   log: NativeLog;
+  devices: Devices;
 }
 
 /**
@@ -54,7 +65,7 @@ export async function openLibrary({ backend }: OpenLibraryOptions): Promise<Nati
     if (backend !== "auto" && backend !== (llama.gpu === false ? "cpu" : llama.gpu))
       throw unavailable(backend, `it chose ${llama.gpu === false ? "the CPU" : llama.gpu}`);
     const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
-    return new Library({ native, llama, log }, versions, devices);
+    return new Library({ native, llama, log, devices: new Devices(listSharedObjects()) }, versions, devices);
   } catch (error) {
     await llama.dispose();
     throw error;
@@ -86,17 +97,20 @@ function checkVersions(found: { llamaCpp: string; nodeLlamaCpp: string }): void 
 /** libllama.v0.5.0.so, libllama.cuda.v0.5.0.so, libllama.so, libllama.0.dylib, llama.dll; not libllama-common. */
 const libraryName = /^(lib)?llama(\.[a-z]+)?(\.v?[\d.]+\d)?\.(so|dylib|dll)(\.\d+)*$/i;
 
-/** @returns the path of the libllama that is mapped into this process: koffi then gets the same mapping. */
-function findLibrary(): string {
+/** @returns paths of what is mapped into this process. */
+function listSharedObjects(): string[] {
   // Without this the report looks up network names, which can take seconds.
   const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
   const before = report.excludeNetwork;
   report.excludeNetwork = true;
   const { sharedObjects } = report.getReport() as { sharedObjects?: string[] };
   report.excludeNetwork = before;
-  const found = (sharedObjects ?? []).filter((path) =>
-    libraryName.test(basename(path.replaceAll("\\", "/"))),
-  );
+  return sharedObjects ?? [];
+}
+
+/** @returns the path of the libllama that is mapped into this process: koffi then gets the same mapping. */
+function findLibrary(): string {
+  const found = listSharedObjects().filter((path) => libraryName.test(basename(path.replaceAll("\\", "/"))));
   if (found.length !== 1)
     throw mismatch(`found ${found.length} libllama in this process (${found.join(", ") || "none"})`);
   return found[0] as string;
@@ -180,6 +194,15 @@ class Library implements NativeLibrary {
     this.backend = handle.llama.gpu === false ? "cpu" : handle.llama.gpu;
     this.devices = devices;
     this.#candidates = new CandidateBuffer();
+  }
+
+  listDevices(): Device[] {
+    return this.#handle.devices.list();
+  }
+
+  createMeasurer(): Measurer {
+    invariant(!this.#isDisposed, "createMeasurer after the library was closed");
+    return new LlamaMeasurer(this.#handle);
   }
 
   async loadModel(path: string, options: LoadModelOptions): Promise<LoadedModel> {
