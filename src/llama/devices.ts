@@ -1,4 +1,4 @@
-import { basename } from "node:path";
+import path from "node:path";
 
 import koffi from "koffi";
 
@@ -38,11 +38,11 @@ const softwareDevice = /llvmpipe|lavapipe|swiftshader/i;
 
 const libraryName = /^(lib)?ggml(-base)?\./i;
 
-/** @param sharedObjects paths of what is mapped into this process. */
-function bind(sharedObjects: readonly string[]): DeviceFunctions {
+function bind(sharedObjects: readonly string[], libllama: string): DeviceFunctions {
+  // Another backend's, which did not work, may be mapped as well.
   const libraries = sharedObjects
-    .filter((path) => libraryName.test(basename(path.replaceAll("\\", "/"))))
-    .map((path) => koffi.load(path));
+    .filter((file) => path.dirname(file) === path.dirname(libllama) && libraryName.test(path.basename(file)))
+    .map((file) => koffi.load(file));
   const find = (name: string, [result, parameters]: [string, string[]]): unknown => {
     for (const library of libraries)
       try {
@@ -62,9 +62,9 @@ export class Devices {
   readonly #functions: DeviceFunctions;
   readonly #nameToPointer = new Map<string, Pointer>();
 
-  /** @param sharedObjects paths of what is mapped into this process. */
-  constructor(sharedObjects: readonly string[]) {
-    this.#functions = bind(sharedObjects);
+  /** @param sharedObjects paths of what is mapped into this process; ggml's libraries lie beside `libllama`. */
+  constructor(sharedObjects: readonly string[], libllama: string) {
+    this.#functions = bind(sharedObjects, libllama);
     const functions = this.#functions;
     for (let index = 0; index < Number(functions.ggml_backend_dev_count()); index++) {
       const device = functions.ggml_backend_dev_get(index);

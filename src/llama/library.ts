@@ -61,11 +61,16 @@ export async function openLibrary({ backend }: OpenLibraryOptions): Promise<Nati
   try {
     const versions = { llamaCpp: llama.llamaCppRelease.release, nodeLlamaCpp: await getModuleVersion() };
     checkVersions(versions);
-    const native = bind(findLibrary(), versions.llamaCpp);
+    const libllama = findLibrary();
+    const native = bind(libllama, versions.llamaCpp);
     if (backend !== "auto" && backend !== (llama.gpu === false ? "cpu" : llama.gpu))
       throw unavailable(backend, `it chose ${llama.gpu === false ? "the CPU" : llama.gpu}`);
     const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
-    return new Library({ native, llama, log, devices: new Devices(listSharedObjects()) }, versions, devices);
+    return new Library(
+      { native, llama, log, devices: new Devices(listSharedObjects(), libllama) },
+      versions,
+      devices,
+    );
   } catch (error) {
     await llama.dispose();
     throw error;
