@@ -6,7 +6,7 @@ import { formatBytes } from "./units.js";
  * A line a place that holds something: `1.42 GiB of 22.1 GiB in main memory: weights 854 MiB, cells 440 MiB,
  * compute 20 MiB, rows 8 MiB, programs about 157 MiB`
  */
-export function memoryLines({ memory }: EngineDescription): string[] {
+export function memoryLines({ memory }: Pick<EngineDescription, "memory">): string[] {
   return memory.flatMap(({ name, description, freeBytes, buffers, programBytes }) => {
     const parts = bufferKinds.filter((kind) => buffers[kind] > 0);
     const sum = bufferKinds.reduce((bytes, kind) => bytes + buffers[kind], programBytes);

@@ -6,9 +6,16 @@ import { createLogger } from "../log.js";
 import { calibrate } from "./calibrate.js";
 import { configDigester } from "./config-digest.js";
 import { FusionEngine } from "./engine.js";
-import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
+import { describeConfig, type LoadedModels, loadModels, planModels } from "./loaded-models.js";
 import { answerQuery } from "./queries.js";
-import type { DecodePlan, EngineSettings, FromEngine, ResolvedFusionConfig, ToEngine } from "./protocol.js";
+import type {
+  DecodePlan,
+  EngineSettings,
+  FromEngine,
+  PlanOutcome,
+  ResolvedFusionConfig,
+  ToEngine,
+} from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;
@@ -32,7 +39,8 @@ class EngineProcess {
   receive(message: ToEngine): void {
     switch (message.type) {
       case "load":
-        this.#load(message.configs, message.settings).catch((error: unknown) => {
+      case "plan":
+        this.#begin(message).catch((error: unknown) => {
           emit({ type: "loadFailed", error: ShouldersError.from(error).toData() });
           if (!(error instanceof ShouldersError)) this.#log.error({ err: error }, "loading failed");
         });
@@ -60,6 +68,12 @@ class EngineProcess {
 
   async #answer({ queryId, query }: Extract<ToEngine, { type: "query" }>, models: LoadedModels) {
     emit({ type: "answer", queryId, outcome: await answerQuery(query, models) });
+  }
+
+  async #begin({ type, configs, settings }: Extract<ToEngine, { type: "load" | "plan" }>): Promise<void> {
+    if (type === "load") return this.#load(configs, settings);
+    await using library = await this.#open({ backend: settings.backend });
+    emit({ type: "planned", places: planModels(library, configs, settings).places });
   }
 
   async #load(configs: ResolvedFusionConfig[], settings: EngineSettings): Promise<void> {
@@ -133,7 +147,7 @@ class EngineProcess {
   }
 }
 
-function emit(message: FromEngine): void {
+function emit(message: FromEngine | PlanOutcome): void {
   // The pipe is gone only when the server is: then this process is about to end as well.
   if (process.connected) process.send?.(message);
 }

@@ -3,7 +3,7 @@ import type { Card } from "../calibration/card.js";
 import type { ErrorData } from "../errors.js";
 import type { ChatEnding, ChatTurn, Tool, ToolForm } from "../llama/types.js";
 import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
-import type { EngineDescription } from "./description.js";
+import type { EngineDescription, PlaceMemory } from "./description.js";
 
 export type * from "./description.js";
 
@@ -210,6 +210,8 @@ export interface StepSample {
 
 export type ToEngine =
   | { type: "load"; configs: ResolvedFusionConfig[]; settings: EngineSettings }
+  /** Says what `load` would take, and loads nothing. */
+  | { type: "plan"; configs: ResolvedFusionConfig[]; settings: EngineSettings }
   | { type: "submit"; request: GenerationRequest }
   | { type: "cancel"; requestId: string }
   /** The reader does not keep up, or does again: a paused sequence keeps its cells and takes no part in steps. */
@@ -228,6 +230,10 @@ export type FromEngine =
   | { type: "answer"; queryId: number; outcome: QueryOutcome }
   /** `stepAgeMs`: how long the step in flight has been running; null between steps. */
   | { type: "pong"; stepAgeMs: number | null };
+
+/** What a child answers that is only to plan. */
+export type PlanOutcome =
+  { type: "planned"; places: PlaceMemory[] } | Extract<FromEngine, { type: "loadFailed" }>;
 
 /** Questions that need a model's vocabulary or template and no decoding. */
 export type EngineQuery =

@@ -14,7 +14,7 @@ import {
   valueTypes,
 } from "./gguf-format.js";
 import { checkHyperparameters } from "./gguf-hyperparameters.js";
-import { GgufProblem, GgufReader } from "./gguf-reader.js";
+import { GgufIncomplete, GgufProblem, GgufReader } from "./gguf-reader.js";
 
 /** What a checked model file says about itself. */
 export interface GgufSummary {
@@ -114,6 +114,25 @@ function checkPart(path: string): GgufPart {
     throw invalid(path, `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
   } finally {
     closeSync(file);
+  }
+}
+
+/**
+ * Whether the beginning of a file that is there holds its header.
+ *
+ * @returns how many parts the model has, or null: more of the file is needed.
+ * @throws ShouldersError `model_file_invalid`: it is no model, or does not fit the length that it is to have.
+ */
+export function isHeaderWhole(
+  file: number,
+  { path, fileBytes, availableBytes }: { path: string; fileBytes: number; availableBytes: number },
+): { numParts: number } | null {
+  try {
+    const { values } = readPart(new GgufReader(file, fileBytes, availableBytes));
+    return { numParts: Math.max(1, Number(values.get("split.count") ?? 1)) };
+  } catch (cause) {
+    if (cause instanceof GgufIncomplete) return null;
+    throw cause instanceof GgufProblem ? invalid(path, cause.message) : cause;
   }
 }
 
@@ -238,6 +257,15 @@ function readTensorType(reader: GgufReader, name: string): { type: number; bytes
 
 const splitName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
 
+/** @returns the name of another part of a split model. */
+export function nameOfPart(path: string, part: number): string {
+  return path.replace(
+    splitName,
+    (_, prefix: string, _number: string, total: string) =>
+      `${prefix}-${String(part).padStart(5, "0")}-of-${total}.gguf`,
+  );
+}
+
 /** @returns the paths of all parts, this one first; libllama finds them by the same rule. */
 function splitParts(path: string, values: ReadonlyMap<string, MetadataValue>): string[] {
   const count = Number(values.get("split.count") ?? 1);
@@ -253,8 +281,5 @@ function splitParts(path: string, values: ReadonlyMap<string, MetadataValue>): s
       path,
       `is part ${number} of a model; name its first part, ${prefix}-00001-of-${total}.gguf`,
     );
-  return Array.from(
-    { length: count },
-    (_, index) => `${prefix}-${String(index + 1).padStart(5, "0")}-of-${total}.gguf`,
-  );
+  return Array.from({ length: count }, (_, index) => nameOfPart(path, index + 1));
 }
