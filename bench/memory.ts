@@ -18,11 +18,11 @@ const mb = (bytes: number) => bytes / 1e6;
  */
 export async function benchMemory(backend: "cpu" | "vulkan"): Promise<PartResult> {
   makeFamily();
-  const config = familyConfigFile("fused", ["expert-1", "expert-2"], { tokens: 512, sequences: 8 });
+  const fused = familyConfigFile("fused", ["expert-1", "expert-2"], { tokens: 512, sequences: 8 });
   // Mesa's device dies of flash attention in some versions.
   const flags = backend === "vulkan" ? ["--backend", "vulkan"] : [];
   await using server = await startShoulders(
-    [backend === "vulkan" ? withoutFlashAttention(config) : config],
+    [backend === "vulkan" ? withoutFlashAttention(fused) : fused],
     flags,
   );
   for (let round = 0; round < 2; round++)
