@@ -1,4 +1,5 @@
 import { openLibrary } from "../src/llama/library.js";
+import { inMainMemory } from "../src/llama/types.js";
 import type { LoadedModel, ModelContext, NativeLibrary } from "../src/llama/types.js";
 import { familyPath, vocabularySize, type MemberName } from "./family.js";
 
@@ -24,8 +25,7 @@ export class BareModels implements AsyncDisposable {
     const loaded = [];
     for (const name of names) {
       const model = await library.loadModel(familyPath(name), {
-        source: { gpuLayers: 0 },
-        contextTokens: 512 * numSequences,
+        placement: inMainMemory,
         onProgress: () => undefined,
       });
       const context = model.createContext({

@@ -68,6 +68,12 @@ export const figureTargets = {
     limit: 0.1,
     text: "How far the memory that the server says it needs is from what both processes hold, as a share of the latter",
   },
+  plan_error_gpu: {
+    unit: "share",
+    is: "most",
+    limit: 0.1,
+    text: "The same with all models on a GPU whose memory is main memory (Mesa's software device, Vulkan)",
+  },
   loop_delay_ms: {
     unit: "ms",
     is: "most",

@@ -41,7 +41,8 @@ export const parts: Part[] = [
   { name: "batch", ids: [], run: benchBatch },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "prefix", ids: ["prefix_ttft"], run: benchPrefix },
-  { name: "memory", ids: ["memory_beyond_mb", "memory_plan_error"], run: benchMemory },
+  { name: "memory", ids: ["memory_beyond_mb", "memory_plan_error"], run: () => benchMemory("cpu") },
+  { name: "memory-gpu", ids: ["plan_error_gpu"], run: () => benchMemory("vulkan") },
   { name: "loop-delay", ids: ["loop_delay_ms"], run: benchLoopDelay },
   {
     name: "peer",

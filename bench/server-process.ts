@@ -74,12 +74,21 @@ export async function startPeer(
   return running(child, url, printed, () => undefined);
 }
 
+interface FamilyConfig {
+  id: string;
+  base: string;
+  reference?: string;
+  experts?: { id: string; model: string }[];
+  context: { tokens: number; sequences: number };
+  sampling: { temperature: number };
+}
+
 /** A fusion config of the bench family as a file has it. */
 export function familyConfigFile(
   id: string,
   experts: readonly MemberName[],
   context: { tokens: number; sequences: number },
-): object {
+): FamilyConfig {
   const ids = experts.map((name) => ({ id: name, model: familyPath(name) }));
   const small = experts.length > 0 ? { reference: familyPath("reference"), experts: ids } : {};
   return { id, base: familyPath("base"), ...small, context, sampling: { temperature: 0 } };

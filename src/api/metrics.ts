@@ -127,8 +127,31 @@ export class Metrics {
       },
       ["model", "mode"],
     );
+    this.#showPlan(engine);
     this.#countRestarts(engine);
     engine.onStep((sample) => this.#step(sample));
+  }
+
+  #showPlan(engine: Engine): void {
+    const places = () => engine.description?.memory ?? [];
+    this.#gauge(
+      "planned_memory_bytes",
+      "What was planned for a device or main memory before models were loaded.",
+      (gauge) => {
+        for (const { name: device, buffers, programBytes } of places())
+          for (const [kind, bytes] of Object.entries({ ...buffers, programs: programBytes }))
+            gauge.set({ device, kind }, bytes);
+      },
+      ["device", "kind"],
+    );
+    this.#gauge(
+      "free_memory_bytes",
+      "What was free there then.",
+      (gauge) => {
+        for (const { name: device, freeBytes } of places()) gauge.set({ device }, freeBytes);
+      },
+      ["device"],
+    );
   }
 
   #countRestarts(engine: Engine): void {

@@ -1,6 +1,6 @@
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { EngineDescription } from "../engine/protocol.js";
-import { decodingLines, memoryText } from "./engine-text.js";
+import { decodingLines, memoryLines } from "./engine-text.js";
 
 type Config = LoadedFusionConfig["config"];
 
@@ -37,7 +37,7 @@ export function banner(address: string, configs: readonly Config[], engine: Engi
     "Fusion configs (the models of the API):",
     ...lines,
     "",
-    `Memory    ${memoryText(engine)}`,
+    `Memory    ${memoryLines(engine).join("\n          ")}`,
     `Decoding  ${decodingLines(engine).join("\n          ")}`,
     "",
     "Try:",

@@ -6,7 +6,7 @@ import type { Settings } from "../config/settings.js";
 import type { ConfigDescription, EngineDescription, ModelDescription } from "../engine/protocol.js";
 import { invariant } from "../errors.js";
 import { openEngine } from "./open-engine.js";
-import { decodingLines, memoryText } from "./engine-text.js";
+import { decodingLines, memoryLines } from "./engine-text.js";
 import { type SettingFlags, prepare } from "./run-time.js";
 import type { Stop } from "./stop-signal.js";
 import { renderTable } from "./table.js";
@@ -84,7 +84,7 @@ export function describeChecked(
     `strategy    ${JSON.stringify(config.strategy)}`,
     ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
-    `memory      ${memoryText(engine)}`,
+    `memory      ${memoryLines(engine).join("\n            ")}`,
     `library     llama.cpp ${engine.library.llama} on ${engine.library.backend}${devices}`,
     `decoding    ${decodingLines(engine).join("\n            ")}`,
     "",

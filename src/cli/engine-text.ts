@@ -1,13 +1,21 @@
 import type { DecodeWay, EngineDescription } from "../engine/protocol.js";
+import { bufferKinds } from "../llama/types.js";
 import { formatBytes } from "./units.js";
 
-/** `1.42 GiB: weights 854 MiB, contexts 440 MiB, programs about 157 MiB` */
-export function memoryText({ memory }: EngineDescription): string {
-  const { weightsBytes, contextsBytes, programBytes } = memory;
-  return (
-    `${formatBytes(weightsBytes + contextsBytes + programBytes)}: weights ${formatBytes(weightsBytes)}, ` +
-    `contexts ${formatBytes(contextsBytes)}, programs about ${formatBytes(programBytes)}`
-  );
+/**
+ * A line a place that holds something: `1.42 GiB of 22.1 GiB in main memory: weights 854 MiB, cells 440 MiB,
+ * compute 20 MiB, rows 8 MiB, programs about 157 MiB`
+ */
+export function memoryLines({ memory }: Pick<EngineDescription, "memory">): string[] {
+  return memory.flatMap(({ name, description, freeBytes, buffers, programBytes }) => {
+    const parts = bufferKinds.filter((kind) => buffers[kind] > 0);
+    const sum = bufferKinds.reduce((bytes, kind) => bytes + buffers[kind], programBytes);
+    if (sum === 0) return [];
+    const texts = parts.map((kind) => `${kind} ${formatBytes(buffers[kind])}`);
+    if (programBytes > 0) texts.push(`programs about ${formatBytes(programBytes)}`);
+    const where = description === "" ? name : `${name} (${description})`;
+    return [`${formatBytes(sum)} of ${formatBytes(freeBytes)} in ${where}: ${texts.join(", ")}`];
+  });
 }
 
 /** How a single token and a batch are decoded: `1 token: together, threads giant 2, dwarf 1; 1.30 ms (measured)` */

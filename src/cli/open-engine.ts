@@ -7,6 +7,7 @@ import { startEngine } from "../engine/client.js";
 import type { Engine, ResolvedFusionConfig } from "../engine/protocol.js";
 import { resolveModel } from "../llama/resolve-model.js";
 import type { Logger } from "../log.js";
+import { planDownloads } from "./plan-downloads.js";
 import { createProgress } from "./progress.js";
 import { toEngineSettings } from "./run-time.js";
 
@@ -67,6 +68,7 @@ const lacksCard = ({ config: { strategy }, card }: ResolvedFusionConfig): boolea
  */
 export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   const { configs, settings, log, signal, ignoresCards = false } = options;
+  await planDownloads(configs, settings, log, signal);
   const resolved = await resolveConfigs(configs, settings, signal, ignoresCards);
   for (const { config } of ignoresCards ? [] : resolved.filter(lacksCard))
     log.warn(

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { modelSchema, ropeSchema } from "./model-source.js";
 import { recordOf } from "./record-of.js";
 
 /** What a person writes in `fusion-configs/<id>.json`. Every field has its range, default and description here. */
@@ -9,26 +10,6 @@ const id = z
     /^[a-z0-9][a-z0-9._-]{0,63}$/,
     "use 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit",
   );
-
-const modelPath = z
-  .string()
-  .min(1)
-  .describe(
-    "GGUF file: a path relative to this config file, an absolute path, or an hf: URI (downloaded once).",
-  );
-
-export const modelSchema = z
-  .union([
-    modelPath,
-    z.strictObject({
-      model: modelPath,
-      gpuLayers: z
-        .union([z.literal("auto"), z.int().min(0).max(1024)])
-        .default("auto")
-        .describe("Layers to place on the GPU; auto: as many as fit."),
-    }),
-  ])
-  .transform((value) => (typeof value === "string" ? { model: value, gpuLayers: "auto" as const } : value));
 
 export const mostExperts = 16;
 /** Entries of a record by expert id: more than there can be experts, so that a stranger is told by its name. */
@@ -192,6 +173,13 @@ export const fusionConfigSchema = z
           .default(4096)
           .describe("Tokens a sequence may hold, prompt included."),
         sequences: z.int().min(1).max(256).default(8).describe("Sequences that may run at once."),
+        microBatch: z
+          .int()
+          .min(1)
+          .max(65_536)
+          .optional()
+          .describe("Most tokens computed at once: compute buffers grow with it. Default: 512."),
+        rope: ropeSchema.optional(),
       })
       .prefault({})
       .describe("Room for the prompts and answers of this config, the same in every model."),
@@ -244,4 +232,4 @@ export type FusionConfig = z.output<typeof fusionConfigSchema>;
 export type StrategyConfig = z.output<typeof strategySchema>;
 export type ComponentConfig = z.output<typeof componentSchema>;
 export type SamplingSettings = z.output<typeof samplingSchema>;
-export type ModelSource = z.output<typeof modelSchema>;
+export type { ModelSource } from "./model-source.js";

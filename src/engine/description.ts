@@ -1,5 +1,5 @@
 import type { ComponentConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
-import type { ToolForm } from "../llama/types.js";
+import type { Buffers, ToolForm } from "../llama/types.js";
 
 /** What an engine that has loaded its models says of itself. */
 
@@ -14,7 +14,10 @@ export interface ModelDescription {
   sizeBytes: number;
   vocabularySize: number;
   contextTrain: number;
+  /** Layers on devices, the output counted as one. */
   gpuLayers: number;
+  /** The devices that hold them. */
+  devices: string[];
   /** Bytes of the sequence memory (KV cells) and of compute buffers of its context. */
   memoryBytes: number;
 }
@@ -70,6 +73,22 @@ export interface DecodePlan extends DecodeTimings {
   areThreadsSet: boolean;
 }
 
+/** What was planned for a device or for main memory. */
+export interface PlaceMemory {
+  /** The device's name, or `main memory`. */
+  name: string;
+  /** What device it is. */
+  description: string;
+  /** Before anything was loaded. */
+  freeBytes: number;
+  totalBytes: number;
+  /** It is main memory, or a device without memory of its own. */
+  isUnified: boolean;
+  buffers: Buffers;
+  /** In main memory the programs themselves, vocabularies and fusion kernel: an estimate. */
+  programBytes: number;
+}
+
 export interface EngineDescription {
   pid: number;
   /** A step that takes longer than this hangs: a generous multiple of what a step was measured to take. */
@@ -77,13 +96,7 @@ export interface EngineDescription {
   library: { llama: string; nodeLlamaCpp: string; backend: string; devices: string[] };
   kernel: "simd" | "reference";
   decoding: DecodePlan;
-  /** What both processes are going to hold. */
-  memory: {
-    weightsBytes: number;
-    /** Cells and compute buffers. */
-    contextsBytes: number;
-    /** The programs themselves, vocabularies and fusion kernel: an estimate. */
-    programBytes: number;
-  };
+  /** What both processes are going to hold, by place: every device, and main memory last. */
+  memory: PlaceMemory[];
   configs: ConfigDescription[];
 }

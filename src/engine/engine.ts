@@ -10,7 +10,8 @@ import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { sequenceCreator } from "./create-sequence.js";
 import { Entrance, Entrant } from "./entrance.js";
 import { fuse } from "./fuse.js";
-import { type LoadedModels, type ModelSlot, routingRows } from "./loaded-models.js";
+import type { LoadedModels, ModelSlot } from "./loaded-models.js";
+import { routingRows } from "./model-needs.js";
 import { PrefillBudget } from "./prefill-budget.js";
 import { checkSize, sizeOf } from "./prompt-size.js";
 import type {

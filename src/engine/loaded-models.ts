@@ -1,11 +1,14 @@
 import { basename } from "node:path";
 
 import { cardRefused } from "../calibration/card.js";
-import { mostFeatureRows } from "../calibration/feature.js";
 import { componentSchema, type ComponentConfig } from "../config/fusion-config.js";
 import { ShouldersError } from "../errors.js";
+import { availableMemory, memoryLimit } from "../llama/memory.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
+import { type MemoryPlan, planMemory } from "./memory-plan.js";
+import { collectNeeds } from "./model-needs.js";
+import { programBytes } from "./program-memory.js";
 import type {
   ConfigDescription,
   EngineSettings,
@@ -22,9 +25,6 @@ export interface ModelSlot {
   model: LoadedModel;
   context: ModelContext;
 }
-
-/** Most rows of a step that tell about prompts: those of four prompts. */
-export const routingRows = 4 * mostFeatureRows;
 
 /** A fusion config over loaded models; the numbers are indices into `LoadedModels.slots`. */
 export interface LoadedConfig {
@@ -45,15 +45,31 @@ export interface LoadedModels extends AsyncDisposable {
   numSequences: number;
 }
 
-interface FileNeed {
-  path: string;
-  gpuLayers: "auto" | number;
-  /** Cells for the config that needs most. */
-  numCells: number;
+/**
+ * Plans what all models of the configs take together and where, before one is loaded.
+ *
+ * @throws ShouldersError `out_of_memory`, `fusion_config_invalid`, `model_file_invalid`.
+ */
+export function planModels(
+  library: NativeLibrary,
+  configs: readonly ResolvedFusionConfig[],
+  settings: EngineSettings,
+): MemoryPlan {
+  using measurer = library.createMeasurer();
+  return planMemory({
+    needs: collectNeeds(configs, settings),
+    machine: {
+      devices: library.listDevices(),
+      freeBytes: availableMemory(),
+      limitBytes: memoryLimit(),
+    },
+    measure: ({ path, options }, placement) => measurer.measure(path, placement, options),
+    programBytes: (sizes) => programBytes(configs, sizes),
+  });
 }
 
 /**
- * Loads every distinct file of the configs once, checks that the models of each config share a vocabulary, and
+ * Loads every distinct file of the configs once, where the plan puts it, checks that the models of each config share a vocabulary, and
  * makes one context per model. What was loaded is released again when a later step fails.
  *
  * @throws ShouldersError `model_file_invalid`, `vocabulary_mismatch`, `out_of_memory`, `fusion_config_invalid`.
@@ -63,8 +79,8 @@ export async function loadModels(
   configs: readonly ResolvedFusionConfig[],
   settings: EngineSettings,
   onProgress: (modelPath: string, fraction: number) => void,
-): Promise<LoadedModels> {
-  const needs = collectNeeds(configs);
+): Promise<LoadedModels & { plan: MemoryPlan }> {
+  const plan = planModels(library, configs, settings);
   const numSequences = Math.max(...configs.map(({ config }) => config.context.sequences));
   const models: LoadedModel[] = [];
   const slots: ModelSlot[] = [];
@@ -73,72 +89,36 @@ export async function loadModels(
     for (const model of models) await model[Symbol.asyncDispose]();
   };
   try {
-    for (const need of needs) {
+    for (const { need, placement } of plan.models) {
       onProgress(need.path, 0);
       models.push(
         await library.loadModel(need.path, {
-          source: { gpuLayers: need.gpuLayers },
-          contextTokens: need.numCells,
+          placement,
           onProgress: (fraction) => onProgress(need.path, fraction),
         }),
       );
     }
-    const indexOf = (path: string) => needs.findIndex((need) => need.path === path);
+    const indexOf = (path: string) => plan.models.findIndex(({ need }) => need.path === path);
     const loaded = configs.map((resolved) => joinConfig(resolved, indexOf, models));
-    needs.forEach((need, index) => {
+    plan.models.forEach(({ need }, index) => {
       const model = models[index] as LoadedModel;
-      const context = model.createContext({
-        numCells: need.numCells,
-        numSequences: numSequences + settings.cacheSequences,
-        batchTokens: Math.max(numSequences, Math.min(settings.batchTokens, need.numCells)),
-        maxRows: numSequences + (loaded.some((config) => isRoutedBy(config, index)) ? routingRows : 0),
-        // Until calibration has found out what is best.
-        threads: settings.threads ?? 1,
+      slots.push({
+        id: uniqueId(need.path, slots),
+        model,
+        context: model.createContext(need.options),
       });
-      slots.push({ id: uniqueId(need.path, slots), model, context });
     });
     return {
       slots,
       configs: new Map(loaded.map((config) => [config.resolved.config.id, config])),
       numSequences,
+      plan,
       [Symbol.asyncDispose]: release,
     };
   } catch (error) {
     await release();
     throw error;
   }
-}
-
-/** Whether a model's rows can be asked which experts a prompt is for. */
-function isRoutedBy({ reference, resolved }: LoadedConfig, model: number): boolean {
-  return reference === model && (resolved.card !== null || resolved.config.strategy.type === "mixture");
-}
-
-function collectNeeds(configs: readonly ResolvedFusionConfig[]): FileNeed[] {
-  const needs = new Map<string, FileNeed>();
-  for (const { config, basePath, referencePath, expertPaths } of configs) {
-    const { tokens, sequences } = config.context;
-    const files = [
-      { path: basePath, source: config.base },
-      ...(referencePath !== null && config.reference !== null
-        ? [{ path: referencePath, source: config.reference }]
-        : []),
-      ...config.experts.map((expert, index) => ({
-        path: expertPaths[index] as string,
-        source: expert.model,
-      })),
-    ];
-    for (const { path, source } of files) {
-      const known = needs.get(path);
-      const numCells = tokens * sequences;
-      if (!known) needs.set(path, { path, gpuLayers: source.gpuLayers, numCells });
-      else {
-        known.numCells = Math.max(known.numCells, numCells);
-        if (source.gpuLayers !== "auto") known.gpuLayers = source.gpuLayers;
-      }
-    }
-  }
-  return [...needs.values()];
 }
 
 function joinConfig(
@@ -232,7 +212,8 @@ function describeModel({ id, model, context }: ModelSlot): ModelDescription {
     sizeBytes: model.sizeBytes,
     vocabularySize: model.vocabulary.size,
     contextTrain: model.contextTrain,
-    gpuLayers: model.gpuLayers,
+    gpuLayers: model.placement.gpuLayers,
+    devices: [...model.placement.devices],
     memoryBytes: context.memoryBytes,
   };
 }

@@ -10,8 +10,8 @@ import { DecodePlanner } from "./decode-plan.js";
 import { FusionEngine } from "./engine.js";
 import { timingsKey } from "./kept-timings.js";
 import { holdLifeline } from "./lifeline.js";
-import { describeConfig, type LoadedModels, loadModels } from "./loaded-models.js";
-import type { BackendChoice, DecodePlan, EngineDescription, FromEngine, ToEngine } from "./protocol.js";
+import { describeConfig, type LoadedModels, loadModels, planModels } from "./loaded-models.js";
+import type { BackendChoice, DecodePlan, FromEngine, PlanOutcome, ToEngine } from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;
@@ -58,8 +58,9 @@ class EngineProcess {
   #handle(message: ToEngine): void {
     switch (message.type) {
       case "load":
+      case "plan":
         this.#log.level = message.settings.logLevel;
-        this.#load(message).catch((error: unknown) => {
+        this.#begin(message).catch((error: unknown) => {
           emit({ type: "loadFailed", error: ShouldersError.from(error).toData() });
           if (!(error instanceof ShouldersError)) this.#log.error({ err: error }, "loading failed");
         });
@@ -92,6 +93,13 @@ class EngineProcess {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#log.fatal({ stack: text.slice(0, longestStack) }, "the engine ends by an error that is nobody's");
     process.exit(1);
+  }
+
+  async #begin(message: Load | Extract<ToEngine, { type: "plan" }>): Promise<void> {
+    if (message.type === "load") return this.#load(message);
+    const { configs, settings, choice } = message;
+    await using library = await openProven(this.#open, choice);
+    emit({ type: "planned", places: planModels(library, configs, settings).places });
   }
 
   async #load(message: Load): Promise<void> {
@@ -140,7 +148,7 @@ class EngineProcess {
           },
           kernel: settings.kernel,
           decoding,
-          memory: memoryOf(models, numExperts),
+          memory: models.plan.places,
           configs: [...models.configs.values()].map((config) =>
             describeConfig(config, models.slots, digestOf(config.resolved)),
           ),
@@ -229,7 +237,7 @@ async function openProven(open: OpenLibrary, choice: BackendChoice): Promise<Nat
   return library;
 }
 
-function emit(message: FromEngine): void {
+function emit(message: FromEngine | PlanOutcome): void {
   // The pipe is gone only when the server is: then this process is about to end as well.
   if (process.connected) process.send?.(message);
 }
@@ -244,29 +252,6 @@ function refuseMessage(message: Partial<ToEngine> | null, error: ErrorData): voi
     for (const { requestId } of message.choices ?? []) emit({ type: "failed", requestId, error });
   if (message?.type === "query" && message.queryId !== undefined)
     emit({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-function memoryOf(models: LoadedModels, numExperts: number): EngineDescription["memory"] {
-  return {
-    weightsBytes: sum(models.slots.map(({ model }) => model.sizeBytes)),
-    contextsBytes: sum(models.slots.map(({ context }) => context.memoryBytes)),
-    programBytes: programBytes(models, numExperts),
-  };
-}
-
-/**
- * Measured on Linux: two Node processes with libllama, what libllama keeps per token of a vocabulary, and the kernel's
- * rows, with those that the first mixture adds: one for the base and one an expert.
- */
-function programBytes({ slots }: LoadedModels, numExperts: number): number {
-  const sizes = slots.map(({ model }) => model.vocabulary.size);
-  const numRows = 5 + 3 * numExperts + (numExperts > 0 ? numExperts + 1 : 0);
-  const kernelBytes = numRows * Float32Array.BYTES_PER_ELEMENT * Math.max(...sizes);
-  return 145e6 + 150 * sum(sizes) + kernelBytes;
 }
 
 function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: number): number {

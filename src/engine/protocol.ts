@@ -4,7 +4,7 @@ import type { ErrorData } from "../errors.js";
 import type { ChatEnding, ChatTurn, ToolForm } from "../llama/types.js";
 import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
 import type { LogLevel } from "../config/log-level.js";
-import type { DecodePlan, EngineDescription } from "./description.js";
+import type { DecodePlan, EngineDescription, PlaceMemory } from "./description.js";
 import type { KnownTimings } from "./kept-timings.js";
 
 export type * from "./description.js";
@@ -243,6 +243,8 @@ export type ToEngine =
       choice: BackendChoice;
       timings: KnownTimings | null;
     }
+  /** Says what `load` would take, and loads nothing. */
+  | { type: "plan"; configs: ResolvedFusionConfig[]; settings: EngineSettings; choice: BackendChoice }
   /** `choices`: of the request, the first included. They share its prompt, and all else. */
   | { type: "submit"; request: GenerationRequest; choices: Choice[] }
   /** `requestId`: or the id of a query. */
@@ -267,6 +269,10 @@ export type FromEngine =
   | { type: "answer"; queryId: string; outcome: QueryOutcome }
   /** `stepAgeMs`: how long the step in flight has been running; null between steps. */
   | { type: "pong"; stepAgeMs: number | null };
+
+/** What a child answers that is only to plan. */
+export type PlanOutcome =
+  { type: "planned"; places: PlaceMemory[] } | Extract<FromEngine, { type: "loadFailed" }>;
 
 /** Questions that need a model's vocabulary or template and no decoding. */
 export type EngineQuery =

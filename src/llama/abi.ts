@@ -147,6 +147,27 @@ export const defaultValues = {
 export const tokenData = { bytes: 12, id: 0, logit: 4, p: 8 } as const;
 export const tokenDataArray = { bytes: 32, data: 0, size: 8, selected: 16, sorted: 24 } as const;
 
+/** `enum llama_split_mode`. */
+export const splitModes = { none: 0, layer: 1, row: 2 } as const;
+/** `enum llama_load_mode`. */
+export const loadModes = { auto: -1, none: 0, mlock: 2, mmapMlock: 3 } as const;
+/** `enum llama_flash_attn_type`. */
+export const flashAttentionTypes = { auto: -1, off: 0, on: 1 } as const;
+/** `enum llama_rope_scaling_type`. */
+export const ropeScalingTypes = { none: 0, linear: 1, yarn: 2 } as const;
+/** `enum ggml_type`, those that cells can have. */
+export const cacheTypeNumbers = {
+  f32: 0,
+  f16: 1,
+  q4_0: 2,
+  q4_1: 3,
+  q5_0: 6,
+  q5_1: 7,
+  q8_0: 8,
+  iq4_nl: 20,
+  bf16: 30,
+} as const;
+
 /** `enum llama_token_attr`. */
 export const tokenAttribute = { unknown: 1, unused: 2, control: 8, userDefined: 16 } as const;
 
@@ -172,9 +193,6 @@ export const functions = {
   llama_model_get_vocab: ["pointer", "pointer"],
   llama_model_n_ctx_train: ["int32", "pointer"],
   llama_model_n_layer: ["int32", "pointer"],
-  llama_model_n_embd: ["int32", "pointer"],
-  llama_model_n_head: ["int32", "pointer"],
-  llama_model_n_head_kv: ["int32", "pointer"],
   llama_model_n_params: ["int64", "pointer"],
   llama_model_size: ["int64", "pointer"],
   llama_model_ftype: ["int32", "pointer"],

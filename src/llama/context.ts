@@ -4,10 +4,11 @@ import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { LlamaBatch } from "./batch.js";
 import { callAsync } from "./bindings.js";
-import { availableMemory, gibibytes } from "./memory.js";
+import { addContextBuffers, MemorySum, totalOf } from "./buffers.js";
 import type { NativeLog } from "./native-log.js";
 import { logLinesArrived } from "./native-log.js";
-import type { ContextOptions, ModelContext } from "./types.js";
+import { contextParameters, contextSizes } from "./parameters.js";
+import type { ContextOptions, MemoryByPlace, ModelContext } from "./types.js";
 
 /** What a context needs of its model. */
 export interface ContextOwner {
@@ -18,19 +19,19 @@ export interface ContextOwner {
   path: string;
   vocabularySize: number;
   usesGpu: boolean;
+  /** What `auto` means here. */
   flashAttention: "auto" | "off";
-  /** Bytes of main memory that a cell takes. */
-  cellBytes: number;
+  /** Names of the devices that its layers may be on. */
+  devices: readonly string[];
   onRelease: (context: LlamaContext) => void;
 }
-
-/** Larger batches are computed in parts of this many tokens, so that compute buffers stay small. */
-const largestMicroBatch = 512;
 
 export class LlamaContext implements ModelContext {
   readonly batch: LlamaBatch;
   readonly numCells: number;
-  readonly memoryBytes: number;
+  /** By place, as libllama allocated it. */
+  readonly memory: MemoryByPlace;
+  readonly #keepsThreads: boolean;
   readonly #owner: ContextOwner;
   readonly #native: NativeFunctions;
   readonly #maxRows: number;
@@ -53,51 +54,39 @@ export class LlamaContext implements ModelContext {
     const { native } = owner;
     this.#owner = owner;
     this.#native = native;
-    const { numCells, numSequences, threads } = options;
+    const { numCells, numSequences } = options;
     const mostSequences = Number(native.llama_max_parallel_sequences());
     invariant(numSequences >= 1 && numSequences <= mostSequences, `1 to ${mostSequences} sequences`);
-    const batchTokens = Math.min(options.batchTokens, numCells);
-    // libllama keeps a row for every sequence and asserts that they fit.
-    const maxRows = Math.max(Math.min(options.maxRows, batchTokens), numSequences);
-    const tooLarge = (reason: string) =>
-      new ShouldersError(
-        "out_of_memory",
-        `No context of ${numCells} tokens for ${owner.path}: ${reason}. Lower context.tokens or context.sequences.`,
-      );
-    const [needed, available] = [numCells * owner.cellBytes, availableMemory()];
-    if (needed > available)
-      throw tooLarge(`it takes ${gibibytes(needed)}, and ${gibibytes(available)} are free`);
-    this.batch = new LlamaBatch({
-      capacity: batchTokens,
-      maxRows,
-      numSequences,
-      vocabularySize: owner.vocabularySize,
-    });
+    const { capacity, maxRows } = contextSizes(options);
+    this.batch = new LlamaBatch({ capacity, maxRows, numSequences, vocabularySize: owner.vocabularySize });
     const { result, lines } = owner.log.capture(native, () =>
-      native.llama_init_from_model(owner.model, {
-        ...native.llama_context_default_params(),
-        n_ctx: numCells,
-        n_batch: batchTokens,
-        n_ubatch: Math.min(batchTokens, largestMicroBatch),
-        n_seq_max: numSequences,
-        n_outputs_max: maxRows,
-        n_threads: threads,
-        n_threads_batch: threads,
-        // `enum llama_flash_attn_type`: libllama chooses, or off.
-        flash_attn_type: owner.flashAttention === "auto" ? -1 : 0,
-        kv_unified: true,
-      }),
+      native.llama_init_from_model(
+        owner.model,
+        contextParameters(native.llama_context_default_params(), options, owner.flashAttention),
+      ),
     );
     if (result === null) {
       this.batch.free();
-      throw tooLarge(lines.slice(-3).join("; ") || "libllama gave no reason");
+      throw new ShouldersError(
+        "out_of_memory",
+        `No context of ${numCells} tokens for ${owner.path}: ` +
+          `${lines.slice(-3).join("; ") || "libllama gave no reason"}. ` +
+          `Lower context.tokens or context.sequences.`,
+      );
     }
     this.#pointer = result;
     this.#memory = native.llama_get_memory(result) as Pointer;
     this.numCells = native.llama_n_ctx(result);
-    this.memoryBytes = bufferBytes(lines) || needed;
+    const sum = new MemorySum(owner.devices);
+    addContextBuffers(sum, lines);
+    this.memory = sum.places;
+    this.#keepsThreads = options.keepsThreads ?? false;
     this.#maxRows = maxRows;
     this.#numSequences = numSequences;
+  }
+
+  get memoryBytes(): number {
+    return [...this.memory.values()].reduce((sum, buffers) => sum + totalOf(buffers), 0);
   }
 
   async decode(): Promise<void> {
@@ -135,7 +124,7 @@ export class LlamaContext implements ModelContext {
   }
 
   setThreads(single: number, batch: number): void {
-    this.#native.llama_set_n_threads(this.#ready(), single, batch);
+    if (!this.#keepsThreads) this.#native.llama_set_n_threads(this.#ready(), single, batch);
   }
 
   logits(row: number): Float32Array {
@@ -203,17 +192,4 @@ export class LlamaContext implements ModelContext {
   #checkSequence(sequenceId: number): void {
     invariant(sequenceId >= 0 && sequenceId < this.#numSequences, `sequence ${sequenceId}`);
   }
-}
-
-/**
- * Bytes of cells, compute and output buffers. libllama tells them only in its log, one line a buffer:
- * "llama_kv_cache: CPU KV buffer size = 1.50 MiB".
- */
-function bufferBytes(lines: readonly string[]): number {
-  let mebibytes = 0;
-  for (const line of lines) {
-    const size = /buffer size = +([\d.]+) MiB/.exec(line)?.[1];
-    if (size !== undefined) mebibytes += Number(size);
-  }
-  return Math.round(mebibytes * 1024 * 1024);
 }

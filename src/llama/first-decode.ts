@@ -4,7 +4,13 @@ import path from "node:path";
 
 import { ShouldersError } from "../errors.js";
 import { tinyModel } from "./tiny-model.js";
-import type { LoadedModel, ModelContext, NativeLibrary } from "./types.js";
+import {
+  inMainMemory,
+  type LoadedModel,
+  type ModelContext,
+  type NativeLibrary,
+  type Placement,
+} from "./types.js";
 
 /** How many sequences a step has, one after the other: one token, then two at once, which take other shaders. */
 const steps = [1, 2, 1] as const;
@@ -45,9 +51,13 @@ async function loadTinyTwice(
   try {
     const file = path.join(directory, "tiny.gguf");
     writeFileSync(file, tinyModel());
-    const load = (gpuLayers: number) =>
-      library.loadModel(file, { source: { gpuLayers }, contextTokens: 64, onProgress: () => undefined });
-    return { processor: await load(0), device: await load(99) };
+    const devices = library.listDevices().map(({ name }) => name);
+    const load = (placement: Placement) =>
+      library.loadModel(file, { placement, onProgress: () => undefined });
+    return {
+      processor: await load(inMainMemory),
+      device: await load({ ...inMainMemory, devices, gpuLayers: 99 }),
+    };
   } finally {
     // Before anything is decoded: what ends this process must not leave the file.
     rmSync(directory, { recursive: true, force: true });

@@ -17,7 +17,7 @@ import {
   valueTypes,
 } from "./gguf-format.js";
 import { checkHyperparameters } from "./gguf-hyperparameters.js";
-import { GgufProblem, GgufReader } from "./gguf-reader.js";
+import { GgufIncomplete, GgufProblem, GgufReader } from "./gguf-reader.js";
 
 /** What a checked model file says about itself. */
 export interface GgufSummary {
@@ -25,10 +25,18 @@ export interface GgufSummary {
   /** All files of the model, in order: one, or the parts of a split model. */
   parts: string[];
   architecture: string;
-  /** Bytes of all tensors of all parts. */
-  tensorBytes: number;
+  /** Of all parts. */
+  tensors: readonly GgufTensor[];
+  vocabularySize: number;
   /** Scalars and short strings of the metadata, by key. */
   values: ReadonlyMap<string, MetadataValue>;
+}
+
+export interface GgufTensor {
+  name: string;
+  /** The number of its type. */
+  type: number;
+  bytes: number;
 }
 
 type MetadataValue = string | number | bigint | boolean;
@@ -39,8 +47,7 @@ interface GgufPart {
   arrayLengths: Map<string, number>;
   /** Whether a token stands for each byte, as `<0x0A>` or as itself. */
   hasByteTokens: boolean;
-  numTensors: number;
-  tensorBytes: number;
+  tensors: GgufTensor[];
 }
 
 /** Longest metadata string that is kept; chat templates and licences are longer and not needed here. */
@@ -75,17 +82,17 @@ export function checkModelFile(path: string): GgufSummary {
   if (["tokenizer.ggml.pre", "tokenizer.ggml.model"].some((key) => first.values.get(key) === "whitespace"))
     throw invalid(path, "splits text at white space alone, as embedding models do, and cannot be fused");
   const parts = splitParts(path, first.values);
-  let { tensorBytes } = first;
-  for (const part of parts.slice(1)) tensorBytes += checkPart(part).tensorBytes;
+  const tensors = [first, ...parts.slice(1).map(checkPart)].flatMap((part) => part.tensors);
   const numTokens = first.arrayLengths.get(tokensKey) ?? 0;
   if (numTokens === 0) throw invalid(path, "has no vocabulary");
-  if (parts.length === 1 && first.numTensors === 0) throw invalid(path, "has no weights (a vocabulary only)");
+  if (parts.length === 1 && first.tensors.length === 0)
+    throw invalid(path, "has no weights (a vocabulary only)");
   for (const key of ["tokenizer.ggml.token_type", "tokenizer.ggml.scores"]) {
     const length = first.arrayLengths.get(key);
     if (length !== undefined && length < numTokens)
       throw invalid(path, `is corrupt: ${key} has ${length} entries for ${numTokens} tokens`);
   }
-  return { path, parts, architecture, tensorBytes, values: first.values };
+  return { path, parts, architecture, tensors, vocabularySize: numTokens, values: first.values };
 }
 
 function invalid(path: string, reason: string, cause?: unknown): ShouldersError {
@@ -123,6 +130,25 @@ function checkPart(path: string): GgufPart {
   }
 }
 
+/**
+ * Whether the beginning of a file that is there holds its header.
+ *
+ * @returns how many parts the model has, or null: more of the file is needed.
+ * @throws ShouldersError `model_file_invalid`: it is no model, or does not fit the length that it is to have.
+ */
+export function isHeaderWhole(
+  file: number,
+  { path, fileBytes, availableBytes }: { path: string; fileBytes: number; availableBytes: number },
+): { numParts: number } | null {
+  try {
+    const { values } = readPart(new GgufReader(file, fileBytes, availableBytes));
+    return { numParts: Math.max(1, Number(values.get("split.count") ?? 1)) };
+  } catch (cause) {
+    if (cause instanceof GgufIncomplete) return null;
+    throw cause instanceof GgufProblem ? invalid(path, cause.message) : cause;
+  }
+}
+
 function readPart(reader: GgufReader): GgufPart {
   if (reader.fileBytes < 4 || reader.text(4, "the magic") !== ggufMagic)
     throw new GgufProblem(
@@ -136,15 +162,9 @@ function readPart(reader: GgufReader): GgufPart {
   // A tensor takes at least 24 bytes, an entry 13.
   const numTensors = reader.count(24, "the number of tensors");
   const numEntries = reader.count(13, "the number of metadata entries");
-  const part: GgufPart = {
-    values: new Map(),
-    arrayLengths: new Map(),
-    hasByteTokens: false,
-    numTensors,
-    tensorBytes: 0,
-  };
+  const part: GgufPart = { values: new Map(), arrayLengths: new Map(), hasByteTokens: false, tensors: [] };
   for (let index = 0; index < numEntries; index++) readEntry(reader, part, index);
-  part.tensorBytes = checkTensors(reader, numTensors, alignmentOf(part.values));
+  part.tensors = checkTensors(reader, numTensors, alignmentOf(part.values));
   return part;
 }
 
@@ -215,17 +235,17 @@ function alignmentOf(values: ReadonlyMap<string, MetadataValue>): number {
   return alignment;
 }
 
-/** @returns the bytes of all tensors; every one lies inside the file. */
-function checkTensors(reader: GgufReader, numTensors: number, alignment: number): number {
+/** @returns all tensors; every one lies inside the file. */
+function checkTensors(reader: GgufReader, numTensors: number, alignment: number): GgufTensor[] {
   let last = { name: "", end: 0n };
-  let bytes = 0n;
+  const tensors: GgufTensor[] = [];
   for (let index = 0; index < numTensors; index++) {
     const name = reader.string(`the name of tensor ${index}`, tensorNameLimit - 1);
     if (name === null) throw new GgufProblem(`is corrupt: the name of tensor ${index} is too long`);
-    const tensorBytes = readTensorBytes(reader, name);
-    const end = reader.uint64(`the offset of tensor ${name}`) + tensorBytes;
+    const { type, bytes } = readTensorType(reader, name);
+    const end = reader.uint64(`the offset of tensor ${name}`) + bytes;
     if (end > last.end) last = { name, end };
-    bytes += tensorBytes;
+    tensors.push({ name, type, bytes: Number(bytes) });
   }
   const dataStart = Math.ceil(reader.position / alignment) * alignment;
   const needed = BigInt(dataStart) + last.end;
@@ -234,10 +254,10 @@ function checkTensors(reader: GgufReader, numTensors: number, alignment: number)
       `is truncated: it has ${reader.fileBytes} bytes, and tensor ${last.name} ends at byte ${needed}; ` +
         `download or copy it again`,
     );
-  return Number(bytes);
+  return tensors;
 }
 
-function readTensorBytes(reader: GgufReader, name: string): bigint {
+function readTensorType(reader: GgufReader, name: string): { type: number; bytes: bigint } {
   const numDimensions = reader.uint32(`the dimensions of tensor ${name}`);
   if (numDimensions > mostDimensions)
     throw new GgufProblem(`is corrupt: tensor ${name} has ${numDimensions} dimensions`);
@@ -255,7 +275,7 @@ function readTensorBytes(reader: GgufReader, name: string): bigint {
   const [blockElements, blockBytes] = block;
   if (elements === 0n || rowLength % BigInt(blockElements) !== 0n)
     throw new GgufProblem(`is corrupt: tensor ${name} has rows of ${rowLength} elements`);
-  return (elements / BigInt(blockElements)) * BigInt(blockBytes);
+  return { type, bytes: (elements / BigInt(blockElements)) * BigInt(blockBytes) };
 }
 
 /** Each decode would end the process: libllama loads any type for any tensor, and has no code for most of them. */
@@ -269,6 +289,15 @@ function checkTensorType(name: string, type: number, numDimensions: number): voi
 }
 
 const splitName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
+
+/** @returns the name of another part of a split model. */
+export function nameOfPart(path: string, part: number): string {
+  return path.replace(
+    splitName,
+    (_, prefix: string, _number: string, total: string) =>
+      `${prefix}-${String(part).padStart(5, "0")}-of-${total}.gguf`,
+  );
+}
 
 /** @returns the paths of all parts, this one first; libllama finds them by the same rule. */
 function splitParts(path: string, values: ReadonlyMap<string, MetadataValue>): string[] {
@@ -285,8 +314,5 @@ function splitParts(path: string, values: ReadonlyMap<string, MetadataValue>): s
       path,
       `is part ${number} of a model; name its first part, ${prefix}-00001-of-${total}.gguf`,
     );
-  return Array.from(
-    { length: count },
-    (_, index) => `${prefix}-${String(index + 1).padStart(5, "0")}-of-${total}.gguf`,
-  );
+  return Array.from({ length: count }, (_, index) => nameOfPart(path, index + 1));
 }

@@ -3,6 +3,9 @@ import { readSync } from "node:fs";
 /** Why a file is not a model that can be loaded, in words that follow its path. */
 export class GgufProblem extends Error {}
 
+/** What is to be read has not been received yet. */
+export class GgufIncomplete extends Error {}
+
 const chunkBytes = 1 << 20;
 /** Headers of large vocabularies have 20 MiB. A sparse file costs nothing, and reading all of it would take hours. */
 const mostHeaderBytes = 1 << 27;
@@ -14,14 +17,17 @@ const mostHeaderBytes = 1 << 27;
 export class GgufReader {
   readonly fileBytes: number;
   readonly #file: number;
+  readonly #availableBytes: number;
   readonly #chunk = Buffer.allocUnsafe(chunkBytes);
   #chunkStart = 0;
   #chunkEnd = 0;
   #position = 0;
 
-  constructor(file: number, fileBytes: number) {
+  /** @param availableBytes how much of the file's beginning is there. */
+  constructor(file: number, fileBytes: number, availableBytes = fileBytes) {
     this.#file = file;
     this.fileBytes = fileBytes;
+    this.#availableBytes = availableBytes;
   }
 
   get position(): number {
@@ -91,6 +97,7 @@ export class GgufReader {
   #take<Value>(bytes: number, what: string, read: (chunk: Buffer, at: number) => Value): Value {
     const start = this.#position;
     this.skip(bytes, what);
+    if (this.#position > this.#availableBytes) throw new GgufIncomplete();
     if (start < this.#chunkStart || start + bytes > this.#chunkEnd) {
       const numRead = readSync(this.#file, this.#chunk, 0, chunkBytes, start);
       if (numRead < bytes) throw new GgufProblem(`is truncated: it ends in the middle of ${what}`);

@@ -7,11 +7,21 @@ import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions } from "./abi.js";
 import { defaultValues, pinned, structs, structSizes } from "./abi.js";
 import { bindFunctions, structTypes } from "./bindings.js";
+import { Devices } from "./devices.js";
 import { librariesAmong, listSharedObjects } from "./find-library.js";
+import { LlamaMeasurer } from "./measurer.js";
 import { loadModel } from "./model.js";
 import { NativeLog } from "./native-log.js";
 import { CandidateBuffer, LlamaSamplerChain } from "./sampler-chain.js";
-import type { LoadedModel, LoadModelOptions, NativeLibrary, SamplerChain, SamplerOptions } from "./types.js";
+import type {
+  Device,
+  LoadedModel,
+  LoadModelOptions,
+  Measurer,
+  NativeLibrary,
+  SamplerChain,
+  SamplerOptions,
+} from "./types.js";
 
 export type GpuBackend = "cuda" | "vulkan" | "metal";
 export type Backend = "cpu" | GpuBackend;
@@ -30,6 +40,7 @@ export interface NativeHandle {
   /** Whether models may use GPUs. */
   usesDevices: boolean;
   flashAttention: "auto" | "off";
+  devices: Devices;
 }
 
 /**
@@ -60,14 +71,18 @@ export async function openLibrary({
   try {
     const versions = { llamaCpp: llama.llamaCppRelease.release, nodeLlamaCpp: await getModuleVersion() };
     checkVersions(versions);
-    const native = bind(findLibrary(), versions.llamaCpp);
+    const sharedObjects = listSharedObjects();
+    const libllama = findLibrary(sharedObjects);
+    const native = bind(libllama, versions.llamaCpp);
     const usesDevices = backend !== "cpu";
     if (usesDevices && backend !== llama.gpu)
       throw unavailable(backend, `node-llama-cpp took ${llama.gpu === false ? "the CPU" : llama.gpu}`);
-    const devices = usesDevices ? await llama.getGpuDeviceNames() : [];
+    const names = usesDevices ? await llama.getGpuDeviceNames() : [];
     // libllama would compute on the processor then, without a word.
-    if (usesDevices && devices.length === 0) throw unavailable(backend, "it finds no device to compute on");
-    return new Library({ native, llama, log, usesDevices, flashAttention }, { backend, devices, versions });
+    if (usesDevices && names.length === 0) throw unavailable(backend, "it finds no device to compute on");
+    const devices = new Devices(sharedObjects, libllama);
+    const handle = { native, llama, log, usesDevices, flashAttention, devices };
+    return new Library(handle, { backend, devices: names, versions });
   } catch (error) {
     await llama.dispose();
     throw error;
@@ -110,8 +125,8 @@ function checkVersions(found: { llamaCpp: string; nodeLlamaCpp: string }): void 
 }
 
 /** @returns the path of the libllama that is mapped into this process: koffi then gets the same mapping. */
-function findLibrary(): string {
-  const found = librariesAmong(listSharedObjects());
+function findLibrary(sharedObjects: readonly string[]): string {
+  const found = librariesAmong(sharedObjects);
   if (found.length !== 1)
     throw mismatch(`found ${found.length} libllama in this process (${found.join(", ") || "none"})`);
   return found[0] as string;
@@ -202,6 +217,15 @@ class Library implements NativeLibrary {
     this.backend = backend;
     this.devices = devices;
     this.#candidates = new CandidateBuffer();
+  }
+
+  listDevices(): Device[] {
+    return this.#handle.usesDevices ? this.#handle.devices.list() : [];
+  }
+
+  createMeasurer(): Measurer {
+    invariant(!this.#isDisposed, "createMeasurer after the library was closed");
+    return new LlamaMeasurer(this.#handle);
   }
 
   async loadModel(path: string, options: LoadModelOptions): Promise<LoadedModel> {

@@ -1,7 +1,6 @@
 import { basename } from "node:path";
 
 import koffi from "koffi";
-import { GgufInsights, InsufficientMemoryError, readGgufFileInfo } from "node-llama-cpp";
 
 import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
@@ -12,8 +11,8 @@ import { LlamaContext } from "./context.js";
 import type { GgufSummary } from "./gguf-file.js";
 import { checkModelFile } from "./gguf-file.js";
 import type { NativeHandle } from "./library.js";
-import { gibibytes, memoryLimit } from "./memory.js";
 import { logLinesArrived } from "./native-log.js";
+import { PlacedParameters } from "./parameters.js";
 import { RunLimit } from "./pre-tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
 import type {
@@ -23,6 +22,7 @@ import type {
   LoadedModel,
   LoadModelOptions,
   ModelContext,
+  Placement,
   RenderedPrompt,
   Token,
   ToolForm,
@@ -30,7 +30,7 @@ import type {
 import { LlamaVocabulary } from "./vocabulary.js";
 
 /**
- * Checks a model file, plans its layers on the GPU and loads it off the event loop.
+ * Checks a model file and loads it off the event loop.
  *
  * @param onRelease called once when the model has been released.
  * @throws ShouldersError `model_file_invalid` or `out_of_memory`, naming the path.
@@ -42,23 +42,20 @@ export async function loadModel(
   onRelease: (model: LlamaModel) => void,
 ): Promise<LlamaModel> {
   const file = checkModelFile(path);
-  checkMemory(handle, file);
-  const gpuLayers = await planGpuLayers(handle, file, options);
-  const pointer = await loadWeights(handle, path, gpuLayers, options.onProgress);
+  const parameters = new PlacedParameters(options.placement, handle.devices);
   try {
-    checkKind(handle.native, pointer, path);
-    return new LlamaModel(handle, pointer, file, gpuLayers, onRelease);
+    const pointer = await loadWeights(handle, path, parameters, options.onProgress);
+    try {
+      checkKind(handle.native, pointer, path);
+      return new LlamaModel(handle, { pointer, file, parameters, placement: options.placement }, onRelease);
+    } catch (error) {
+      handle.native.llama_model_free(pointer);
+      throw error;
+    }
   } catch (error) {
-    handle.native.llama_model_free(pointer);
+    parameters.free();
     throw error;
   }
-}
-
-/** A model that this machine could never hold is refused before it pushes everything else out of memory. */
-function checkMemory({ usesDevices }: NativeHandle, file: GgufSummary): void {
-  const limit = memoryLimit();
-  if (!usesDevices && file.tensorBytes > limit)
-    throw outOfMemory(file.path, `it takes ${gibibytes(file.tensorBytes)} of ${gibibytes(limit)} of memory`);
 }
 
 function outOfMemory(path: string, reason: string, cause?: unknown): ShouldersError {
@@ -69,37 +66,10 @@ function outOfMemory(path: string, reason: string, cause?: unknown): ShouldersEr
   );
 }
 
-/** @returns how many layers go to the GPU: node-llama-cpp's plan for this much context, or what was set. */
-async function planGpuLayers(
-  { llama, usesDevices }: NativeHandle,
-  file: GgufSummary,
-  { source, contextTokens }: LoadModelOptions,
-): Promise<number> {
-  if (!usesDevices) return 0;
-  if (source.gpuLayers !== "auto") return source.gpuLayers;
-  try {
-    const info = await readGgufFileInfo(file.path, { sourceType: "filesystem", logWarnings: false });
-    const insights = await GgufInsights.from(info, llama);
-    const plan = await insights.configurationResolver.resolveModelGpuLayersV2(
-      { fitContext: { contextSize: contextTokens } },
-      { defaultContextFlashAttention: "auto", defaultContextSwaFullCache: true },
-    );
-    return plan.gpuLayers;
-  } catch (cause) {
-    if (cause instanceof InsufficientMemoryError)
-      throw outOfMemory(file.path, `with ${contextTokens} tokens of context, ${cause.message}`, cause);
-    throw cause;
-  }
-}
-
-/** A list of devices ends with null; this one names none. It lives as long as the process. */
-const noDevices = koffi.alloc("void *", 1) as Pointer;
-koffi.encode(noDevices, "void *", null);
-
 async function loadWeights(
-  { native, log, usesDevices }: NativeHandle,
+  { native, log }: NativeHandle,
   path: string,
-  gpuLayers: number,
+  { values }: PlacedParameters,
   onProgress: (fraction: number) => void,
 ): Promise<Pointer> {
   const mark = log.mark();
@@ -111,8 +81,7 @@ async function loadWeights(
   try {
     const pointer = await callAsync(native.llama_model_load_from_file, path, {
       ...native.llama_model_default_params(),
-      n_gpu_layers: gpuLayers,
-      ...(usesDevices ? {} : { devices: noDevices }),
+      ...values,
       progress_callback: callback,
     });
     if (pointer !== null) return pointer;
@@ -141,17 +110,12 @@ function checkKind(native: NativeFunctions, model: Pointer, path: string): void 
     );
 }
 
-/** What libllama notes about each cell, at least: its position and the sequences that share it. */
-const bookkeepingBytes = 48;
-
-/** Bytes of keys and values (float16) of one cell in all layers. */
-function keyValueBytes(native: NativeFunctions, model: Pointer, file: GgufSummary): number {
-  const given = (name: string) => Number(file.values.get(`${file.architecture}.attention.${name}`) ?? NaN);
-  const headLength = native.llama_model_n_embd(model) / Math.max(native.llama_model_n_head(model), 1);
-  const keyLength = given("key_length") || headLength;
-  const valueLength = given("value_length") || headLength;
-  const numHeads = Math.max(native.llama_model_n_head_kv(model), 1);
-  return 2 * native.llama_model_n_layer(model) * numHeads * (keyLength + valueLength);
+/** A model that has been loaded, with what belongs to it. */
+interface LoadedFile {
+  pointer: Pointer;
+  file: GgufSummary;
+  parameters: PlacedParameters;
+  placement: Placement;
 }
 
 export class LlamaModel implements LoadedModel {
@@ -162,13 +126,12 @@ export class LlamaModel implements LoadedModel {
   readonly numParameters: number;
   readonly sizeBytes: number;
   readonly contextTrain: number;
-  readonly gpuLayers: number;
+  readonly placement: Placement;
   readonly vocabulary: LlamaVocabulary;
   /** How chats are rendered; its `source` says whose template it is. */
   readonly chatTemplate: ChatTemplate;
   readonly #handle: NativeHandle;
-  /** Bytes of main memory that a cell takes. */
-  readonly #cellBytes: number;
+  readonly #parameters: PlacedParameters;
   readonly #tokenizer: Tokenizer;
   readonly #contexts = new Set<LlamaContext>();
   readonly #onRelease: (model: LlamaModel) => void;
@@ -177,9 +140,7 @@ export class LlamaModel implements LoadedModel {
 
   constructor(
     handle: NativeHandle,
-    pointer: Pointer,
-    file: GgufSummary,
-    gpuLayers: number,
+    { pointer, file, parameters, placement }: LoadedFile,
     onRelease: (model: LlamaModel) => void,
   ) {
     const { native } = handle;
@@ -195,8 +156,9 @@ export class LlamaModel implements LoadedModel {
     this.numParameters = Number(native.llama_model_n_params(pointer));
     this.sizeBytes = Number(native.llama_model_size(pointer));
     this.contextTrain = native.llama_model_n_ctx_train(pointer);
-    this.gpuLayers = Math.min(gpuLayers, native.llama_model_n_layer(pointer) + 1);
-    this.#cellBytes = bookkeepingBytes + (this.gpuLayers > 0 ? 0 : keyValueBytes(native, pointer, file));
+    const numLayers = native.llama_model_n_layer(pointer) + 1;
+    this.placement = { ...placement, gpuLayers: Math.min(placement.gpuLayers, numLayers) };
+    this.#parameters = parameters;
     const vocabulary = native.llama_model_get_vocab(pointer);
     invariant(vocabulary !== null, "a model without a vocabulary");
     this.vocabulary = new LlamaVocabulary(native, vocabulary, () => this.#pointer === null);
@@ -247,9 +209,9 @@ export class LlamaModel implements LoadedModel {
         model: this.#ready(),
         path: this.path,
         vocabularySize: this.vocabulary.size,
-        usesGpu: this.gpuLayers > 0,
+        usesGpu: this.placement.devices.length > 0,
         flashAttention: this.#handle.flashAttention,
-        cellBytes: this.#cellBytes,
+        devices: this.placement.devices,
         onRelease: (released) => this.#contexts.delete(released),
       },
       options,
@@ -269,6 +231,7 @@ export class LlamaModel implements LoadedModel {
     await this.#tokenizer.close();
     this.#pointer = null;
     this.#handle.native.llama_model_free(pointer);
+    this.#parameters.free();
     this.#onRelease(this);
   }
 

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 
 import { ShouldersError } from "../errors.js";
+import { hubAddress } from "./remote-header.js";
 
 export interface ResolveModelOptions {
   /** Relative paths start here: the directory of the config file. */
@@ -22,10 +23,28 @@ const reachTimeoutMs = 15_000;
  * @throws ShouldersError `model_file_invalid` naming the path or URI and the reason.
  */
 export async function resolveModel(source: string, options: ResolveModelOptions): Promise<string> {
-  if (/^(hf|huggingface|https?):/i.test(source)) return download(source, options);
+  if (isRemote(source)) return download(source, options);
   const file = path.resolve(options.relativeTo, source);
   if (!existsSync(file)) throw new ShouldersError("model_file_invalid", `Model file ${file} does not exist.`);
   return file;
+}
+
+/** @returns the local file of a source as `resolveModel` does; null: it is to be downloaded. */
+export async function findModel(
+  source: string,
+  options: Pick<ResolveModelOptions, "relativeTo" | "downloadDirectory">,
+): Promise<string | null> {
+  if (!isRemote(source)) return path.resolve(options.relativeTo, source);
+  const { resolveModelFile } = await import("node-llama-cpp");
+  return resolveModelFile(source, {
+    directory: options.downloadDirectory,
+    cli: false,
+    download: false,
+  }).catch(() => null);
+}
+
+function isRemote(source: string): boolean {
+  return /^(hf|huggingface|https?):/i.test(source);
 }
 
 async function download(uri: string, options: ResolveModelOptions): Promise<string> {
@@ -61,9 +80,7 @@ async function download(uri: string, options: ResolveModelOptions): Promise<stri
 
 /** Without a network, node-llama-cpp would try again for minutes. Any answer of the host will do. */
 async function checkReachable(uri: string, signal: AbortSignal | undefined): Promise<void> {
-  const host = /^https?:/i.test(uri)
-    ? uri
-    : (process.env.MODEL_ENDPOINT ?? process.env.HF_ENDPOINT ?? "https://huggingface.co");
+  const host = /^https?:/i.test(uri) ? uri : hubAddress();
   const timeout = AbortSignal.timeout(reachTimeoutMs);
   await fetch(new URL("/", host), {
     method: "HEAD",

@@ -1,4 +1,4 @@
-import type { ModelSource } from "../config/fusion-config.js";
+import type { CacheType, RopeOverrides } from "../config/model-source.js";
 
 /** What the engine may ask of native code. Implemented over libllama in this room; scripted in the engine's tests. */
 
@@ -16,7 +16,7 @@ export interface LoadedModel extends AsyncDisposable {
   readonly sizeBytes: number;
   /** Tokens that the model was trained to hold. */
   readonly contextTrain: number;
-  readonly gpuLayers: number;
+  readonly placement: Placement;
   readonly vocabulary: Vocabulary;
   /** Tokens of plain text; `special`: control tokens written out (`<|im_end|>`) become their ids. No BOS is added. */
   tokenize(text: string, special: boolean): Token[];
@@ -114,6 +114,89 @@ export interface ContextOptions {
   /** Most rows of logits in one batch. */
   maxRows: number;
   threads: number;
+  /** `threads` is what was set: `setThreads` changes nothing. Default: false. */
+  keepsThreads?: boolean;
+  /** Most tokens computed at once. Default: 512. */
+  microBatch?: number;
+  /** Default: auto. */
+  flashAttention?: FlashAttention;
+  /** Default: f16. */
+  cacheTypes?: { keys: CacheType; values: CacheType };
+  /** Default: what the file says. */
+  rope?: RopeOverrides;
+}
+
+export type FlashAttention = "auto" | "on" | "off";
+
+/** A device that computes beside the processor, as its backend describes it. */
+export interface Device {
+  /** The backend's name: `CUDA0`, `Vulkan1`. */
+  name: string;
+  /** What it is: `NVIDIA RTX 4090`. */
+  description: string;
+  freeBytes: number;
+  totalBytes: number;
+  /** Its memory is main memory. */
+  isUnified: boolean;
+  /** Its backend can split the rows of a matrix over devices. */
+  splitsRows: boolean;
+}
+
+/** Where a model's layers are and how its file is read. */
+export interface Placement {
+  /** Names of the devices that hold layers; none: main memory alone. */
+  devices: readonly string[];
+  /** The last so many layers lie there, the output counted as one. */
+  gpuLayers: number;
+  splitMode: "layer" | "row" | "none";
+  /** Each device's share, in the order of `devices`; null: equal ones. */
+  split: readonly number[] | null;
+  /** Index into `devices`. */
+  mainGpu: number;
+  usesMmap: boolean;
+  usesMlock: boolean;
+}
+
+export const inMainMemory: Placement = {
+  devices: [],
+  gpuLayers: 0,
+  splitMode: "layer",
+  split: null,
+  mainGpu: 0,
+  usesMmap: true,
+  usesMlock: false,
+};
+
+/** Bytes that a model and its context take in one place. */
+export interface Buffers {
+  weights: number;
+  /** Keys and values, and recurrent states. */
+  cells: number;
+  /** What a decode computes in. */
+  compute: number;
+  /** Logits. */
+  rows: number;
+}
+
+export const bufferKinds = ["weights", "cells", "compute", "rows"] as const;
+
+/** Name of a device, or `mainMemory`, to what lies there. */
+export type MemoryByPlace = ReadonlyMap<string, Buffers>;
+
+export const mainMemory = "main memory";
+
+/** What a model would take, found out without loading it. */
+export interface Measured {
+  memory: MemoryByPlace;
+  /** Layers that can be placed on a device, the output counted as one. */
+  numLayers: number;
+  vocabularySize: number;
+}
+
+/** Asks libllama what models would take. Keeps what it has read of each file until it is disposed. */
+export interface Measurer extends Disposable {
+  /** @throws ShouldersError `model_file_invalid`, or `fusion_config_invalid`: libllama refuses such a context. */
+  measure(path: string, placement: Placement, options: ContextOptions): Measured;
 }
 
 /** A batch being filled. Buffers are made once with the context; `clear` starts the next one. */
@@ -129,7 +212,7 @@ export interface Batch {
 export interface ModelContext extends AsyncDisposable {
   readonly batch: Batch;
   readonly numCells: number;
-  /** Bytes of cells and of compute buffers. */
+  /** Bytes of cells, of compute buffers and of the rows at the start. */
   readonly memoryBytes: number;
   /**
    * Decodes the batch off the event loop.
@@ -183,9 +266,7 @@ export interface SamplerChain extends Disposable {
 }
 
 export interface LoadModelOptions {
-  source: Pick<ModelSource, "gpuLayers">;
-  /** Tokens of context to plan GPU memory for. */
-  contextTokens: number;
+  placement: Placement;
   onProgress: (fraction: number) => void;
 }
 
@@ -195,6 +276,9 @@ export interface NativeLibrary extends AsyncDisposable {
   readonly nodeLlamaCppVersion: string;
   readonly backend: string;
   readonly devices: string[];
+  /** Asked anew: what is free changes. */
+  listDevices(): Device[];
+  createMeasurer(): Measurer;
   /** @throws ShouldersError `model_file_invalid` (missing, truncated, foreign: names the path) or `out_of_memory`. */
   loadModel(path: string, options: LoadModelOptions): Promise<LoadedModel>;
   createSamplerChain(options: SamplerOptions, vocabularySize: number): SamplerChain;

@@ -213,7 +213,6 @@ describe("a context", () => {
     addTokens(context, await questionTokens(model, questions[1]!));
     const decoding = context.decode();
     const other = model.createContext(contextOptions);
-    expect(other.memoryBytes).toBeGreaterThan(1e6);
     await decoding;
     expect(await decodeRow(other, [5, 6])).toHaveLength(model.vocabulary.size);
     await other[Symbol.asyncDispose]();
@@ -221,7 +220,7 @@ describe("a context", () => {
 
   it("of more cells than memory can hold is refused in words", () => {
     expect(() => model.createContext({ ...contextOptions, numCells: 2 ** 31 })).toThrow(
-      /No context of 2147483648 tokens for .*giant\.gguf: it takes \d+\.\d GiB, and \d+\.\d GiB are free/,
+      /No context of 2147483648 tokens for .*giant\.gguf: .*alloc.* Lower context\.tokens/,
     );
   });
 });

@@ -19,7 +19,7 @@ describe("the native library", () => {
         devices: [],
       });
       const model = await load(library, starterModel("dwarf"));
-      expect(model.gpuLayers).toBe(0);
+      expect(model.placement.gpuLayers).toBe(0);
       await library[Symbol.asyncDispose]();
       await library[Symbol.asyncDispose]();
       await expect(load(library, starterModel("dwarf"))).rejects.toThrow(/after the library was closed/);

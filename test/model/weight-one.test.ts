@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../../src/engine/protocol.js";
 import { createKernel } from "../../src/fusion/kernel/kernel.js";
 import { openLibrary } from "../../src/llama/library.js";
-import type { ModelContext, NativeLibrary } from "../../src/llama/types.js";
+import { inMainMemory, type ModelContext, type NativeLibrary } from "../../src/llama/types.js";
 import {
   answer,
   modelPath,
@@ -35,8 +35,7 @@ describe("a fixed weight of 1", () => {
     library = await openLibrary({ backend: "cpu" });
     for (const name of ["giant", "dwarf", "dwarf-trivia"]) {
       const model = await library.loadModel(modelPath(name), {
-        source: { gpuLayers: 0 },
-        contextTokens: 512,
+        placement: inMainMemory,
         onProgress: () => undefined,
       });
       tokenize = (text) => [model.vocabulary.bos!, ...model.tokenize(text, true)];

@@ -219,6 +219,7 @@ function modelOf(id: string): ModelDescription {
     vocabularySize: 980,
     contextTrain: 512,
     gpuLayers: 0,
+    devices: [],
     memoryBytes: 4000,
   };
 }
@@ -275,7 +276,17 @@ export function describeEngine(): EngineDescription {
       source: "measured",
       areThreadsSet: true,
     },
-    memory: { weightsBytes: 1e6, contextsBytes: 1e6, programBytes: 1e6 },
+    memory: [
+      {
+        name: "main memory",
+        description: "",
+        freeBytes: 1e9,
+        totalBytes: 2e9,
+        isUnified: true,
+        buffers: { weights: 1e6, cells: 1e6, compute: 1e6, rows: 1e6 },
+        programBytes: 1e6,
+      },
+    ],
     configs: [both, giant],
   };
 }

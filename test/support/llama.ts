@@ -1,11 +1,12 @@
 import { fileURLToPath } from "node:url";
 
-import type {
-  LoadedModel,
-  ModelContext,
-  NativeLibrary,
-  SamplerOptions,
-  Token,
+import {
+  inMainMemory,
+  type LoadedModel,
+  type ModelContext,
+  type NativeLibrary,
+  type SamplerOptions,
+  type Token,
 } from "../../src/llama/types.js";
 
 /** Helpers of the tests that run on the starter models. */
@@ -16,8 +17,7 @@ export function starterModel(name: "giant" | "dwarf" | "dwarf-trivia" | "dwarf-s
 
 export function load(library: NativeLibrary, path: string): Promise<LoadedModel> {
   return library.loadModel(path, {
-    source: { gpuLayers: "auto" },
-    contextTokens: 512,
+    placement: inMainMemory,
     onProgress: () => undefined,
   });
 }

@@ -63,7 +63,8 @@ export class GrammarBuilder {
   /** @throws ShouldersError `invalid_request` past what one request may cost. */
   spend(work: number): void {
     this.#work += work;
-    if (this.#work > mostWork) throw this.#refuse("it has too many branches of oneOf to tell apart; use anyOf");
+    if (this.#work > mostWork)
+      throw this.#refuse("it has too many branches of oneOf to tell apart; use anyOf");
   }
 
   /** @returns the name of a rule with this body. */

@@ -16,6 +16,7 @@ export class OperationsView {
   #timer = null;
   #tiles = h("div", { class: "tiles" });
   #models = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Models" });
+  #memory = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Memory" });
   #failure = h("p", { class: "failure", role: "alert", hidden: true });
   #rate = h("div", { class: "chart" });
   #step = h("div", { class: "chart" });
@@ -40,6 +41,7 @@ export class OperationsView {
         h("section", { class: "card" }, h("h2", null, "Time of a step"), this.#step),
       ),
       h("section", { class: "card" }, h("h2", null, "Models"), this.#models),
+      h("section", { class: "card" }, h("h2", null, "Memory, as planned"), this.#memory),
     );
   }
 
@@ -87,6 +89,7 @@ export class OperationsView {
     this.#showTiles(now.metrics, tokensPerSecond);
     this.#showCharts();
     this.#showModels(now.metrics);
+    this.#showMemory(now.metrics);
   }
 
   #showTiles(metrics, tokensPerSecond) {
@@ -168,6 +171,23 @@ export class OperationsView {
         },
       ],
     });
+  }
+
+  #showMemory(metrics) {
+    const kinds = ["weights", "cells", "compute", "rows", "programs"];
+    const rows = (metrics.get("shoulders_free_memory_bytes") ?? []).map(({ labels: { device } }) => {
+      const planned = (labels) => total(metrics, "shoulders_planned_memory_bytes", { device, ...labels });
+      return [
+        h("b", null, device),
+        ...kinds.map((kind) => bytes(planned({ kind }))),
+        bytes(planned({})),
+        bytes(total(metrics, "shoulders_free_memory_bytes", { device })),
+      ];
+    });
+    fill(
+      this.#memory,
+      table(["Place", "Weights", "Cells", "Compute", "Rows", "Programs", "Sum", "Of"], rows),
+    );
   }
 
   #showModels(metrics) {

@@ -23,7 +23,7 @@ describe("banner", () => {
     expect(text).toContain("Shoulders listens on http://127.0.0.1:8080\n");
     expect(text).toContain("  alone  The base.\n  fused\n");
     expect(text).toContain('"model":"fused"');
-    expect(text).toMatch(/Memory +\d.*: weights .*, contexts .*, programs about /);
+    expect(text).toMatch(/Memory +\d.* in main memory: weights .*, cells .*, programs about /);
     expect(text).toMatch(
       /Decoding +1 token: together, threads giant 2; 1.00 ms \(set\)\n +a batch: together/,
     );

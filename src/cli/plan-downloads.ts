@@ -1,0 +1,84 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { LoadedFusionConfig } from "../config/load.js";
+import type { Settings } from "../config/settings.js";
+import { planEngine } from "../engine/plan-client.js";
+import type { ResolvedFusionConfig } from "../engine/protocol.js";
+import { ShouldersError } from "../errors.js";
+import { layHeaders } from "../llama/remote-header.js";
+import { findModel } from "../llama/resolve-model.js";
+import type { Logger } from "../log.js";
+import { memoryLines } from "./engine-text.js";
+import { toEngineSettings } from "./run-time.js";
+
+/** Other failures may be of the network or of the device, and are said where it matters. */
+const refusals = new Set(["out_of_memory", "fusion_config_invalid"]);
+
+/**
+ * Before models are downloaded: plans with their headers whether they would fit here at all.
+ *
+ * @throws ShouldersError `out_of_memory`, `fusion_config_invalid`.
+ */
+export async function planDownloads(
+  loaded: readonly LoadedFusionConfig[],
+  settings: Settings,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const headers = new Headers(settings.modelsDir, signal);
+  try {
+    const resolved: ResolvedFusionConfig[] = [];
+    for (const { file, config } of loaded) {
+      const find = (source: { model: string }) => headers.find(source.model, path.dirname(file));
+      const basePath = await find(config.base);
+      const referencePath = config.reference === null ? null : await find(config.reference);
+      const expertPaths: string[] = [];
+      for (const expert of config.experts) expertPaths.push(await find(expert.model));
+      resolved.push({ config, basePath, referencePath, expertPaths, card: null });
+    }
+    if (headers.numLaid === 0) return;
+    const memory = await planEngine({ configs: resolved, settings: toEngineSettings(settings), log, signal });
+    for (const line of memoryLines({ memory })) log.info(`to be downloaded and loaded: ${line}`);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof ShouldersError && refusals.has(error.code)) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    log.warn(`memory cannot be planned before the download: ${reason}`);
+  } finally {
+    headers.remove();
+  }
+}
+
+/** Files of models: those that are here, and headers of those that are not. */
+class Headers {
+  readonly #modelsDir: string;
+  readonly #signal: AbortSignal;
+  readonly #uriToFile = new Map<string, string>();
+  #directory: string | null = null;
+
+  constructor(modelsDir: string, signal: AbortSignal) {
+    this.#modelsDir = modelsDir;
+    this.#signal = signal;
+  }
+
+  get numLaid(): number {
+    return this.#uriToFile.size;
+  }
+
+  async find(source: string, relativeTo: string): Promise<string> {
+    const local = await findModel(source, { relativeTo, downloadDirectory: this.#modelsDir });
+    if (local !== null) return local;
+    const known = this.#uriToFile.get(source);
+    if (known !== undefined) return known;
+    this.#directory ??= mkdtempSync(path.join(tmpdir(), "shoulders-headers-"));
+    // A folder each: files of different models may have the same name.
+    const file = await layHeaders(source, mkdtempSync(path.join(this.#directory, "model-")), this.#signal);
+    this.#uriToFile.set(source, file);
+    return file;
+  }
+
+  remove(): void {
+    if (this.#directory !== null) rmSync(this.#directory, { recursive: true });
+  }
+}

@@ -1,0 +1,156 @@
+import { cacheTypesOf, type ModelSource } from "../config/model-source.js";
+import { mostFeatureRows } from "../calibration/feature.js";
+import { ShouldersError } from "../errors.js";
+import type { ContextOptions } from "../llama/types.js";
+import type { EngineSettings, ResolvedFusionConfig } from "./protocol.js";
+
+/** Most rows of a step that tell about prompts: those of four prompts. */
+export const routingRows = 4 * mostFeatureRows;
+
+type Wishes = Omit<ModelSource, "model">;
+type ContextWishes = Pick<ResolvedFusionConfig["config"]["context"], "microBatch" | "rope">;
+
+/** One file of the configs, with everything that they want of it. */
+export interface ModelNeed {
+  path: string;
+  wishes: Wishes;
+  options: ContextOptions;
+  /** Of the config that needs most cells. */
+  context: { tokens: number; sequences: number };
+}
+
+/** What the configs say of one file. */
+interface Mentions {
+  path: string;
+  wishes: Wishes;
+  /** Name of a wish to the config that has it. */
+  wishers: Map<string, string>;
+  contextWishes: ContextWishes;
+  firstConfig: string;
+  context: { tokens: number; sequences: number };
+  isRouted: boolean;
+}
+
+/**
+ * Collects every distinct file of the configs, once.
+ *
+ * @throws ShouldersError `fusion_config_invalid`: two configs want different things of one file, which is loaded once.
+ */
+export function collectNeeds(
+  configs: readonly ResolvedFusionConfig[],
+  settings: Pick<EngineSettings, "batchTokens" | "threads" | "cacheSequences">,
+): ModelNeed[] {
+  const pathToMentions = new Map<string, Mentions>();
+  for (const resolved of configs)
+    for (const { path, source } of filesOf(resolved)) {
+      const mentions = pathToMentions.get(path) ?? firstMention(path, resolved);
+      pathToMentions.set(path, mentions);
+      mention(mentions, resolved, source);
+    }
+  const numSequences = Math.max(...configs.map(({ config }) => config.context.sequences));
+  return [...pathToMentions.values()].map(({ path, wishes, context, contextWishes, isRouted }) => {
+    const numCells = context.tokens * context.sequences;
+    const { microBatch, rope } = contextWishes;
+    return {
+      path,
+      wishes,
+      context,
+      options: {
+        numCells,
+        numSequences: numSequences + settings.cacheSequences,
+        batchTokens: Math.max(numSequences, Math.min(settings.batchTokens, numCells)),
+        maxRows: numSequences + (isRouted ? routingRows : 0),
+        // Until calibration has found out what is best.
+        threads: wishes.threads ?? settings.threads ?? 1,
+        keepsThreads: wishes.threads !== undefined,
+        flashAttention: wishes.flashAttention ?? "auto",
+        cacheTypes: cacheTypesOf(wishes),
+        ...(microBatch !== undefined && { microBatch }),
+        ...(rope !== undefined && { rope }),
+      },
+    };
+  });
+}
+
+function filesOf({
+  config,
+  basePath,
+  referencePath,
+  expertPaths,
+}: ResolvedFusionConfig): { path: string; source: ModelSource }[] {
+  return [
+    { path: basePath, source: config.base },
+    ...(referencePath !== null && config.reference !== null
+      ? [{ path: referencePath, source: config.reference }]
+      : []),
+    ...config.experts.map((expert, index) => ({
+      path: expertPaths[index] as string,
+      source: expert.model,
+    })),
+  ];
+}
+
+function firstMention(path: string, { config }: ResolvedFusionConfig): Mentions {
+  const { microBatch, rope, tokens, sequences } = config.context;
+  return {
+    path,
+    wishes: { gpuLayers: "auto" },
+    wishers: new Map(),
+    contextWishes: { microBatch, rope },
+    firstConfig: config.id,
+    context: { tokens, sequences },
+    isRouted: false,
+  };
+}
+
+function mention(mentions: Mentions, resolved: ResolvedFusionConfig, source: ModelSource): void {
+  const { config, card, referencePath } = resolved;
+  const { path, wishers } = mentions;
+  const wishes = mentions.wishes as Record<string, unknown>;
+  for (const [name, value] of Object.entries(source)) {
+    if (name === "model" || value === undefined || (name === "gpuLayers" && value === "auto")) continue;
+    const other = wishers.get(name);
+    if (other !== undefined && !isSame(wishes[name], value))
+      throw contradiction({ path, name, configs: [other, config.id], values: [wishes[name], value] });
+    wishes[name] = value;
+    wishers.set(name, config.id);
+  }
+  // What a config does not say of its context is the default: that of another would change its answers.
+  for (const name of ["microBatch", "rope"] as const) {
+    const values = [mentions.contextWishes[name], config.context[name]];
+    if (!isSame(values[0], values[1]))
+      throw contradiction({
+        path,
+        name: `context.${name}`,
+        configs: [mentions.firstConfig, config.id],
+        values,
+      });
+  }
+  const { tokens, sequences } = config.context;
+  if (tokens * sequences > mentions.context.tokens * mentions.context.sequences)
+    mentions.context = { tokens, sequences };
+  mentions.isRouted ||= path === referencePath && (card !== null || config.strategy.type === "mixture");
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function contradiction(found: {
+  path: string;
+  name: string;
+  configs: [string, string];
+  values: unknown[];
+}): ShouldersError {
+  const [one, other] = found.configs;
+  const [first, second] = found.values.map((value) =>
+    value === undefined ? "nothing" : JSON.stringify(value),
+  );
+  const who = one === other ? `Config "${one}" says` : `Configs "${one}" and "${other}" say`;
+  return new ShouldersError(
+    "fusion_config_invalid",
+    `${who} different things of ${found.path}, which is loaded once: ${found.name} ${first} and ${second}. ` +
+      `Make them the same, or leave one out.`,
+    { param: found.name },
+  );
+}

@@ -1,0 +1,222 @@
+import { basename } from "node:path";
+
+import { ShouldersError } from "../errors.js";
+import { totalOf } from "../llama/buffers.js";
+import {
+  type Device,
+  inMainMemory,
+  mainMemory,
+  type Measured,
+  type MemoryByPlace,
+  type Placement,
+} from "../llama/types.js";
+import type { ModelNeed } from "./model-needs.js";
+
+/** Where every model goes: a function of the devices, of what the configs want, and of what each model would take. */
+
+export interface Machine {
+  devices: readonly Device[];
+  /** Main memory that can be had now. */
+  freeBytes: number;
+  /** What this process may use of it at most. */
+  limitBytes: number;
+}
+
+export type Measure = (need: ModelNeed, placement: Placement) => Measured;
+
+export interface PlannedModel {
+  need: ModelNeed;
+  placement: Placement;
+  memory: MemoryByPlace;
+}
+
+/** A place that is asked for more than it has. */
+export interface Overrun {
+  place: string;
+  neededBytes: number;
+  freeBytes: number;
+}
+
+/** Of a device, for what drivers and other programs take later: not given away by automatic placement. */
+const mostSpareBytes = 512 * 2 ** 20;
+const spareShare = 1 / 16;
+
+/**
+ * Places models one after the other: first those whose layers are set, then the others from small to large, whole
+ * where they fit. So the small models, whose latency counts at every token, get a device before the base, which
+ * takes what is left by layers.
+ *
+ * @returns the plan, in the order of `needs`; `findOverruns` says whether it fits.
+ * @throws ShouldersError `fusion_config_invalid`: a config wants what these devices cannot do.
+ */
+export function placeModels(needs: readonly ModelNeed[], machine: Machine, measure: Measure): PlannedModel[] {
+  const weigh = (need: ModelNeed) => measure(need, basisOf(need)).memory.get(mainMemory)?.weights ?? 0;
+  const isSet = ({ wishes }: ModelNeed) => (wishes.gpuLayers === "auto" ? 1 : 0);
+  const order = [...needs].sort((a, b) => isSet(a) - isSet(b) || weigh(a) - weigh(b));
+  const placed = new Map<ModelNeed, PlannedModel>();
+  for (const need of order)
+    placed.set(need, new Placer(need, machine, measure, [...placed.values()]).place());
+  return needs.map((need) => placed.get(need) as PlannedModel);
+}
+
+/** In main memory, read as the config wants it. */
+function basisOf({ wishes }: ModelNeed): Placement {
+  return { ...inMainMemory, usesMmap: wishes.mmap ?? true, usesMlock: wishes.mlock ?? false };
+}
+
+/** Finds the place of one model beside those that have theirs. */
+class Placer {
+  readonly #need: ModelNeed;
+  readonly #machine: Machine;
+  readonly #measure: Measure;
+  readonly #others: readonly PlannedModel[];
+
+  constructor(need: ModelNeed, machine: Machine, measure: Measure, others: readonly PlannedModel[]) {
+    this.#need = need;
+    this.#machine = machine;
+    this.#measure = measure;
+    this.#others = others;
+  }
+
+  place(): PlannedModel {
+    const { gpuLayers } = this.#need.wishes;
+    const devices = wantedDevices(this.#need, this.#machine);
+    const basis = this.#at(basisOf(this.#need));
+    if (devices.length === 0 || gpuLayers === 0) return basis;
+    const { numLayers } = this.#measure(this.#need, basis.placement);
+    const whole = this.#spreads(devices, gpuLayers === "auto" ? numLayers : Math.min(gpuLayers, numLayers));
+    const fitting = whole.find((placement) => this.#fits(placement));
+    if (fitting) return this.#at(fitting);
+    const broadest = whole.at(-1) as Placement;
+    if (gpuLayers !== "auto") return this.#at(broadest);
+    const layers = largest(numLayers - 1, (count) => this.#fits({ ...broadest, gpuLayers: count }));
+    return layers === 0 ? basis : this.#at({ ...broadest, gpuLayers: layers });
+  }
+
+  #at(placement: Placement): PlannedModel {
+    return { need: this.#need, placement, memory: this.#measure(this.#need, placement).memory };
+  }
+
+  #fits(placement: Placement): boolean {
+    const plan = [...this.#others, this.#at(placement)];
+    return findOverruns(plan, withSpare(this.#machine)).length === 0;
+  }
+
+  /** Ways to place so many layers, the best first: on the one device with most room, on another, on all. */
+  #spreads(devices: readonly Device[], gpuLayers: number): Placement[] {
+    const { wishes } = this.#need;
+    const basis = { ...basisOf(this.#need), gpuLayers };
+    const names = devices.map(({ name }) => name);
+    const splitMode = wishes.splitMode ?? "layer";
+    const mainGpu = wishes.mainGpu === undefined ? 0 : names.indexOf(nameOf(wishes.mainGpu, this.#machine));
+    if (mainGpu < 0) throw refused(this.#need, `mainGpu is none of its devices, ${names.join(", ")}`);
+    if (splitMode === "none") return [{ ...basis, devices: [names[mainGpu] as string] }];
+    const room = devices.map((device) => Math.max(0, device.freeBytes - this.#usedOn(device.name)));
+    const split = wishes.split ?? (room.some((bytes) => bytes > 0) ? room.map(mebibytes) : null);
+    const all: Placement = {
+      ...basis,
+      devices: names,
+      splitMode,
+      mainGpu,
+      split: names.length > 1 ? split : null,
+    };
+    if (names.length === 1 || wishes.split || splitMode === "row" || Array.isArray(wishes.device))
+      return [all];
+    const byRoom = names
+      .map((name, index) => ({ name, room: room[index] as number }))
+      .sort((a, b) => b.room - a.room);
+    return [...byRoom.map(({ name }) => ({ ...basis, devices: [name] })), all];
+  }
+
+  #usedOn(name: string): number {
+    return usedIn(name, this.#others);
+  }
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
+}
+
+/** @returns the largest count from 0 to `most` for which it holds, when it holds for all smaller ones. */
+export function largest(most: number, holds: (count: number) => boolean): number {
+  let [low, high] = [0, most];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (holds(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+function withSpare({ devices, ...machine }: Machine): Machine {
+  const spare = ({ totalBytes }: Device) => Math.min(mostSpareBytes, totalBytes * spareShare);
+  return {
+    ...machine,
+    devices: devices.map((device) => ({ ...device, freeBytes: device.freeBytes - spare(device) })),
+  };
+}
+
+function usedIn(place: string, plan: readonly PlannedModel[]): number {
+  let bytes = 0;
+  for (const { memory } of plan) {
+    const buffers = memory.get(place);
+    if (buffers) bytes += totalOf(buffers);
+  }
+  return bytes;
+}
+
+/** Places of a plan that are asked for more than they have. Mapped weights need not be in memory all at once. */
+export function findOverruns(plan: readonly PlannedModel[], machine: Machine, programBytes = 0): Overrun[] {
+  const used = machine.devices.map((device) => ({ device, bytes: usedIn(device.name, plan) }));
+  const overruns = used
+    .filter(({ device, bytes }) => bytes > device.freeBytes && bytes > 0)
+    .map(({ device, bytes }) => ({
+      place: device.name,
+      neededBytes: bytes,
+      freeBytes: Math.max(0, device.freeBytes),
+    }));
+  const unified = used.filter(({ device }) => device.isUnified).reduce((sum, { bytes }) => sum + bytes, 0);
+  const all = programBytes + unified + usedIn(mainMemory, plan);
+  const mapped = plan
+    .filter(({ placement }) => placement.usesMmap && !placement.usesMlock)
+    .reduce((sum, { memory }) => sum + (memory.get(mainMemory)?.weights ?? 0), 0);
+  if (all > machine.limitBytes)
+    overruns.push({ place: mainMemory, neededBytes: all, freeBytes: machine.limitBytes });
+  else if (all - mapped > machine.freeBytes)
+    overruns.push({ place: mainMemory, neededBytes: all - mapped, freeBytes: machine.freeBytes });
+  return overruns;
+}
+
+function nameOf(device: string | number, { devices }: Machine): string {
+  return typeof device === "number" ? (devices[device]?.name ?? `number ${device}`) : device;
+}
+
+/** @returns the devices that a model may go to: those that its config names, or all. */
+function wantedDevices(need: ModelNeed, machine: Machine): Device[] {
+  const { device, splitMode, split } = need.wishes;
+  const wanted = device === undefined ? machine.devices.map(({ name }) => name) : [device].flat();
+  const found =
+    wanted[0] === "none" && wanted.length === 1 ? [] : wanted.map((each) => findDevice(need, each, machine));
+  if (new Set(found).size < found.length) throw refused(need, "one device is named twice");
+  if (split && split.length !== found.length)
+    throw refused(need, `split has ${split.length} shares for ${found.length} devices`);
+  const unable = found.find(({ splitsRows }) => !splitsRows);
+  if (splitMode === "row" && (unable || found.length === 0))
+    throw refused(
+      need,
+      `splitMode "row" is not there: ${unable ? `the backend of ${unable.name} has no split of rows` : "there is no device"}. Use "layer"`,
+    );
+  return found;
+}
+
+function findDevice(need: ModelNeed, wanted: string | number, machine: Machine): Device {
+  const name = nameOf(wanted, machine);
+  const found = machine.devices.find((device) => device.name.toLowerCase() === name.toLowerCase());
+  if (found) return found;
+  const known = machine.devices.map((device) => `${device.name} (${device.description})`);
+  throw refused(need, `there is no device ${name}; there are: ${known.join(", ") || "none"}`);
+}
+
+function refused({ path }: ModelNeed, reason: string): ShouldersError {
+  return new ShouldersError("fusion_config_invalid", `Model ${basename(path)}: ${reason}.`);
+}
