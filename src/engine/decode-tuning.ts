@@ -140,7 +140,8 @@ export class DecodeTuning {
       // One way at least is always known.
       if (isOver() && contest.left.some(({ times }) => times.length > 0)) return;
       const { way, times } = timed;
-      const ms = await this.#time(way, contest.step);
+      const leastMs = Math.min(...contest.left.flatMap((other) => other.times));
+      const ms = await this.#time(way, contest.step, Math.max(longStepMs, slack * leastMs));
       times.push(ms);
       if (!isEven(way)) continue;
       if (ms > longStepMs && ms > slack * (lastMs.get(way.mode) ?? Infinity)) {
@@ -155,8 +156,8 @@ export class DecodeTuning {
     contest.left = contest.left.filter(({ times }) => Math.min(...times) <= slack * leastMs);
   }
 
-  async #time(way: Candidate, step: TimedStep): Promise<number> {
-    const ms = await timeStep(this.#slots, way, step);
+  async #time(way: Candidate, step: TimedStep, giveUpMs = Infinity): Promise<number> {
+    const ms = await timeStep(this.#slots, way, step, giveUpMs);
     this.#spentMs += ms;
     return ms;
   }
@@ -203,7 +204,12 @@ function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number
   const counts = [1];
   while ((counts.at(-1) as number) * 2 <= numCores) counts.push((counts.at(-1) as number) * 2);
   if (!counts.includes(numCores)) counts.push(numCores);
-  const even = counts.flatMap((threads) => modes.map((mode) => ({ mode, threads: equal(threads) })));
+  // At the same time, threads far beyond the cores only wait for each other.
+  const isTooMany = (mode: DecodeWay["mode"], threads: number) =>
+    mode === "together" && threads > 1 && threads * slots.length > 2 * numCores;
+  const even = counts.flatMap((threads) =>
+    modes.filter((mode) => !isTooMany(mode, threads)).map((mode) => ({ mode, threads: equal(threads) })),
+  );
   const spare = numCores - (slots.length - 1);
   if (slots.length < 2 || spare < 2) return even;
   // The largest model gets the cores that the others leave.
@@ -211,11 +217,12 @@ function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number
   return [...even, { mode: "together", threads: slots.map((slot) => (slot === largest ? spare : 1)) }];
 }
 
-/** ms of one step. */
+/** ms of one step; in turn, no further model begins after `giveUpMs`. */
 async function timeStep(
   slots: readonly ModelSlot[],
   { mode, threads }: Candidate,
   step: TimedStep,
+  giveUpMs = Infinity,
 ): Promise<number> {
   slots.forEach(({ context }, index) =>
     context.setThreads(threads[index] as number, threads[index] as number),
@@ -225,7 +232,11 @@ async function timeStep(
   const outcomes: PromiseSettledResult<void>[] = [];
   if (mode === "together")
     outcomes.push(...(await Promise.allSettled(slots.map(({ context }) => context.decode()))));
-  else for (const { context } of slots) outcomes.push(...(await Promise.allSettled([context.decode()])));
+  else
+    for (const { context } of slots) {
+      if (performance.now() - startMs > giveUpMs) break;
+      outcomes.push(...(await Promise.allSettled([context.decode()])));
+    }
   const ms = performance.now() - startMs;
   forget(slots, step);
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
