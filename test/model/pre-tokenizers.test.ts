@@ -114,7 +114,7 @@ describe.each(names.filter((name) => name !== "whitespace"))("%s", (pre) => {
         expect(await tokensOf(`one ${longest} 中${longest}\n two`), what).toSatisfy(isTokensOrRefusal);
         expect(await tokensOf(`one\n${longest}\nthree`), what).toBeInstanceOf(Array);
         const short = `${repeated(unit, 500)}\nand\n${repeated(unit, 300)}`;
-        const aside = (await tokensOf(short.padEnd(9_000, " word"))) as number[];
+        const aside = (await tokensOf(short.padEnd(9_000, "\nword"))) as number[];
         const atOnce = loaded.tokenize(short, true);
         expect(aside.slice(0, atOnce.length - 2), what).toEqual(atOnce.slice(0, -2));
       }
