@@ -31,6 +31,7 @@ describe("what reaches the engine", () => {
     expect(request).toEqual({
       ...plainRequest,
       owner: "anonymous",
+      party: "127.0.0.1",
       configId: "both",
       prompt: { type: "chat", messages: [{ role: "user", content: "hi" }], ending: "answer" },
       maxTokens: null,
