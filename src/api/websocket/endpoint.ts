@@ -107,29 +107,29 @@ export class StreamEndpoint {
       throw new ShouldersError("route_not_found", `No WebSocket here; it is at ${streamRoute}.`);
     if (closing.aborted) throw new ShouldersError("server_closing", "The server is shutting down.");
     if (this.#context.connections.isReserved(request.socket)) throw allBusy();
-    if (this.#sessions.size >= limits.sockets) this.#makeRoom(owner);
+    if (this.#sessions.size >= limits.sockets) this.#makeRoom(gate.partyOf(request, owner));
     return owner;
   }
 
   /**
-   * The key with the most sockets loses one to a key with fewer.
+   * Who has the most sockets loses one to who has fewer: keys or, without keys, addresses.
    * @throws ShouldersError where the newcomer would have as many
    */
-  #makeRoom(owner: string): void {
-    const ownerToSessions = new Map<string, StreamSession[]>([[owner, []]]);
+  #makeRoom(party: string): void {
+    const partyToSessions = new Map<string, StreamSession[]>([[party, []]]);
     for (const session of this.#sessions) {
-      const sessions = ownerToSessions.get(session.owner) ?? [];
+      const sessions = partyToSessions.get(session.party) ?? [];
       sessions.push(session);
-      ownerToSessions.set(session.owner, sessions);
+      partyToSessions.set(session.party, sessions);
     }
-    const most = [...ownerToSessions.values()].reduce((a, b) => (b.length > a.length ? b : a));
-    const numOwn = ownerToSessions.get(owner)?.length ?? 0;
+    const most = [...partyToSessions.values()].reduce((a, b) => (b.length > a.length ? b : a));
+    const numOwn = partyToSessions.get(party)?.length ?? 0;
     const newestFirst = [...most].reverse();
     const leaving = newestFirst.find((session) => session.isIdle) ?? newestFirst[0];
     if (leaving === undefined || most.length <= numOwn + 1)
       throw new ShouldersError(
         "too_many_responses",
-        `${this.#sessions.size} sockets are open, of this key its share: try again later.`,
+        `${this.#sessions.size} sockets are open, of yours your share: try again later.`,
       );
     this.#sessions.delete(leaving);
     leaving.giveWay();

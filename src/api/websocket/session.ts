@@ -24,7 +24,7 @@ export class StreamSession {
   readonly #socket: WebSocket;
   /** Name of the key that opened it. */
   readonly owner: string;
-  readonly #party: string;
+  readonly party: string;
   readonly #running = new Map<string, AbortController>();
   #hasAnsweredPing = true;
   #isClosing = false;
@@ -32,7 +32,7 @@ export class StreamSession {
   constructor(context: ApiContext, socket: WebSocket, { owner, party }: SocketOwner) {
     this.#context = context;
     this.owner = owner;
-    this.#party = party;
+    this.party = party;
     this.#socket = socket;
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     socket.on("ping", (data) => this.#answer(() => socket.pong(data)));
@@ -151,7 +151,7 @@ export class StreamSession {
     const kind = "messages" in body ? "chat" : "text";
     const plan = planCompletion(kind, body, requireEngine(this.#context));
     plan.request.owner = this.owner;
-    plan.request.party = this.#party;
+    plan.request.party = this.party;
     return plan;
   }
 
