@@ -82,8 +82,9 @@ const priorSchema = z.strictObject({
     .strictObject({
       distance: z.number().gt(0),
       slope: z.number().gt(0),
-      shares: codedRecordOf(z.number().min(0).max(1), mostNamed)
-        .describe("Who answers such prompts: by expert id and base, in proportion."),
+      shares: codedRecordOf(z.number().min(0).max(1), mostNamed).describe(
+        "Who answers such prompts: by expert id and base, in proportion.",
+      ),
     })
     .describe(
       "No expert: σ(slope · ln(d² / distance)), d² the squared distance to the nearest expert's mean.",
