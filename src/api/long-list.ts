@@ -19,16 +19,17 @@ export function longList<Element>({ least, most, isElement, expected, items }: L
   const list = z
     .unknown()
     .superRefine((value, context) => {
-      // No list, to whom it matters next: a union, or what is made of it.
-      const ends = { continue: false, input: value } as const;
-      const problem = (message: string, path: number[] = []) =>
-        context.addIssue({ ...ends, code: "custom", message, path });
-      if (!Array.isArray(value)) context.addIssue({ ...ends, code: "invalid_type", expected: "array" });
+      // Of a union, this branch is meant where the elements are numbers at least.
+      const problem = (message: string, path: number[] = [], isMeant = false) =>
+        context.addIssue({ code: "custom", message, path, input: value, continue: isMeant });
+      if (!Array.isArray(value))
+        context.addIssue({ code: "invalid_type", expected: "array", input: value, continue: false });
       else if (value.length < least) problem(`expected at least ${least} entries`);
       else if (value.length > most) problem(`expected at most ${most} entries`);
       else {
-        const index = (value as unknown[]).findIndex((element) => !isElement(element));
-        if (index >= 0) problem(`expected ${expected}`, [index]);
+        const elements = value as unknown[];
+        const index = elements.findIndex((element) => !isElement(element));
+        if (index >= 0) problem(`expected ${expected}`, [index], typeof elements[index] === "number");
       }
     })
     .meta({ type: "array", items, minItems: least, maxItems: most });

@@ -2,9 +2,9 @@ import path from "node:path";
 import { z } from "zod";
 import { dottedPath, explainIssues } from "../config/explain-issues.js";
 import { componentSchema, mostExperts, mostNamed } from "../config/fusion-config.js";
-import { recordOf } from "../config/record-of.js";
 import { CARD_ENDING } from "../config/load.js";
 import { parseJsonText } from "../config/json-text.js";
+import { codedRecordOf } from "../config/record-of.js";
 import { readTextFile } from "../config/read-text-file.js";
 import { ShouldersError } from "../errors.js";
 import { mostFeatureRows } from "./feature.js";
@@ -82,7 +82,7 @@ const priorSchema = z.strictObject({
     .strictObject({
       distance: z.number().gt(0),
       slope: z.number().gt(0),
-      shares: recordOf(z.string(), z.number().min(0).max(1), mostNamed).describe(
+      shares: codedRecordOf(z.number().min(0).max(1), mostNamed).describe(
         "Who answers such prompts: by expert id and base, in proportion.",
       ),
     })
@@ -107,7 +107,7 @@ const figuresSchema = z.strictObject({
     .min(0)
     .describe("Leave-one-out: mean −ln of the share that a prompt's own expert gets, nats."),
   confusion: z
-    .array(z.strictObject({ given: z.string(), largest: recordOf(z.string(), z.int().min(0), mostNamed) }))
+    .array(z.strictObject({ given: z.string(), largest: codedRecordOf(z.int().min(0), mostNamed) }))
     .describe("Leave-one-out: given expert (or base) to how often each had the largest share."),
   leftOut: z
     .number()

@@ -50,6 +50,7 @@ function sample(schema: Schema): unknown {
           name === "model" ? "both" : sample(schema.properties?.[name] ?? {}),
         ]),
       );
+    case undefined:
     default:
       return null;
   }
@@ -104,7 +105,10 @@ const cpuMs = () => process.cpuUsage().user / 1000;
 test("each list and record of every body costs a few times what reading it does", async () => {
   const server = await startTestServer({ bodyBytes });
   const document = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
-    paths: Record<string, { post?: { requestBody: { content: { "application/json": { schema: Schema } } } } }>;
+    paths: Record<
+      string,
+      { post?: { requestBody: { content: { "application/json": { schema: Schema } } } } }
+    >;
   };
   const cost = async (path: string, body: string) => {
     const startMs = cpuMs();
@@ -151,7 +155,10 @@ test.each<[string, string, string]>([
     const response = await server.post(path, body);
     const { error } = (await response.json()) as { error: { code: string; message: string } };
     expect(response.status).toBe(400);
-    expect(error).toMatchObject({ code: "invalid_json", message: expect.stringContaining(message) as string });
+    expect(error).toMatchObject({
+      code: "invalid_json",
+      message: expect.stringContaining(message) as string,
+    });
   }
 });
 

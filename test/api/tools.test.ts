@@ -96,7 +96,7 @@ test("a call and its result take part in the next turn", async () => {
   const second = await fake.post("/v1/chat/completions", { ...body, messages });
   expect(second.status).toBe(200);
   expect(fake.engine.submitted[1]?.prompt).toMatchObject({
-    tools: [{ name: "add", description: "Adds.", parameters }, { name: "now" }],
+    tools: [{ name: "add", description: "Adds.", parameters: JSON.stringify(parameters) }, { name: "now" }],
     messages: [
       question,
       { role: "assistant", content: "", toolCalls: [{ id, name: "add", arguments: '{"a":1,"unit":"m"}' }] },

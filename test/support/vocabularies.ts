@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
 import path from "node:path";
 import { promisify } from "node:util";
+// The vocabulary alone is read, and nothing native is loaded.
+// eslint-disable-next-line no-restricted-imports
 import { readGgufFileInfo } from "node-llama-cpp";
 import type { Vocabulary } from "../../src/llama/types.js";
 import { TokenTable } from "../../src/sampling/token-table.js";
@@ -30,7 +32,8 @@ const byteToken = 6;
 /** What the tokens of a vocabulary file write; control tokens write nothing. */
 export async function readTokenTable(file: string): Promise<TokenTable> {
   const { metadata } = await readGgufFileInfo(file, { readTensorInfo: false, logWarnings: false });
-  const { model, tokens = [], token_type: types = [] } = metadata.tokenizer.ggml;
+  const { model, tokens, token_type } = metadata.tokenizer.ggml;
+  const types: readonly number[] = token_type;
   const bytes = tokens.map((text, token) => {
     if (types[token] === byteToken) return Uint8Array.of(Number.parseInt(text.slice(3, 5), 16));
     if (types[token] !== ordinary) return new Uint8Array(0);

@@ -19,10 +19,18 @@ test.each<[string, unknown, string]>([
   ["half an escape", object({ $ref: "#/$defs/%" }), "schema.properties.a.$ref"],
   ["definitions of null", { $defs: null, ...object({ $ref: "#/$defs/a" }) }, "schema.properties.a.$ref"],
   ["definitions of text", { $defs: "abc", ...object({ $ref: "#/$defs/0" }) }, "schema.properties.a.$ref"],
-  ["a definition of the language", { $defs: {}, ...object({ $ref: "#/$defs/toString" }) }, "schema.properties.a.$ref"],
+  [
+    "a definition of the language",
+    { $defs: {}, ...object({ $ref: "#/$defs/toString" }) },
+    "schema.properties.a.$ref",
+  ],
   ["a schema of null", object(null), "schema.properties.a"],
   ["a schema of text", object("string"), "schema.properties.a"],
-  ["properties of null in a branch", object({ oneOf: [{ properties: null }, { properties: { b: null } }] }), "schema.properties.a.oneOf"],
+  [
+    "properties of null in a branch",
+    object({ oneOf: [{ properties: null }, { properties: { b: null } }] }),
+    "schema.properties.a.oneOf",
+  ],
   ["a required of the language", { ...object({}), required: ["toString"] }, "schema.required.0"],
   ["a required of numbers", { ...object({}), required: [1] }, "schema.required.0"],
   ["a required of text", { ...object({}), required: "a" }, "schema.required"],
@@ -47,12 +55,17 @@ describe("what is large costs as much as it is large", () => {
   const names = range(12_000).map((index) => `n${index}`);
   const properties = Object.fromEntries(names.map((name) => [name, { type: "null" }]));
   const schemas: Record<string, (part: number) => unknown> = {
-    "constants of oneOf": (part) => object({ oneOf: range(12_000 * part).map((value) => ({ const: value })) }),
+    "constants of oneOf": (part) =>
+      object({ oneOf: range(12_000 * part).map((value) => ({ const: value })) }),
     "values of oneOf": (part) =>
       object({ oneOf: range(6_000 * part).map((value) => ({ enum: [value, `${value}`] })) }),
     "properties, all required": (part) => {
       const some = names.slice(0, names.length * part);
-      return { type: "object", properties: Object.fromEntries(some.map((name) => [name, {}])), required: some };
+      return {
+        type: "object",
+        properties: Object.fromEntries(some.map((name) => [name, {}])),
+        required: some,
+      };
     },
     "optional properties": (part) => ({
       type: "object",
@@ -103,7 +116,11 @@ test("branches that are told apart by looking at each pair are counted", () => {
 });
 
 test("a schema that stands for far more than it says is refused while its grammar is made", () => {
-  const integers = range(400).map((index) => ({ type: "integer", minimum: index * 1_000, maximum: index * 1_000 + 511 }));
+  const integers = range(400).map((index) => ({
+    type: "integer",
+    minimum: index * 1_000,
+    maximum: index * 1_000 + 511,
+  }));
   expect(() => convert(object({ anyOf: integers }))).toThrow("more than 1048576 characters");
   expect(convert(object({ anyOf: integers.slice(0, 100) })).length).toBeLessThan(1_048_576);
 });

@@ -102,8 +102,10 @@ test("a request that the pipe does not take fails by itself, and the next one is
   for (let depth = 0; depth < 100_000; depth++) deep = [deep];
   await expect(ask("r1", { stop: [() => undefined] })).rejects.toMatchObject({ code: "internal" });
   await expect(ask("r2", { stop: deep })).rejects.toMatchObject({ code: "internal" });
-  await expect(engine.query({ type: "tokenize", text: (() => "a") as never } as never)).rejects.toMatchObject({
-    code: "internal",
-  });
+  await expect(engine.query({ type: "tokenize", text: (() => "a") as never } as never)).rejects.toMatchObject(
+    {
+      code: "internal",
+    },
+  );
   expect(await ask("r1", {})).toEqual(["done"]);
 });

@@ -40,7 +40,8 @@ function write(mask: GrammarMask, table: TokenTable, text: string): void {
     for (let token = 0; token < table.size; token++) {
       const bytes = table.bytes(token);
       const isNext = bytes.length > 0 && rest.subarray(0, bytes.length).equals(bytes);
-      if (isNext && masked?.[token] === 0 && bytes.length > (best < 0 ? 0 : table.bytes(best).length)) best = token;
+      if (isNext && masked?.[token] === 0 && bytes.length > (best < 0 ? 0 : table.bytes(best).length))
+        best = token;
     }
     expect(best, `after ${text.slice(0, -rest.toString().length)}`).toBeGreaterThanOrEqual(0);
     mask.accept(best);
