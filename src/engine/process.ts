@@ -132,12 +132,7 @@ class EngineProcess {
         description: {
           pid: process.pid,
           stepTimeoutMs: stepTimeoutMs(decoding, settings.batchTokens),
-          library: {
-            llama: library.llamaVersion,
-            nodeLlamaCpp: library.nodeLlamaCppVersion,
-            backend: library.backend,
-            devices: library.devices,
-          },
+          library: describeLibrary(library, models),
           kernel: settings.kernel,
           decoding,
           memory: memoryOf(models, numExperts),
@@ -227,6 +222,17 @@ async function openProven(open: OpenLibrary, choice: BackendChoice): Promise<Nat
   }
   emit({ type: "proved" });
   return library;
+}
+
+/** A device on which no layer lies is not where models compute. */
+function describeLibrary(library: NativeLibrary, { slots }: LoadedModels): EngineDescription["library"] {
+  const isUsed = slots.some(({ model }) => model.gpuLayers > 0);
+  return {
+    llama: library.llamaVersion,
+    nodeLlamaCpp: library.nodeLlamaCppVersion,
+    backend: isUsed ? library.backend : "cpu",
+    devices: isUsed ? library.devices : [],
+  };
 }
 
 function emit(message: FromEngine): void {
