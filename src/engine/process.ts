@@ -11,7 +11,14 @@ import { FusionEngine } from "./engine.js";
 import { timingsKey } from "./kept-timings.js";
 import { holdLifeline } from "./lifeline.js";
 import { describeConfig, type LoadedModels, loadModels, planModels } from "./loaded-models.js";
-import type { BackendChoice, DecodePlan, FromEngine, PlanOutcome, ToEngine } from "./protocol.js";
+import type {
+  BackendChoice,
+  DecodePlan,
+  EngineDescription,
+  FromEngine,
+  PlanOutcome,
+  ToEngine,
+} from "./protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;
@@ -140,12 +147,7 @@ class EngineProcess {
         description: {
           pid: process.pid,
           stepTimeoutMs: stepTimeoutMs(decoding, settings.batchTokens),
-          library: {
-            llama: library.llamaVersion,
-            nodeLlamaCpp: library.nodeLlamaCppVersion,
-            backend: library.backend,
-            devices: library.devices,
-          },
+          library: describeLibrary(library, models),
           kernel: settings.kernel,
           decoding,
           memory: models.plan.places,
@@ -235,6 +237,17 @@ async function openProven(open: OpenLibrary, choice: BackendChoice): Promise<Nat
   }
   emit({ type: "proved" });
   return library;
+}
+
+/** A device on which no layer lies is not where models compute. */
+function describeLibrary(library: NativeLibrary, { slots }: LoadedModels): EngineDescription["library"] {
+  const isUsed = slots.some(({ model }) => model.placement.gpuLayers > 0);
+  return {
+    llama: library.llamaVersion,
+    nodeLlamaCpp: library.nodeLlamaCppVersion,
+    backend: isUsed ? library.backend : "cpu",
+    devices: isUsed ? library.devices : [],
+  };
 }
 
 function emit(message: FromEngine | PlanOutcome): void {

@@ -48,7 +48,7 @@ function requestsFor(count: number): { name: string; request: () => GenerationRe
     .map(({ config }) => config.id)
     .filter((id) => !(tasks as readonly string[]).includes(id));
   const shared = others.flatMap((config, index) =>
-    taskItems(root, tasks[index % tasks.length] as string, 3).map((item) => ({ config, item })),
+    taskItems(root, tasks[index % tasks.length]!, 3).map((item) => ({ config, item })),
   );
   return [...own, ...shared].map(({ config, item }) => {
     const content = item.messages[0]!.content;
@@ -66,8 +66,8 @@ describe("the shipped configs on the device", () => {
   }, 180_000);
 
   afterAll(async () => {
-    await onDevice?.close();
-    await onProcessor?.close();
+    await onDevice.close();
+    await onProcessor.close();
   });
 
   it("lie there, whole", () => {

@@ -28,8 +28,9 @@ function watchFaults(model, context) {
   const seen = new Map();
   let due = null;
   let poisonedRow = -1;
+  // The model that a backend is tried on has no letters: nothing stands for a fault there.
   const endsWith = (tokens, tail) =>
-    tail.every((token, i) => tokens[tokens.length - tail.length + i] === token);
+    tail.length > 0 && tail.every((token, i) => tokens[tokens.length - tail.length + i] === token);
   const add = context.batch.add.bind(context.batch);
   context.batch.add = (token, position, sequenceId, wantsRow) => {
     const tokens = position === 0 ? [] : (seen.get(sequenceId) ?? []);

@@ -25,7 +25,7 @@ describe("banner", () => {
     expect(text).toContain('"model":"fused"');
     expect(text).toMatch(/Memory +\d.* in main memory: weights .*, cells .*, programs about /);
     expect(text).toMatch(
-      /Decoding +1 token: together, threads giant 2; 1.00 ms \(set\)\n +a batch: together/,
+      /Decoding +1 token: together, threads giant 2; 1.00 ms \(threads as set, measured\)\n +a batch: together/,
     );
   });
 
