@@ -22,7 +22,8 @@ export function fileHasher(): (path: string) => string {
  */
 export function configDigester(hashOf = fileHasher()): (resolved: ResolvedFusionConfig) => string {
   const file = (path: string | null | undefined, source: ModelSource | null) =>
-    path == null ? null : [hashOf(path), source?.gpuLayers];
+    // Types of cells and flash attention change answers; the path as written does not.
+    path == null ? null : [hashOf(path), { ...source, model: undefined }];
   return ({ config, basePath, referencePath, expertPaths, card }) => {
     const settings = Object.entries(config).filter(([name]) => !names.has(name));
     const known = {

@@ -34,7 +34,7 @@ const loaded = log.capture(native, () =>
 const made = log.capture(native, () =>
   native.llama_init_from_model(
     loaded.result,
-    contextParameters(native.llama_context_default_params(), options),
+    contextParameters(native.llama_context_default_params(), options, "auto"),
   ),
 );
 const sum = new MemorySum(where.devices);
