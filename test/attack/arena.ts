@@ -46,7 +46,9 @@ export class Arena implements AsyncDisposable {
   static async start(options: TargetOptions = {}): Promise<Arena> {
     const folder = mkdtempSync(path.join(tmpdir(), "shoulders-arena-"));
     const configs = makeConfigs(folder);
-    const given = { configs, ...options };
+    // Half of what a container of 512 MB has: about what Node takes there by itself, in each process.
+    const environment = { NODE_OPTIONS: "--max-old-space-size=256" };
+    const given = { configs, environment, ...options };
     const arena = new Arena(folder, given, await Target.start(given));
     await arena.#measureIdle();
     return arena;
@@ -68,7 +70,6 @@ export class Arena implements AsyncDisposable {
     await this.#canary.report();
     target.forgetPeak();
     const problems: string[] = [];
-    let isOver = false;
     const sent = attack
       .send(target)
       .then((replies) => {
@@ -76,10 +77,9 @@ export class Arena implements AsyncDisposable {
         const wrong = replies.find(({ status }) => !allowed.includes(status) && status !== leftEarly);
         if (wrong) problems.push(`answered ${wrong.status}: ${wrong.text.slice(0, 300)}`);
       })
-      .catch((error: unknown) => problems.push(error instanceof Error ? error.message : String(error)))
-      .finally(() => (isOver = true));
-    await Promise.race([sent, pause(attackPatienceMs)]);
-    if (!isOver) problems.push(`not over after ${attackPatienceMs / 1000} s`);
+      .catch((error: unknown) => problems.push(error instanceof Error ? error.message : String(error)));
+    if (!(await isWithin(sent, attackPatienceMs)))
+      problems.push(`not over after ${attackPatienceMs / 1000} s`);
     else if (target.isAlive && !(await settles(target)))
       problems.push("work goes on after its clients have left");
     const seen = await this.#canary.report();
@@ -91,6 +91,12 @@ export class Arena implements AsyncDisposable {
     problems.push(...problemsOf(seen, growthMb, bounds));
     if (problems.length > 0) await this.#startAnew();
     return { attack, problems, livezMs: worst(seen.livez), chatMs: worst(seen.chat), growthMb };
+  }
+
+  /** What the neighbour has felt since he was last asked, so many ms from here. */
+  async neighbour(ms: number): Promise<CanaryReport> {
+    await pause(ms);
+    return this.#canary.report();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,6 +159,16 @@ function makeConfigs(folder: string): object[] {
       context: { tokens: 512, sequences: 8 },
     },
   ];
+}
+
+async function isWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const isInTime = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return isInTime;
 }
 
 /** Whether nothing but the neighbour's small requests runs or waits, in time. */

@@ -7,20 +7,33 @@ const localAddress = "127.0.0.2";
 /** Longer waits are failures. */
 const patienceMs = 45_000;
 
+/** @returns how it went, and when the first text of a stream was there. */
 function ask({ url, path, key, body }) {
   const { hostname, port } = new URL(url);
   const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
+  const startMs = performance.now();
+  let firstMs = null;
   return new Promise((resolve) => {
+    const settle = (outcome) => resolve({ outcome, firstMs });
     // A connection of its own each time: who is new must come in as well.
     const agent = new Agent({ keepAlive: false });
     const method = body === undefined ? "GET" : "POST";
     const sent = request({ hostname, port, path, method, headers, agent, localAddress }, (response) => {
-      response.resume();
-      response.once("close", () => resolve(response.complete ? String(response.statusCode) : "cut"));
+      let text = "";
+      response.setEncoding("utf8").on("data", (part) => {
+        text += part;
+        if (firstMs === null && text.includes('"content":"')) firstMs = performance.now() - startMs;
+      });
+      response.once("close", () => {
+        if (!response.complete) settle("cut");
+        else if (response.statusCode !== 200) settle(String(response.statusCode));
+        else
+          settle(body === undefined || text.endsWith("data: [DONE]\n\n") ? "200" : "an error in its stream");
+      });
     });
     const patience = setTimeout(() => sent.destroy(new Error("no answer")), patienceMs);
     sent.once("close", () => clearTimeout(patience));
-    sent.on("error", (error) => resolve(error.code ?? error.message));
+    sent.on("error", (error) => settle(error.code ?? error.message));
     sent.end(body);
   });
 }
@@ -28,6 +41,7 @@ function ask({ url, path, key, body }) {
 /** Asks the same thing every so many ms, one after the other, as long as the parent lives. */
 class Probe {
   #waits = [];
+  #firsts = [];
   #failures = {};
   #numStarted = 0;
   #onDone = () => undefined;
@@ -40,9 +54,10 @@ class Probe {
     for (;;) {
       this.#numStarted++;
       const startMs = performance.now();
-      const outcome = await ask(asked);
+      const { outcome, firstMs } = await ask(asked);
       const waitMs = performance.now() - startMs;
       this.#waits.push(waitMs);
+      if (firstMs !== null) this.#firsts.push(firstMs);
       if (outcome !== "200") this.#failures[outcome] = (this.#failures[outcome] ?? 0) + 1;
       this.#onDone();
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, everyMs - waitMs)));
@@ -57,8 +72,9 @@ class Probe {
         if (this.#numStarted >= from) resolve();
       };
     });
-    const taken = { waits: this.#waits, failures: this.#failures };
+    const taken = { waits: this.#waits, firsts: this.#firsts, failures: this.#failures };
     this.#waits = [];
+    this.#firsts = [];
     this.#failures = {};
     return taken;
   }

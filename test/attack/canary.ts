@@ -5,6 +5,8 @@ import { once } from "node:events";
 export interface Seen {
   /** How long each question waited for the end of its answer, ms. */
   waits: number[];
+  /** Of streams: when their first text was there, ms. */
+  firsts: number[];
   /** How often an answer was another than 200, by status or error. */
   failures: Record<string, number>;
 }

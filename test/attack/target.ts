@@ -24,8 +24,10 @@ export interface TargetOptions {
   environment?: Record<string, string>;
   /** A program and arguments to start the server by, such as `prlimit`. */
   through?: readonly string[];
-  /** Where the log goes. Default: kept, up to a bound. */
-  stderr?: "pipe" | "ignore" | number;
+  /** That program takes the rest as one text for a shell, which begins so. */
+  asOneCommand?: string;
+  /** Where the log goes. Default: kept, up to a bound; `unread`: to a pipe that nobody reads. */
+  stderr?: "unread" | "ignore" | number;
   /** Resolve once it listens, before the models are loaded. */
   waitFor?: "ready" | "alive";
 }
@@ -45,6 +47,7 @@ export class Target implements AsyncDisposable {
 
   static async start(options: TargetOptions = {}): Promise<Target> {
     const { configs, flags = [], environment = {}, through = [], stderr, waitFor = "ready" } = options;
+    const { asOneCommand } = options;
     const folder = mkdtempSync(path.join(tmpdir(), "shoulders-attack-"));
     const keysFile = path.join(folder, "keys");
     writeFileSync(
@@ -57,16 +60,21 @@ export class Target implements AsyncDisposable {
       writeFileSync(path.join(folder, `${index}.json`), JSON.stringify(config)),
     );
     const port = await freePort();
-    const [program = "", ...given] = [
-      ...through,
+    const serving = [
       process.execPath,
       ...[path.join(root, "dist/main.js"), "serve", "--port", String(port), "--backend", "cpu"],
       ...["--threads", "1", "--api-keys-file", keysFile],
       ...["--fusion-configs", configs ? folder : path.join(root, "fusion-configs/recall.json")],
       ...flags,
     ];
+    const last = asOneCommand === undefined ? serving : [asOneCommand + serving.join(" ")];
+    const [program = "", ...given] = [...through, ...last];
     const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("SHOULDERS_"));
-    const stdio: StdioOptions = ["ignore", "ignore", stderr ?? "pipe"];
+    const stdio: StdioOptions = [
+      "ignore",
+      "ignore",
+      typeof stderr === "number" || stderr === "ignore" ? stderr : "pipe",
+    ];
     const child = spawn(program, given, {
       cwd: folder,
       env: { ...Object.fromEntries(clean), ...environment },
