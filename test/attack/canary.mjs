@@ -27,8 +27,8 @@ function ask({ url, path, key, body }) {
       response.once("close", () => {
         if (!response.complete) settle("cut");
         else if (response.statusCode !== 200) settle(String(response.statusCode));
-        else
-          settle(body === undefined || text.endsWith("data: [DONE]\n\n") ? "200" : "an error in its stream");
+        else if (body === undefined || text.endsWith("data: [DONE]\n\n")) settle("200");
+        else settle(`200, ending ${text.slice(-200)}`);
       });
     });
     const patience = setTimeout(() => sent.destroy(new Error("no answer")), patienceMs);
