@@ -85,6 +85,7 @@ process.once("message", ({ url, key, model, livezEveryMs, chatEveryMs }) => {
     model,
     messages: [{ role: "user", content: "hi" }],
     max_tokens: 4,
+    stream: true,
     fusion: { trace: "off" },
   };
   const livez = new Probe(livezEveryMs, { url, key, path: "/livez" });

@@ -169,13 +169,17 @@ describe(`what comes through the pipe (seed ${seed})`, () => {
         if (message.type !== "events") return false;
         return message.events.some((one) => one.requestId === requestId && one.event.type === "done");
       });
-      send(child, { type: "submit", request: { ...wrong, requestId } });
+      send(child, { type: "submit", request: { ...wrong, requestId }, choices: [{ requestId, seed: 1 }] });
       expect(await ended, describeWrong(wrong)).not.toBeNull();
     }
     const queries = fc.sample(wrongQuery, { seed: seed + 3, numRuns: 80 });
-    for (const [queryId, query] of queries.entries()) {
-      const answered = until(child, (message) => message.type === "answer" && message.queryId === queryId);
-      send(child, { type: "query", queryId, query });
+    for (const [index, query] of queries.entries()) {
+      const queryId = `query-${index}`;
+      const answered = until(
+        child,
+        (message) => message.type === "answer" && String(message.queryId) === queryId,
+      );
+      send(child, { type: "query", queryId, party: "", query });
       expect(await answered, describeWrong(query)).not.toBeNull();
     }
   });
