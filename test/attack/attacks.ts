@@ -235,12 +235,17 @@ const tokenizer: Attack[] = splitters.flatMap((model): Attack[] => [
   {
     kind: "tokenizer",
     name: `${model}: a run of 400 letters at the end of 9 KB`,
-    send: sending(textPath, () =>
-      bodies.object({
-        model: JSON.stringify(model),
-        prompt: JSON.stringify("one two ".repeat(1100) + "a".repeat(400)),
-        max_tokens: "1",
-      }),
+    // The prompt is read at everybody's pace: what becomes of its letters is known long before.
+    send: sending(
+      textPath,
+      () =>
+        bodies.object({
+          model: JSON.stringify(model),
+          prompt: JSON.stringify("one two ".repeat(1100) + "a".repeat(400)),
+          max_tokens: "1",
+        }),
+      1,
+      { hangUpMs: 10_000 },
     ),
   },
   {
@@ -260,7 +265,9 @@ const tokenizer: Attack[] = splitters.flatMap((model): Attack[] => [
   {
     kind: "tokenizer",
     name: `${model}: a run in the answer's given beginning`,
-    send: sending(chatPath, () => bodies.chat({ fusion: `{"continue":${run("a", 7000)}}` }, model)),
+    send: sending(chatPath, () => bodies.chat({ fusion: `{"continue":${run("a", 7000)}}` }, model), 1, {
+      hangUpMs: 10_000,
+    }),
   },
 ]);
 
