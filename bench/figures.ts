@@ -98,6 +98,48 @@ export const figureTargets = {
     limit: 1,
     text: "Growth of both processes' resident memory per 1,000 short requests, 30 % cancelled, 10 % bad, after warm-up",
   },
+  attack_held: {
+    unit: "share",
+    is: "least",
+    limit: 1,
+    text: "Attacks of test/attack, with 40 drawn siblings of each kind, after which server and engine live and the three bounds below hold",
+  },
+  attack_livez_ms: {
+    unit: "ms",
+    is: "most",
+    limit: 250,
+    text: "Longest wait of a neighbour for `/livez` under any of them",
+  },
+  attack_chat_ms: {
+    unit: "ms",
+    is: "most",
+    limit: 500,
+    text: "Longest wait of a neighbour for a chat of 4 tokens under any of them − the median of the idle server − one step",
+  },
+  attack_memory_mb: {
+    unit: "MB",
+    is: "most",
+    limit: 200,
+    text: "Most memory of server and engine together under any of them − what both hold when idle",
+  },
+  greedy_first_token: {
+    unit: "ratio",
+    is: "most",
+    limit: 2,
+    text: "First token of another key, p99, while one key keeps 600 requests going − one step, ÷ the same alone",
+  },
+  idle_livez_ms: {
+    unit: "ms",
+    is: "most",
+    limit: 250,
+    text: "Longest wait for `/livez` while 10,000 connections are open and silent",
+  },
+  restart_beyond_s: {
+    unit: "s",
+    is: "most",
+    limit: 2,
+    text: "From `kill -9` of the engine to ready while 100 clients retry − the server's own start",
+  },
 } satisfies Record<string, { unit: string; is: "most" | "least"; limit: number; text: string }>;
 
 export type FigureId = keyof typeof figureTargets;

@@ -1,4 +1,5 @@
 import type { FigureId } from "./figures.js";
+import { benchAttack } from "./attack.js";
 import { benchBatch } from "./batch.js";
 import { benchEntering } from "./entering.js";
 import { benchFusePool } from "./fuse-pool.js";
@@ -56,4 +57,12 @@ export const parts: Part[] = [
   },
   { name: "start", ids: ["start_ratio", "start_ratio_second"], run: benchStart },
   { name: "soak", ids: ["soak_mb_per_1000"], run: benchSoak },
+  {
+    name: "attack",
+    ids: [
+      ...(["attack_held", "attack_livez_ms", "attack_chat_ms", "attack_memory_mb"] as const),
+      ...(["greedy_first_token", "idle_livez_ms", "restart_beyond_s"] as const),
+    ],
+    run: benchAttack,
+  },
 ];

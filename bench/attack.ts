@@ -1,0 +1,144 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { Arena, type Outcome } from "../test/attack/arena.js";
+import { allAttacks, type Attack } from "../test/attack/attacks.js";
+import * as bodies from "../test/attack/bodies.js";
+import { exactBounds, median } from "../test/attack/canary.js";
+import { drawnMutants, knownMutants, tryMutants } from "../test/attack/mutants.js";
+import { atOnce, pause, post } from "../test/attack/requests.js";
+import { everyLongField } from "../test/attack/siblings.js";
+import { Target } from "../test/attack/target.js";
+import type { PartResult, Table } from "./report.js";
+import { quantile } from "./statistics.js";
+
+const seed = 1;
+const numSiblings = 40;
+const numMutants = 500;
+const chatPath = "/v1/chat/completions";
+
+/** Everything by which a client may try to end the server or hold others up, with the promised bounds. */
+export async function benchAttack(): Promise<PartResult> {
+  await using arena = await Arena.start();
+  const stepMs = await measureStep(arena);
+  const bounds = exactBounds(arena.idle, stepMs);
+  const attacks = [...allAttacks(seed, numSiblings), ...everyLongField()];
+  const outcomes: Outcome[] = [];
+  for (const attack of attacks) {
+    const outcome = await arena.attack(attack, bounds);
+    outcomes.push(outcome);
+    if (outcome.problems.length > 0)
+      process.stderr.write(`${attack.kind}: ${attack.name}\n  ${outcome.problems.join("\n  ")}\n`);
+  }
+  const idleChatMs = median(arena.idle.chat.waits);
+  const most = (read: (outcome: Outcome) => number) => Math.max(...outcomes.map(read));
+  return {
+    values: {
+      attack_held: outcomes.filter(({ problems }) => problems.length === 0).length / outcomes.length,
+      attack_livez_ms: most(({ livezMs }) => livezMs),
+      attack_chat_ms: most(({ chatMs }) => chatMs) - idleChatMs - stepMs,
+      attack_memory_mb: most(({ growthMb }) => growthMb),
+      idle_livez_ms: outcomes.find(({ attack }) => attack.name.startsWith("10000 silent"))?.livezMs ?? NaN,
+      ...(await measureGreedy(stepMs)),
+      ...(await measureRestart()),
+    },
+    tables: [kindsTable(outcomes, { idleChatMs, stepMs }), await mutantsTable()],
+  };
+}
+
+function kindsTable(outcomes: readonly Outcome[], idle: { idleChatMs: number; stepMs: number }): Table {
+  const kinds = [...new Set(outcomes.map(({ attack }) => attack.kind))];
+  return {
+    title: "Attacks by kind: what a neighbour felt",
+    workload:
+      `the table of test/attack with ${numSiblings} drawn siblings of each kind of body (seed ${seed}) and each field of ` +
+      `each schema with each kind of long list; \`/livez\` asked every 50 ms and a chat of 4 tokens every 200 ms by another ` +
+      `key; idle chat ${idle.idleChatMs.toFixed(1)} ms, a step of 8 sequences ${idle.stepMs.toFixed(1)} ms; both processes with a ` +
+      `heap of 256 MB, as a container of 512 MB has`,
+    head: ["kind", "tried", "held", "worst /livez, ms", "worst chat, ms", "most memory beyond idle, MB"],
+    rows: kinds.map((kind) => {
+      const own = outcomes.filter(({ attack }: { attack: Attack }) => attack.kind === kind);
+      const most = (read: (outcome: Outcome) => number) => Math.max(...own.map(read));
+      return [
+        kind,
+        String(own.length),
+        String(own.filter(({ problems }) => problems.length === 0).length),
+        most(({ livezMs }) => livezMs),
+        most(({ chatMs }) => chatMs),
+        most(({ growthMb }) => growthMb),
+      ];
+    }),
+  };
+}
+
+async function mutantsTable(): Promise<Table> {
+  const folder = mkdtempSync(path.join(tmpdir(), "shoulders-mutants-"));
+  try {
+    const fates = await tryMutants([...knownMutants, ...drawnMutants(seed, numMutants)], folder);
+    const counted = (["refused", "decoded", "died"] as const).map((outcome) => [
+      outcome,
+      String(fates.filter((fate) => fate.outcome === outcome).length),
+    ]);
+    return {
+      title: "Model files with faults, loaded and decoded",
+      workload: `${knownMutants.length} known faults and ${numMutants} drawn headers (seed ${seed})`,
+      head: ["outcome", "files"],
+      rows: counted,
+    };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Mean time of a step in which all eight sequences decode, ms. */
+async function measureStep({ target }: Arena): Promise<number> {
+  const numTokens = 400;
+  const body = bodies.chat({
+    max_tokens: String(numTokens),
+    logit_bias: '{"0":-100,"1":-100,"2":-100,"3":-100}',
+  });
+  const startMs = performance.now();
+  await atOnce(8, () => post(target, chatPath, body));
+  return (performance.now() - startMs) / numTokens;
+}
+
+/** 600 clients of one key ask again as soon as they are answered; another key asks now and then. */
+async function measureGreedy(stepMs: number) {
+  await using server = await Arena.start();
+  const { target } = server;
+  const before = await server.neighbour(10_000);
+  const body = bodies.chat({ max_tokens: "16" });
+  let isOver = false;
+  const clients = atOnce(600, async () => {
+    while (!isOver) if ((await post(target, chatPath, body)).status !== 200) await pause(100);
+  });
+  await pause(2000);
+  await server.neighbour(0);
+  const during = await server.neighbour(20_000);
+  isOver = true;
+  await clients;
+  const p99 = (values: readonly number[]) => quantile(values, 0.99);
+  const refused = Object.values(during.chat.failures).reduce((sum, count) => sum + count, 0);
+  // A refusal is no first token at all.
+  if (refused > 0) return { greedy_first_token: Infinity };
+  return { greedy_first_token: (p99(during.chat.firsts) - stepMs) / p99(before.chat.firsts) };
+}
+
+async function measureRestart() {
+  const startMs = performance.now();
+  await using target = await Target.start();
+  const loadS = (performance.now() - startMs) / 1000;
+  let isOver = false;
+  const clients = atOnce(100, async () => {
+    while (!isOver) if ((await post(target, chatPath, bodies.chat())).status !== 200) await pause(50);
+  });
+  await pause(1000);
+  const killedMs = performance.now();
+  process.kill(target.enginePids[0] ?? 0, "SIGKILL");
+  await pause(50);
+  await target.until("/readyz", 60_000);
+  const readyS = (performance.now() - killedMs) / 1000;
+  isOver = true;
+  await clients;
+  return { restart_beyond_s: readyS - loadS };
+}

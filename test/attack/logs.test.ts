@@ -1,0 +1,86 @@
+import { spawnSync } from "node:child_process";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { childrenOf, isAlive } from "../support/processes.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+import * as bodies from "./bodies.js";
+import { atOnce, get, post } from "./requests.js";
+import { Target, type TargetOptions } from "./target.js";
+
+/** Where the log goes is not in the server's hands: it serves all the same, and does not wait. */
+
+async function start(options: TargetOptions): Promise<Target> {
+  const target = await Target.start({ ...options, flags: ["--log-level", "info"] });
+  onTestFinished(() => target[Symbol.asyncDispose]());
+  return target;
+}
+
+/** More lines than a pipe and a small disk hold together. */
+async function serves(target: Target): Promise<void> {
+  const { pid } = target;
+  const engines = target.enginePids;
+  for (let round = 0; round < 40; round++) {
+    const replies = await atOnce(50, () => get(target, "/v1/models/nobody"));
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([404]));
+  }
+  expect((await post(target, "/v1/chat/completions", bodies.chat())).status).toBe(200);
+  expect((await get(target, "/livez")).status).toBe(200);
+  expect([isAlive(pid), target.enginePids]).toEqual([true, engines]);
+}
+
+describe("a log that cannot be written", { timeout: 120_000 }, () => {
+  test("on a disk that is full from the start", async () => {
+    const full = openSync("/dev/full", "w");
+    onTestFinished(() => closeSync(full));
+    await serves(await start({ stderr: full }));
+  });
+
+  test("to a pipe that nobody reads", async () => {
+    await serves(await start({ stderr: "unread" }));
+  });
+
+  test("to a pipe that was closed", async () => {
+    const target = await start({ stderr: "unread" });
+    target.process.stderr?.destroy();
+    await serves(target);
+  });
+
+  const folder = temporaryDirectory();
+  mkdirSync(folder.file("disk"));
+  const mounting = ["unshare", "--mount", "--map-root-user", "sh", "-c"];
+  const mount = `mount -t tmpfs -o size=64k none ${folder.file("disk")}`;
+  const canMount = spawnSync(mounting[0]!, [...mounting.slice(1), mount]).status === 0;
+  if (!canMount)
+    console.warn("A disk that becomes full is left out: this system lets nobody mount one (unshare).");
+
+  test.runIf(canMount)("on a disk that becomes full", async () => {
+    // The disk is the server's alone and goes with it.
+    const script = `${mount} && exec "$0" "$@" 2>${folder.file("disk/log")}`;
+    await serves(await start({ through: [...mounting, script], stderr: "ignore" }));
+  });
+
+  test("on a terminal that goes away", async () => {
+    const target = await start({
+      through: ["script", "--quiet", "--return", "--command"],
+      asOneCommand: "trap '' HUP; exec ",
+      stderr: "ignore",
+    });
+    const server = serverBelow(target.pid);
+    onTestFinished(() => {
+      if (isAlive(server)) process.kill(server, "SIGKILL");
+    });
+    target.process.kill("SIGKILL");
+    await expect.poll(() => target.isAlive).toBe(false);
+    for (let round = 0; round < 20; round++)
+      await atOnce(20, async () => expect((await get(target, "/v1/models/nobody")).status).toBe(404));
+    expect((await post(target, "/v1/chat/completions", bodies.chat())).status).toBe(200);
+    expect(isAlive(server)).toBe(true);
+  });
+});
+
+/** The process that has an engine, below one that has started it. */
+function serverBelow(pid: number): number {
+  const [child] = childrenOf(pid);
+  if (child === undefined) throw new Error("there is no server");
+  return child;
+}
