@@ -261,8 +261,13 @@ function notReady(): ShouldersError {
 
 /** Ends what a message asked for, as far as it says what that was: it may be anything. */
 function refuseMessage(message: Partial<ToEngine> | null, error: ErrorData): void {
-  if (message?.type === "submit")
-    for (const { requestId } of message.choices ?? []) emit({ type: "failed", requestId, error });
+  if (message?.type === "submit") {
+    const choices: unknown[] = Array.isArray(message.choices) ? message.choices : [];
+    for (const choice of choices) {
+      const requestId = (choice as { requestId?: unknown } | null)?.requestId;
+      if (typeof requestId === "string") emit({ type: "failed", requestId, error });
+    }
+  }
   if (message?.type === "query" && message.queryId !== undefined)
     emit({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
 }

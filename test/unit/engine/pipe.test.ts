@@ -41,6 +41,8 @@ test("a message that nobody can handle ends neither the child nor what comes aft
     { type: "submit" },
     { type: "submit", request: null },
     { type: "submit", request: 5 },
+    { type: "submit", request: {}, choices: 5 },
+    { type: "submit", request: {}, choices: [null, {}, { requestId: 1 }] },
     { type: "query" },
     { type: "cancel" },
     { type: "pause", requestId: { a: 1 } },
