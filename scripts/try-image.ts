@@ -150,10 +150,14 @@ function follow(image: Made, name: string, text: string): void {
       image.directory = text;
       mkdirSync(inside(image.folder, text), { recursive: true });
       return;
-    case "COPY":
-      { copy(image, text); return; }
-    case "RUN":
-      { runInside(image, text); return; }
+    case "COPY": {
+      copy(image, text);
+      return;
+    }
+    case "RUN": {
+      runInside(image, text);
+      return;
+    }
     case "USER":
       image.user = text;
       return;
