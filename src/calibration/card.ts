@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { dottedPath, explainIssues } from "../config/explain-issues.js";
-import { componentSchema } from "../config/fusion-config.js";
+import { componentSchema } from "../strategies/fields.js";
 import { CARD_ENDING } from "../config/load.js";
 import { parseJsonText } from "../config/json-text.js";
 import { ShouldersError } from "../errors.js";

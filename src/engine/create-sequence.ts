@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { ShouldersError } from "../errors.js";
 import type { SamplerChain, SamplerOptions } from "../llama/types.js";
 import { TokenSampler } from "../sampling/token-sampler.js";
-import { mixtureOf, strategyOf } from "./fuse.js";
+import { startStrategy } from "./fuse.js";
 import { Grammars } from "./grammars.js";
 import type { LoadedModels } from "./loaded-models.js";
 import { buildPrompts } from "./prompts.js";
@@ -31,12 +31,8 @@ export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
     const config = models.configs.get(request.configId);
     if (!config)
       throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
-    const strategy = strategyOf(request, config);
-    const mixture = mixtureOf(request, config);
-    const prompts = await buildPrompts(
-      { request, config, models: loaded, isWanted },
-      modelsOf(config, strategy),
-    );
+    const run = startStrategy(request, config);
+    const prompts = await buildPrompts({ request, config, models: loaded, isWanted }, modelsOf(config, run));
     if (prompts === null) return null;
     const sampler = new TokenSampler(
       {
@@ -48,6 +44,6 @@ export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
       },
       createSamplerChain,
     );
-    return new Sequence({ request, config, strategy, mixture, prompts, sampler, ...arrived });
+    return new Sequence({ request, config, run, prompts, sampler, ...arrived });
   };
 }

@@ -1,4 +1,6 @@
-import type { ComponentConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
+import type { SamplingSettings } from "../config/fusion-config.js";
+import type { ComponentConfig } from "../strategies/fields.js";
+import type { StrategyConfig } from "../strategies/registry.js";
 import type { ToolForm } from "../llama/types.js";
 
 /** What an engine that has loaded its models says of itself. */

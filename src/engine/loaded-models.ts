@@ -2,7 +2,8 @@ import { basename } from "node:path";
 
 import { cardRefused } from "../calibration/card.js";
 import { mostFeatureRows } from "../calibration/feature.js";
-import { componentSchema, type ComponentConfig } from "../config/fusion-config.js";
+import { componentSchema, type ComponentConfig } from "../strategies/fields.js";
+import { takes } from "../strategies/registry.js";
 import { ShouldersError } from "../errors.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
@@ -110,7 +111,7 @@ export async function loadModels(
 
 /** Whether a model's rows can be asked which experts a prompt is for. */
 function isRoutedBy({ reference, resolved }: LoadedConfig, model: number): boolean {
-  return reference === model && (resolved.card !== null || resolved.config.strategy.type === "mixture");
+  return reference === model && (resolved.card !== null || takes(resolved.config.strategy, "shares"));
 }
 
 function collectNeeds(configs: readonly ResolvedFusionConfig[]): FileNeed[] {

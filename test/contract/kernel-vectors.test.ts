@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { fuseRows } from "../../src/fusion/fuse-rows.js";
+import { fuseRows } from "../support/fuse-rows.js";
 import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
 import type { Divergence, LogitsRows, SolverName, WeightBounds } from "../../src/fusion/types.js";
 

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
-import { componentSchema, samplingSchema } from "../../src/config/fusion-config.js";
+import { samplingSchema } from "../../src/config/fusion-config.js";
+import { componentSchema } from "../../src/strategies/fields.js";
 import type {
   ConfigDescription,
   Engine,
