@@ -1,6 +1,6 @@
 import type { SamplingSettings } from "../config/fusion-config.js";
 import type { ComponentConfig } from "../strategies/fields.js";
-import type { StrategyConfig } from "../strategies/registry.js";
+import type { StrategyChoice, StrategyConfig } from "../strategies/registry.js";
 import type { ToolForm } from "../llama/types.js";
 
 /** What an engine that has loaded its models says of itself. */
@@ -36,6 +36,10 @@ export interface ConfigDescription {
   reference: ModelDescription | null;
   experts: ExpertDescription[];
   strategy: StrategyConfig;
+  /** What the strategy does, in one sentence. */
+  strategyInWords: string;
+  /** What a request may ask for instead. */
+  strategyChoices: StrategyChoice[];
   /** Length of the common vocabulary; rows are fused over it. */
   vocabularySize: number;
   contextTokens: number;

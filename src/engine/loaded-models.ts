@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { cardRefused } from "../calibration/card.js";
 import { mostFeatureRows } from "../calibration/feature.js";
 import { componentSchema, type ComponentConfig } from "../strategies/fields.js";
-import { takes } from "../strategies/registry.js";
+import { choicesFor, strategyOf, takes } from "../strategies/registry.js";
 import { ShouldersError } from "../errors.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
@@ -190,20 +190,24 @@ export function describeConfig(
   digest: string,
 ): ConfigDescription {
   const settings = config.resolved.config;
+  const strategy = strategyOf(settings.strategy);
   const describe = (index: number) => describeModel(slots[index] as ModelSlot);
+  const experts = settings.experts.map((expert, index) => ({
+    ...describe(config.experts[index] as number),
+    id: expert.id,
+    bounds: expert.bounds,
+    component: componentOf(config.resolved, index),
+  }));
   return {
     id: settings.id,
     description: settings.description,
     example: settings.example ?? null,
     base: describe(config.base),
     reference: config.reference === null ? null : describe(config.reference),
-    experts: settings.experts.map((expert, index) => ({
-      ...describe(config.experts[index] as number),
-      id: expert.id,
-      bounds: expert.bounds,
-      component: componentOf(config.resolved, index),
-    })),
+    experts,
     strategy: settings.strategy,
+    strategyInWords: strategy.words(settings.strategy),
+    strategyChoices: choicesFor(experts, strategy.plausibilityOf(settings.strategy)),
     vocabularySize: config.vocabularySize,
     contextTokens: settings.context.tokens,
     sequences: settings.context.sequences,

@@ -4,7 +4,7 @@ import { base } from "./base.js";
 import { dynamic } from "./dynamic.js";
 import { mixture } from "./mixture.js";
 import { fixed } from "./static.js";
-import type { Control, Strategy } from "./strategy.js";
+import type { Control, Expert, Strategy } from "./strategy.js";
 
 /** Every strategy by the `type` that settings name it by: the only list of them. */
 const modules = { base, static: fixed, dynamic, mixture };
@@ -56,11 +56,13 @@ export interface StrategyChoice {
   words: string;
   settings: StrategyConfig;
   controls: readonly Control[];
+  /** Ids of the experts whose weights are solved for: those that bounds mean something for. */
+  solvedExperts: readonly string[];
 }
 
 /** What a person can choose for a config with these experts, its own plausible set kept. */
 export function choicesFor(
-  experts: readonly { id: string }[],
+  experts: readonly Pick<Expert, "id" | "component">[],
   plausibility: Plausibility | null,
 ): StrategyChoice[] {
   return Object.values(strategies)
@@ -68,11 +70,13 @@ export function choicesFor(
     .filter(({ needsExperts }) => experts.length > 0 || !needsExperts)
     .map((strategy) => {
       const settings = strategy.choice(experts, plausibility);
+      const solvedExperts = strategy.solvedExperts(settings, experts);
       return {
         label: strategy.label,
         words: strategy.words(settings),
         settings,
         controls: strategy.controls,
+        solvedExperts,
       };
     });
 }
