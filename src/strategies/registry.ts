@@ -80,3 +80,5 @@ export function choicesFor(
       };
     });
 }
+
+export const strategyTypes = Object.keys(strategies) as StrategyType[];
