@@ -1,5 +1,5 @@
 /**
- * The words of the fusion (DESIGN.md, Fusion): P is the base's distribution, Q the reference's, Q_t the
+ * The words of the fusion (docs/fusion.md): P is the base's distribution, Q the reference's, Q_t the
  * expert's, d_t = e_t − r the shift of expert t, α_t its weight, P̃(α) = softmax(b + Σ_t α_t d_t).
  * Divergences are in nats.
  */
