@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { fuseRows } from "../src/fusion/fuse-rows.js";
+import { type DynamicRowSettings, fuseDynamic } from "../src/strategies/dynamic.js";
 import { createKernel } from "../src/fusion/kernel/kernel.js";
-import type { LogitsRows, Strategy } from "../src/fusion/types.js";
+import type { LogitsRows } from "../src/fusion/types.js";
 import { vocabularySize as familyVocabularySize } from "./family.js";
 import type { PartResult } from "./report.js";
 import { median } from "./statistics.js";
@@ -11,7 +11,7 @@ import { makeRows } from "./support/rows.js";
 
 const numSequences = 8;
 const budgetMs = 4_000;
-const strategy: Strategy = { type: "dynamic", solver: "exact", bounds: [[0, 2]], plausibility: null };
+const settings: DynamicRowSettings = { solver: "exact", bounds: [[0, 2]], plausibility: null };
 
 /**
  * Whether a pool of worker threads would fuse the rows of a step sooner than the engine's thread does by itself. The
@@ -48,13 +48,13 @@ async function measurePool(
   const kernel = createKernel("simd", { vocabularySize, numExperts: 1 });
   const fuseInTurn = () => {
     for (const rows of sets) {
-      fuseRows(kernel, rows, strategy);
+      fuseDynamic(kernel, rows, settings, [Infinity]);
       kernel.top("fused", 1);
       kernel.top("base", 1);
     }
   };
   const sequences = sets.map(() => new SharedArrayBuffer(4 * 4 * vocabularySize));
-  const workerData: FuseWorkerData = { vocabularySize, strategy, sequences };
+  const workerData: FuseWorkerData = { vocabularySize, settings, sequences };
   // A worker does not take over the loader that reads TypeScript.
   const entry = new URL("./support/fuse-worker.ts", import.meta.url).href;
   const load = `import("tsx/esm/api").then(({ tsImport }) => tsImport("${entry}", "${entry}"))`;

@@ -1,5 +1,5 @@
 import { getLlama, type LlamaContextSequence, type Token } from "node-llama-cpp";
-import { fuseRows } from "../src/fusion/fuse-rows.js";
+import { fuseDynamic } from "../src/strategies/dynamic.js";
 import { createKernel } from "../src/fusion/kernel/kernel.js";
 import type { TokenLogprob } from "../src/fusion/types.js";
 import { samplingSchema } from "../src/config/fusion-config.js";
@@ -50,10 +50,11 @@ export async function benchPublicApi(): Promise<PartResult> {
       );
       const startMs = performance.now();
       const [base, reference, expert] = bare.contexts.map((context) => context.logits(0));
-      const fusion = fuseRows(
+      const fusion = fuseDynamic(
         kernel,
         { base: base!, reference: reference!, experts: [expert!] },
-        { type: "dynamic", solver: "exact", bounds: [[0, 2]], plausibility: null },
+        { solver: "exact", bounds: [[0, 2]], plausibility: null },
+        [Infinity],
       );
       const [best] = kernel.top("fused", 1) as [TokenLogprob];
       kernel.top("base", 1);

@@ -1,7 +1,7 @@
 import { cpus } from "node:os";
 import { argv, cpuUsage } from "node:process";
 import { pathToFileURL } from "node:url";
-import { fuseRows } from "../src/fusion/fuse-rows.js";
+import { fuseDynamic } from "../src/strategies/dynamic.js";
 import { createKernel, type KernelName } from "../src/fusion/kernel/kernel.js";
 import type { LogitsRows, SolverName, WeightBounds } from "../src/fusion/types.js";
 import { median } from "./statistics.js";
@@ -54,8 +54,9 @@ function measureCase(shape: RowShape, vocabularySize: number, numExperts: number
     const kernel = createKernel(name, { vocabularySize, numExperts });
     for (const solver of ["exact", "grid"] satisfies SolverName[]) {
       let [evaluations, numSolves] = [0, 0];
+      const free = bounds.map(() => Infinity);
       const times = timeOver(sets, (rows) => {
-        const fusion = fuseRows(kernel, rows, { type: "dynamic", solver, bounds, plausibility: null });
+        const fusion = fuseDynamic(kernel, rows, { solver, bounds, plausibility: null }, free);
         evaluations += fusion.evaluations;
         numSolves++;
       });

@@ -1,10 +1,8 @@
 import { randomUUID } from "node:crypto";
-import {
-  type ComponentConfig,
-  type StrategyConfig,
-  defaultFloor,
-  samplingSchema,
-} from "../config/fusion-config.js";
+import { samplingSchema } from "../config/fusion-config.js";
+import type { ComponentConfig } from "../strategies/fields.js";
+import type { StrategyConfig } from "../strategies/registry.js";
+import { defaultFloor } from "../strategies/mixture.js";
 import { plainRequest } from "../engine/protocol.js";
 import type {
   Engine,

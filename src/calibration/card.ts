@@ -1,10 +1,10 @@
 import path from "node:path";
 import { z } from "zod";
 import { dottedPath, explainIssues } from "../config/explain-issues.js";
-import { componentSchema, mostExperts, mostNamed } from "../config/fusion-config.js";
+import { componentSchema, mostExperts, mostNamed } from "../strategies/fields.js";
 import { CARD_ENDING } from "../config/load.js";
 import { parseJsonText } from "../config/json-text.js";
-import { codedRecordOf } from "../config/record-of.js";
+import { codedRecordOf } from "../strategies/record-of.js";
 import { readTextFile } from "../config/read-text-file.js";
 import { ShouldersError } from "../errors.js";
 import { mostFeatureRows } from "./feature.js";

@@ -1,4 +1,4 @@
-import type { ComponentConfig } from "../config/fusion-config.js";
+import type { ComponentConfig } from "../strategies/fields.js";
 import type { AnswerScore } from "./ask.js";
 import type { Trial } from "./card.js";
 

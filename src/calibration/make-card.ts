@@ -1,4 +1,5 @@
-import type { ComponentConfig, StrategyConfig } from "../config/fusion-config.js";
+import type { ComponentConfig } from "../strategies/fields.js";
+import type { StrategyConfig } from "../strategies/registry.js";
 import {
   type AnswerScore,
   type Asked,

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { mixtureOf } from "../calibration/ask.js";
 import { type Card, type ExpertCard, cardPathOf, cardText } from "../calibration/card.js";
 import { makeCard } from "../calibration/make-card.js";
-import type { ComponentConfig } from "../config/fusion-config.js";
+import type { ComponentConfig } from "../strategies/fields.js";
 import { ShouldersError, invariant } from "../errors.js";
 import { type CalibrateFlags, type ExampleGroup, loadExamples, promptCounts } from "./calibrate-options.js";
 import { findConfig } from "./check.js";

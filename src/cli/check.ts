@@ -81,7 +81,7 @@ export function describeChecked(
     "",
     modelsTable(config),
     `vocabulary  ${vocabulary}`,
-    `strategy    ${JSON.stringify(config.strategy)}`,
+    `strategy    ${config.strategyInWords}`,
     ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
     `memory      ${memoryLines(engine).join("\n            ")}`,

@@ -7,6 +7,7 @@ import { startEngine } from "../engine/client.js";
 import type { Engine, ResolvedFusionConfig } from "../engine/protocol.js";
 import { resolveModel } from "../llama/resolve-model.js";
 import type { Logger } from "../log.js";
+import { strategyOf } from "../strategies/registry.js";
 import { planDownloads } from "./plan-downloads.js";
 import { createProgress } from "./progress.js";
 import { toEngineSettings } from "./run-time.js";
@@ -60,7 +61,7 @@ export interface OpenEngineOptions {
 
 /** Whether a config's answers begin with equal shares only because nobody has calibrated it. */
 const lacksCard = ({ config: { strategy }, card }: ResolvedFusionConfig): boolean =>
-  strategy.type === "mixture" && strategy.prior === "card" && card === null;
+  strategyOf(strategy).readsCard(strategy) && card === null;
 
 /**
  * Resolves the models and starts an engine that has loaded them, with a progress bar each. `signal` ends the

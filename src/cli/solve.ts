@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { ShouldersError } from "../errors.js";
-import { runSolve } from "../fusion/solve-command.js";
+import { runSolve } from "./solve-cases.js";
 
 export interface SolveFlags {
   solver: "exact" | "grid";

@@ -1,108 +1,12 @@
 import { z } from "zod";
+import { boundsSchema, idSchema, mostExperts } from "../strategies/fields.js";
+import { strategyOf, strategySchema, type StrategyConfig } from "../strategies/registry.js";
 import { modelSchema, ropeSchema } from "./model-source.js";
-import { recordOf } from "./record-of.js";
 
 /** What a person writes in `fusion-configs/<id>.json`. Every field has its range, default and description here. */
 
-const id = z
-  .string()
-  .regex(
-    /^[a-z0-9][a-z0-9._-]{0,63}$/,
-    "use 1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit",
-  );
-
-export const mostExperts = 16;
-/** Entries of a record by expert id: more than there can be experts, so that a stranger is told by its name. */
-export const mostNamed = 4 * mostExperts;
-
-const weight = z.number().min(-8).max(8);
-
 /** A bound on a divergence. */
 const nats = z.number().min(0).max(1000);
-
-export const boundsSchema = z
-  .tuple([weight, weight])
-  .refine(([low, high]) => low <= high, "the first bound must not be above the second");
-
-export const plausibilitySchema = z
-  .strictObject({
-    ratio: z.number().gt(0).lte(1).describe("Least probability of a token as a share of the best token's."),
-    of: z
-      .enum(["joint", "expert", "gated"])
-      .describe(
-        "joint: plausible to base or expert; expert: to the expert alone; " +
-          "gated: to the expert alone where it is sure (0.95 for its best token), else joint.",
-      ),
-  })
-  .describe(
-    "Only plausible tokens take part, others get probability 0. null (default): all tokens, as in the paper.",
-  );
-
-/** How an expert takes part in a mixture: the base with its shift, or the expert by itself. */
-export const componentSchema = z.strictObject({
-  kind: z
-    .enum(["fused", "alone"])
-    .default("fused")
-    .describe("fused: the base with the expert's shift; alone: the expert by itself."),
-  weight: z
-    .union([weight, z.literal("solved")])
-    .default(1)
-    .describe("Weight of the shift (fused); solved: at each token, for this expert's own targets."),
-  plausibility: plausibilitySchema
-    .nullable()
-    .default({ ratio: 0.1, of: "gated" })
-    .describe("Which tokens take part in this component; null: all."),
-});
-
-export const defaultFloor = 0.01;
-
-export const strategySchema = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("base") }).describe("The base alone; experts are not used."),
-  z
-    .strictObject({
-      type: z.literal("static"),
-      weights: recordOf(id, weight, mostNamed).describe(
-        "Weight of each expert, by id; an expert left out has weight 0.",
-      ),
-      plausibility: plausibilitySchema.nullable().default(null),
-    })
-    .describe("Fixed weights; one expert at weight 1 is proxy-tuning (arXiv 2401.08565)."),
-  z
-    .strictObject({
-      type: z.literal("dynamic"),
-      solver: z
-        .enum(["exact", "grid"])
-        .default("exact")
-        .describe("exact: all minima; grid: the paper's, step 0.1."),
-      plausibility: plausibilitySchema.nullable().default(null),
-    })
-    .describe(
-      "Weights solved at each token (arXiv 2406.15480); several experts: the paper's one-at-a-time rule.",
-    ),
-  z
-    .strictObject({
-      type: z.literal("mixture"),
-      prior: z
-        .union([z.enum(["card", "uniform"]), recordOf(id, z.number().min(0).max(1), mostNamed)])
-        .default("card")
-        .describe(
-          "Shares at the start of an answer: from the calibration card (uniform where there is none), " +
-            "uniform, or given by expert id and base, in proportion.",
-        ),
-      components: recordOf(id, componentSchema, mostNamed)
-        .default({})
-        .describe("By expert id; for one left out the card's, or the default."),
-      floor: z
-        .number()
-        .min(0)
-        .max(1)
-        .default(defaultFloor)
-        .describe("An expert whose share is below this is not run; 0: all run."),
-    })
-    .describe(
-      "A mixture of complete models, the base and each expert on it, whose shares follow the answer.",
-    ),
-]);
 
 export const samplingSchema = z.strictObject({
   temperature: z.number().min(0).max(2).default(1).describe("0: always the most probable token."),
@@ -133,7 +37,7 @@ export const samplingSchema = z.strictObject({
 export const fusionConfigSchema = z
   .strictObject({
     $schema: z.string().optional().describe("Lets an editor complete and check this file."),
-    id: id.describe("The model name that API clients ask for."),
+    id: idSchema.describe("The model name that API clients ask for."),
     description: z.string().max(500).default("").describe("Shown to people who choose among the configs."),
     example: z
       .string()
@@ -146,7 +50,7 @@ export const fusionConfigSchema = z
     experts: z
       .array(
         z.strictObject({
-          id,
+          id: idSchema,
           model: modelSchema.describe("The same small model, tuned."),
           bounds: boundsSchema
             .default([0, 2])
@@ -205,31 +109,25 @@ export const fusionConfigSchema = z
       if (ids.indexOf(expertId) !== index)
         problem(["experts", index, "id"], `expert id "${expertId}" is used twice`);
     });
-    for (const { path, id: named } of namedExperts(config.strategy))
-      if (!ids.includes(named))
-        problem(["strategy", ...path, named], `no expert has this id; known: ${ids.join(", ") || "none"}`);
-    if (config.strategy?.type === "mixture" && isAllZero(config.strategy.prior))
-      problem(["strategy", "prior"], "one share at least must be above 0");
-    if (config.strategy && config.strategy.type !== "base" && ids.length === 0)
-      problem(["strategy", "type"], `strategy "${config.strategy.type}" needs at least one expert`);
+    if (config.strategy) checkStrategy(config.strategy, ids, problem);
   });
 
-/** Experts that a strategy names, each with the path of the record that names it. */
-function namedExperts(strategy: StrategyConfig | undefined): { path: string[]; id: string }[] {
-  const named = (path: string, record: object) => Object.keys(record).map((id) => ({ path: [path], id }));
-  if (strategy?.type === "static") return named("weights", strategy.weights);
-  if (strategy?.type !== "mixture") return [];
-  const shares = typeof strategy.prior === "string" ? [] : named("prior", strategy.prior);
-  return [...named("components", strategy.components), ...shares.filter(({ id }) => id !== "base")];
-}
-
-function isAllZero(prior: "card" | "uniform" | Record<string, number>): boolean {
-  return typeof prior !== "string" && Object.values(prior).every((share) => share === 0);
+function checkStrategy(
+  settings: StrategyConfig,
+  ids: readonly string[],
+  problem: (path: (string | number)[], message: string) => void,
+): void {
+  const strategy = strategyOf(settings);
+  for (const { path, id } of strategy.namedExperts(settings))
+    if (!ids.includes(id))
+      problem(["strategy", ...path, id], `no expert has this id; known: ${ids.join(", ") || "none"}`);
+  const found = strategy.problem(settings);
+  if (found) problem(["strategy", ...found.path], found.reason);
+  if (strategy.needsExperts && ids.length === 0)
+    problem(["strategy", "type"], `strategy "${settings.type}" needs at least one expert`);
 }
 
 /** A fusion config after parsing: defaults filled in, model paths still as written. */
 export type FusionConfig = z.output<typeof fusionConfigSchema>;
-export type StrategyConfig = z.output<typeof strategySchema>;
-export type ComponentConfig = z.output<typeof componentSchema>;
 export type SamplingSettings = z.output<typeof samplingSchema>;
 export type { ModelSource } from "./model-source.js";

@@ -2,12 +2,8 @@ import { readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { ShouldersError } from "../errors.js";
 import { dottedPath, explainIssues } from "./explain-issues.js";
-import {
-  type FusionConfig,
-  type StrategyConfig,
-  fusionConfigSchema,
-  strategySchema,
-} from "./fusion-config.js";
+import { type FusionConfig, fusionConfigSchema } from "./fusion-config.js";
+import { defaultStrategy, type StrategyConfig } from "../strategies/registry.js";
 import { parseJsonText } from "./json-text.js";
 import { nearestKey } from "./nearest-key.js";
 import { mostConfigBytes, readTextFile } from "./read-text-file.js";
@@ -51,14 +47,7 @@ export function parseFusionConfig(text: string, file: string): LoadedFusionConfi
     throw invalid(lines.join("\n"));
   }
   const { data } = parsed;
-  return { file, config: { ...data, strategy: data.strategy ?? defaultStrategy(data) } };
-}
-
-/** A mixture of several experts; of one, weights solved over all tokens, as in the paper; of none, the base alone. */
-function defaultStrategy(config: FusionConfig): StrategyConfig {
-  if (config.experts.length === 0) return { type: "base" };
-  if (config.experts.length === 1) return { type: "dynamic", solver: "exact", plausibility: null };
-  return strategySchema.parse({ type: "mixture" });
+  return { file, config: { ...data, strategy: data.strategy ?? defaultStrategy(data.experts) } };
 }
 
 function listFiles(source: string): string[] {

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { ShouldersError } from "../errors.js";
 import type { SamplerChain, SamplerOptions } from "../llama/types.js";
 import { TokenSampler } from "../sampling/token-sampler.js";
-import { mixtureOf, strategyOf } from "./fuse.js";
+import { startStrategy } from "./fuse.js";
 import { Grammars } from "./grammars.js";
 import type { LoadedModels } from "./loaded-models.js";
 import { buildPrompts, type ModelPrompts } from "./prompts.js";
@@ -39,12 +39,12 @@ export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
     const config = models.configs.get(request.configId);
     if (!config)
       throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
-    const strategy = strategyOf(request, config);
-    const mixture = mixtureOf(request, config);
+    // Told what is wrong before anything is read.
+    const run = startStrategy(request, config);
     const wanted = () => choices.filter(({ requestId }) => isWanted(requestId));
     const prompts = await buildPrompts(
       { request, config, models: loaded, isWanted: () => wanted().length > 0 },
-      modelsOf(config, strategy),
+      modelsOf(config, run),
     );
     if (prompts === null) return [];
     const makeMask = request.grammar === null ? null : await grammars.masksOf(request.grammar, config);
@@ -62,8 +62,7 @@ export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
       return new Sequence({
         request: { ...request, ...choice },
         config,
-        strategy,
-        mixture,
+        run: startStrategy(request, config),
         prompts,
         sampler,
         arrival: arrival + choices.indexOf(choice),

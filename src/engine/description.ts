@@ -1,5 +1,7 @@
-import type { ComponentConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
+import type { SamplingSettings } from "../config/fusion-config.js";
 import type { Buffers, ToolForm } from "../llama/types.js";
+import type { ComponentConfig } from "../strategies/fields.js";
+import type { StrategyChoice, StrategyConfig } from "../strategies/registry.js";
 
 /** What an engine that has loaded its models says of itself. */
 
@@ -37,6 +39,10 @@ export interface ConfigDescription {
   reference: ModelDescription | null;
   experts: ExpertDescription[];
   strategy: StrategyConfig;
+  /** What the strategy does, in one sentence. */
+  strategyInWords: string;
+  /** What a request may ask for instead. */
+  strategyChoices: StrategyChoice[];
   /** Length of the common vocabulary; rows are fused over it. */
   vocabularySize: number;
   contextTokens: number;

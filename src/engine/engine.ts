@@ -322,10 +322,10 @@ export class FusionEngine {
       const generated = sample({ sequence, fused, kernel, vocabulary, msOf: decoded.msOf, fuseMs });
       clock.fuseMs += fuseMs;
       clock.sampleMs += generated.record.timing.sampleMs;
-      clock.skippedShare += sequence.shares?.skipped ?? 0;
+      clock.skippedShare += sequence.run.skippedShare;
       const { token, flipped } = generated.record;
       const logprobs = fused.fusion.mixed.length > 0 ? kernel.componentLogprobs(token.id) : [];
-      sequence.learn(fused.fusion, { ran: fused.ran, logprobs, isFlipped: flipped });
+      sequence.learn(fused.fusion, { logprobs, isFlipped: flipped });
       const vocabularies = sequence.allCursors.map(({ model }) => this.#vocabulary(model));
       const events = commit(sequence, generated, vocabularies);
       if (events.at(-1)?.type === "done") this.#end(sequence, null);

@@ -1,62 +1,51 @@
-import type { StrategyConfig } from "../config/fusion-config.js";
 import { ShouldersError } from "../errors.js";
-import { fuseRows } from "../fusion/fuse-rows.js";
-import type { Fusion, FusionKernel, LogitsRows, Strategy } from "../fusion/types.js";
+import { NonFiniteRowError, type RowOwner } from "../fusion/kernel/rows.js";
+import type { Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
+import { strategyOf } from "../strategies/registry.js";
+import type { Expert, StrategyRun } from "../strategies/strategy.js";
 import type { ReadySequence } from "./decode.js";
 import { componentOf, type LoadedConfig, type ModelSlot } from "./loaded-models.js";
 import type { GenerationRequest } from "./protocol.js";
-import type { MixtureStart, Sequence } from "./sequence.js";
-import { priorSource } from "./shares.js";
+import type { Sequence } from "./sequence.js";
 
-/** The strategy of a request over a config's experts, in their order: the request's own, or else the config's. */
-export function strategyOf(request: GenerationRequest, config: LoadedConfig): Strategy {
-  const { experts } = config.resolved.config;
-  const strategy = wantedStrategy(request, config);
-  const boundsOf = ({ id, bounds }: (typeof experts)[number]) => request.bounds?.[id] ?? bounds;
-  switch (strategy.type) {
-    case "base":
-      return strategy;
-    case "static":
-      return { ...strategy, weights: experts.map((expert) => strategy.weights[expert.id] ?? 0) };
-    case "dynamic":
-      return { ...strategy, bounds: experts.map(boundsOf) };
-    case "mixture":
-      return {
-        type: "mixture",
-        components: experts.map((expert, index) => ({
-          ...(strategy.components[expert.id] ?? componentOf(config.resolved, index)),
-          bounds: boundsOf(expert),
-        })),
-      };
-  }
+/** An expert of one request. */
+export interface RequestExpert extends Expert {
+  /** Index into `LoadedModels.slots`. */
+  model: number;
+  /** Most that it may move the base at a token, by its config, nats. */
+  budget: number;
 }
 
-/** How a mixture's shares begin; null for other strategies. @throws ShouldersError `invalid_request` */
-export function mixtureOf(request: GenerationRequest, config: LoadedConfig): MixtureStart | null {
-  const strategy = wantedStrategy(request, config);
-  if (strategy.type !== "mixture") return null;
-  const ids = config.resolved.config.experts.map(({ id }) => id);
-  const { prior } = request;
-  return {
-    prior: priorSource(ids, strategy, prior, config.resolved.card !== null),
-    floor: strategy.floor,
-    bias: ["base", ...ids].map((id) => prior?.bias[id] ?? 0),
-    isPinned: prior?.isPinned ?? false,
-  };
-}
-
-function wantedStrategy(request: GenerationRequest, config: LoadedConfig): StrategyConfig {
-  return request.strategy ?? config.resolved.config.strategy;
+/**
+ * How a request's answer is weighed: its own strategy, or else its config's, with the bounds and the prior it asks for.
+ *
+ * @throws ShouldersError `invalid_request`
+ */
+export function startStrategy(
+  request: GenerationRequest,
+  { resolved, experts: models }: LoadedConfig,
+): StrategyRun<RequestExpert> {
+  const settings = request.strategy ?? resolved.config.strategy;
+  const experts = resolved.config.experts.flatMap(({ id, bounds, budget = Infinity }, index) => {
+    const model = models[index];
+    const component = componentOf(resolved, index);
+    return model === undefined
+      ? []
+      : [{ id, bounds: request.bounds?.[id] ?? bounds, component, budget, model }];
+  });
+  return strategyOf(settings).start(settings, {
+    experts,
+    prior: request.prior,
+    hasCard: resolved.card !== null,
+  });
 }
 
 /** One sequence's rows and what was made of them. */
 export interface Fused {
   fusion: Fusion;
   rows: LogitsRows;
-  /** The strategy over the experts that ran. */
-  strategy: Strategy;
-  /** Their indices in the config; weights, targets and rows are in this order. */
-  ran: number[];
+  /** The experts that ran; weights, targets and rows are in this order. */
+  experts: readonly RequestExpert[];
 }
 
 /**
@@ -70,45 +59,47 @@ export function fuse(
   slots: readonly ModelSlot[],
   kernel: FusionKernel,
 ): Fused {
-  const { config } = sequence;
-  const ran = sequence.runningExperts;
+  const { config, run } = sequence;
+  const experts = run.active;
   // Of padded vocabularies only the part that all models know.
   const rowFor = (model: number) =>
     (slots[model] as ModelSlot).context.logits(rowOf.get(model) as number).subarray(0, config.vocabularySize);
-  const hasReference = config.reference !== null && ran.length > 0 && rowOf.has(config.reference);
+  const { reference } = config;
   const rows: LogitsRows = {
     base: rowFor(config.base),
-    reference: hasReference ? rowFor(config.reference as number) : null,
-    experts: ran.map((expert) => rowFor(config.experts[expert] as number)),
+    reference: reference !== null && run.needsReference ? rowFor(reference) : null,
+    experts: experts.map(({ model }) => rowFor(model)),
   };
-  const strategy = amongRunning(sequence.strategy, ran);
-  const shares = [-1, ...ran].map((expert) => sequence.shares?.values[expert + 1] ?? 1);
   try {
-    const fusion = fuseRows(kernel, rows, strategy, { shares, budgets: budgetsOf(sequence, ran) });
-    return { fusion, rows, strategy, ran };
-  } catch (thrown) {
-    const error = ShouldersError.from(thrown);
-    if (error.code !== "non_finite_logits") throw error;
-    const { id, experts } = config.resolved.config;
-    const ids = ran.map((expert) => experts[expert]?.id).join(", ");
-    throw new ShouldersError(
-      error.code,
-      `${error.message} Config "${id}"${ids ? ` (experts in order: ${ids})` : ""}, position ${sequence.base.numDecoded}.`,
-      { cause: error },
-    );
+    return { fusion: run.fuse(kernel, rows, budgetsOf(sequence)), rows, experts };
+  } catch (error) {
+    if (error instanceof NonFiniteRowError) throw named(error, sequence, slots);
+    throw error;
   }
 }
 
-function amongRunning(strategy: Strategy, ran: readonly number[]): Strategy {
-  if (strategy.type !== "mixture") return strategy;
-  const { components } = strategy;
-  return { type: "mixture", components: components.filter((_, expert) => ran.includes(expert)) };
+/** The same error in the words of the config: whose model file it was. */
+function named(
+  { owner, fault }: NonFiniteRowError,
+  { config, run, base }: Sequence,
+  slots: readonly ModelSlot[],
+): ShouldersError {
+  const nameOf = (of: RowOwner) => {
+    const expert = typeof of === "string" ? undefined : run.active[of.expert];
+    const model = expert?.model ?? (of === "base" ? config.base : config.reference) ?? -1;
+    const role = typeof of === "string" ? `the ${of}` : `expert "${expert?.id ?? of.expert}"`;
+    return `The row of ${role} (${slots[model]?.id ?? "unknown"})`;
+  };
+  const { message } = new NonFiniteRowError(owner, fault, nameOf);
+  return new ShouldersError(
+    "non_finite_logits",
+    `${message} Config "${config.resolved.config.id}", position ${base.numDecoded}.`,
+  );
 }
 
-/** How far each expert may move the base at this token, nats. */
-function budgetsOf({ config, request, fusionUsage }: Sequence, ran: readonly number[]): number[] {
+/** How far each expert that runs may move the base at this token, nats. */
+function budgetsOf({ run, request, fusionUsage }: Sequence): number[] {
   const { tokenNats, replyNats } = request.budget ?? { tokenNats: null, replyNats: null };
   const left = Math.max(0, (replyNats ?? Infinity) - fusionUsage.nats);
-  const budgetOf = (expert: number) => config.resolved.config.experts[expert]?.budget ?? Infinity;
-  return ran.map((expert) => Math.min(budgetOf(expert), tokenNats ?? Infinity, left));
+  return run.active.map(({ budget }) => Math.min(budget, tokenNats ?? Infinity, left));
 }

@@ -1,7 +1,8 @@
 import { basename } from "node:path";
 
 import { cardRefused } from "../calibration/card.js";
-import { componentSchema, type ComponentConfig } from "../config/fusion-config.js";
+import { componentSchema, type ComponentConfig } from "../strategies/fields.js";
+import { choicesFor, strategyOf } from "../strategies/registry.js";
 import { ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
@@ -170,20 +171,24 @@ export function describeConfig(
   digest: string,
 ): ConfigDescription {
   const settings = config.resolved.config;
+  const strategy = strategyOf(settings.strategy);
   const describe = (index: number) => describeModel(slots[index] as ModelSlot);
+  const experts = settings.experts.map((expert, index) => ({
+    ...describe(config.experts[index] as number),
+    id: expert.id,
+    bounds: expert.bounds,
+    component: componentOf(config.resolved, index),
+  }));
   return {
     id: settings.id,
     description: settings.description,
     example: settings.example ?? null,
     base: describe(config.base),
     reference: config.reference === null ? null : describe(config.reference),
-    experts: settings.experts.map((expert, index) => ({
-      ...describe(config.experts[index] as number),
-      id: expert.id,
-      bounds: expert.bounds,
-      component: componentOf(config.resolved, index),
-    })),
+    experts,
     strategy: settings.strategy,
+    strategyInWords: strategy.words(settings.strategy),
+    strategyChoices: choicesFor(experts, strategy.plausibilityOf(settings.strategy)),
     vocabularySize: config.vocabularySize,
     contextTokens: settings.context.tokens,
     sequences: settings.context.sequences,

@@ -2,6 +2,7 @@ import { cacheTypesOf, type ModelSource } from "../config/model-source.js";
 import { mostFeatureRows } from "../calibration/feature.js";
 import { ShouldersError } from "../errors.js";
 import type { ContextOptions } from "../llama/types.js";
+import { takes } from "../strategies/registry.js";
 import type { EngineSettings, ResolvedFusionConfig } from "./protocol.js";
 
 /** Most rows of a step that tell about prompts: those of four prompts. */
@@ -129,7 +130,7 @@ function mention(mentions: Mentions, resolved: ResolvedFusionConfig, source: Mod
   const { tokens, sequences } = config.context;
   if (tokens * sequences > mentions.context.tokens * mentions.context.sequences)
     mentions.context = { tokens, sequences };
-  mentions.isRouted ||= path === referencePath && (card !== null || config.strategy.type === "mixture");
+  mentions.isRouted ||= path === referencePath && (card !== null || takes(config.strategy, "shares"));
 }
 
 function isSame(one: unknown, other: unknown): boolean {

@@ -1,4 +1,6 @@
-import type { FusionConfig, SamplingSettings, StrategyConfig } from "../config/fusion-config.js";
+import type { FusionConfig, SamplingSettings } from "../config/fusion-config.js";
+import type { StrategyConfig } from "../strategies/registry.js";
+import type { PriorRequest } from "../strategies/strategy.js";
 import type { Card } from "../calibration/card.js";
 import type { ErrorData } from "../errors.js";
 import type { ChatEnding, ChatTurn, ToolForm } from "../llama/types.js";
@@ -115,16 +117,6 @@ export interface GenerationRequest {
 
 /** One of several answers to a prompt. */
 export type Choice = Pick<GenerationRequest, "requestId" | "seed">;
-
-/** The shares that a mixture begins with, for one answer. */
-export interface PriorRequest {
-  /** Replaces the prior: by expert id and `base`, in proportion, what is left out has none; null: the strategy's. */
-  shares: Record<string, number> | "uniform" | null;
-  /** Added to the logarithms of the shares, by expert id and `base`, nats. */
-  bias: Record<string, number>;
-  /** The shares stay as they are during the answer. */
-  isPinned: boolean;
-}
 
 /** What a request is when nothing special is asked of it. */
 export const plainRequest: Omit<GenerationRequest, "requestId" | "configId" | "prompt" | "sampling"> = {

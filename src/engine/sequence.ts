@@ -1,14 +1,16 @@
 import { defaultFeature, type FeatureSettings } from "../calibration/feature.js";
-import type { Fusion, Strategy } from "../fusion/types.js";
+import type { Fusion } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
+import type { StrategyRun } from "../strategies/strategy.js";
 import type { Claim } from "./admission.js";
+import type { RequestExpert } from "./fuse.js";
 import type { LoadedConfig } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
 import { noUsage } from "./protocol.js";
 import type { FusionUsage, GeneratedToken, GenerationRequest } from "./protocol.js";
 import type { CursorView, Routing, SequenceView } from "./scheduler.js";
 import type { SequenceLease } from "./sequence-pool.js";
-import { type PriorSource, Shares, type ShareSettings } from "./shares.js";
+import { PromptRouting } from "./prompt-routing.js";
 import { TextStream } from "./text-stream.js";
 
 /** One model's view of a sequence. Each model has tokens and positions of its own: prompts may differ. */
@@ -40,17 +42,10 @@ export class Cursor implements CursorView {
   }
 }
 
-/** How the shares of a mixture begin. */
-export interface MixtureStart extends ShareSettings {
-  prior: PriorSource;
-}
-
 export interface SequenceParts {
   request: GenerationRequest;
   config: LoadedConfig;
-  strategy: Strategy;
-  /** null for other strategies. */
-  mixture: MixtureStart | null;
+  run: StrategyRun<RequestExpert>;
   prompts: ModelPrompts;
   sampler: TokenSampler;
   /** Order of arrival. */
@@ -65,7 +60,8 @@ export interface SequenceParts {
 export class Sequence implements SequenceView, Claim {
   readonly request: GenerationRequest;
   readonly config: LoadedConfig;
-  readonly strategy: Strategy;
+  /** How its tokens are weighed. */
+  readonly run: StrategyRun<RequestExpert>;
   readonly sampler: TokenSampler;
   readonly text: TextStream<GeneratedToken>;
   /** One per distinct model that the strategy can come to use, the base's first. */
@@ -92,18 +88,14 @@ export class Sequence implements SequenceView, Claim {
   isCancelled = false;
   /** The reader does not keep up: the sequence keeps its cells and takes no part in steps. */
   isPaused = false;
-  readonly #mixture: MixtureStart | null;
-  #shares: Shares | null = null;
-  /** The reference's positions whose rows tell about the prompt; null: they are not, or no longer, wanted. */
-  #route: { from: number; to: number } | null = null;
-  /** Sum over the rows that have come. */
-  #feature: number[] | null = null;
+  /** null: nobody asks what the prompt is about. */
+  readonly #routing: PromptRouting | null;
   #cursors: readonly Cursor[] = [];
 
-  constructor({ request, config, strategy, mixture, prompts, sampler, ...arrived }: SequenceParts) {
+  constructor({ request, config, run, prompts, sampler, ...arrived }: SequenceParts) {
     this.request = request;
     this.config = config;
-    this.strategy = strategy;
+    this.run = run;
     this.sampler = sampler;
     this.arrival = arrived.arrival;
     this.waitingSinceMs = arrived.waitingSinceMs;
@@ -116,15 +108,12 @@ export class Sequence implements SequenceView, Claim {
     const room = config.resolved.config.context.tokens - longestPrompt - this.forced.length;
     const mostDrawn = request.forced === null ? Math.min(request.maxTokens ?? room, room) : 0;
     this.maxTokens = this.forced.length + mostDrawn;
-    this.#mixture = mixture;
     const reference = this.allCursors.find(({ model }) => model === config.reference);
-    const asksPrompt = request.wantsFeature || mixture?.prior === "prompt";
-    if (asksPrompt && reference && reference.tokens.length > 1) {
-      const to = reference.tokens.length - 1;
-      this.#route = { from: Math.max(0, to - this.featureSettings.numRows), to };
-    }
-    if (mixture && mixture.prior !== "prompt") this.#shares = new Shares(mixture.prior, mixture);
-    else if (mixture && this.#route === null) this.#shares = new Shares(uniform(config), mixture);
+    const asksPrompt = request.wantsFeature || run.asksPrompt;
+    const isLongEnough = reference !== undefined && reference.tokens.length > 1;
+    this.#routing =
+      asksPrompt && isLongEnough ? new PromptRouting(reference.tokens.length, this.featureSettings) : null;
+    if (this.#routing === null) run.begin(null);
     this.#chooseCursors();
   }
 
@@ -145,15 +134,11 @@ export class Sequence implements SequenceView, Claim {
     return this.#cursors;
   }
 
-  /** Of a mixture, once they are known. */
-  get shares(): Shares | null {
-    return this.#shares;
-  }
-
   get routing(): Routing | null {
+    const from = this.#routing?.from ?? null;
     const { reference } = this.config;
-    if (this.#route === null || reference === null) return null;
-    return { model: reference, numBefore: Math.max(0, this.#route.from - this.cursor(reference).numDecoded) };
+    if (from === null || reference === null) return null;
+    return { model: reference, numBefore: Math.max(0, from - this.cursor(reference).numDecoded) };
   }
 
   /** How the prompt's feature is taken. */
@@ -161,16 +146,9 @@ export class Sequence implements SequenceView, Claim {
     return this.config.resolved.card?.feature ?? defaultFeature;
   }
 
-  /** Of the prompt, once it is known and where the request wants it. */
+  /** What the reference's rows tell of the prompt; null where the request does not want it, or before it is known. */
   get feature(): number[] | null {
-    return this.request.wantsFeature && this.#route === null ? this.#feature : null;
-  }
-
-  /** Indices of the config's experts that run: all that the strategy uses, and do not sleep. */
-  get runningExperts(): number[] {
-    const { config, strategy } = this;
-    if (strategy.type === "base" || config.reference === null) return [];
-    return [...config.experts.keys()].filter((expert) => this.#shares?.isAwake(expert) ?? true);
+    return this.request.wantsFeature ? (this.#routing?.feature ?? null) : null;
   }
 
   cursor(model: number): Cursor {
@@ -179,19 +157,18 @@ export class Sequence implements SequenceView, Claim {
 
   /** Whether the row after this token tells about the prompt. */
   isRoutedBy(cursor: Cursor, position: number): boolean {
-    const { from, to } = this.#route ?? { from: 0, to: 0 };
-    return cursor.model === this.config.reference && position >= from && position < to;
+    return cursor.model === this.config.reference && (this.#routing?.isWanted(position) ?? false);
   }
 
   /** Position of the first token of a cursor whose row is wanted: it cannot be shared, but must be decoded. */
   firstRowOf(cursor: Cursor): number {
     const last = cursor.tokens.length - this.numRows;
     const isReference = cursor.model === this.config.reference;
-    return isReference && this.#route !== null ? Math.min(last, this.#route.from) : last;
+    return isReference ? Math.min(last, this.#routing?.from ?? last) : last;
   }
 
   /**
-   * Takes in what rows told about the prompt. With the last of them the shares begin, and the experts that have one.
+   * Takes in what rows told about the prompt. With the last of them the strategy begins.
    *
    * @param feature the mean over `numRows` rows, in the order of their positions.
    * @param priorOf the shares that follow from the mean over all of them; null: nobody knows.
@@ -201,18 +178,11 @@ export class Sequence implements SequenceView, Claim {
     numRows: number,
     priorOf: (feature: Float64Array) => readonly number[] | null,
   ): void {
-    if (this.#route === null) return;
-    const { from, to } = this.#route;
-    const share = numRows / (to - from);
-    this.#feature = [...feature].map((value, index) => share * value + (this.#feature?.[index] ?? 0));
-    if (this.cursor(this.config.reference as number).numDecoded >= to)
-      this.#begin(priorOf(Float64Array.from(this.#feature)));
-  }
-
-  #begin(prior: readonly number[] | null): void {
-    this.#route = null;
-    if (this.#mixture?.prior === "prompt")
-      this.#shares = new Shares(prior ?? uniform(this.config), this.#mixture);
+    const { reference } = this.config;
+    if (reference === null) return;
+    const whole = this.#routing?.add(feature, numRows, this.cursor(reference).numDecoded) ?? null;
+    if (whole === null) return;
+    this.run.begin(priorOf(whole));
     this.#chooseCursors();
   }
 
@@ -234,7 +204,7 @@ export class Sequence implements SequenceView, Claim {
   /** It has given up its place; once it has one again, all is read anew that cannot be shared. */
   suspend(): void {
     for (const cursor of this.allCursors) cursor.numDecoded = 0;
-    if (this.#route !== null) this.#feature = null;
+    this.#routing?.restart();
     this.waitingSinceMs = performance.now();
   }
 
@@ -244,51 +214,38 @@ export class Sequence implements SequenceView, Claim {
   }
 
   /**
-   * Takes a token into account: how far the base was moved, and which component had expected it.
+   * Takes a token into account: how far the base was moved, and which model had expected it.
    *
-   * @param ran the experts of the fusion, as `runningExperts` was.
-   * @param logprobs of the token under each component of the fusion.
+   * @param logprobs of the token under each model that the fusion mixed.
    */
-  learn(
-    { nats, mixed }: Fusion,
-    { ran, logprobs, isFlipped }: { ran: readonly number[]; logprobs: readonly number[]; isFlipped: boolean },
-  ): void {
-    const { fusionUsage } = this;
+  learn(fusion: Fusion, { logprobs, isFlipped }: { logprobs: readonly number[]; isFlipped: boolean }): void {
+    const { fusionUsage, run } = this;
     const tokens = fusionUsage.tokens + 1;
-    const skipped = this.#shares?.skipped ?? 0;
     this.fusionUsage = {
-      nats: fusionUsage.nats + nats,
+      nats: fusionUsage.nats + fusion.nats,
       flipped: fusionUsage.flipped + (isFlipped ? 1 : 0),
       tokens,
-      skippedShare: fusionUsage.skippedShare + (skipped - fusionUsage.skippedShare) / tokens,
+      skippedShare: fusionUsage.skippedShare + (run.skippedShare - fusionUsage.skippedShare) / tokens,
     };
-    if (!this.#shares || mixed.length === 0) return;
-    const shareOf = (component: number) => (component === 0 ? 0 : (ran[component - 1] as number) + 1);
-    this.#shares.learn(mixed.map(shareOf), logprobs);
+    run.learn(fusion, logprobs);
     this.#chooseCursors();
   }
 
   /** The base always; the reference for the prompt's sake and for shifts; experts that run. */
   #chooseCursors(): void {
-    const { config, strategy } = this;
-    const models = new Set([config.base]);
-    if (this.#route !== null) models.add(config.reference as number);
-    else
-      for (const expert of this.runningExperts) {
-        models.add(config.experts[expert] as number);
-        const isAlone = strategy.type === "mixture" && strategy.components[expert]?.kind === "alone";
-        if (!isAlone) models.add(config.reference as number);
-      }
-    this.#cursors = this.allCursors.filter(({ model }) => models.has(model));
+    const { config, run } = this;
+    const isRouting = this.routing !== null;
+    const needed = new Set([config.base, ...(isRouting ? [] : run.active.map(({ model }) => model))]);
+    if (config.reference !== null && (isRouting || run.needsReference)) needed.add(config.reference);
+    this.#cursors = this.allCursors.filter(({ model }) => needed.has(model));
   }
 }
 
-function uniform({ experts }: LoadedConfig): number[] {
-  return [1, ...experts.map(() => 1)];
-}
-
-/** The distinct models that a strategy may need of a config. */
-export function modelsOf(config: LoadedConfig, strategy: Strategy): number[] {
-  if (strategy.type === "base" || config.reference === null) return [config.base];
-  return [...new Set([config.base, config.reference, ...config.experts])];
+/** The distinct models that a strategy may come to need. */
+export function modelsOf(
+  { base, reference }: LoadedConfig,
+  { experts }: StrategyRun<RequestExpert>,
+): number[] {
+  if (experts.length === 0 || reference === null) return [base];
+  return [...new Set([base, reference, ...experts.map(({ model }) => model)])];
 }

@@ -1,15 +1,8 @@
 import { objective } from "../fusion/objective.js";
-import type {
-  Divergence,
-  FusionKernel,
-  Plausibility,
-  Strategy,
-  TokenLogprob,
-  WeightBounds,
-} from "../fusion/types.js";
+import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { CurveRecord, TokenCandidate, TokenRecord, TokenText, TopRecord } from "../trace/record.js";
-import type { Fused } from "./fuse.js";
+import type { Fused, RequestExpert } from "./fuse.js";
 import type { Sequence } from "./sequence.js";
 
 /** How many tokens of each model a `full` trace keeps. */
@@ -52,8 +45,7 @@ export interface RecordParts {
 export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenRecord {
   const { sequence, fused, vocabulary, best } = parts;
   const { fusion } = fused;
-  const allIds = sequence.config.resolved.config.experts.map(({ id }) => id);
-  const ids = fused.ran.map((expert) => allIds[expert] as string);
+  const ids = fused.experts.map(({ id }) => id);
   const byId = <T>(values: readonly T[]) =>
     Object.fromEntries(ids.map((id, index) => [id, values[index] as T]));
   const record: TokenRecord = {
@@ -69,31 +61,29 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     flipped: best.base.token !== best.fused.token,
     timing: parts.timing,
   };
-  if (sequence.shares)
-    record.shares = Object.fromEntries(
-      sequence.shares.values.map((share, index) => [
-        index === 0 ? "base" : (allIds[index - 1] as string),
-        share,
-      ]),
-    );
+  const { shares } = sequence.run;
+  if (shares) record.shares = { ...shares };
   if (sequence.request.trace === "full") {
     const fusedTop = kernel.top("fused", numTraced).map((entry) => candidate(entry, vocabulary));
     record.top = { ...topRecord(ids, fused, kernel, vocabulary), fused: fusedTop };
-    record.curves = byId(ids.map((_, index) => curve(index, parts, kernel)));
+    record.curves = byId(fused.experts.map((expert, index) => curve(expert, index, parts, kernel)));
   }
   return record;
 }
 
 /** J along the axis of an expert, between its bounds; further where a fixed weight lies outside them. */
-function curve(index: number, { sequence, fused }: RecordParts, kernel: FusionKernel): CurveRecord {
-  const { fusion, rows, strategy, ran } = fused;
-  const component = strategy.type === "mixture" ? strategy.components[index] : null;
-  const reference = component?.kind === "alone" ? rows.base : rows.reference;
-  const plausibility = component ? component.plausibility : plausibilityOf(strategy);
-  kernel.load({ base: rows.base, reference, experts: [rows.experts[index] as Float32Array] }, plausibility);
-  // A component answers to its own targets, an expert among others to all.
-  const targets = component ? [fusion.targets[index] as Divergence] : fusion.targets;
-  const [low, high] = boundsOf(sequence, strategy, ran[index] as number);
+function curve(
+  expert: RequestExpert,
+  index: number,
+  { sequence, fused }: RecordParts,
+  kernel: FusionKernel,
+): CurveRecord {
+  const { fusion, rows } = fused;
+  const { plausibility, bounds, isAlone, hasOwnTargets } = sequence.run.axisOf(expert);
+  const reference = isAlone ? rows.base : rows.reference;
+  kernel.load({ base: rows.base, reference, experts: rows.experts.slice(index, index + 1) }, plausibility);
+  const targets = hasOwnTargets ? fusion.targets.slice(index, index + 1) : fusion.targets;
+  const [low, high] = bounds;
   const weight = fusion.weights[index] ?? 0;
   const [from, to] = [Math.min(low, weight), Math.max(high, weight)];
   const alphas = Array.from(
@@ -107,15 +97,6 @@ function curve(index: number, { sequence, fused }: RecordParts, kernel: FusionKe
     reverse: points.map(({ reverse }) => reverse),
     objective: points.map((point) => objective(point, targets)),
   };
-}
-
-function plausibilityOf(strategy: Strategy): Plausibility | null {
-  return "plausibility" in strategy ? strategy.plausibility : null;
-}
-
-function boundsOf({ config }: Sequence, strategy: Strategy, expert: number): WeightBounds {
-  const solved = strategy.type === "dynamic" ? strategy.bounds[expert] : null;
-  return solved ?? config.resolved.config.experts[expert]?.bounds ?? [0, 2];
 }
 
 /** The most probable tokens of every model that ran. */

@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
 import path from "node:path";
-import { type StrategyConfig, samplingSchema } from "../config/fusion-config.js";
+import { samplingSchema } from "../config/fusion-config.js";
+import { takes, type StrategyConfig } from "../strategies/registry.js";
 import { plainRequest } from "../engine/protocol.js";
 import type {
   Engine,
@@ -40,9 +41,9 @@ function traced(
   { nats, flipped, tokens: numTokens, skippedShare }: FusionUsage,
   { strategy, expertIds }: { strategy: StrategyConfig; expertIds: readonly string[] },
 ): Pick<Answer, keyof typeof untraced> {
-  if (strategy.type === "base" || numTokens === 0) return untraced;
+  if (!takes(strategy, "budget") || numTokens === 0) return untraced;
   const records = tokens.map(({ record }) => record);
-  const isMixed = strategy.type === "mixture";
+  const isMixed = takes(strategy, "shares");
   return {
     // An expert that slept moved nothing.
     weights: overTokens(

@@ -42,7 +42,7 @@ export function fuseWithin(
 }
 
 /**
- * The one root of F(s) − ln P(S) = budget; null where it is not above 0. F grows with s (FUSION.md, fact 3), and its
+ * The one root of F(s) − ln P(S) = budget; null where it is not above 0. F grows with s (docs/fusion.md, fact 3), and its
  * square root is almost a straight line, so the secant through √F finds it.
  */
 function cutStep(kernel: FusionKernel, weights: readonly number[], whole: Step, budget: number): Step | null {

@@ -1,5 +1,5 @@
 /**
- * The words of the fusion (FUSION in DESIGN.md): P is the base's distribution, Q the reference's, Q_t the
+ * The words of the fusion (docs/fusion.md): P is the base's distribution, Q the reference's, Q_t the
  * expert's, d_t = e_t − r the shift of expert t, α_t its weight, P̃(α) = softmax(b + Σ_t α_t d_t).
  * Divergences are in nats.
  */
@@ -40,36 +40,6 @@ export interface Plausibility {
 
 export type SolverName = "exact" | "grid";
 
-/** How one expert takes part in a mixture: a complete model P_c, by the rule of a single expert. */
-export interface Component {
-  /** fused: the base with the expert's shift d = e − r; alone: the expert by itself, which is d = e − b at weight 1. */
-  kind: "fused" | "alone";
-  /** Of the shift (fused); solved: for this expert's own targets, within `bounds`. */
-  weight: number | "solved";
-  bounds: WeightBounds;
-  plausibility: Plausibility | null;
-}
-
-export type Strategy =
-  | { type: "base" }
-  | { type: "static"; weights: readonly number[]; plausibility: Plausibility | null }
-  | {
-      type: "dynamic";
-      solver: SolverName;
-      bounds: readonly WeightBounds[];
-      plausibility: Plausibility | null;
-    }
-  /** M = Σ_c π_c P_c over the base alone and one component an expert. */
-  | { type: "mixture"; components: readonly Component[] };
-
-/** What besides the strategy decides how one row is fused. */
-export interface RowSettings {
-  /** Of a mixture: π of the base, then of each expert, in proportion; not all 0. */
-  shares: readonly number[];
-  /** Per expert: how far it may move the base at this row, as KL(P̃‖P) in nats; Infinity: any. */
-  budgets: readonly number[];
-}
-
 /** A token of a row with its log-probability (nats). */
 export interface TokenLogprob {
   token: number;
@@ -97,10 +67,10 @@ export interface Fusion {
    */
   chosen: number | null;
   /**
-   * What the row is a mixture of, in the order of the kernel's `componentLogprobs`: indices into
-   * `RowSettings.shares`. Empty when the row is that of one model.
+   * What the row is a mixture of, in the order of the kernel's `componentLogprobs`: indices of experts' rows, null for
+   * the base. Empty when the row is that of one model.
    */
-  mixed: number[];
+  mixed: readonly (number | null)[];
   /** Achieved: F = KL(P̃‖P), R = KL(P‖P̃), over the tokens that take part; of a mixture over all. */
   divergence: Divergence;
   /** Per expert: F_t = KL(Q_t‖Q), R_t = KL(Q‖Q_t). */

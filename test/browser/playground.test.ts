@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { vendoredFiles } from "../../src/api/playground.js";
 import type { RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
-import { strategySchema } from "../../src/config/fusion-config.js";
+import { strategySchema } from "../../src/strategies/registry.js";
 import type { ConfigDescription, Engine, GenerationEvent } from "../../src/engine/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import { accepted, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
@@ -281,7 +281,7 @@ test("what if: from compare, and from a trace whose prompt is said again", async
   await page.getByRole("button", { name: "Continue from this token" }).click();
   const [giant, whatIf] = [page.locator(".column").first(), page.locator(".column").nth(3)];
   expect(await whatIf.locator("h2").textContent()).toBe("trivia, what if");
-  await whatIf.getByText("the giant alone").waitFor();
+  await whatIf.getByText("Base alone").waitFor();
   // It had said the same up to there.
   const alone = await giant.locator(".token").allTextContents();
   await expect
@@ -471,13 +471,17 @@ test("shares and bounds in nats reach the server", async () => {
   const fusionOf = (frame: string) => (JSON.parse(frame) as { response: { fusion: object } }).response.fusion;
   expect(sent.map(fusionOf)).toEqual([
     {
-      strategy: { type: "mixture" },
+      strategy: strategySchema.parse({ type: "mixture" }),
+      // The card has this expert's weight solved; the other's is fixed.
+      bounds: { sums: [0, 2] },
       prior: { shares: { sums: 1 }, pinned: true },
       budget: { tokenNats: 0.5 },
       trace: "full",
     },
     {
-      strategy: { type: "mixture" },
+      strategy: strategySchema.parse({ type: "mixture" }),
+      // The card has this expert's weight solved; the other's is fixed.
+      bounds: { sums: [0, 2] },
       prior: { shares: "uniform" },
       budget: { tokenNats: 0.5 },
       trace: "full",

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { fuseRows } from "../../src/fusion/fuse-rows.js";
+import { fuseRows } from "../support/fuse-rows.js";
 import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
 import type { Divergence, LogitsRows, SolverName, WeightBounds } from "../../src/fusion/types.js";
 
@@ -26,7 +26,7 @@ const cases = JSON.parse(
   readFileSync(new URL("../vectors/solver.json", import.meta.url), "utf8"),
 ) as VectorCase[];
 
-/** FUSION.md, "Test vectors": relative and absolute tolerance. */
+/** Relative and absolute tolerance. */
 const tolerances = {
   reference: { target: [1e-6, 1e-9], exact: [1e-4, 1e-7], grid: [1e-5, 1e-9], logprob: [1e-4, 1e-3] },
   simd: { target: [1e-4, 1e-6], exact: [1e-3, 1e-6], grid: [1e-3, 1e-6], logprob: [1e-4, 1e-3] },

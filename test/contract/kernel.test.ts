@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
-import { fuseRows } from "../../src/fusion/fuse-rows.js";
+import { fuseRows, type RowStrategy as Strategy } from "../support/fuse-rows.js";
 import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
 import { SimdKernel } from "../../src/fusion/kernel/simd.js";
 import { kernelBuilds } from "../../src/fusion/kernel/wasm.js";
-import type { Divergence, Fusion, LogitsRows, Strategy, WeightBounds } from "../../src/fusion/types.js";
+import type { Divergence, Fusion, LogitsRows, WeightBounds } from "../../src/fusion/types.js";
 import { anyRows, makeRows } from "../support/rows.js";
 
 const defaults = {

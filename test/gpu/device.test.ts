@@ -41,9 +41,7 @@ const ask = (configId: string, content: string, options: Partial<GenerationReque
 
 /** Each task's config answers `count` of its items; the configs for all tasks share as many among them. */
 function requestsFor(count: number): { name: string; request: () => GenerationRequest }[] {
-  const own = tasks.flatMap((task) =>
-    taskItems(root, task, count).map((item) => ({ config: task, item })),
-  );
+  const own = tasks.flatMap((task) => taskItems(root, task, count).map((item) => ({ config: task, item })));
   const others = configs
     .map(({ config }) => config.id)
     .filter((id) => !(tasks as readonly string[]).includes(id));

@@ -10,7 +10,7 @@ import type { Card } from "../../src/calibration/card.js";
 import { defaultFeature, featureOf } from "../../src/calibration/feature.js";
 import { makeCard } from "../../src/calibration/make-card.js";
 import { priorOf } from "../../src/calibration/prior.js";
-import type { StrategyConfig } from "../../src/config/fusion-config.js";
+import type { StrategyConfig } from "../../src/strategies/registry.js";
 import type { Engine, ResolvedFusionConfig } from "../../src/engine/protocol.js";
 import { openLibrary } from "../../src/llama/library.js";
 import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { StrategyConfig } from "../../src/config/fusion-config.js";
+import type { StrategyConfig } from "../../src/strategies/registry.js";
 import type { Engine, GenerationRequest } from "../../src/engine/protocol.js";
 import {
   type Answer,

@@ -1,5 +1,7 @@
 import { EventEmitter } from "node:events";
-import { componentSchema, samplingSchema } from "../../src/config/fusion-config.js";
+import { samplingSchema } from "../../src/config/fusion-config.js";
+import { componentSchema } from "../../src/strategies/fields.js";
+import { choicesFor, strategyOf } from "../../src/strategies/registry.js";
 import type {
   ConfigDescription,
   Engine,
@@ -224,6 +226,18 @@ function modelOf(id: string): ModelDescription {
   };
 }
 
+/** A description with what its strategy says of itself. */
+function withWords(
+  config: Omit<ConfigDescription, "strategyInWords" | "strategyChoices">,
+): ConfigDescription {
+  const strategy = strategyOf(config.strategy);
+  return {
+    ...config,
+    strategyInWords: strategy.words(config.strategy),
+    strategyChoices: choicesFor(config.experts, strategy.plausibilityOf(config.strategy)),
+  };
+}
+
 /** Two configs: `both` with experts `trivia` and `sums`, and `giant`, the base alone. */
 export function describeEngine(): EngineDescription {
   const shared = {
@@ -234,7 +248,7 @@ export function describeEngine(): EngineDescription {
     sampling: samplingSchema.parse({ temperature: 0.7, topK: 40 }),
     toolForm: plainToolForm,
   };
-  const both: ConfigDescription = {
+  const both = withWords({
     ...shared,
     id: "both",
     digest: "b0",
@@ -251,8 +265,8 @@ export function describeEngine(): EngineDescription {
       },
     ],
     strategy: { type: "dynamic", solver: "exact", plausibility: { ratio: 0.1, of: "joint" } },
-  };
-  const giant: ConfigDescription = {
+  });
+  const giant = withWords({
     ...shared,
     id: "giant",
     digest: "91",
@@ -261,7 +275,7 @@ export function describeEngine(): EngineDescription {
     reference: null,
     experts: [],
     strategy: { type: "base" },
-  };
+  });
   return {
     pid: 1,
     library: { llama: "b1", nodeLlamaCpp: "3", backend: "cpu", devices: [] },

@@ -1,5 +1,6 @@
 import type { Card } from "../../src/calibration/card.js";
-import type { FusionConfig, StrategyConfig } from "../../src/config/fusion-config.js";
+import type { FusionConfig } from "../../src/config/fusion-config.js";
+import type { StrategyConfig } from "../../src/strategies/registry.js";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { LoadedModels, ModelSlot } from "../../src/engine/loaded-models.js";
 import { plainRequest } from "../../src/engine/protocol.js";

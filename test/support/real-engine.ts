@@ -2,11 +2,8 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { pino } from "pino";
 import type { Card } from "../../src/calibration/card.js";
-import {
-  fusionConfigSchema,
-  type FusionConfig,
-  type StrategyConfig,
-} from "../../src/config/fusion-config.js";
+import { fusionConfigSchema, type FusionConfig } from "../../src/config/fusion-config.js";
+import type { StrategyConfig } from "../../src/strategies/registry.js";
 import { startEngine } from "../../src/engine/client.js";
 import { plainRequest } from "../../src/engine/protocol.js";
 import type {

@@ -1,17 +1,12 @@
 import type { RequestHandler } from "express";
 import { z } from "zod";
-import {
-  boundsSchema,
-  mostExperts,
-  strategySchema,
-  type StrategyConfig,
-} from "../../config/fusion-config.js";
-import { recordOf } from "../../config/record-of.js";
 import { ShouldersError } from "../../errors.js";
-import { fuseRows } from "../../fusion/fuse-rows.js";
-import { makeKernelPool } from "../../fusion/solve-command.js";
-import { defaultBounds } from "../../fusion/strategies/dynamic.js";
-import type { Fusion, FusionKernel, LogitsRows, Strategy } from "../../fusion/types.js";
+import { makeKernelPool } from "../../fusion/kernel/pool.js";
+import type { Fusion, FusionKernel, LogitsRows } from "../../fusion/types.js";
+import { boundsSchema, componentSchema, mostExperts } from "../../strategies/fields.js";
+import { recordOf } from "../../strategies/record-of.js";
+import { takes, paperStrategy, strategyOf, strategySchema } from "../../strategies/registry.js";
+import type { Expert, StrategyRun } from "../../strategies/strategy.js";
 import { longList } from "../long-list.js";
 import { parseRequest } from "../parse.js";
 
@@ -71,7 +66,7 @@ export function solve(): RequestHandler {
     const { base, reference } = body;
     const vocabularySize = Math.min(...[base, reference, ...experts].map(({ length }) => length));
     const kernel = kernelFor(vocabularySize, ids.length);
-    const fusion = fuse(kernel, { base, reference, experts }, toStrategy(body, ids));
+    const fusion = fuse(kernel, { base, reference, experts }, startStrategy(body, ids));
     const byId = <Value>(values: readonly Value[]) =>
       Object.fromEntries(ids.map((id, index) => [id, values[index]]));
     response.json({
@@ -87,9 +82,10 @@ export function solve(): RequestHandler {
 }
 
 /** What is wrong with rows is, here, wrong with the request. */
-function fuse(kernel: FusionKernel, rows: LogitsRows, strategy: Strategy): Fusion {
+function fuse(kernel: FusionKernel, rows: LogitsRows, run: StrategyRun<Expert>): Fusion {
   try {
-    return fuseRows(kernel, rows, strategy);
+    const free = rows.experts.map(() => Infinity);
+    return run.fuse(kernel, rows, free);
   } catch (thrown) {
     const { code, message } = ShouldersError.from(thrown);
     if (code !== "non_finite_logits" && code !== "rows_invalid") throw thrown;
@@ -97,32 +93,25 @@ function fuse(kernel: FusionKernel, rows: LogitsRows, strategy: Strategy): Fusio
   }
 }
 
-function toStrategy(body: SolveBody, ids: readonly string[]): Strategy {
-  const strategy: StrategyConfig = body.strategy ?? { type: "dynamic", solver: "exact", plausibility: null };
-  switch (strategy.type) {
-    case "base":
-      return strategy;
-    case "static": {
-      const stranger = Object.keys(strategy.weights).find((id) => !ids.includes(id));
-      if (stranger !== undefined) throw unknownExpert(ids);
-      return { ...strategy, weights: ids.map((id) => strategy.weights[id] ?? 0) };
-    }
-    case "dynamic":
-      return { ...strategy, bounds: ids.map(() => body.bounds ?? defaultBounds) };
-    case "mixture":
-      throw new ShouldersError(
-        "invalid_request",
-        "Invalid 'strategy.type': a mixture's shares follow an answer, and there is none here; use static or dynamic.",
-        { param: "strategy.type" },
-      );
+function startStrategy(body: SolveBody, ids: readonly string[]): StrategyRun<Expert> {
+  const settings = body.strategy ?? paperStrategy;
+  const strategy = strategyOf(settings);
+  if (takes(settings, "shares"))
+    throw invalid(
+      "type",
+      `the shares of a ${settings.type} follow an answer, and there is none here; use another`,
+    );
+  const stranger = strategy.namedExperts(settings).find(({ id }) => !ids.includes(id));
+  if (stranger) {
+    const known = ids.map((id) => JSON.stringify(id)).join(", ");
+    throw invalid(stranger.path.join("."), `every id must be one of experts: ${known}`);
   }
+  const bounds = body.bounds ?? ([0, 2] as const);
+  const experts = ids.map((id) => ({ id, bounds, component: componentSchema.parse({}) }));
+  return strategy.start(settings, { experts, prior: null, hasCard: false });
 }
 
-function unknownExpert(ids: readonly string[]): ShouldersError {
-  const known = ids.map((id) => JSON.stringify(id)).join(", ");
-  return new ShouldersError(
-    "invalid_request",
-    `Invalid 'strategy.weights': every id must be one of experts: ${known}.`,
-    { param: "strategy.weights" },
-  );
+function invalid(path: string, reason: string): ShouldersError {
+  const param = `strategy.${path}`;
+  return new ShouldersError("invalid_request", `Invalid '${param}': ${reason}.`, { param });
 }

@@ -1,8 +1,15 @@
 import { z } from "zod";
-import { boundsSchema, mostNamed, strategySchema, type StrategyConfig } from "../../config/fusion-config.js";
 import { mostJsonValues } from "../../config/json-size.js";
-import { recordOf } from "../../config/record-of.js";
-import type { ConfigDescription, ExpertDescription, GenerationRequest } from "../../engine/protocol.js";
+import { boundsSchema, mostNamed } from "../../strategies/fields.js";
+import { recordOf } from "../../strategies/record-of.js";
+import {
+  fixedWeights,
+  strategyOf,
+  strategySchema,
+  takes,
+  type StrategyConfig,
+} from "../../strategies/registry.js";
+import type { ConfigDescription, GenerationRequest } from "../../engine/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { traceLevels } from "../../trace/record.js";
 import { tokenIds } from "../long-list.js";
@@ -74,24 +81,40 @@ export function fusionOf(
   fusion: FusionFields | null | undefined,
   config: ConfigDescription,
 ): Pick<GenerationRequest, "strategy" | "bounds" | "prior" | "budget"> {
-  const strategy = fusion?.weights == null ? (fusion?.strategy ?? null) : staticOf(fusion.weights, config);
-  const weightsParam = fusion?.weights == null ? "fusion.strategy.weights" : "fusion.weights";
-  if (strategy?.type === "static") checkExperts(Object.keys(strategy.weights), config, weightsParam);
-  if (strategy?.type === "mixture") {
-    const { components, prior } = strategy;
-    checkExperts(Object.keys(components), config, "fusion.strategy.components");
-    if (typeof prior !== "string") checkShares(prior, config, "fusion.strategy.prior");
-  }
-  if ((strategy?.type === "dynamic" || strategy?.type === "mixture") && config.experts.length === 0)
-    throw invalid("fusion.strategy", "this model has no experts; leave it out");
-  const bounds = boundsOf(fusion?.bounds ?? null, strategy ?? config.strategy, config);
-  const { type } = strategy ?? config.strategy;
+  const strategy = askedStrategy(fusion, config);
+  const inForce = strategy ?? config.strategy;
+  const bounds = boundsOf(fusion?.bounds ?? null, inForce, config);
   const prior = priorOf(fusion?.prior, config);
-  if (prior !== null && type !== "mixture")
+  if (prior !== null && !takes(inForce, "shares"))
     throw invalid("fusion.prior", "shares need a mixture strategy; leave it out");
-  if (fusion?.budget != null && type === "base")
+  if (fusion?.budget != null && !takes(inForce, "budget"))
     throw invalid("fusion.budget", "the base alone is never moved; leave it out");
   return { strategy, bounds, prior, budget: budgetOf(fusion?.budget) };
+}
+
+/** The strategy that the request asks for, checked against the config; null: it asks for none. */
+function askedStrategy(
+  fusion: FusionFields | null | undefined,
+  config: ConfigDescription,
+): StrategyConfig | null {
+  const weights = fusion?.weights ?? null;
+  const settings =
+    weights === null
+      ? (fusion?.strategy ?? null)
+      : fixedWeights(weights, strategyOf(config.strategy).plausibilityOf(config.strategy));
+  if (settings === null) return null;
+  const paramOf = (path: readonly string[]) =>
+    weights === null ? `fusion.strategy.${path.join(".")}` : `fusion.${path.join(".")}`;
+  const strategy = strategyOf(settings);
+  for (const { path, id } of strategy.namedExperts(settings)) checkExperts([id], config, paramOf(path));
+  const problem = strategy.problem(settings);
+  if (problem) throw invalid(paramOf(problem.path), problem.reason);
+  if (strategy.needsExperts && config.experts.length === 0)
+    throw invalid(
+      weights === null ? "fusion.strategy" : "fusion.weights",
+      "this model has no experts; leave it out",
+    );
+  return settings;
 }
 
 function priorOf(prior: FusionFields["prior"], config: ConfigDescription): GenerationRequest["prior"] {
@@ -122,7 +145,7 @@ function boundsOf(
   config: ConfigDescription,
 ): GenerationRequest["bounds"] {
   if (bounds == null) return null;
-  const solved = solvedExperts(strategy, config);
+  const solved = strategyOf(strategy).solvedExperts(strategy, config.experts);
   if (solved.length === 0)
     throw invalid(
       "fusion.bounds",
@@ -133,24 +156,6 @@ function boundsOf(
   const fixed = Object.keys(bounds).find((id) => !solved.includes(id));
   if (fixed === undefined) return bounds;
   throw invalid(`fusion.bounds.${fixed}`, "this expert's weight is not solved in the mixture; leave it out");
-}
-
-function solvedExperts(strategy: StrategyConfig, { experts }: ConfigDescription): string[] {
-  if (strategy.type !== "dynamic" && strategy.type !== "mixture") return [];
-  const isSolved = ({ id, component }: ExpertDescription) => {
-    if (strategy.type === "dynamic") return true;
-    const { kind, weight } = strategy.components[id] ?? component;
-    return kind === "fused" && weight === "solved";
-  };
-  return experts.filter(isSolved).map(({ id }) => id);
-}
-
-function staticOf(weights: Record<string, number>, { strategy }: ConfigDescription): StrategyConfig {
-  return {
-    type: "static",
-    weights,
-    plausibility: "plausibility" in strategy ? strategy.plausibility : null,
-  };
 }
 
 function checkExperts(ids: readonly string[], config: ConfigDescription, param: string): void {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { samplingSchema } from "../../config/fusion-config.js";
-import { recordOf } from "../../config/record-of.js";
+import { recordOf } from "../../strategies/record-of.js";
 import { unsupportedUnless } from "../parse.js";
 import { grammarSchema, responseFormatSchema } from "./answer-grammar.js";
 import { fusionSchema, givenTokens } from "./fusion-fields.js";

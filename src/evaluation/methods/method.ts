@@ -1,5 +1,5 @@
-import type { StrategyConfig } from "../../config/fusion-config.js";
-import type { PriorRequest } from "../../engine/protocol.js";
+import type { StrategyConfig } from "../../strategies/registry.js";
+import type { PriorRequest } from "../../strategies/strategy.js";
 import type { Task } from "../tasks/task.js";
 
 /** Who answers an item, and how: a loaded config (or a model of a server), and what replaces its own settings. */

@@ -1,6 +1,6 @@
-import type { StrategyConfig } from "../../config/fusion-config.js";
+import { takes, type StrategyConfig } from "../../strategies/registry.js";
 import type { LoadedFusionConfig } from "../../config/load.js";
-import type { PriorRequest } from "../../engine/protocol.js";
+import type { PriorRequest } from "../../strategies/strategy.js";
 import type { Roles } from "../suite.js";
 import type { Task } from "../tasks/task.js";
 import type { ConfigMaker } from "./config-maker.js";
@@ -65,7 +65,7 @@ export function severalExpertsMethods({ experts, bystanders }: Roles, maker: Con
 /** A config with several experts as it is written, and with its shares pinned to the right expert. */
 export function pinnedMethods(configs: readonly LoadedFusionConfig[]): Method[] {
   return configs.flatMap(({ config }): Method[] => {
-    if (config.strategy.type !== "mixture") return [];
+    if (!takes(config.strategy, "shares")) return [];
     const known = config.experts.map(({ id }) => id);
     return [
       {

@@ -1,4 +1,4 @@
-import type { StrategyConfig } from "../../config/fusion-config.js";
+import type { StrategyConfig } from "../../strategies/registry.js";
 import type { Roles } from "../suite.js";
 import type { Task } from "../tasks/task.js";
 import type { ConfigMaker } from "./config-maker.js";
@@ -43,18 +43,27 @@ export function rightExpertMethods(roles: Roles, maker: ConfigMaker): Method[] {
 export function hardTunedMethods({ hardTuned }: Roles, maker: ConfigMaker): Method[] {
   const taskToId = maker.makeEach("hard", hardTuned, (model) => ({ experts: [{ id: "hard", model }] }));
   if (taskToId.size === 0) return [];
-  const method = (name: string, what: string, words: string, strategy: StrategyConfig): Method => ({
+  const method = (
+    { name, kind, words }: Pick<Method, "name" | "kind"> & { words: string },
+    strategy: StrategyConfig,
+  ): Method => ({
     name,
-    kind: strategy.type === "static" ? "static" : "dynamic",
-    description: `giant + dwarf tuned hard, ${what}${words}`,
+    kind,
+    description: `giant + dwarf tuned hard, ${words}`,
     planFor: (task) => {
       const configId = taskToId.get(task.name);
       return configId === undefined ? null : plan(configId, strategy);
     },
   });
   return plausibleSets.flatMap(({ suffix, words, plausibility }) => [
-    method(`static-1-hard${suffix}`, "weight 1", words, weighted({ hard: 1 }, plausibility)),
-    method(`dynamic-hard${suffix}`, "weight solved at each token", words, dynamic(plausibility)),
+    method(
+      { name: `static-1-hard${suffix}`, kind: "static", words: `weight 1${words}` },
+      weighted({ hard: 1 }, plausibility),
+    ),
+    method(
+      { name: `dynamic-hard${suffix}`, kind: "dynamic", words: `weight solved at each token${words}` },
+      dynamic(plausibility),
+    ),
   ]);
 }
 

@@ -41,7 +41,7 @@ interface Component {
   logprobs: Float64Array;
 }
 
-/** The scalar twin: float64, one formula a line, no care for speed. FUSION.md has the source of each formula. */
+/** The scalar twin: float64, one formula a line, no care for speed. docs/fusion.md has the source of each formula. */
 export class ReferenceKernel implements FusionKernel {
   readonly name = "reference";
   readonly #capacity: KernelCapacity;

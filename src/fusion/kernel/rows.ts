@@ -51,30 +51,52 @@ export function commonLength(rows: LogitsRows, capacity: KernelCapacity): number
   return length;
 }
 
+/** Whose row it is: experts by their place among the rows. */
+export type RowOwner = "base" | "reference" | { expert: number };
+
+/** A row that cannot be fused, as data, so that whoever knows the models can name them. */
+export class NonFiniteRowError extends ShouldersError {
+  /** null: each row is well by itself, and no token is finite in all. */
+  readonly owner: RowOwner | null;
+  /** What is wrong with it: "holds NaN at token 7". */
+  readonly fault: string;
+
+  /** @param nameOf what the owner's row is called at the beginning of a sentence. */
+  constructor(owner: RowOwner | null, fault: string, nameOf: (owner: RowOwner) => string = rowName) {
+    super("non_finite_logits", `${owner === null ? "No token" : nameOf(owner)} ${fault}.`);
+    this.owner = owner;
+    this.fault = fault;
+  }
+}
+
+function rowName(owner: RowOwner): string {
+  return typeof owner === "string" ? `The ${owner}'s row` : `The row of expert ${owner.expert}`;
+}
+
 /**
  * Looks through the first `length` logits of each row. Returns the masked tokens (−Infinity in any row).
  *
- * @throws ShouldersError `non_finite_logits` for NaN, +Infinity, or where no token is finite; the message opens
- * with the role ("The base's row …", "The row of expert 0 …").
+ * @throws NonFiniteRowError for NaN, +Infinity, or where no token is finite.
  */
 export function findMasked(rows: LogitsRows, length: number): number[] {
   const { base, reference, experts } = rows;
-  const named: [string, Float32Array][] = [["The base's row", base]];
-  if (reference) named.push(["The reference's row", reference]);
-  experts.forEach((row, expert) => named.push([`The row of expert ${expert}`, row]));
+  const owned: [RowOwner, Float32Array][] = [["base", base]];
+  if (reference) owned.push(["reference", reference]);
+  experts.forEach((row, expert) => owned.push([{ expert }, row]));
   const masked = new Set<number>();
-  for (const [name, row] of named) {
+  for (const [owner, row] of owned) {
     let numFinite = length;
     for (let token = 0; token < length; token++) {
       const logit = row[token] as number;
       if (logit === -Infinity) {
         masked.add(token);
         numFinite--;
-      } else if (!Number.isFinite(logit)) fail(`${name} holds ${logit} at token ${token}.`);
+      } else if (!Number.isFinite(logit))
+        throw new NonFiniteRowError(owner, `holds ${logit} at token ${token}`);
     }
-    if (numFinite === 0) fail(`${name} holds no finite logit.`);
+    if (numFinite === 0) throw new NonFiniteRowError(owner, "holds no finite logit");
   }
-  if (masked.size === length) fail("No token is finite in every row.");
+  if (masked.size === length) throw new NonFiniteRowError(null, "is finite in every row");
   return [...masked];
 }
 
@@ -92,8 +114,4 @@ export function checkComponents(lengths: readonly number[], shares: readonly num
     );
   if (!shares.some((share) => share > 0))
     throw new ShouldersError("rows_invalid", "No component of the mixture has a share above 0.");
-}
-
-function fail(message: string): never {
-  throw new ShouldersError("non_finite_logits", message);
 }

@@ -10,7 +10,7 @@ export interface Moments {
  * together is known at both ends, and g(α) = ln Σw is smooth and convex. Between the ends g is the polynomial of
  * degree 5 with g, g′ (mean of d) and g″ (variance of d) of both ends, and not above their chord. Exact where d is
  * normally distributed over the tail. So the tail's share is never more than at an end, and its error a small
- * part of that. FUSION.md, fact 5.
+ * part of that. docs/fusion.md, fact 5.
  */
 export class Tail {
   readonly #high: number;

@@ -52,7 +52,7 @@ const maxSamples = 60;
  * Between samples F and R are modelled by cubics through values and slopes; the least of the model is sampled
  * next, until that gains nothing. Then pieces in which, by box and by the model less its error, J could be
  * below `promise` times the best are halved: no other basin is missed.
- * Source: FUSION.md, facts 1 to 3.
+ * Source: docs/fusion.md, facts 1 to 3.
  */
 export function solveExact(
   axis: (alpha: number) => AxisPoint,

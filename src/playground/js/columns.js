@@ -1,6 +1,7 @@
 import { fill, h } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { legend, TokenStrip } from "./token-strip.js";
+import { choiceOf } from "./strategies.js";
 
 /**
  * Answers to one prompt side by side, with the token marked at which each parts from the first, and the inspector
@@ -76,7 +77,7 @@ export class AnswerColumns {
     const { answer } = this.#inspected;
     const { fusion: before, ...body } = answer.request;
     const next = answer.continued(index);
-    this.#add(next, `${answer.config.id}, what if`, describe(fusion, index));
+    this.#add(next, `${answer.config.id}, what if`, describe(fusion, index, answer.config));
     void next.start({ ...body, fusion: { trace: before.trace, ...fusion, ...answer.beginning(index) } });
     this.#entries.at(-1).element.scrollIntoView({ block: "center" });
   }
@@ -110,7 +111,7 @@ function partingOf(answer, other) {
 }
 
 /** What a request's `fusion` asks for, in a few words. */
-function describe({ strategy, weights, bounds, prior, budget }, index) {
+function describe({ strategy, weights, bounds, prior, budget }, index, config) {
   const list = (values, toText) =>
     Object.entries(values)
       .map(([id, value]) => `${id} ${toText(value)}`)
@@ -118,8 +119,7 @@ function describe({ strategy, weights, bounds, prior, budget }, index) {
   const parts = [
     weights && `weights ${list(weights, String)}`,
     bounds && `weights within ${list(bounds, ([low, high]) => `${low} to ${high}`)}`,
-    strategy?.type === "base" && "the giant alone",
-    strategy?.type === "mixture" && "a mixture",
+    strategy && choiceOf(config, strategy.type).label,
     prior && (prior.shares === "uniform" ? "even shares" : list(prior.shares, (share) => `${share * 100} %`)),
     budget && `at most ${budget.tokenNats} nats a token`,
   ].filter(Boolean);

@@ -1,6 +1,7 @@
 import { h, fill, field, uniqueId } from "./dom.js";
 import { colourClass } from "./experts.js";
 import { weight } from "./format.js";
+import { choiceOf } from "./strategies.js";
 
 /** How the experts are weighed: as the config says, or otherwise for this request. */
 export class FusionControls {
@@ -21,18 +22,15 @@ export class FusionControls {
   /** @param weights where the sliders of fixed weights begin */
   show(config, weights = {}) {
     this.#config = config;
-    const { experts, strategy } = config;
+    const { experts, strategyChoices } = config;
     this.#weights = Object.fromEntries(experts.map(({ id }) => [id, weights[id] ?? 1]));
     this.#bounds = Object.fromEntries(experts.map(({ id, bounds }) => [id, [...bounds]]));
     const choices = [
       ["", "As configured"],
-      ...(strategy.type === "mixture" ? [] : [["mixture", "A mixture of models"]]),
-      ["dynamic", "Solved at each token"],
-      ["static", "Fixed"],
-      ["base", "Giant alone"],
+      ...strategyChoices.map(({ settings, label }) => [settings.type, label]),
     ];
     const priors = [
-      ["", strategy.type === "mixture" ? "As configured" : "By the prompt"],
+      ["", "As configured"],
       ["uniform", "Even"],
       ...experts.map(({ id }) => [`only ${id}`, `${id} only`]),
     ];
@@ -44,46 +42,53 @@ export class FusionControls {
 
   /** The request's `fusion` fields. */
   get value() {
-    const { plausibility = null } = this.#config.strategy;
-    const ofStrategy = {
-      "": () => ({}),
-      mixture: () => ({ strategy: { type: "mixture" } }),
-      dynamic: () => ({ strategy: { type: "dynamic", solver: "exact", plausibility }, bounds: this.#bounds }),
-      static: () => ({ weights: this.#weights }),
-      base: () => ({ strategy: { type: "base" } }),
-    };
-    return { ...ofStrategy[this.#strategy.value](), ...this.#priorValue, ...this.#budgetValue };
+    return { ...this.#strategyValue, ...this.#priorValue, ...this.#budgetValue };
   }
 
-  /** The type of the strategy that a request of these settings would have. */
-  get #type() {
-    return this.#strategy.value || this.#config.strategy.type;
+  get #strategyValue() {
+    const chosen = this.#chosen;
+    if (chosen === null) return {};
+    // Fixed weights keep the config's plausible set, as the strategy would.
+    if (chosen.controls.includes("weights")) return { weights: this.#weights };
+    const bounds = Object.fromEntries(chosen.solvedExperts.map((id) => [id, this.#bounds[id]]));
+    return { strategy: chosen.settings, ...(chosen.solvedExperts.length > 0 ? { bounds } : {}) };
+  }
+
+  /** What was chosen instead of the config's strategy; null: nothing. */
+  get #chosen() {
+    return choiceOf(this.#config, this.#strategy.value);
+  }
+
+  /** Whether a request of these settings may say this. */
+  #takes(control) {
+    const { controls } = this.#chosen ?? choiceOf(this.#config, this.#config.strategy.type);
+    return controls.includes(control);
   }
 
   get #priorValue() {
     const { value } = this.#prior;
-    if (this.#type !== "mixture" || value === "") return {};
+    if (!this.#takes("shares") || value === "") return {};
     if (value === "uniform") return { prior: { shares: "uniform" } };
     return { prior: { shares: { [value.slice("only ".length)]: 1 }, pinned: true } };
   }
 
   get #budgetValue() {
     const { value } = this.#budget;
-    if (this.#type === "base" || value === "" || !this.#budget.checkValidity()) return {};
+    if (!this.#takes("budget") || value === "" || !this.#budget.checkValidity()) return {};
     return { budget: { tokenNats: Number(value) } };
   }
 
   #showDetails() {
-    const type = this.#type;
-    const chosen = this.#strategy.value;
+    const { experts, strategyInWords } = this.#config;
+    const { controls = [], solvedExperts = [] } = this.#chosen ?? {};
     fill(
       this.#details,
-      chosen === "" && h("p", { class: "hint" }, describeStrategy(this.#config.strategy)),
-      chosen === "dynamic" && this.#config.experts.map(({ id }) => this.#boundSliders(id)),
-      chosen === "static" && this.#config.experts.map(({ id }) => this.#weightSlider(id)),
-      type === "mixture" && field("Shares at the start", this.#prior),
-      type !== "base" &&
-        field("Most nats a token", this.#budget, "How far the experts may move the giant at a token."),
+      h("p", { class: "hint" }, this.#chosen?.words ?? strategyInWords),
+      solvedExperts.map((id) => this.#boundSliders(id)),
+      controls.includes("weights") && experts.map(({ id }) => this.#weightSlider(id)),
+      this.#takes("shares") && field("Shares at the start", this.#prior),
+      this.#takes("budget") &&
+        field("Most nats a token", this.#budget, "How far the experts may move the base at a token."),
     );
   }
 
@@ -135,18 +140,4 @@ function slider(label, value, onvalue, colour = "") {
   });
   const element = h("div", { class: `slider ${colour}` }, h("label", { for: id }, label), input, output);
   return { element, input, set };
-}
-
-function describeStrategy(strategy) {
-  const how = {
-    base: "The giant alone",
-    static: "Fixed weights",
-    dynamic: "Solved at each token",
-    mixture: "A mixture of the giant and each expert on it, whose shares follow the answer",
-  }[strategy.type];
-  if (strategy.plausibility === undefined) return `${how}.`;
-  const of = { joint: "plausible to giant or expert", expert: "plausible to the expert" }[
-    strategy.plausibility?.of
-  ];
-  return of ? `${how}, over tokens ${of}.` : `${how}, over all tokens.`;
 }

@@ -1,5 +1,6 @@
 import { h, fill, field } from "./dom.js";
 import { FusionControls } from "./fusion-controls.js";
+import { choiceOf } from "./strategies.js";
 
 /** What a request asks for besides its messages. An empty field means the config's own value. */
 const samplingFields = [
@@ -104,7 +105,9 @@ export class Settings {
 
 /** What is shown first: a mixture, or else a config with experts, and one with a question to try where there is one. */
 export function favourite(configs) {
-  const mixtures = configs.filter(({ strategy }) => strategy.type === "mixture");
+  const mixtures = configs.filter((config) =>
+    choiceOf(config, config.strategy.type).controls.includes("shares"),
+  );
   const fused = mixtures.length > 0 ? mixtures : configs.filter(({ experts }) => experts.length > 0);
   return fused.findLast(({ example }) => example) ?? fused[0] ?? configs[0];
 }

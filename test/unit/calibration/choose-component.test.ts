@@ -7,7 +7,7 @@ import {
   isClearlyBetter,
   mostTrials,
 } from "../../../src/calibration/choose-component.js";
-import type { ComponentConfig } from "../../../src/config/fusion-config.js";
+import type { ComponentConfig } from "../../../src/strategies/fields.js";
 
 const wrong: AnswerScore = { numTokens: 4, numAgreed: 3, logprob: -6 };
 const right: AnswerScore = { numTokens: 4, numAgreed: 4, logprob: -1 };

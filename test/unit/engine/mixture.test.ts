@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { defaultFeature, featureOf } from "../../../src/calibration/feature.js";
-import type { StrategyConfig } from "../../../src/config/fusion-config.js";
-import type { GenerationRequest, PriorRequest } from "../../../src/engine/protocol.js";
+import type { StrategyConfig } from "../../../src/strategies/registry.js";
+import type { GenerationRequest } from "../../../src/engine/protocol.js";
+import type { PriorRequest } from "../../../src/strategies/strategy.js";
 import { fakeCard } from "../../support/fake-card.js";
 import {
   dream,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { runSolve, type SolveResult } from "../../../src/fusion/solve-command.js";
+import { runSolve, type SolveResult } from "../../../src/cli/solve-cases.js";
 
 const options = { solver: "exact", kernel: "reference" } as const;
 

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { ShouldersError, type ErrorData } from "../errors.js";
-import { fuseRows } from "./fuse-rows.js";
-import { createKernel, type KernelName } from "./kernel/kernel.js";
-import { defaultBounds } from "./strategies/dynamic.js";
-import type { Divergence, FusionKernel, SolverName, TokenLogprob } from "./types.js";
+import type { KernelName } from "../fusion/kernel/kernel.js";
+import { type KernelFor, makeKernelPool } from "../fusion/kernel/pool.js";
+import type { Divergence, SolverName, TokenLogprob } from "../fusion/types.js";
+import { defaultBounds, fuseDynamic } from "../strategies/dynamic.js";
 
 /**
  * A logit. JSON has no −Infinity, so a masked token is written "-Infinity". NaN, Infinity and null (which is
@@ -85,23 +85,6 @@ export async function runSolve(
   return exitCode;
 }
 
-type KernelFor = (vocabularySize: number, numExperts: number) => FusionKernel;
-
-/** One kernel, replaced when a case does not fit into it. */
-export function makeKernelPool(name: KernelName): KernelFor {
-  let kernel: FusionKernel | null = null;
-  let capacity = { vocabularySize: 0, numExperts: 0 };
-  return (vocabularySize, numExperts) => {
-    if (kernel && vocabularySize <= capacity.vocabularySize && numExperts <= capacity.numExperts)
-      return kernel;
-    capacity = {
-      vocabularySize: Math.max(vocabularySize, capacity.vocabularySize),
-      numExperts: Math.max(numExperts, capacity.numExperts),
-    };
-    return (kernel = createKernel(name, capacity));
-  };
-}
-
 /** The unparsed cases, or the elements of an array that was parsed as a whole. */
 async function* splitCases(input: AsyncIterable<string> | string): AsyncGenerator {
   let rest = "";
@@ -166,12 +149,13 @@ function solve(
     Math.min(...[base, reference, ...experts].map((row) => row.length)),
     experts.length,
   );
-  const fusion = fuseRows(kernel, rows, {
-    type: "dynamic",
+  const settings = {
     solver,
     bounds: isPerExpert(bounds) ? bounds : experts.map(() => bounds),
     plausibility: null,
-  });
+  };
+  const free = experts.map(() => Infinity);
+  const fusion = fuseDynamic(kernel, rows, settings, free);
   return {
     name,
     objective: fusion.objective,

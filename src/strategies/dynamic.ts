@@ -1,21 +1,69 @@
-import { fuseStep, fuseWithin } from "../budget.js";
-import { meanTarget, objective } from "../objective.js";
-import { solvers, type AxisSolution } from "../solvers/solver.js";
+import { z } from "zod";
+import { fuseStep, fuseWithin } from "../fusion/budget.js";
+import { meanTarget, objective } from "../fusion/objective.js";
+import { solvers, type AxisSolution } from "../fusion/solvers/solver.js";
 import type {
   Divergence,
   Fusion,
   FusionKernel,
   LogitsRows,
+  Plausibility,
   SolverName,
-  Strategy,
   WeightBounds,
-} from "../types.js";
+} from "../fusion/types.js";
+import { constantRun } from "./constant-run.js";
+import { plausibilitySchema, tokensInWords } from "./fields.js";
+import type { Expert, StartOptions, Strategy } from "./strategy.js";
+
+const schema = z
+  .strictObject({
+    type: z.literal("dynamic"),
+    solver: z
+      .enum(["exact", "grid"])
+      .default("exact")
+      .describe("exact: all minima; grid: the paper's, step 0.1."),
+    plausibility: plausibilitySchema.nullable().default(null),
+  })
+  .describe(
+    "Weights solved at each token (arXiv 2406.15480); several experts: the paper's one-at-a-time rule.",
+  );
+
+type DynamicSettings = z.output<typeof schema>;
+
+export const dynamic = {
+  schema,
+  label: "Solved at each token",
+  words: ({ plausibility }) => `Weights solved at each token, ${tokensInWords(plausibility)}.`,
+  needsExperts: true,
+  controls: ["bounds", "budget"],
+  choice: (_experts, plausibility) => ({ type: "dynamic", solver: "exact", plausibility }),
+  plausibilityOf: ({ plausibility }) => plausibility,
+  namedExperts: () => [],
+  problem: () => null,
+  solvedExperts: (_settings, experts) => experts.map(({ id }) => id),
+  readsCard: () => false,
+  start: <E extends Expert>({ solver, plausibility }: DynamicSettings, { experts }: StartOptions<E>) => {
+    const settings = { solver, bounds: experts.map(({ bounds }) => bounds), plausibility };
+    return constantRun<E>({
+      experts,
+      fuse: (kernel, rows, budgets) => fuseDynamic(kernel, rows, settings, budgets),
+      axisOf: ({ bounds }) => ({ plausibility, bounds, isAlone: false, hasOwnTargets: false }),
+    });
+  },
+} satisfies Strategy<DynamicSettings>;
 
 /** The paper's bounds, for an expert to which none are given. */
 export const defaultBounds: WeightBounds = [0, 2];
 
 /** Divergences of a focused kernel may be off by this (nats, and relative) before every token is made to count. */
 const tolerance = 1e-5;
+
+/** How a row is solved; bounds by the place of the expert's row. */
+export interface DynamicRowSettings {
+  solver: SolverName;
+  bounds: readonly WeightBounds[];
+  plausibility: Plausibility | null;
+}
 
 interface Choice extends AxisSolution {
   expert: number;
@@ -33,10 +81,10 @@ interface Choice extends AxisSolution {
 export function fuseDynamic(
   kernel: FusionKernel,
   rows: LogitsRows,
-  strategy: Extract<Strategy, { type: "dynamic" }>,
+  settings: DynamicRowSettings,
   budgets: readonly number[],
 ): Fusion {
-  const { solver, bounds, plausibility } = strategy;
+  const { solver, bounds, plausibility } = settings;
   kernel.load(rows, plausibility);
   const targets = kernel.targets();
   const boundsOf = targets.map((_, t) => bounds[t] ?? defaultBounds);
@@ -53,7 +101,7 @@ export function fuseDynamic(
     whole = fuseStep(kernel, weightsOf(best));
   }
   const fused = fuseWithin(kernel, weightsOf(best), whole, { budgets, plausibility });
-  if (!fused) return fuseDynamic(kernel, rows, { ...strategy, plausibility: null }, budgets);
+  if (!fused) return fuseDynamic(kernel, rows, { ...settings, plausibility: null }, budgets);
   const { row, divergence, nats, step } = fused;
   const weights = weightsOf(best).map((weight) => step * weight);
   return {

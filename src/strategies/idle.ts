@@ -1,4 +1,4 @@
-import { constantShiftResolution } from "../kernel/rows.js";
+import { constantShiftResolution } from "../fusion/kernel/rows.js";
 
 /**
  * Whether an expert's row is the reference's, or differs from it by a constant within what float32 logits resolve:

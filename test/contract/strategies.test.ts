@@ -1,0 +1,163 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
+import type { FusionKernel, LogitsRows } from "../../src/fusion/types.js";
+import { componentSchema } from "../../src/strategies/fields.js";
+import {
+  choicesFor,
+  defaultStrategy,
+  type StrategyConfig,
+  strategyOf,
+  strategySchema,
+  strategyTypes,
+  takes,
+} from "../../src/strategies/registry.js";
+import type { Expert, StrategyRun } from "../../src/strategies/strategy.js";
+import { anyRows } from "../support/rows.js";
+
+/** What every strategy has to be, whatever it does: a new one in the registry is held to this without another line. */
+
+const expertsOf = ({ experts }: LogitsRows): Expert[] =>
+  experts.map((_, index) => ({ id: `e${index}`, bounds: [0, 2], component: componentSchema.parse({}) }));
+const settingsOf = (type: string, experts: readonly Expert[]): StrategyConfig =>
+  choicesFor(experts, null).find(({ settings }) => settings.type === type)!.settings;
+const plain = { prior: null, hasCard: false };
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+/** The rows that a run asks for. */
+function rowsFor({ active, needsReference }: StrategyRun<Expert>, rows: LogitsRows): LogitsRows {
+  return {
+    base: rows.base,
+    reference: needsReference ? rows.reference : null,
+    experts: active.map(({ id }) => rows.experts[Number(id.slice(1))]!),
+  };
+}
+
+/** Fuses one row and takes in its most probable token, as the engine does. */
+function step(run: StrategyRun<Expert>, kernel: FusionKernel, rows: LogitsRows) {
+  const before = [...run.active];
+  const fusion = run.fuse(
+    kernel,
+    rowsFor(run, rows),
+    before.map(() => Infinity),
+  );
+  const law = Array.from(fusion.row.logits, (logit) => Math.exp(logit - fusion.row.logNormalizer));
+  const [best] = kernel.top("fused", 1);
+  run.learn(fusion, fusion.mixed.length > 0 ? kernel.componentLogprobs(best!.token) : []);
+  return { fusion, law, before };
+}
+
+describe.each(strategyTypes)("strategy %s", (type) => {
+  const three = expertsOf({ base: new Float32Array(), reference: null, experts: Array(3).fill(null) });
+  const settings = settingsOf(type, three);
+  const strategy = strategyOf(settings);
+
+  it("is what its own schema reads, and survives JSON", () => {
+    expect(strategySchema.parse(settings)).toEqual(settings);
+    expect(strategySchema.parse(JSON.parse(JSON.stringify(settings)))).toEqual(settings);
+    expect(strategySchema.safeParse({ ...settings, unknown: 1 }).success).toBe(false);
+  });
+
+  it("says in one sentence what it does", () => {
+    expect(strategy.words(settings)).toMatch(/^[A-Z][^.]{10,140}\.$/);
+    expect(strategy.words(settings)).not.toMatch(/undefined|object|null/);
+    expect(strategy.label).toMatch(/^[A-Z][\w ]{3,30}$/);
+  });
+
+  it("names and solves only experts that there are", () => {
+    const ids = three.map(({ id }) => id);
+    for (const { path, id } of strategy.namedExperts(settings)) {
+      expect(ids).toContain(id);
+      expect(path.length).toBeGreaterThan(0);
+    }
+    const solved = strategy.solvedExperts(settings, three);
+    expect(ids).toEqual(expect.arrayContaining(solved));
+    if (solved.length > 0) expect(strategy.controls).toContain("bounds");
+    expect(strategy.problem(settings)).toBeNull();
+  });
+
+  it("has an axis for every expert that it may need", () => {
+    const run = strategy.start(settings, { ...plain, experts: three });
+    for (const expert of run.experts) expect(run.axisOf(expert).bounds).toEqual([0, 2]);
+  });
+
+  describe.each(kernelNames)("with the %s kernel", (name) => {
+    const kernel = createKernel(name, { vocabularySize: 512, numExperts: 4 });
+
+    it("gives a distribution, numbers for each expert, and nats that are its divergence from the base", () => {
+      fc.assert(
+        fc.property(anyRows, (rows) => {
+          const experts = expertsOf(rows);
+          const run = strategy.start(settingsOf(type, experts), { ...plain, experts });
+          const { fusion, law, before } = step(run, kernel, rows);
+          expect(sum(law)).toBeCloseTo(1, 4);
+          expect(fusion.weights).toHaveLength(before.length);
+          for (const weight of fusion.weights) expect(Number.isFinite(weight)).toBe(true);
+          for (const expert of fusion.mixed)
+            expect(expert === null || before[expert] !== undefined).toBe(true);
+          expect(fusion.chosen === null || before[fusion.chosen] !== undefined).toBe(true);
+          // KL over the tokens that no row masks, plainly.
+          const all = [rows.base, ...(run.needsReference ? [rows.reference!, ...rows.experts] : [])];
+          const isKnown = (token: number) => all.every((row) => row[token] !== -Infinity);
+          const best = Math.max(...rows.base.filter((_, token) => isKnown(token)));
+          const base = Array.from(law, (_, i) => (isKnown(i) ? Math.exp(rows.base[i]! - best) : 0));
+          const total = sum(base);
+          const nats = sum(
+            law.map((p, i) => (p > 0 && base[i]! > 0 ? p * Math.log((p * total) / base[i]!) : 0)),
+          );
+          expect(Math.abs(fusion.nats - nats)).toBeLessThan(2e-3 * (1 + nats));
+        }),
+        { numRuns: 60 },
+      );
+    });
+
+    it("leaves the base as it is where tuning changed nothing", () => {
+      fc.assert(
+        fc.property(anyRows, (rows) => {
+          const same = { ...rows, experts: rows.experts.map(() => rows.reference!) };
+          const experts = expertsOf(same);
+          const run = strategy.start(settingsOf(type, experts), { ...plain, experts });
+          const { fusion } = step(run, kernel, same);
+          expect(fusion.nats).toBeLessThan(1e-3);
+        }),
+        { numRuns: 30 },
+      );
+    });
+
+    it("loses experts and never gets one back, and its shares add up to 1", () => {
+      fc.assert(
+        fc.property(fc.array(anyRows, { minLength: 1, maxLength: 6 }), (text) => {
+          const numExperts = Math.min(...text.map(({ experts }) => experts.length));
+          const experts = three.slice(0, numExperts);
+          const mine = settingsOf(type, experts);
+          const run = strategy.start(mine, { ...plain, experts });
+          for (const rows of text) {
+            const { before } = step(run, kernel, { ...rows, experts: rows.experts.slice(0, numExperts) });
+            expect(before).toEqual(expect.arrayContaining([...run.active]));
+            expect(run.skippedShare).toBeGreaterThanOrEqual(0);
+            expect(run.shares !== null).toBe(takes(mine, "shares"));
+            if (run.shares === null) continue;
+            expect(Object.keys(run.shares)).toEqual(["base", ...experts.map(({ id }) => id)]);
+            expect(sum(Object.values(run.shares))).toBeCloseTo(1, 9);
+          }
+        }),
+        { numRuns: 30 },
+      );
+    });
+  });
+});
+
+describe("the registry", () => {
+  it("has a different label for each", () => {
+    const labels = strategyTypes.map((type) => strategyOf({ type } as StrategyConfig).label);
+    expect(new Set(labels).size).toBe(strategyTypes.length);
+  });
+
+  it("has a strategy for configs that name none, however many experts they have", () => {
+    for (const numExperts of [0, 1, 2, 16]) {
+      const ids = Array.from({ length: numExperts }, (_, index) => ({ id: `e${index}` }));
+      expect(strategySchema.safeParse(defaultStrategy(ids)).success).toBe(true);
+      expect(strategyOf(defaultStrategy(ids)).needsExperts).toBe(numExperts > 0);
+    }
+  });
+});
