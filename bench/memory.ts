@@ -19,14 +19,12 @@ const mb = (bytes: number) => bytes / 1e6;
 export async function benchMemory(backend: "cpu" | "vulkan"): Promise<PartResult> {
   makeFamily();
   const fused = familyConfigFile("fused", ["expert-1", "expert-2"], { tokens: 512, sequences: 8 });
-  // Mesa's device dies of flash attention in some versions.
   const flags = backend === "vulkan" ? ["--backend", "vulkan"] : [];
-  await using server = await startShoulders(
-    [backend === "vulkan" ? withoutFlashAttention(fused) : fused],
-    flags,
-  );
-  for (let round = 0; round < 2; round++)
-    await tokensPerSecond(server.url, { model: "fused", clients: 8, promptLength: 16, numTokens: 8 });
+  await using server = await startShoulders([backend === "vulkan" ? forDevice(fused) : fused], flags);
+  // The software device takes seconds a token: one request has to do.
+  const [rounds, clients, promptLength] = backend === "vulkan" ? [1, 1, 48] : [2, 8, 16];
+  for (let round = 0; round < rounds; round++)
+    await tokensPerSecond(server.url, { model: "fused", clients, promptLength, numTokens: 8 });
   const answer = await fetch(`${server.url}/v1/fusion/configs/fused`);
   const config = (await answer.json()) as { base: Model; reference: Model; experts: Model[] };
   const models = [config.base, config.reference, ...config.experts];
@@ -46,7 +44,7 @@ export async function benchMemory(backend: "cpu" | "vulkan"): Promise<PartResult
     tables: [
       {
         title: `Resident memory on ${backend}, MB`,
-        workload: `bench family, base + reference + 2 experts, V = ${vocabularySize}, 8 sequences of 512 tokens, after 16 requests`,
+        workload: `bench family, base + reference + 2 experts, V = ${vocabularySize}, 8 sequences of 512 tokens, after ${rounds * clients} requests`,
         head: ["what", "MB"],
         rows: [
           ["server process", mb(resident.server)],
@@ -68,11 +66,17 @@ function plannedBytes(output: string): number {
   return sum(places.map(([, amount, unit]) => Number(amount) * units[unit as keyof typeof units]));
 }
 
-function withoutFlashAttention(config: ReturnType<typeof familyConfigFile>): object {
-  const place = (model: string) => ({ model, flashAttention: "off" });
+/**
+ * As the software device can use all that it allocates within seconds. Some versions of it die of flash attention; of
+ * a mapped file only the embeddings of tokens that came are resident; and what a batch computes in is resident once a
+ * batch was as large.
+ */
+function forDevice(config: ReturnType<typeof familyConfigFile>): object {
+  const place = (model: string) => ({ model, flashAttention: "off", mmap: false });
   const { base, reference, experts = [] } = config;
   return {
     ...config,
+    context: { ...config.context, microBatch: 32 },
     base: place(base),
     ...(reference !== undefined && { reference: place(reference) }),
     experts: experts.map(({ id, model }) => ({ id, model: place(model) })),
