@@ -1,3 +1,4 @@
+import { located } from "../test/support/members.js";
 import type { Engine, EngineDescription, ResolvedFusionConfig, StepSample } from "../src/engine/protocol.js";
 import { fusionConfigSchema } from "../src/config/fusion-config.js";
 import { answer, startRealEngine, textRequest } from "../test/support/real-engine.js";
@@ -102,9 +103,7 @@ export function familyConfig(
       ...config,
       strategy: hasExperts ? { type: "dynamic", solver: "exact", plausibility: null } : { type: "base" },
     },
-    basePath: familyPath("base"),
-    referencePath: hasExperts ? familyPath("reference") : null,
-    expertPaths: experts.map(familyPath),
+    members: located(config),
     card: null,
   };
 }

@@ -1,3 +1,4 @@
+import { mapRoles, membersOf } from "../src/config/members.js";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { ResolvedFusionConfig } from "../src/engine/protocol.js";
@@ -39,9 +40,7 @@ const found = <T extends { name: string }>(all: readonly T[], name: string): T =
 
 const resolved = ({ config }: LoadedFusionConfig): ResolvedFusionConfig => ({
   config,
-  basePath: config.base.model,
-  referencePath: config.reference?.model ?? null,
-  expertPaths: config.experts.map(({ model }) => model.model),
+  members: mapRoles(membersOf(config), (member) => ({ ...member, path: member.source.model })),
   card: null,
 });
 

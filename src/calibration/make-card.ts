@@ -74,15 +74,13 @@ const strategyOf = (expert: string | null, component: ComponentConfig | null): S
     : mixtureOf({ [expert]: 1 }, component === null ? {} : { [expert]: component });
 
 async function calibrateExpert(
-  { asked, concurrency, models, groups, onProgress }: CardParts,
-  expert: string,
+  { asked, concurrency, groups, onProgress }: CardParts,
+  { id: expert, model }: { id: string; model: string },
   given: readonly Given[],
 ): Promise<ExpertCard> {
   const known = {
     id: expert,
-    model: fingerprintOf(
-      models.expertPaths[models.config.experts.findIndex(({ id }) => id === expert)] ?? "",
-    ),
+    model: fingerprintOf(model),
     numPrompts: numExamples(groups, expert),
     numAnswers: given.length,
   };
@@ -152,18 +150,18 @@ export async function makeCard(parts: CardParts): Promise<Card> {
   const { prior, figures } = fitPrior(features, defaultFeature.dimension);
   const experts: ExpertCard[] = [];
   const givenOf = new Map<string, Given[]>();
-  for (const { id } of models.config.experts) {
+  for (const { id, path } of models.members.experts) {
     const given = await givenAnswers(parts, id);
     givenOf.set(id, given);
-    experts.push(await calibrateExpert(parts, id, given));
+    experts.push(await calibrateExpert(parts, { id, model: path }, given));
   }
   prior.none.shares = await strangers(parts, experts, givenOf);
   return {
     version: CARD_VERSION,
     config: models.config.id,
     date: parts.date.toISOString(),
-    base: fingerprintOf(models.basePath),
-    reference: fingerprintOf(models.referencePath ?? ""),
+    base: fingerprintOf(models.members.base.path),
+    reference: fingerprintOf(models.members.reference?.path ?? ""),
     experts,
     vocabularySize: parts.vocabularySize,
     feature: defaultFeature,

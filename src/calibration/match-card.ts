@@ -1,3 +1,4 @@
+import type { LocalMember, Roles } from "../config/members.js";
 import type { FusionConfig } from "../config/fusion-config.js";
 import { type Card, type Fingerprint, cardPathOf, cardRefused, loadCard } from "./card.js";
 import { fingerprintOf } from "./fingerprint.js";
@@ -5,10 +6,7 @@ import { fingerprintOf } from "./fingerprint.js";
 /** A fusion config whose models have been found. */
 export interface CalibratedModels {
   config: Pick<FusionConfig, "id" | "experts">;
-  basePath: string;
-  referencePath: string | null;
-  /** In the order of `config.experts`. */
-  expertPaths: readonly string[];
+  members: Roles<LocalMember>;
 }
 
 const isSame = (a: Fingerprint, b: Fingerprint): boolean => a.bytes === b.bytes && a.sha256 === b.sha256;
@@ -18,7 +16,7 @@ const isSame = (a: Fingerprint, b: Fingerprint): boolean => a.bytes === b.bytes 
  * @throws ShouldersError `calibration_invalid`
  */
 export function matchCard(card: Card, file: string, models: CalibratedModels): Card {
-  const { config, basePath, referencePath, expertPaths } = models;
+  const { config, members } = models;
   if (card.config !== config.id) throw cardRefused(file, `the card of another config, "${card.config}"`);
   const given = config.experts.map(({ id }) => id);
   const known = card.experts.map(({ id }) => id);
@@ -32,9 +30,11 @@ export function matchCard(card: Card, file: string, models: CalibratedModels): C
     if (found === null || !isSame(fingerprintOf(found), expected))
       throw cardRefused(file, `its ${role} was another model (${expected.file}) than ${found ?? "none"}`);
   };
-  check("base", basePath, card.base);
-  check("reference", referencePath, card.reference);
-  experts.forEach(({ id, model }, index) => check(`expert ${id}`, expertPaths[index] ?? null, model));
+  check("base", members.base.path, card.base);
+  check("reference", members.reference?.path ?? null, card.reference);
+  experts.forEach(({ id, model }, index) =>
+    check(`expert ${id}`, members.experts[index]?.path ?? null, model),
+  );
   return { ...card, experts };
 }
 

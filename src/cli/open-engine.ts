@@ -1,3 +1,4 @@
+import { locateMembers } from "../config/members.js";
 import path from "node:path";
 import { cardOf } from "../calibration/match-card.js";
 import type { ModelSource } from "../config/fusion-config.js";
@@ -34,11 +35,7 @@ export async function resolveConfigs(
   try {
     // One after the other: a model that two configs name is downloaded by the first and found by the second.
     for (const { file, config } of loaded) {
-      const expertPaths: string[] = [];
-      const basePath = await find(config.base, file);
-      const referencePath = config.reference === null ? null : await find(config.reference, file);
-      for (const expert of config.experts) expertPaths.push(await find(expert.model, file));
-      const found = { config, basePath, referencePath, expertPaths };
+      const found = { config, members: await locateMembers(config, (source) => find(source, file)) };
       resolved.push({ ...found, card: ignoresCards ? null : cardOf(file, found) });
     }
   } catch (error) {

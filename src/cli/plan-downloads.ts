@@ -1,3 +1,4 @@
+import { locateMembers } from "../config/members.js";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -30,12 +31,8 @@ export async function planDownloads(
   try {
     const resolved: ResolvedFusionConfig[] = [];
     for (const { file, config } of loaded) {
-      const find = (source: { model: string }) => headers.find(source.model, path.dirname(file));
-      const basePath = await find(config.base);
-      const referencePath = config.reference === null ? null : await find(config.reference);
-      const expertPaths: string[] = [];
-      for (const expert of config.experts) expertPaths.push(await find(expert.model));
-      resolved.push({ config, basePath, referencePath, expertPaths, card: null });
+      const members = await locateMembers(config, ({ model }) => headers.find(model, path.dirname(file)));
+      resolved.push({ config, members, card: null });
     }
     if (headers.numLaid === 0) return;
     const memory = await planEngine({ configs: resolved, settings: toEngineSettings(settings), log, signal });

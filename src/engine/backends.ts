@@ -1,3 +1,4 @@
+import { inOrder } from "../config/members.js";
 import { ShouldersError } from "../errors.js";
 import { gpuDrivers, type GpuDriver } from "../llama/gpu-drivers.js";
 import type { Logger } from "../log.js";
@@ -71,9 +72,7 @@ export class Backends {
   constructor({ requested, configs, log, drivers = gpuDrivers() }: BackendsOptions) {
     this.#requested = requested;
     this.#log = log;
-    this.#models = configs
-      .flatMap((config) => [config.basePath, config.referencePath, ...config.expertPaths])
-      .join("\n");
+    this.#models = configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path)).join("\n");
     const options = possible(requested, drivers);
     const works = options.filter((option) => this.#failureOf(option) === null);
     // A named backend that is known to fail is tried again: something may have been done about it.

@@ -1,3 +1,4 @@
+import { inOrder } from "../config/members.js";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import type { Socket } from "node:net";
@@ -166,7 +167,7 @@ class EngineClient implements Engine {
 
   async #startOn(choice: BackendChoice): Promise<void> {
     const { configs, settings, entry, loadTimeoutMs = defaultLoadTimeoutMs } = this.#options;
-    const paths = configs.flatMap((config) => [config.basePath, config.referencePath, ...config.expertPaths]);
+    const paths = configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path));
     const child = fork(entry ?? new URL("./child.js", import.meta.url), {
       serialization: "advanced",
       // Checking model files leaves garbage that V8 would keep room for; the child collects it once it has loaded.

@@ -1,6 +1,6 @@
+import { type LocalMember, mapRoles } from "../config/members.js";
 import { createHash } from "node:crypto";
 import { fingerprintOf } from "../calibration/fingerprint.js";
-import type { ModelSource } from "../config/fusion-config.js";
 import type { ResolvedFusionConfig } from "./protocol.js";
 
 /** What a config is called changes no answer. */
@@ -21,19 +21,15 @@ export function fileHasher(): (path: string) => string {
  * settings, and its calibration card.
  */
 export function configDigester(hashOf = fileHasher()): (resolved: ResolvedFusionConfig) => string {
-  const file = (path: string | null | undefined, source: ModelSource | null) =>
-    // Types of cells and flash attention change answers; the path as written does not.
-    path == null ? null : [hashOf(path), { ...source, model: undefined }];
-  return ({ config, basePath, referencePath, expertPaths, card }) => {
+  // Types of cells and flash attention change answers; the path as written does not.
+  const file = ({ path, source }: LocalMember) => [hashOf(path), { ...source, model: undefined }];
+  return ({ config, members, card }) => {
     const settings = Object.entries(config).filter(([name]) => !names.has(name));
+    const files = mapRoles(members, file);
     const known = {
       ...Object.fromEntries(settings),
-      base: file(basePath, config.base),
-      reference: file(referencePath, config.reference),
-      experts: config.experts.map((expert, index) => ({
-        ...expert,
-        model: file(expertPaths[index], expert.model),
-      })),
+      ...files,
+      experts: config.experts.map((expert, index) => ({ ...expert, model: files.experts[index] })),
       card,
     };
     return createHash("sha256").update(JSON.stringify(known)).digest("hex");

@@ -68,7 +68,7 @@ export function sequenceCreator({ models, createSamplerChain }: CreatorParts) {
         arrival: arrival + choices.indexOf(choice),
         waitingSinceMs: arrivalMs,
         // They share the prompt.
-        tokens: index === 0 ? numTokens(prompts, config.base) : 1,
+        tokens: index === 0 ? numTokens(prompts, config.base.model) : 1,
       });
     });
   };

@@ -10,7 +10,7 @@ import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { sequenceCreator } from "./create-sequence.js";
 import { Entrance, Entrant } from "./entrance.js";
 import { fuse } from "./fuse.js";
-import type { LoadedModels, ModelSlot } from "./loaded-models.js";
+import type { LoadedMember, LoadedModels, ModelSlot } from "./loaded-models.js";
 import { routingRows } from "./model-needs.js";
 import { PrefillBudget } from "./prefill-budget.js";
 import { checkSize, sizeOf } from "./prompt-size.js";
@@ -303,7 +303,7 @@ export class FusionEngine {
   /** The reference has read a prompt: its rows say which experts are to read it too. */
   #route({ sequence, rows }: Decoded["routed"][number]): void {
     const { resolved, reference, vocabularySize } = sequence.config;
-    const { context } = this.#slots[reference as number] as ModelSlot;
+    const { context } = this.#slots[(reference as LoadedMember).model] as ModelSlot;
     const logits = rows.map((row) => context.logits(row).subarray(0, vocabularySize));
     const feature = featureOf(logits, sequence.featureSettings);
     sequence.told(feature, rows.length, (whole) => resolved.card && priorOf(resolved.card, whole));
@@ -318,7 +318,7 @@ export class FusionEngine {
       const startMs = performance.now();
       const fused = fuse(ready, this.#slots, kernel);
       const fuseMs = performance.now() - startMs;
-      const vocabulary = this.#vocabulary(sequence.config.base);
+      const vocabulary = this.#vocabulary(sequence.config.base.model);
       const generated = sample({ sequence, fused, kernel, vocabulary, msOf: decoded.msOf, fuseMs });
       clock.fuseMs += fuseMs;
       clock.sampleMs += generated.record.timing.sampleMs;

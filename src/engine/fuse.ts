@@ -2,19 +2,11 @@ import { ShouldersError } from "../errors.js";
 import { NonFiniteRowError, type RowOwner } from "../fusion/kernel/rows.js";
 import type { Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
 import { strategyOf } from "../strategies/registry.js";
-import type { Expert, StrategyRun } from "../strategies/strategy.js";
+import type { StrategyRun } from "../strategies/strategy.js";
 import type { ReadySequence } from "./decode.js";
-import { componentOf, type LoadedConfig, type ModelSlot } from "./loaded-models.js";
+import type { LoadedConfig, LoadedExpert, LoadedMember, ModelSlot } from "./loaded-models.js";
 import type { GenerationRequest } from "./protocol.js";
 import type { Sequence } from "./sequence.js";
-
-/** An expert of one request. */
-export interface RequestExpert extends Expert {
-  /** Index into `LoadedModels.slots`. */
-  model: number;
-  /** Most that it may move the base at a token, by its config, nats. */
-  budget: number;
-}
 
 /**
  * How a request's answer is weighed: its own strategy, or else its config's, with the bounds and the prior it asks for.
@@ -23,18 +15,11 @@ export interface RequestExpert extends Expert {
  */
 export function startStrategy(
   request: GenerationRequest,
-  { resolved, experts: models }: LoadedConfig,
-): StrategyRun<RequestExpert> {
+  { resolved, experts }: LoadedConfig,
+): StrategyRun<LoadedExpert> {
   const settings = request.strategy ?? resolved.config.strategy;
-  const experts = resolved.config.experts.flatMap(({ id, bounds, budget = Infinity }, index) => {
-    const model = models[index];
-    const component = componentOf(resolved, index);
-    return model === undefined
-      ? []
-      : [{ id, bounds: request.bounds?.[id] ?? bounds, component, budget, model }];
-  });
   return strategyOf(settings).start(settings, {
-    experts,
+    experts: experts.map((expert) => ({ ...expert, bounds: request.bounds?.[expert.id] ?? expert.bounds })),
     prior: request.prior,
     hasCard: resolved.card !== null,
   });
@@ -45,7 +30,7 @@ export interface Fused {
   fusion: Fusion;
   rows: LogitsRows;
   /** The experts that ran; weights, targets and rows are in this order. */
-  experts: readonly RequestExpert[];
+  experts: readonly LoadedExpert[];
 }
 
 /**
@@ -62,13 +47,13 @@ export function fuse(
   const { config, run } = sequence;
   const experts = run.active;
   // Of padded vocabularies only the part that all models know.
-  const rowFor = (model: number) =>
+  const rowFor = ({ model }: LoadedMember) =>
     (slots[model] as ModelSlot).context.logits(rowOf.get(model) as number).subarray(0, config.vocabularySize);
   const { reference } = config;
   const rows: LogitsRows = {
     base: rowFor(config.base),
     reference: reference !== null && run.needsReference ? rowFor(reference) : null,
-    experts: experts.map(({ model }) => rowFor(model)),
+    experts: experts.map(rowFor),
   };
   try {
     return { fusion: run.fuse(kernel, rows, budgetsOf(sequence)), rows, experts };
@@ -85,10 +70,9 @@ function named(
   slots: readonly ModelSlot[],
 ): ShouldersError {
   const nameOf = (of: RowOwner) => {
-    const expert = typeof of === "string" ? undefined : run.active[of.expert];
-    const model = expert?.model ?? (of === "base" ? config.base : config.reference) ?? -1;
-    const role = typeof of === "string" ? `the ${of}` : `expert "${expert?.id ?? of.expert}"`;
-    return `The row of ${role} (${slots[model]?.id ?? "unknown"})`;
+    const member = typeof of === "string" ? config[of] : run.active[of.expert];
+    const role = typeof of === "string" ? `the ${of}` : `expert "${member?.id ?? of.expert}"`;
+    return `The row of ${role} (${slots[member?.model ?? -1]?.id ?? "unknown"})`;
   };
   const { message } = new NonFiniteRowError(owner, fault, nameOf);
   return new ShouldersError(

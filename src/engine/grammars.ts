@@ -1,4 +1,5 @@
 import { setImmediate as othersHaveGoneOn } from "node:timers/promises";
+import { inOrder } from "../config/members.js";
 import { compileInSteps, type CompiledGrammar } from "../sampling/gbnf.js";
 import { GrammarMask } from "../sampling/grammar-mask.js";
 import { TokenTable } from "../sampling/token-table.js";
@@ -53,8 +54,9 @@ export class Grammars {
   #table(config: LoadedConfig): TokenTable {
     const known = this.#tables.get(config);
     if (known) return known;
-    const models = [config.base, config.reference, ...config.experts].filter((model) => model !== null);
-    const vocabularies = models.map((model) => (this.#slots[model] as ModelSlot).model.vocabulary);
+    const vocabularies = inOrder(config).map(
+      ({ model }) => (this.#slots[model] as ModelSlot).model.vocabulary,
+    );
     const table = new TokenTable(vocabularies, config.vocabularySize);
     this.#tables.set(config, table);
     return table;

@@ -1,3 +1,4 @@
+import { inOrder } from "../config/members.js";
 import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
@@ -49,17 +50,10 @@ export interface TimedParts {
 
 /** A digest of everything that decides how fast steps are: timings hold for what has the same one. */
 export function timingsKey({ library, configs, settings, modelIds, hashOf }: TimedParts): string {
-  const models = configs.map(({ config, basePath, referencePath, expertPaths }) => {
-    const sources = [config.base, config.reference, ...config.experts.map((expert) => expert.model)];
-    const files = [basePath, referencePath, ...expertPaths];
-    return [
-      config.context,
-      sources.map((source, index) => {
-        const file = files[index];
-        return source && file ? { ...source, model: hashOf(file) } : null;
-      }),
-    ];
-  });
+  const models = configs.map(({ config, members }) => [
+    config.context,
+    inOrder(members).map(({ role, source, path }) => ({ ...source, role, model: hashOf(path) })),
+  ]);
   const known = {
     library: [library.llamaVersion, library.nodeLlamaCppVersion, library.backend, library.devices],
     machine: [process.platform, process.arch, cpus()[0]?.model, availableParallelism(), quota()],

@@ -1,8 +1,11 @@
 import { basename } from "node:path";
 
 import { cardRefused } from "../calibration/card.js";
-import { componentSchema, type ComponentConfig } from "../strategies/fields.js";
+import { inOrder, mapRoles, type Member, type Roles } from "../config/members.js";
+import { defaultBounds } from "../strategies/dynamic.js";
+import { componentSchema } from "../strategies/fields.js";
 import { choicesFor, strategyOf } from "../strategies/registry.js";
+import type { Expert } from "../strategies/strategy.js";
 import { ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
@@ -27,12 +30,24 @@ export interface ModelSlot {
   context: ModelContext;
 }
 
-/** A fusion config over loaded models; the numbers are indices into `LoadedModels.slots`. */
-export interface LoadedConfig {
+/** A model of a config, loaded. */
+export interface LoadedMember {
+  role: Member["role"];
+  /** `base`, `reference`, or the expert's id. */
+  id: string;
+  /** Index into `LoadedModels.slots`. */
+  model: number;
+}
+
+export interface LoadedExpert extends LoadedMember, Expert {
+  /** Most that it may move the base at a token, nats. */
+  budget: number;
+}
+
+/** A fusion config over loaded models. */
+export interface LoadedConfig extends Roles<LoadedMember> {
   resolved: ResolvedFusionConfig;
-  base: number;
-  reference: number | null;
-  experts: number[];
+  experts: readonly LoadedExpert[];
   /** Length of the common part of the vocabularies; only its ids may be used. */
   vocabularySize: number;
   /** How answers call functions. */
@@ -128,16 +143,13 @@ function joinConfig(
   models: readonly LoadedModel[],
 ): LoadedConfig {
   const { config } = resolved;
-  const base = indexOf(resolved.basePath);
-  const reference = resolved.referencePath === null ? null : indexOf(resolved.referencePath);
-  const experts = resolved.expertPaths.map(indexOf);
-  const others = reference === null ? experts : [reference, ...experts];
-  const baseModel = models[base] as LoadedModel;
-  for (const index of others)
-    compareVocabularies(baseModel.vocabulary, (models[index] as LoadedModel).vocabulary, {
-      base: baseModel.path,
-      other: (models[index] as LoadedModel).path,
-    });
+  const roles = rolesOf(resolved, indexOf);
+  const [base, ...others] = inOrder(roles).map(({ model }) => models[model] as LoadedModel) as [
+    LoadedModel,
+    ...LoadedModel[],
+  ];
+  for (const other of others)
+    compareVocabularies(base.vocabulary, other.vocabulary, { base: base.path, other: other.path });
   if (config.fewShot.length > 0 && others.includes(base))
     throw new ShouldersError(
       "fusion_config_invalid",
@@ -145,12 +157,10 @@ function joinConfig(
         `reference or an expert. Remove fewShot or use another file.`,
       { param: "fewShot" },
     );
-  const sizes = [base, ...others].map((index) => (models[index] as LoadedModel).vocabulary.size);
-  const roles = { base, reference, experts };
-  const toolForm = models[templateOf(base, roles, models)]?.toolForm ?? plainToolForm;
+  const toolForm = models[templateOf(roles.base.model, roles, models)]?.toolForm ?? plainToolForm;
   // Answers are read as text: a control token that begins a call must be seen.
-  baseModel.vocabulary.show(Object.values(toolForm).join(" "));
-  const vocabularySize = Math.min(...sizes);
+  base.vocabulary.show(Object.values(toolForm).join(" "));
+  const vocabularySize = Math.min(...[base, ...others].map(({ vocabulary }) => vocabulary.size));
   if (resolved.card !== null && resolved.card.vocabularySize !== vocabularySize)
     throw cardRefused(
       `the calibration card of config "${config.id}"`,
@@ -159,9 +169,24 @@ function joinConfig(
   return { resolved, ...roles, vocabularySize, toolForm };
 }
 
-/** How an expert takes part in a mixture that says nothing of it: as the card found best, or the default. */
-export function componentOf({ card }: ResolvedFusionConfig, expert: number): ComponentConfig {
-  return card?.experts[expert]?.component ?? componentSchema.parse({});
+function rolesOf(
+  { config, members, card }: ResolvedFusionConfig,
+  indexOf: (path: string) => number,
+): Pick<LoadedConfig, "base" | "reference" | "experts"> {
+  const { base, reference, experts } = mapRoles(members, ({ role, id, path }) => ({
+    role,
+    id,
+    model: indexOf(path),
+  }));
+  const cards = new Map(card?.experts.map((expert) => [expert.id, expert]));
+  const settings = new Map(config.experts.map((expert) => [expert.id, expert]));
+  const loaded = experts.map((member): LoadedExpert => {
+    const { bounds = defaultBounds, budget = Infinity } = settings.get(member.id) ?? {};
+    // As the card found best, or the default.
+    const component = cards.get(member.id)?.component ?? componentSchema.parse({});
+    return { ...member, bounds, budget, component };
+  });
+  return { base, reference, experts: loaded };
 }
 
 /** What a config is made of, as the API shows it. */
@@ -172,19 +197,17 @@ export function describeConfig(
 ): ConfigDescription {
   const settings = config.resolved.config;
   const strategy = strategyOf(settings.strategy);
-  const describe = (index: number) => describeModel(slots[index] as ModelSlot);
-  const experts = settings.experts.map((expert, index) => ({
-    ...describe(config.experts[index] as number),
-    id: expert.id,
-    bounds: expert.bounds,
-    component: componentOf(config.resolved, index),
-  }));
+  const describe = ({ model }: LoadedMember) => describeModel(slots[model] as ModelSlot);
+  const experts = config.experts.map((expert) => {
+    const { id, bounds, component } = expert;
+    return { ...describe(expert), id, bounds, component };
+  });
   return {
     id: settings.id,
     description: settings.description,
     example: settings.example ?? null,
     base: describe(config.base),
-    reference: config.reference === null ? null : describe(config.reference),
+    reference: config.reference && describe(config.reference),
     experts,
     strategy: settings.strategy,
     strategyInWords: strategy.words(settings.strategy),

@@ -1,3 +1,4 @@
+import { inOrder } from "../config/members.js";
 import { cacheTypesOf, type ModelSource } from "../config/model-source.js";
 import { mostFeatureRows } from "../calibration/feature.js";
 import { ShouldersError } from "../errors.js";
@@ -43,7 +44,7 @@ export function collectNeeds(
 ): ModelNeed[] {
   const pathToMentions = new Map<string, Mentions>();
   for (const resolved of configs)
-    for (const { path, source } of filesOf(resolved)) {
+    for (const { path, source } of inOrder(resolved.members)) {
       const mentions = pathToMentions.get(path) ?? firstMention(path, resolved);
       pathToMentions.set(path, mentions);
       mention(mentions, resolved, source);
@@ -73,24 +74,6 @@ export function collectNeeds(
   });
 }
 
-function filesOf({
-  config,
-  basePath,
-  referencePath,
-  expertPaths,
-}: ResolvedFusionConfig): { path: string; source: ModelSource }[] {
-  return [
-    { path: basePath, source: config.base },
-    ...(referencePath !== null && config.reference !== null
-      ? [{ path: referencePath, source: config.reference }]
-      : []),
-    ...config.experts.map((expert, index) => ({
-      path: expertPaths[index] as string,
-      source: expert.model,
-    })),
-  ];
-}
-
 function firstMention(path: string, { config }: ResolvedFusionConfig): Mentions {
   const { microBatch, rope, tokens, sequences } = config.context;
   return {
@@ -105,7 +88,7 @@ function firstMention(path: string, { config }: ResolvedFusionConfig): Mentions 
 }
 
 function mention(mentions: Mentions, resolved: ResolvedFusionConfig, source: ModelSource): void {
-  const { config, card, referencePath } = resolved;
+  const { config, card, members } = resolved;
   const { path, wishers } = mentions;
   const wishes = mentions.wishes as Record<string, unknown>;
   for (const [name, value] of Object.entries(source)) {
@@ -130,7 +113,8 @@ function mention(mentions: Mentions, resolved: ResolvedFusionConfig, source: Mod
   const { tokens, sequences } = config.context;
   if (tokens * sequences > mentions.context.tokens * mentions.context.sequences)
     mentions.context = { tokens, sequences };
-  mentions.isRouted ||= path === referencePath && (card !== null || takes(config.strategy, "shares"));
+  mentions.isRouted ||=
+    path === members.reference?.path && (card !== null || takes(config.strategy, "shares"));
 }
 
 function isSame(one: unknown, other: unknown): boolean {

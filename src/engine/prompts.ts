@@ -32,7 +32,7 @@ export async function buildPrompts(
   { request, config, models, isWanted }: PromptParts,
   modelIndices: readonly number[],
 ): Promise<ModelPrompts | null> {
-  const base = models[config.base] as LoadedModel;
+  const base = models[config.base.model] as LoadedModel;
   const forced = [
     ...(await given(request.answerPrefix, base, config)),
     ...(await given(request.forced, base, config)),
@@ -45,7 +45,7 @@ export async function buildPrompts(
   for (const index of modelIndices) {
     if (!isWanted()) return null;
     const rendered = await renderPrompt(request.prompt, index, config, models);
-    if (index === config.base) for (const stop of rendered.stopStrings) stopStrings.add(stop);
+    if (index === config.base.model) for (const stop of rendered.stopStrings) stopStrings.add(stop);
     const { tokens } = rendered;
     if (tokens.length === 0)
       throw new ShouldersError("invalid_request", "The prompt has no tokens: send at least one.", { param });
@@ -77,7 +77,7 @@ export async function renderPrompt(
     case "chat": {
       const { ending = "answer" } = prompt;
       const tools = (prompt.tools ?? []).map(toTool);
-      const examples = index === config.base ? config.resolved.config.fewShot : [];
+      const examples = index === config.base.model ? config.resolved.config.fewShot : [];
       const renderer = models[templateOf(index, config, models)] as LoadedModel;
       const turns = withExamples(prompt.messages, examples);
       return knowsForm(renderer, config.toolForm)
@@ -102,7 +102,7 @@ export function templateOf(
   { base, reference, experts }: Pick<LoadedConfig, "base" | "reference" | "experts">,
   models: readonly LoadedModel[],
 ): number {
-  const others = [...experts, reference ?? base, base];
+  const others = [...experts, reference ?? base, base].map(({ model }) => model);
   return [index, ...others].find((other) => models[other]?.hasChatTemplate) ?? index;
 }
 

@@ -1,4 +1,5 @@
 import type { FusionConfig, SamplingSettings } from "../config/fusion-config.js";
+import type { LocalMember, Roles } from "../config/members.js";
 import type { StrategyConfig } from "../strategies/registry.js";
 import type { PriorRequest } from "../strategies/strategy.js";
 import type { Card } from "../calibration/card.js";
@@ -16,10 +17,7 @@ export type * from "./description.js";
 /** A fusion config with every model resolved to a local file. */
 export interface ResolvedFusionConfig {
   config: FusionConfig & { strategy: StrategyConfig };
-  basePath: string;
-  referencePath: string | null;
-  /** In the order of `config.experts`. */
-  expertPaths: string[];
+  members: Roles<LocalMember>;
   /** What is known of these models together, its experts in the order of the config's; null: nothing. */
   card: Card | null;
 }

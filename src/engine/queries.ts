@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { inOrder } from "../config/members.js";
 import { ShouldersError } from "../errors.js";
 import type { LoadedModel } from "../llama/types.js";
 import type { ReadingSize } from "./entrance.js";
@@ -56,7 +57,7 @@ async function answer({
   if (!config)
     throw new ShouldersError("model_not_found", `Unknown model "${query.configId}".`, { param: "model" });
   const models = slots.map((slot) => slot.model);
-  const base = models[config.base] as LoadedModel;
+  const base = models[config.base.model] as LoadedModel;
   switch (query.type) {
     case "tokenize": {
       const plain = await base.tokenizeAside(query.text, query.parseSpecial);
@@ -79,23 +80,17 @@ async function renderAll(
   config: LoadedConfig,
   { models, isWanted }: { models: readonly LoadedModel[]; isWanted: () => boolean },
 ): Promise<QueryResults["renderPrompt"] | null> {
-  const { experts, context } = config.resolved.config;
-  const roles: [string, number | null | undefined][] = [
-    ["base", config.base],
-    ["reference", config.reference],
-    ...experts.map(({ id }, index): [string, number | undefined] => [id, config.experts[index]]),
-  ];
+  const { context } = config.resolved.config;
   const prompts: QueryResults["renderPrompt"]["prompts"] = {};
-  for (const [role, index] of roles) {
-    if (index === null || index === undefined) continue;
+  for (const { id, model } of inOrder(config)) {
     if (!isWanted()) return null;
-    const { tokens } = await renderPrompt(prompt, index, config, models);
+    const { tokens } = await renderPrompt(prompt, model, config, models);
     if (tokens.length > context.tokens)
       throw tooLong(
         `${context.tokens} tokens, and the prompt has ${tokens.length}`,
         paramOf(readingsOf({ configId: config.resolved.config.id, prompt })),
       );
-    prompts[role] = { text: promptText(tokens, models[config.base] as LoadedModel), tokens };
+    prompts[id] = { text: promptText(tokens, models[config.base.model] as LoadedModel), tokens };
   }
   return { prompts };
 }

@@ -1,3 +1,4 @@
+import { inOrder } from "../config/members.js";
 import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { Fused } from "./fuse.js";
@@ -64,12 +65,7 @@ function decodeMsByRole(
   { config, cursors }: Sequence,
   msOf: ReadonlyMap<number, number>,
 ): Record<string, number> {
-  const byRole: Record<string, number> = {};
-  const note = (role: string, model: number | null | undefined) => {
-    if (cursors.some((cursor) => cursor.model === model)) byRole[role] = msOf.get(model as number) ?? 0;
-  };
-  note("base", config.base);
-  note("reference", config.reference);
-  config.resolved.config.experts.forEach(({ id }, index) => note(id, config.experts[index]));
-  return byRole;
+  const running = new Set(cursors.map((cursor) => cursor.model));
+  const members = inOrder(config).filter(({ model }) => running.has(model));
+  return Object.fromEntries(members.map(({ id, model }) => [id, msOf.get(model) ?? 0]));
 }

@@ -3,8 +3,7 @@ import type { Fusion } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { Claim } from "./admission.js";
-import type { RequestExpert } from "./fuse.js";
-import type { LoadedConfig } from "./loaded-models.js";
+import type { LoadedConfig, LoadedExpert } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
 import { noUsage } from "./protocol.js";
 import type { FusionUsage, GeneratedToken, GenerationRequest } from "./protocol.js";
@@ -45,7 +44,7 @@ export class Cursor implements CursorView {
 export interface SequenceParts {
   request: GenerationRequest;
   config: LoadedConfig;
-  run: StrategyRun<RequestExpert>;
+  run: StrategyRun<LoadedExpert>;
   prompts: ModelPrompts;
   sampler: TokenSampler;
   /** Order of arrival. */
@@ -61,7 +60,7 @@ export class Sequence implements SequenceView, Claim {
   readonly request: GenerationRequest;
   readonly config: LoadedConfig;
   /** How its tokens are weighed. */
-  readonly run: StrategyRun<RequestExpert>;
+  readonly run: StrategyRun<LoadedExpert>;
   readonly sampler: TokenSampler;
   readonly text: TextStream<GeneratedToken>;
   /** One per distinct model that the strategy can come to use, the base's first. */
@@ -108,7 +107,7 @@ export class Sequence implements SequenceView, Claim {
     const room = config.resolved.config.context.tokens - longestPrompt - this.forced.length;
     const mostDrawn = request.forced === null ? Math.min(request.maxTokens ?? room, room) : 0;
     this.maxTokens = this.forced.length + mostDrawn;
-    const reference = this.allCursors.find(({ model }) => model === config.reference);
+    const reference = this.allCursors.find(({ model }) => model === config.reference?.model);
     const asksPrompt = request.wantsFeature || run.asksPrompt;
     const isLongEnough = reference !== undefined && reference.tokens.length > 1;
     this.#routing =
@@ -126,7 +125,7 @@ export class Sequence implements SequenceView, Claim {
   }
 
   get base(): Cursor {
-    return this.cursor(this.config.base);
+    return this.cursor(this.config.base.model);
   }
 
   /** Of the models that take part in the next step. */
@@ -138,7 +137,7 @@ export class Sequence implements SequenceView, Claim {
     const from = this.#routing?.from ?? null;
     const { reference } = this.config;
     if (from === null || reference === null) return null;
-    return { model: reference, numBefore: Math.max(0, from - this.cursor(reference).numDecoded) };
+    return { model: reference.model, numBefore: Math.max(0, from - this.cursor(reference.model).numDecoded) };
   }
 
   /** How the prompt's feature is taken. */
@@ -157,13 +156,13 @@ export class Sequence implements SequenceView, Claim {
 
   /** Whether the row after this token tells about the prompt. */
   isRoutedBy(cursor: Cursor, position: number): boolean {
-    return cursor.model === this.config.reference && (this.#routing?.isWanted(position) ?? false);
+    return cursor.model === this.config.reference?.model && (this.#routing?.isWanted(position) ?? false);
   }
 
   /** Position of the first token of a cursor whose row is wanted: it cannot be shared, but must be decoded. */
   firstRowOf(cursor: Cursor): number {
     const last = cursor.tokens.length - this.numRows;
-    const isReference = cursor.model === this.config.reference;
+    const isReference = cursor.model === this.config.reference?.model;
     return isReference ? Math.min(last, this.#routing?.from ?? last) : last;
   }
 
@@ -180,7 +179,7 @@ export class Sequence implements SequenceView, Claim {
   ): void {
     const { reference } = this.config;
     if (reference === null) return;
-    const whole = this.#routing?.add(feature, numRows, this.cursor(reference).numDecoded) ?? null;
+    const whole = this.#routing?.add(feature, numRows, this.cursor(reference.model).numDecoded) ?? null;
     if (whole === null) return;
     this.run.begin(priorOf(whole));
     this.#chooseCursors();
@@ -235,8 +234,8 @@ export class Sequence implements SequenceView, Claim {
   #chooseCursors(): void {
     const { config, run } = this;
     const isRouting = this.routing !== null;
-    const needed = new Set([config.base, ...(isRouting ? [] : run.active.map(({ model }) => model))]);
-    if (config.reference !== null && (isRouting || run.needsReference)) needed.add(config.reference);
+    const needed = new Set([config.base, ...(isRouting ? [] : run.active)].map(({ model }) => model));
+    if (config.reference !== null && (isRouting || run.needsReference)) needed.add(config.reference.model);
     this.#cursors = this.allCursors.filter(({ model }) => needed.has(model));
   }
 }
@@ -244,8 +243,8 @@ export class Sequence implements SequenceView, Claim {
 /** The distinct models that a strategy may come to need. */
 export function modelsOf(
   { base, reference }: LoadedConfig,
-  { experts }: StrategyRun<RequestExpert>,
+  { experts }: StrategyRun<LoadedExpert>,
 ): number[] {
-  if (experts.length === 0 || reference === null) return [base];
-  return [...new Set([base, reference, ...experts.map(({ model }) => model)])];
+  const members = experts.length === 0 || reference === null ? [base] : [base, reference, ...experts];
+  return [...new Set(members.map(({ model }) => model))];
 }

@@ -2,7 +2,8 @@ import { objective } from "../fusion/objective.js";
 import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { CurveRecord, TokenCandidate, TokenRecord, TokenText, TopRecord } from "../trace/record.js";
-import type { Fused, RequestExpert } from "./fuse.js";
+import type { Fused } from "./fuse.js";
+import type { LoadedExpert } from "./loaded-models.js";
 import type { Sequence } from "./sequence.js";
 
 /** How many tokens of each model a `full` trace keeps. */
@@ -73,7 +74,7 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
 
 /** J along the axis of an expert, between its bounds; further where a fixed weight lies outside them. */
 function curve(
-  expert: RequestExpert,
+  expert: LoadedExpert,
   index: number,
   { sequence, fused }: RecordParts,
   kernel: FusionKernel,

@@ -1,3 +1,4 @@
+import { inOrder } from "../config/members.js";
 import { createHash, randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
 import path from "node:path";
@@ -97,11 +98,10 @@ export class EngineAnswerer implements Answerer {
   }
 
   identityOf(plan: Plan): unknown {
-    const { config, basePath, referencePath, expertPaths, card } = this.#configOf(plan);
-    const files = [basePath, ...(referencePath === null ? [] : [referencePath]), ...expertPaths];
+    const { config, members, card } = this.#configOf(plan);
     const { experts, fewShot, context } = config;
     return {
-      files: files.map(fingerprint),
+      files: inOrder(members).map(({ path }) => fingerprint(path)),
       experts: experts.map(({ id, bounds, budget }) => ({ id, bounds, budget })),
       strategy: this.#strategyOf(plan),
       prior: plan.prior,

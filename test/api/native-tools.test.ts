@@ -1,3 +1,4 @@
+import { located } from "../support/members.js";
 import type OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isValid } from "../support/json-schemas.js";
@@ -33,12 +34,11 @@ beforeAll(async () => {
   write("untuned", null, 8);
   write("expert", "{% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}", 9);
   const config = { context: { tokens: 4096, sequences: 4 } };
-  const over = (id: string, base: string) => ({
-    ...resolvedConfig({ id, base: "x", reference: "y", experts: { e: "z" }, config }),
-    basePath: pathOf(base),
-    referencePath: pathOf("untuned"),
-    expertPaths: [pathOf("expert")],
-  });
+  const over = (id: string, base: string) => {
+    const resolved = resolvedConfig({ id, base: "x", reference: "y", experts: { e: "z" }, config });
+    const files = { base, reference: "untuned", expert: "expert" };
+    return { ...resolved, members: located(resolved.config, ({ role }) => pathOf(files[role])) };
+  };
   server = await serveConfigs(names.map((name) => over(name, name)));
 });
 afterAll(async () => {

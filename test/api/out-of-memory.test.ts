@@ -107,7 +107,9 @@ describe("an engine that the kernel kills while it loads", () => {
   test("that finds a broken file and says so: leaves no process behind, and recovers with the file", async () => {
     const file = directory.file("giant.gguf");
     copyFileSync(modelPath("giant"), file);
-    const engine = await startRealEngine([{ ...config, basePath: file }]);
+    const engine = await startRealEngine([
+      { ...config, members: { ...config.members, base: { ...config.members.base, path: file } } },
+    ]);
     const { statusOf } = await serve(engine);
     const processes = new Set(childrenOf(process.pid));
     truncateSync(file, 1000);

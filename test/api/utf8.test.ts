@@ -1,3 +1,4 @@
+import { located } from "../support/members.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { byteTokens, randomLlama, smallLlama, writeGguf } from "../support/gguf-writer.js";
 import { resolvedConfig } from "../support/real-engine.js";
@@ -30,12 +31,9 @@ beforeAll(async () => {
     return path;
   };
   const config = resolvedConfig({ id: "split", base: "x", reference: "y", experts: { e: "z" } });
-  const paths = {
-    basePath: write("base", 1),
-    referencePath: write("reference", 2),
-    expertPaths: [write("e", 3)],
-  };
-  server = await serveConfigs([{ ...config, ...paths }]);
+  const files = new Map(["base", "reference", "e"].map((id, index) => [id, write(id, index + 1)]));
+  const members = located(config.config, ({ id }) => files.get(id)!);
+  server = await serveConfigs([{ ...config, members }]);
 });
 afterAll(async () => {
   await server.close();

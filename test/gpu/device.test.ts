@@ -1,3 +1,5 @@
+import type { Member } from "../../src/config/members.js";
+import { located } from "../support/members.js";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadFusionConfigs } from "../../src/config/load.js";
@@ -17,13 +19,8 @@ useSoftwareDevice();
 /** The shipped configs, with their cards. */
 function shippedConfigs(): ResolvedFusionConfig[] {
   return loadFusionConfigs(path.join(root, "fusion-configs")).map(({ file, config }) => {
-    const locate = (model: string) => path.resolve(path.dirname(file), model);
-    const found = {
-      config,
-      basePath: locate(config.base.model),
-      referencePath: config.reference === null ? null : locate(config.reference.model),
-      expertPaths: config.experts.map((expert) => locate(expert.model.model)),
-    };
+    const pathOf = ({ source }: Member) => path.resolve(path.dirname(file), source.model);
+    const found = { config, members: located(config, pathOf) };
     return { ...found, card: cardOf(file, found) };
   });
 }

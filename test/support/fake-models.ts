@@ -1,3 +1,5 @@
+import { componentSchema } from "../../src/strategies/fields.js";
+import { located } from "./members.js";
 import type { Card } from "../../src/calibration/card.js";
 import type { FusionConfig } from "../../src/config/fusion-config.js";
 import type { StrategyConfig } from "../../src/strategies/registry.js";
@@ -186,7 +188,6 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
     ...parsed,
     strategy: strategy ?? parsed.strategy ?? (experts.length > 0 ? dynamic : ({ type: "base" } as const)),
   };
-  const expertIndices = experts.map((_, index) => index + 2);
   return {
     slots,
     contexts,
@@ -195,10 +196,17 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
       [
         "fake",
         {
-          resolved: { config, basePath: "base", referencePath: null, expertPaths: [], card },
-          base: 0,
-          reference: reference ? 1 : null,
-          experts: expertIndices,
+          resolved: { config, members: located(config), card },
+          base: { role: "base", id: "base", model: 0 },
+          reference: reference ? { role: "reference", id: "reference", model: 1 } : null,
+          experts: config.experts.map(({ id, bounds, budget = Infinity }, index) => ({
+            role: "expert",
+            id,
+            model: index + 2,
+            bounds,
+            budget,
+            component: card?.experts[index]?.component ?? componentSchema.parse({}),
+          })),
           vocabularySize,
           toolForm: plainToolForm,
         },

@@ -1,5 +1,6 @@
 // Runs the engine in this process (started with --expose-gc) and prints how much 1,000 fused tokens leave behind.
 import path from "node:path";
+import { mapRoles, membersOf } from "../../dist/config/members.js";
 import { FusionEngine } from "../../dist/engine/engine.js";
 import { plainRequest } from "../../dist/engine/protocol.js";
 import { loadModels } from "../../dist/engine/loaded-models.js";
@@ -31,9 +32,7 @@ const config = {
 };
 const resolved = {
   config,
-  basePath: model("giant"),
-  referencePath: model("dwarf"),
-  expertPaths: [model("dwarf-trivia"), model("dwarf-sums")],
+  members: mapRoles(membersOf(config), (member) => ({ ...member, path: member.source.model })),
   card: null,
 };
 const limits = { maxWaiting: 100, maxWaitingTokens: 100_000, queueTimeoutMs: 600_000, cacheSequences: 4 };

@@ -1,3 +1,4 @@
+import { located } from "./members.js";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { pino } from "pino";
@@ -68,9 +69,7 @@ export function resolvedConfig({
     parsed.experts.length > 0 ? { type: "dynamic", solver: "exact", plausibility: null } : { type: "base" };
   return {
     config: { ...parsed, strategy: rest.strategy ?? fallback },
-    basePath: parsed.base.model,
-    referencePath: parsed.reference?.model ?? null,
-    expertPaths: parsed.experts.map((expert) => expert.model.model),
+    members: located(parsed),
     card: rest.card ?? null,
   };
 }

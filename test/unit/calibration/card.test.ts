@@ -1,3 +1,4 @@
+import type { LocalMember } from "../../../src/config/members.js";
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -27,11 +28,17 @@ beforeEach(() => {
 
 afterEach(() => directory.remove());
 
+const memberOf = (name: string, role: LocalMember["role"]): LocalMember => {
+  const path = directory.file(`${name}.gguf`);
+  return { role, id: role === "expert" ? name : role, path, source: { model: path, gpuLayers: "auto" } };
+};
 const models = (experts = ["maths", "law"]): CalibratedModels => ({
   config: { id: "tutor", experts: experts.map((id) => ({ id })) as never },
-  basePath: directory.file("giant.gguf"),
-  referencePath: directory.file("dwarf.gguf"),
-  expertPaths: experts.map((id) => directory.file(`${id}.gguf`)),
+  members: {
+    base: memberOf("giant", "base"),
+    reference: memberOf("dwarf", "reference"),
+    experts: experts.map((id) => memberOf(id, "expert")),
+  },
 });
 
 function makeCard(): Card {
@@ -116,7 +123,9 @@ describe("a card", () => {
     expect(
       read({ experts: [{ ...first!, id: "law,maths" }], prior: { ...card.prior, classes: joined } }),
     ).toContain("made for the experts law,maths; the config has maths, law");
-    expect(read({}, { ...models(), referencePath: null })).toContain("reference was another model");
+    expect(read({}, { ...models(), members: { ...models().members, reference: null } })).toContain(
+      "reference was another model",
+    );
     for (const [file, role] of [
       ["giant", "base"],
       ["dwarf", "reference"],

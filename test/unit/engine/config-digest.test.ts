@@ -1,3 +1,4 @@
+import { located } from "../../support/members.js";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import type { Card } from "../../../src/calibration/card.js";
@@ -16,7 +17,13 @@ const fileOf = (name: string, content = name) => {
 };
 const expert = (id: string, rest: object = {}) => ({ id, model: `${id}.gguf`, ...rest });
 
-function resolved(fields: object = {}, rest: Partial<ResolvedFusionConfig> = {}): ResolvedFusionConfig {
+interface Rest {
+  card?: Card;
+  /** Role or expert id to another file. */
+  files?: Record<string, string>;
+}
+
+function resolved(fields: object = {}, { card, files }: Rest = {}): ResolvedFusionConfig {
   const config = fusionConfigSchema.parse({
     id: "c",
     base: "base.gguf",
@@ -27,11 +34,8 @@ function resolved(fields: object = {}, rest: Partial<ResolvedFusionConfig> = {})
   });
   return {
     config: { ...config, strategy: config.strategy! },
-    basePath: fileOf("base"),
-    referencePath: fileOf("reference"),
-    expertPaths: [fileOf("a"), fileOf("b")],
-    card: null,
-    ...rest,
+    members: located(config, ({ id }) => files?.[id] ?? fileOf(id)),
+    card: card ?? null,
   };
 }
 
@@ -52,9 +56,9 @@ test("what changes an answer changes the digest, each in its own way", () => {
     ["sampling", resolved({ sampling: { temperature: 0.5 } })],
     ["context", resolved({ context: { tokens: 64 } })],
     ["gpuLayers", resolved({ base: { model: "base.gguf", gpuLayers: 2 } })],
-    ["base file", resolved({}, { basePath: fileOf("base-2") })],
-    ["reference file", resolved({}, { referencePath: fileOf("reference-2") })],
-    ["expert file", resolved({}, { expertPaths: [fileOf("a"), fileOf("b-2")] })],
+    ["base file", resolved({}, { files: { base: fileOf("base-2") } })],
+    ["reference file", resolved({}, { files: { reference: fileOf("reference-2") } })],
+    ["expert file", resolved({}, { files: { b: fileOf("b-2") } })],
     ["experts' ids", resolved({ experts: [expert("b"), expert("a")] })],
   ];
   const digests = variants.map(([, config]) => digest(config));
@@ -67,7 +71,7 @@ test("what changes an answer changes the digest, each in its own way", () => {
 test("names, and where the files lie, do not", () => {
   const moved = directory.file("elsewhere.gguf");
   const before = resolved();
-  copyFileSync(before.basePath, moved);
+  copyFileSync(before.members.base.path, moved);
   const named = { id: "other", description: "Another name.", example: "What?", base: "elsewhere.gguf" };
-  expect(digest(resolved(named, { basePath: moved }))).toBe(digest(before));
+  expect(digest(resolved(named, { files: { base: moved } }))).toBe(digest(before));
 });

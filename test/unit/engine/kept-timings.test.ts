@@ -166,20 +166,29 @@ describe("the key of timings", () => {
     ["set number of threads", { ...parts, settings: { ...parts.settings, threads: 2 } }],
     ["choice of threads", { ...parts, settings: { ...parts.settings, threads: null } }],
     ["content of a model file", { ...parts, hashOf: (file) => `${file.includes("sums")}` }],
-    ["placement", changedConfig(({ config }) => (config.base = { ...config.base, gpuLayers: 3 }))],
+    [
+      "placement",
+      changedConfig(({ members }) => (members.base.source = { ...members.base.source, gpuLayers: 3 })),
+    ],
     [
       "number of sequences",
       changedConfig(({ config }) => (config.context = { ...config.context, sequences: 2 })),
     ],
-    ["set of models", changedConfig((resolved) => (resolved.referencePath = resolved.basePath))],
+    [
+      "set of models",
+      changedConfig(({ members }) => {
+        if (members.reference) members.reference.path = members.base.path;
+      }),
+    ],
   ])("is another with another %s", (_, changed) => {
     expect(timingsKey(changed)).not.toBe(timingsKey(parts));
   });
 
   it("is the same wherever files lie, whatever configs are called, and however they fuse", () => {
     const moved = changedConfig((resolved) => {
-      resolved.basePath = `/elsewhere/${path.basename(resolved.basePath)}`;
-      resolved.config.base = { ...resolved.config.base, model: resolved.basePath };
+      const { base } = resolved.members;
+      base.path = `/elsewhere/${path.basename(base.path)}`;
+      base.source = resolved.config.base = { ...base.source, model: base.path };
       resolved.config.id = "another";
       resolved.config.strategy = { type: "static", weights: { sums: 1 }, plausibility: null };
     });
