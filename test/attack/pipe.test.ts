@@ -175,10 +175,7 @@ describe(`what comes through the pipe (seed ${seed})`, () => {
     const queries = fc.sample(wrongQuery, { seed: seed + 3, numRuns: 80 });
     for (const [index, query] of queries.entries()) {
       const queryId = `query-${index}`;
-      const answered = until(
-        child,
-        (message) => message.type === "answer" && String(message.queryId) === queryId,
-      );
+      const answered = until(child, (message) => message.type === "answer" && message.queryId === queryId);
       send(child, { type: "query", queryId, party: "", query });
       expect(await answered, describeWrong(query)).not.toBeNull();
     }
