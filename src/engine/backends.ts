@@ -135,7 +135,11 @@ export class Backends {
   /** The engine keeps dying in the middle of its work. @returns whether there is another option. */
   gaveOut(reason: string): boolean {
     const failed = this.#current;
-    return failed.backend !== "cpu" && this.#drop([failed], `${nameOf(failed)} does not hold: ${reason}`);
+    if (failed.backend === "cpu" || !this.#drop([failed], `${nameOf(failed)} does not hold: ${reason}`))
+      return false;
+    // It may have been a request's fault, or the trial was lucky: the next start tries it before it is relied on.
+    this.#note(this.#tried.forget(keyOf(failed)));
+    return true;
   }
 
   #drop(failing: readonly Option[], text: string): boolean {
@@ -170,7 +174,10 @@ export class Backends {
   }
 
   #remember(option: Option, more: readonly string[], failure: string | null): void {
-    const problem = this.#tried.set([...keyOf(option), ...more], failure);
+    this.#note(this.#tried.set([...keyOf(option), ...more], failure));
+  }
+
+  #note(problem: unknown): void {
     if (problem !== null)
       this.#log.debug({ err: problem }, "what was found out about a backend cannot be written down");
   }

@@ -32,7 +32,16 @@ export class TriedBackends {
 
   /** @returns why it could not be written down; null: it was. */
   set(about: readonly string[], failure: string | null): unknown {
-    const trials = { ...this.#read(), [keyOf(about)]: { date: new Date().toISOString(), failure } };
+    return this.#write({ ...this.#read(), [keyOf(about)]: { date: new Date().toISOString(), failure } });
+  }
+
+  /** The next start tries again. @returns as `set`. */
+  forget(about: readonly string[]): unknown {
+    const others = Object.entries(this.#read()).filter(([key]) => key !== keyOf(about));
+    return this.#write(Object.fromEntries(others));
+  }
+
+  #write(trials: Record<string, Trial>): unknown {
     const latest = Object.entries(trials)
       .sort(([, a], [, b]) => b.date.localeCompare(a.date))
       .slice(0, mostTrials);

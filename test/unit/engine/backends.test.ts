@@ -142,6 +142,8 @@ describe("auto", () => {
     expect(chosen.gaveOut("it died 3 times.")).toBe(true);
     expect(start(chosen, () => true)).toEqual(["cpu auto"]);
     expect(chosen.gaveOut("it died 3 times.")).toBe(false);
+    // A lucky trial is not relied on for ever.
+    expect(start(backends("auto", { drivers: [both[1]!] }), () => true)).toEqual(["vulkan auto?"]);
     expect(lines.map(({ text }) => text)).toEqual([
       expect.stringMatching(
         /^vulkan does not hold: it died 3 times\. Computing on vulkan without flash attention/,
