@@ -4,13 +4,15 @@ import tseslint from "typescript-eslint";
 /** Rooms of src/ in the order in which imports may go: a room may import itself and every room named for it. */
 const allowedImports = {
   "log.ts": ["errors.ts", "config", "line-writer.ts"],
+  fusion: ["errors.ts"],
   strategies: ["errors.ts", "fusion"],
   config: ["errors.ts", "strategies"],
-  llama: ["errors.ts", "config"],
-  fusion: ["errors.ts"],
-  sampling: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts"],
   trace: ["errors.ts", "config"],
-  calibration: ["errors.ts", "config", "strategies", "engine/protocol.ts"],
+  llama: ["errors.ts", "config"],
+  grammar: ["errors.ts", "llama/types.ts"],
+  sampling: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts", "grammar"],
+  routing: ["errors.ts", "config", "strategies"],
+  protocol: ["errors.ts", "config", "strategies", "routing/card.ts", "trace/record.ts", "llama/types.ts"],
   engine: [
     "errors.ts",
     "log.ts",
@@ -18,12 +20,15 @@ const allowedImports = {
     "strategies",
     "llama",
     "fusion",
+    "grammar",
     "sampling",
     "trace",
-    "calibration",
+    "routing",
+    "protocol",
   ],
-  api: ["errors.ts", "log.ts", "config", "strategies", "engine", "trace", "fusion"],
-  evaluation: ["errors.ts", "log.ts", "config", "strategies", "engine", "trace"],
+  calibration: ["errors.ts", "config", "strategies", "routing", "protocol"],
+  evaluation: ["errors.ts", "log.ts", "config", "strategies", "routing", "trace", "protocol"],
+  api: ["errors.ts", "log.ts", "config", "strategies", "fusion", "grammar", "trace", "protocol"],
 };
 
 const zones = Object.entries(allowedImports).map(([room, allowed]) => ({

@@ -1,4 +1,4 @@
-import type { StepSample } from "../src/engine/protocol.js";
+import type { StepSample } from "../src/protocol/protocol.js";
 import { answer, startRealEngine, textRequest } from "../test/support/real-engine.js";
 import { promptTokens } from "./bare.js";
 import { makeFamily, vocabularySize } from "./family.js";

@@ -1,5 +1,10 @@
 import { located } from "../test/support/members.js";
-import type { Engine, EngineDescription, ResolvedFusionConfig, StepSample } from "../src/engine/protocol.js";
+import type {
+  Engine,
+  EngineDescription,
+  ResolvedFusionConfig,
+  StepSample,
+} from "../src/protocol/protocol.js";
 import { fusionConfigSchema } from "../src/config/fusion-config.js";
 import { answer, startRealEngine, textRequest } from "../test/support/real-engine.js";
 import { BareModels, openCpuLibrary, promptTokens } from "./bare.js";

@@ -1,5 +1,5 @@
 import { getLlama, type Token } from "node-llama-cpp";
-import type { StepSample } from "../src/engine/protocol.js";
+import type { StepSample } from "../src/protocol/protocol.js";
 import {
   answer,
   modelPath,

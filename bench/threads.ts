@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { DecodePlan, EngineDescription } from "../src/engine/protocol.js";
+import type { DecodePlan, EngineDescription } from "../src/protocol/protocol.js";
 
 /** How an engine decodes: at the same time or in turn, and with how many threads each file. */
 export interface Decoding {

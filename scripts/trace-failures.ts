@@ -1,7 +1,7 @@
 import { mapRoles, membersOf } from "../src/config/members.js";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import type { ResolvedFusionConfig } from "../src/engine/protocol.js";
+import type { ResolvedFusionConfig } from "../src/protocol/protocol.js";
 import type { LoadedFusionConfig } from "../src/config/load.js";
 import type { Method, Plan } from "../src/evaluation/methods/method.js";
 import { deriveMethods } from "../src/evaluation/methods/methods.js";

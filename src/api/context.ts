@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { ConfigDescription, Engine, EngineDescription } from "../engine/protocol.js";
+import type { ConfigDescription, Engine, EngineDescription } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import type { TraceStore } from "../trace/store.js";
 import type { Connections } from "./access/connections.js";

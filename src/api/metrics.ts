@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Engine, StepSample, Usage } from "../engine/protocol.js";
+import type { Engine, StepSample, Usage } from "../protocol/protocol.js";
 import type { TokenRecord } from "../trace/record.js";
 import type { CloseReason } from "./access/connections.js";
 

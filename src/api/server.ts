@@ -2,7 +2,7 @@ import { once, setMaxListeners } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import type { Engine } from "../engine/protocol.js";
+import type { Engine } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { TraceStore } from "../trace/store.js";
 import { Connections } from "./access/connections.js";

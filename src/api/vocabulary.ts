@@ -1,11 +1,11 @@
 import type { RequestHandler, Response } from "express";
 import { z } from "zod";
-import type { EngineQuery, QueryResults } from "../engine/protocol.js";
+import type { EngineQuery, QueryResults } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { findConfig, requireEngine, type ApiContext } from "./context.js";
 import { tokenIds } from "./long-list.js";
 import { localsOf } from "./middleware/locals.js";
-import { planCompletion } from "./openai/plan.js";
+import { planCompletion } from "./completion/plan.js";
 import { chatSchema } from "./openai/schemas.js";
 import { parseRequest } from "./parse.js";
 import { closedSignal } from "./sse-writer.js";

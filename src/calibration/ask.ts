@@ -3,14 +3,14 @@ import { samplingSchema } from "../config/fusion-config.js";
 import type { ComponentConfig } from "../strategies/fields.js";
 import type { StrategyConfig } from "../strategies/registry.js";
 import { defaultFloor } from "../strategies/mixture.js";
-import { plainRequest } from "../engine/protocol.js";
+import { plainRequest } from "../protocol/protocol.js";
 import type {
   Engine,
   GenerationEvent,
   GenerationRequest,
   GeneratedToken,
   Prompt,
-} from "../engine/protocol.js";
+} from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 
 /** A prompt with the answer that is wanted, if it is known. */

@@ -1,6 +1,6 @@
 import type { ComponentConfig } from "../strategies/fields.js";
 import type { AnswerScore } from "./ask.js";
-import type { Trial } from "./card.js";
+import type { Trial } from "../routing/card.js";
 
 /** The expert by itself. */
 const alone: ComponentConfig = { kind: "alone", weight: 1, plausibility: null };

@@ -1,5 +1,5 @@
 import { ShouldersError } from "../errors.js";
-import { squaredDistance } from "./prior.js";
+import { squaredDistance } from "../routing/prior.js";
 import { type Matrix, addOuter, choleskyOf, packedInverse, solveLower } from "./triangle.js";
 
 /** What the example prompts of one expert look like; null: those that fit none. */

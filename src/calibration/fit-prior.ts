@@ -1,6 +1,6 @@
-import type { Card } from "./card.js";
+import type { Card } from "../routing/card.js";
 import { Classes, type Distances, type Group } from "./classes.js";
-import { type PriorSettings, sharesOf, softmax } from "./prior.js";
+import { type PriorSettings, sharesOf, softmax } from "../routing/prior.js";
 
 export interface FittedPrior {
   prior: Card["prior"];

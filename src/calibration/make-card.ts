@@ -10,13 +10,13 @@ import {
   readingsOf,
   scoreAnswer,
 } from "./ask.js";
-import { CARD_VERSION, type Card, type ExpertCard } from "./card.js";
+import { CARD_VERSION, type Card, type ExpertCard } from "../routing/card.js";
 import { chooseComponent, mostTrials } from "./choose-component.js";
 import type { Group } from "./classes.js";
-import { defaultFeature } from "./feature.js";
-import { fingerprintOf } from "./fingerprint.js";
+import { defaultFeature } from "../routing/feature.js";
+import { fingerprintOf } from "../routing/fingerprint.js";
 import { fitPrior } from "./fit-prior.js";
-import type { CalibratedModels } from "./match-card.js";
+import type { CalibratedModels } from "../routing/match-card.js";
 import { sharesOfStrangers } from "./stand-in.js";
 
 export interface CardParts {

@@ -1,5 +1,5 @@
 import type { LoadedFusionConfig } from "../config/load.js";
-import type { EngineDescription } from "../engine/protocol.js";
+import type { EngineDescription } from "../protocol/protocol.js";
 import { decodingLines, memoryLines } from "./engine-text.js";
 
 type Config = LoadedFusionConfig["config"];

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { mixtureOf } from "../calibration/ask.js";
-import { type Card, type ExpertCard, cardPathOf, cardText } from "../calibration/card.js";
+import { type Card, type ExpertCard, cardPathOf, cardText } from "../routing/card.js";
 import { makeCard } from "../calibration/make-card.js";
 import type { ComponentConfig } from "../strategies/fields.js";
 import { ShouldersError, invariant } from "../errors.js";

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { type Card, loadCard } from "../calibration/card.js";
+import { type Card, loadCard } from "../routing/card.js";
 import { type LoadedFusionConfig, loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
-import type { ConfigDescription, EngineDescription, ModelDescription } from "../engine/protocol.js";
+import type { ConfigDescription, EngineDescription, ModelDescription } from "../protocol/protocol.js";
 import { invariant } from "../errors.js";
 import { openEngine } from "./open-engine.js";
 import { decodingLines, memoryLines } from "./engine-text.js";

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
-import { plainRequest } from "../engine/protocol.js";
-import type { Engine, GenerationRequest } from "../engine/protocol.js";
+import { plainRequest } from "../protocol/protocol.js";
+import type { Engine, GenerationRequest } from "../protocol/protocol.js";
 import { ShouldersError, invariant } from "../errors.js";
 import type { TokenRecord } from "../trace/record.js";
 import { openEngine } from "./open-engine.js";

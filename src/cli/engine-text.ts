@@ -1,4 +1,4 @@
-import type { DecodeWay, EngineDescription } from "../engine/protocol.js";
+import type { DecodeWay, EngineDescription } from "../protocol/protocol.js";
 import { bufferKinds } from "../llama/types.js";
 import { formatBytes } from "./units.js";
 

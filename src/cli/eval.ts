@@ -4,7 +4,7 @@ import { availableParallelism, cpus } from "node:os";
 import path from "node:path";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
-import type { EngineDescription } from "../engine/protocol.js";
+import type { EngineDescription } from "../protocol/protocol.js";
 import type { Answerer } from "../evaluation/answerer.js";
 import { AnswersFile } from "../evaluation/answers-file.js";
 import { EngineAnswerer } from "../evaluation/engine-answerer.js";

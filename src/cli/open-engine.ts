@@ -1,11 +1,11 @@
 import { locateMembers } from "../config/members.js";
 import path from "node:path";
-import { cardOf } from "../calibration/match-card.js";
+import { cardOf } from "../routing/match-card.js";
 import type { ModelSource } from "../config/fusion-config.js";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import { startEngine } from "../engine/client.js";
-import type { Engine, ResolvedFusionConfig } from "../engine/protocol.js";
+import type { Engine, ResolvedFusionConfig } from "../protocol/protocol.js";
 import { resolveModel } from "../llama/resolve-model.js";
 import type { Logger } from "../log.js";
 import { strategyOf } from "../strategies/registry.js";

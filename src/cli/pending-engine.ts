@@ -8,7 +8,7 @@ import type {
   GenerationRequest,
   QueryResults,
   StepSample,
-} from "../engine/protocol.js";
+} from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 
 const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cached: 0, residentBytes: 0, cells: {} };

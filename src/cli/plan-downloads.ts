@@ -5,7 +5,7 @@ import path from "node:path";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import { planEngine } from "../engine/plan-client.js";
-import type { ResolvedFusionConfig } from "../engine/protocol.js";
+import type { ResolvedFusionConfig } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { layHeaders } from "../llama/remote-header.js";
 import { findModel } from "../llama/resolve-model.js";

@@ -3,7 +3,7 @@ import path from "node:path";
 import type { LogLevel } from "../config/log-level.js";
 import { type ResolvedSettings, resolveSettings } from "../config/resolve-settings.js";
 import type { SettingName, Settings } from "../config/settings.js";
-import type { EngineSettings } from "../engine/protocol.js";
+import type { EngineSettings } from "../protocol/protocol.js";
 import { type Logger, createLogger } from "../log.js";
 
 /** Where the program is installed: the folder of package.json, above src/ and dist/ alike. */

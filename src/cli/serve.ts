@@ -3,7 +3,7 @@ import { type RunningServer, startServer } from "../api/server.js";
 import { loadApiKeys, requireKeysOnNetwork } from "../config/api-keys.js";
 import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
-import type { Engine } from "../engine/protocol.js";
+import type { Engine } from "../protocol/protocol.js";
 import { invariant, ShouldersError } from "../errors.js";
 import { LineWriter, openSink } from "../line-writer.js";
 import { type Logger, numDroppedLines } from "../log.js";

@@ -2,7 +2,7 @@ import { inOrder } from "../config/members.js";
 import { ShouldersError } from "../errors.js";
 import { gpuDrivers, type GpuDriver } from "../llama/gpu-drivers.js";
 import type { Logger } from "../log.js";
-import type { BackendChoice, EngineSettings, ResolvedFusionConfig } from "./protocol.js";
+import type { BackendChoice, EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
 import { TriedBackends } from "./tried-backends.js";
 
 interface Option {

@@ -23,8 +23,8 @@ import type {
   ResolvedFusionConfig,
   StepSample,
   ToEngine,
-} from "./protocol.js";
-import type { KnownTimings } from "./kept-timings.js";
+} from "../protocol/protocol.js";
+import type { KnownTimings } from "../protocol/timings.js";
 
 export interface StartEngineOptions {
   configs: ResolvedFusionConfig[];

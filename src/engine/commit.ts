@@ -1,5 +1,5 @@
 import type { Vocabulary } from "../llama/types.js";
-import type { FinishReason, GeneratedToken, GenerationEvent } from "./protocol.js";
+import type { FinishReason, GeneratedToken, GenerationEvent } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
 import type { Released } from "./text-stream.js";
 

@@ -1,7 +1,7 @@
 import { type LocalMember, mapRoles } from "../config/members.js";
 import { createHash } from "node:crypto";
-import { fingerprintOf } from "../calibration/fingerprint.js";
-import type { ResolvedFusionConfig } from "./protocol.js";
+import { fingerprintOf } from "../routing/fingerprint.js";
+import type { ResolvedFusionConfig } from "../protocol/protocol.js";
 
 /** What a config is called changes no answer. */
 const names = new Set(["$schema", "id", "description", "example"]);

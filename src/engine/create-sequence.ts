@@ -6,7 +6,7 @@ import { startStrategy } from "./fuse.js";
 import { Grammars } from "./grammars.js";
 import type { LoadedModels } from "./loaded-models.js";
 import { buildPrompts, type ModelPrompts } from "./prompts.js";
-import type { Choice, GenerationRequest } from "./protocol.js";
+import type { Choice, GenerationRequest } from "../protocol/protocol.js";
 import { modelsOf, Sequence } from "./sequence.js";
 
 interface CreatorParts {

@@ -1,8 +1,9 @@
 import type { Logger } from "../log.js";
 import { applyThreads, DecodeTuning, type TuningOptions, warmUp } from "./decode-tuning.js";
-import { keepTimings, type KnownTimings, readTimings } from "./kept-timings.js";
+import type { KnownTimings } from "../protocol/timings.js";
+import { keepTimings, readTimings } from "./kept-timings.js";
 import type { ModelSlot } from "./loaded-models.js";
-import type { DecodePlan, DecodeTimings } from "./protocol.js";
+import type { DecodePlan, DecodeTimings } from "../protocol/protocol.js";
 
 /** Older timings are used, and taken again as soon as nobody waits: machines change in ways that no key shows. */
 const freshMs = 7 * 24 * 3_600_000;

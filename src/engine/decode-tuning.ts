@@ -1,5 +1,5 @@
 import type { ModelSlot } from "./loaded-models.js";
-import type { DecodeTimings, DecodeWay } from "./protocol.js";
+import type { DecodeTimings, DecodeWay } from "../protocol/protocol.js";
 
 /** A way to decode a step, with the threads of each slot's model. */
 interface Candidate {

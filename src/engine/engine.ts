@@ -1,5 +1,5 @@
-import { featureOf } from "../calibration/feature.js";
-import { priorOf } from "../calibration/prior.js";
+import { featureOf } from "../routing/feature.js";
+import { priorOf } from "../routing/prior.js";
 import { ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { SamplerChain, SamplerOptions, Vocabulary } from "../llama/types.js";
@@ -23,7 +23,7 @@ import type {
   QueryOutcome,
   RequestEvent,
   StepSample,
-} from "./protocol.js";
+} from "../protocol/protocol.js";
 import { answerQuery, checkQuery, sizeOfQuery } from "./queries.js";
 import { type QueueLimits, RequestQueue } from "./request-queue.js";
 import { residentBytes } from "./resident-memory.js";

@@ -5,7 +5,7 @@ import { strategyOf } from "../strategies/registry.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { ReadySequence } from "./decode.js";
 import type { LoadedConfig, LoadedExpert, LoadedMember, ModelSlot } from "./loaded-models.js";
-import type { GenerationRequest } from "./protocol.js";
+import type { GenerationRequest } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
 
 /**

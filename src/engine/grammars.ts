@@ -1,8 +1,8 @@
 import { setImmediate as othersHaveGoneOn } from "node:timers/promises";
 import { inOrder } from "../config/members.js";
-import { compileInSteps, type CompiledGrammar } from "../sampling/gbnf.js";
-import { GrammarMask } from "../sampling/grammar-mask.js";
-import { TokenTable } from "../sampling/token-table.js";
+import { compileInSteps, type CompiledGrammar } from "../grammar/gbnf.js";
+import { GrammarMask } from "../grammar/grammar-mask.js";
+import { TokenTable } from "../grammar/token-table.js";
 import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
 
 /** Compiled grammars that are kept: the answers to one prompt, and a client's next request, often share one. */

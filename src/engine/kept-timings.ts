@@ -3,31 +3,11 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import path from "node:path";
-import { z } from "zod";
 import { cacheFolder } from "../config/cache-folder.js";
 import type { NativeLibrary } from "../llama/types.js";
 import type { Logger } from "../log.js";
-import type { EngineSettings, ResolvedFusionConfig } from "./protocol.js";
-
-const waySchema = z.strictObject({
-  mode: z.enum(["together", "in-turn"]),
-  threads: z.record(z.string(), z.int().min(1).max(1024)),
-  stepMs: z.number().positive(),
-});
-
-/** Timings, and what they hold for. */
-const knownSchema = z.strictObject({
-  /** As `timingsKey` makes it. */
-  key: z.string(),
-  /** Every way was timed as often as is wanted. */
-  isSettled: z.boolean(),
-  /** ISO. */
-  date: z.iso.datetime(),
-  timings: waySchema.extend({ batch: waySchema, promptTokenMs: z.number().nonnegative() }),
-});
-
-/** As it crosses the pipe, and lies in the cache folder in a file of its own. */
-export type KnownTimings = z.output<typeof knownSchema>;
+import type { EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
+import { type KnownTimings, knownTimingsSchema } from "../protocol/timings.js";
 
 type Log = Pick<Logger, "debug">;
 
@@ -82,7 +62,7 @@ export function readTimings(key: string, log: Log): KnownTimings | null {
   try {
     // Of a file that is too large for one of this program's, nothing is read.
     const text = statSync(file).size > mostBytes ? "" : readFileSync(file, "utf8");
-    const known = knownSchema.parse(JSON.parse(text));
+    const known = knownTimingsSchema.parse(JSON.parse(text));
     return known.key === key ? known : null;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT")

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 
-import { cardRefused } from "../calibration/card.js";
+import { cardRefused } from "../routing/card.js";
 import { inOrder, mapRoles, type Member, type Roles } from "../config/members.js";
 import { defaultBounds } from "../strategies/dynamic.js";
 import { componentSchema } from "../strategies/fields.js";
@@ -18,7 +18,7 @@ import type {
   EngineSettings,
   ModelDescription,
   ResolvedFusionConfig,
-} from "./protocol.js";
+} from "../protocol/protocol.js";
 import { templateOf } from "./prompts.js";
 import { plainToolForm } from "./tool-prompts.js";
 

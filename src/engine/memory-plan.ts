@@ -5,7 +5,7 @@ import { ShouldersError } from "../errors.js";
 import { noBuffers, sumMemory, totalOf } from "../llama/buffers.js";
 import { gibibytes } from "../llama/memory.js";
 import { bufferKinds, type ContextOptions, mainMemory } from "../llama/types.js";
-import type { PlaceMemory } from "./description.js";
+import type { PlaceMemory } from "../protocol/description.js";
 import type { ModelNeed } from "./model-needs.js";
 import {
   findOverruns,

@@ -1,10 +1,10 @@
 import { inOrder } from "../config/members.js";
 import { cacheTypesOf, type ModelSource } from "../config/model-source.js";
-import { mostFeatureRows } from "../calibration/feature.js";
+import { mostFeatureRows } from "../routing/feature.js";
 import { ShouldersError } from "../errors.js";
 import type { ContextOptions } from "../llama/types.js";
 import { takes } from "../strategies/registry.js";
-import type { EngineSettings, ResolvedFusionConfig } from "./protocol.js";
+import type { EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
 
 /** Most rows of a step that tell about prompts: those of four prompts. */
 export const routingRows = 4 * mostFeatureRows;

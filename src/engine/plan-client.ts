@@ -10,7 +10,7 @@ import type {
   PlanOutcome,
   ResolvedFusionConfig,
   ToEngine,
-} from "./protocol.js";
+} from "../protocol/protocol.js";
 
 export interface PlanOptions {
   configs: ResolvedFusionConfig[];

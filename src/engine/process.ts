@@ -18,7 +18,7 @@ import type {
   FromEngine,
   PlanOutcome,
   ToEngine,
-} from "./protocol.js";
+} from "../protocol/protocol.js";
 
 /** Shortest time after which a step counts as hanging. */
 const smallestStepTimeoutMs = 8_000;

@@ -1,4 +1,4 @@
-import type { ResolvedFusionConfig } from "./protocol.js";
+import type { ResolvedFusionConfig } from "../protocol/protocol.js";
 
 /**
  * What both processes take in main memory beside the models. Measured on Linux: two Node processes with libllama, what

@@ -1,4 +1,4 @@
-import type { FeatureSettings } from "../calibration/feature.js";
+import type { FeatureSettings } from "../routing/feature.js";
 
 /**
  * What the reference's rows at the end of its prompt tell about the prompt, as they come: in one step, or in the steps

@@ -2,7 +2,7 @@ import { ShouldersError } from "../errors.js";
 import type { LoadedModel } from "../llama/types.js";
 import type { ReadingSize } from "./entrance.js";
 import type { LoadedModels } from "./loaded-models.js";
-import type { ChatMessage, GenerationRequest } from "./protocol.js";
+import type { ChatMessage, GenerationRequest } from "../protocol/protocol.js";
 
 /** What a request has the models read. */
 export type Readings = Pick<GenerationRequest, "configId" | "prompt" | "answerPrefix" | "forced">;

@@ -2,7 +2,7 @@ import { ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool } from "../llama/types.js";
 import type { LoadedConfig } from "./loaded-models.js";
 import { paramOf, tooLong } from "./prompt-size.js";
-import type { GenerationRequest, GivenText, Prompt, ToolText } from "./protocol.js";
+import type { GenerationRequest, GivenText, Prompt, ToolText } from "../protocol/protocol.js";
 import { asPlainTurns, knowsForm } from "./tool-prompts.js";
 
 /** A request's prompt for each model of its config (by model index), and the strings that end its answer. */

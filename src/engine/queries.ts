@@ -6,7 +6,7 @@ import type { ReadingSize } from "./entrance.js";
 import type { LoadedConfig, LoadedModels } from "./loaded-models.js";
 import { checkSize, paramOf, type Readings, sizeOf, tooLong } from "./prompt-size.js";
 import { checkIds, renderPrompt, withBos } from "./prompts.js";
-import type { EngineQuery, Prompt, QueryOutcome, QueryResults } from "./protocol.js";
+import type { EngineQuery, Prompt, QueryOutcome, QueryResults } from "../protocol/protocol.js";
 
 /** Token ids that are looked up at a time: some milliseconds. */
 const mostAtOnce = 16_384;

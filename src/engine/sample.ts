@@ -2,7 +2,7 @@ import { inOrder } from "../config/members.js";
 import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { Fused } from "./fuse.js";
-import type { GeneratedToken } from "./protocol.js";
+import type { GeneratedToken } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
 import { buildRecord, candidate } from "./token-record.js";
 

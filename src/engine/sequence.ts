@@ -1,12 +1,12 @@
-import { defaultFeature, type FeatureSettings } from "../calibration/feature.js";
+import { defaultFeature, type FeatureSettings } from "../routing/feature.js";
 import type { Fusion } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { Claim } from "./admission.js";
 import type { LoadedConfig, LoadedExpert } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
-import { noUsage } from "./protocol.js";
-import type { FusionUsage, GeneratedToken, GenerationRequest } from "./protocol.js";
+import { noUsage } from "../protocol/protocol.js";
+import type { FusionUsage, GeneratedToken, GenerationRequest } from "../protocol/protocol.js";
 import type { CursorView, Routing, SequenceView } from "./scheduler.js";
 import type { SequenceLease } from "./sequence-pool.js";
 import { PromptRouting } from "./prompt-routing.js";

@@ -1,4 +1,4 @@
-import type { FinishReason } from "../engine/protocol.js";
+import type { FinishReason } from "../protocol/protocol.js";
 import type { Plan } from "./methods/method.js";
 import type { Item } from "./tasks/task.js";
 

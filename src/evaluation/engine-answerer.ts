@@ -4,14 +4,14 @@ import { statSync } from "node:fs";
 import path from "node:path";
 import { samplingSchema } from "../config/fusion-config.js";
 import { takes, type StrategyConfig } from "../strategies/registry.js";
-import { plainRequest } from "../engine/protocol.js";
+import { plainRequest } from "../protocol/protocol.js";
 import type {
   Engine,
   FusionUsage,
   GeneratedToken,
   GenerationRequest,
   ResolvedFusionConfig,
-} from "../engine/protocol.js";
+} from "../protocol/protocol.js";
 import { invariant } from "../errors.js";
 import type { Answer, Answerer } from "./answerer.js";
 import type { Plan } from "./methods/method.js";

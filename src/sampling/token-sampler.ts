@@ -2,7 +2,7 @@ import type { SamplingSettings } from "../config/fusion-config.js";
 import type { FusedRow } from "../fusion/types.js";
 import type { SampledToken, SamplerChain, SamplerOptions } from "../llama/types.js";
 import { ShouldersError } from "../errors.js";
-import type { GrammarMask } from "./grammar-mask.js";
+import type { GrammarMask } from "../grammar/grammar-mask.js";
 
 export interface TokenSamplerOptions {
   sampling: SamplingSettings;

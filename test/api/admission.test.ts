@@ -2,10 +2,10 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bytesOfToken } from "../../src/api/answer-budget.js";
+import { bytesOfToken } from "../../src/api/completion/answer-budget.js";
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import { parseApiKeys } from "../../src/config/api-keys.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation } from "../support/metrics.js";
 import { resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
 

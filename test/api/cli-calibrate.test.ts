@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadCard } from "../../src/calibration/card.js";
+import { loadCard } from "../../src/routing/card.js";
 import { run } from "../support/command-line.js";
 import { modelPath, root } from "../support/real-engine.js";
 import { type TemporaryDirectory, temporaryDirectory } from "../support/temporary-directory.js";

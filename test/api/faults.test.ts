@@ -2,7 +2,7 @@ import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation, expectTokensOfUsages, sumOf } from "../support/metrics.js";
 import { faultyEntry, resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { connect } from "../support/socket.js";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { GenerationEvent } from "../../src/engine/protocol.js";
+import type { GenerationEvent } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import { accepted, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";

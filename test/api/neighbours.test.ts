@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startServer, type RunningServer } from "../../src/api/server.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import { expectConservation, expectTokensOfUsages, sumOf } from "../support/metrics.js";
 import { questions, resolvedConfig, startRealEngine } from "../support/real-engine.js";

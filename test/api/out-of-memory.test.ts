@@ -2,7 +2,7 @@ import { copyFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startServer } from "../../src/api/server.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { run } from "../support/command-line.js";
 import { expectConservation } from "../support/metrics.js";
 import { childrenOf } from "../support/processes.js";

@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import { parseApiKeys } from "../../src/config/api-keys.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, answering, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { expectConservation, sumOf } from "../support/metrics.js";

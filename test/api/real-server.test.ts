@@ -2,7 +2,7 @@ import OpenAI from "openai";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startServer, type RunningServer } from "../../src/api/server.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { connect } from "../support/socket.js";
 

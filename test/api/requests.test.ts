@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type GenerationRequest, plainRequest } from "../../src/engine/protocol.js";
+import { type GenerationRequest, plainRequest } from "../../src/protocol/protocol.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
 const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };

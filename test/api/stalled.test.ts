@@ -2,7 +2,7 @@ import { connect as connectTcp } from "node:net";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { type RunningServer, startServer } from "../../src/api/server.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation, sumOf } from "../support/metrics.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { connect } from "../support/socket.js";

@@ -2,10 +2,10 @@ import fc from "fast-check";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { GrammarBuilder } from "../../src/api/openai/grammar-builder.js";
-import { addSchema } from "../../src/api/openai/json-grammar.js";
-import { compileGrammar } from "../../src/sampling/gbnf.js";
-import { GrammarMachine } from "../../src/sampling/grammar.js";
+import { GrammarBuilder } from "../../src/grammar/json/grammar-builder.js";
+import { addSchema } from "../../src/grammar/json/json-grammar.js";
+import { compileGrammar } from "../../src/grammar/gbnf.js";
+import { GrammarMachine } from "../../src/grammar/machine.js";
 import { anySchema, isValid } from "../support/json-schemas.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";
 

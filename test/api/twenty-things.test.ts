@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { GeneratedToken, GenerationEvent, GenerationRequest } from "../../src/engine/protocol.js";
+import type { GeneratedToken, GenerationEvent, GenerationRequest } from "../../src/protocol/protocol.js";
 import { TextStream } from "../../src/engine/text-stream.js";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { afterEach, describe, expect, onTestFinished, test } from "vitest";
-import type { FromEngine } from "../../src/engine/protocol.js";
+import type { FromEngine } from "../../src/protocol/protocol.js";
 import { defaultSettings, engineEntry, resolvedConfig, textRequest } from "../support/real-engine.js";
 
 /**

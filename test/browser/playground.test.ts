@@ -7,7 +7,7 @@ import { vendoredFiles } from "../../src/api/playground.js";
 import type { RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import { strategySchema } from "../../src/strategies/registry.js";
-import type { ConfigDescription, Engine, GenerationEvent } from "../../src/engine/protocol.js";
+import type { ConfigDescription, Engine, GenerationEvent } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import { accepted, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { root } from "../support/real-engine.js";

@@ -4,7 +4,7 @@ import { chromium, type Browser, type Page } from "playwright-core";
 import { pino } from "pino";
 import { expect, onTestFinished } from "vitest";
 import { startServer, type RunningServer, type ServerOptions } from "../../src/api/server.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import type { TraceHeader } from "../../src/trace/store.js";
 import { greedy } from "../support/fake-models.js";

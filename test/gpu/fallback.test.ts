@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { softwareDevice, startOnDevice, useSoftwareDevice } from "../support/gpu.js";
 import { answer, faultyEntry, resolvedConfig, textRequest } from "../support/real-engine.js";
 

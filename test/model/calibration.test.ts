@@ -6,12 +6,12 @@ import {
   mixtureOf,
   scoreAnswer,
 } from "../../src/calibration/ask.js";
-import type { Card } from "../../src/calibration/card.js";
-import { defaultFeature, featureOf } from "../../src/calibration/feature.js";
+import type { Card } from "../../src/routing/card.js";
+import { defaultFeature, featureOf } from "../../src/routing/feature.js";
 import { makeCard } from "../../src/calibration/make-card.js";
-import { priorOf } from "../../src/calibration/prior.js";
+import { priorOf } from "../../src/routing/prior.js";
 import type { StrategyConfig } from "../../src/strategies/registry.js";
-import type { Engine, ResolvedFusionConfig } from "../../src/engine/protocol.js";
+import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { openLibrary } from "../../src/llama/library.js";
 import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
 import { contextOptions, decodeRow, load, starterModel } from "../support/llama.js";

@@ -9,7 +9,7 @@ import {
   textRequest,
 } from "../support/real-engine.js";
 import { expectSameButTies } from "../support/ties.js";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 
 const prompts = [...questions("recall").slice(0, 10), ...questions("sums").slice(0, 10)].map(
   ({ prompt }) => prompt,

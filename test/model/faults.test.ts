@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Engine, GenerationRequest } from "../../src/engine/protocol.js";
+import type { Engine, GenerationRequest } from "../../src/protocol/protocol.js";
 import { isAlive } from "../support/processes.js";
 import { answer, faultyEntry, resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
 

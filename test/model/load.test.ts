@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import type { Engine, GenerationEvent, StepSample } from "../../src/engine/protocol.js";
+import type { Engine, GenerationEvent, StepSample } from "../../src/protocol/protocol.js";
 import { answer, questions, resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
 import { expectSameButTies } from "../support/ties.js";
 

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { isAlive } from "../support/processes.js";
 import { answer, resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";

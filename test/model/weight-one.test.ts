@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Engine } from "../../src/engine/protocol.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { createKernel } from "../../src/fusion/kernel/kernel.js";
 import { openLibrary } from "../../src/llama/library.js";
 import { inMainMemory, type ModelContext, type NativeLibrary } from "../../src/llama/types.js";

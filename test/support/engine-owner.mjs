@@ -2,7 +2,7 @@
 // the configs as JSON. Prints a line when the engine is ready, and then asks it for a text if there is one.
 import { pino } from "pino";
 import { startEngine } from "../../dist/engine/client.js";
-import { plainRequest } from "../../dist/engine/protocol.js";
+import { plainRequest } from "../../dist/protocol/protocol.js";
 
 const [entry, configs, settings, text = ""] = process.argv.slice(2);
 const engine = await startEngine({

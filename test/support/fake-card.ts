@@ -1,5 +1,5 @@
-import { CARD_VERSION, type Card } from "../../src/calibration/card.js";
-import { defaultFeature, featureOf } from "../../src/calibration/feature.js";
+import { CARD_VERSION, type Card } from "../../src/routing/card.js";
+import { defaultFeature, featureOf } from "../../src/routing/feature.js";
 
 /** A card that gives each expert the prompts after which the reference's row is the one beside its id. */
 export function fakeCard(rowOf: Record<string, Float32Array>): Card {

@@ -14,7 +14,7 @@ import type {
   StepSample,
   EngineQuery,
   QueryResults,
-} from "../../src/engine/protocol.js";
+} from "../../src/protocol/protocol.js";
 import { plainToolForm } from "../../src/engine/tool-prompts.js";
 import { ShouldersError } from "../../src/errors.js";
 import type { TokenRecord } from "../../src/trace/record.js";

@@ -1,13 +1,13 @@
 import { componentSchema } from "../../src/strategies/fields.js";
 import { located } from "./members.js";
-import type { Card } from "../../src/calibration/card.js";
+import type { Card } from "../../src/routing/card.js";
 import type { FusionConfig } from "../../src/config/fusion-config.js";
 import type { StrategyConfig } from "../../src/strategies/registry.js";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { LoadedModels, ModelSlot } from "../../src/engine/loaded-models.js";
-import { plainRequest } from "../../src/engine/protocol.js";
+import { plainRequest } from "../../src/protocol/protocol.js";
 import { plainToolForm } from "../../src/engine/tool-prompts.js";
-import type { GenerationRequest } from "../../src/engine/protocol.js";
+import type { GenerationRequest } from "../../src/protocol/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
 import type { Batch, LoadedModel, ModelContext, Vocabulary } from "../../src/llama/types.js";
 

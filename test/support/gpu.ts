@@ -4,7 +4,7 @@ import path from "node:path";
 import { pino } from "pino";
 import { afterAll } from "vitest";
 import { startEngine } from "../../src/engine/client.js";
-import type { Engine, EngineSettings, ResolvedFusionConfig } from "../../src/engine/protocol.js";
+import type { Engine, EngineSettings, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { defaultSettings, engineEntry } from "./real-engine.js";
 
 /** Mesa's processor device counts for llama.cpp only when it is named. */

@@ -1,4 +1,4 @@
-import type { GrammarMachine } from "../../src/sampling/grammar.js";
+import type { GrammarMachine } from "../../src/grammar/machine.js";
 
 /** Bytes that end things come first: a random text would seldom end by itself. */
 const closing = Buffer.from(`"}]0`);

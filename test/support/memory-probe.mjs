@@ -2,7 +2,7 @@
 import path from "node:path";
 import { mapRoles, membersOf } from "../../dist/config/members.js";
 import { FusionEngine } from "../../dist/engine/engine.js";
-import { plainRequest } from "../../dist/engine/protocol.js";
+import { plainRequest } from "../../dist/protocol/protocol.js";
 import { loadModels } from "../../dist/engine/loaded-models.js";
 import { createKernel } from "../../dist/fusion/kernel/kernel.js";
 import { openLibrary } from "../../dist/llama/library.js";

@@ -2,11 +2,11 @@ import { located } from "./members.js";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { pino } from "pino";
-import type { Card } from "../../src/calibration/card.js";
+import type { Card } from "../../src/routing/card.js";
 import { fusionConfigSchema, type FusionConfig } from "../../src/config/fusion-config.js";
 import type { StrategyConfig } from "../../src/strategies/registry.js";
 import { startEngine } from "../../src/engine/client.js";
-import { plainRequest } from "../../src/engine/protocol.js";
+import { plainRequest } from "../../src/protocol/protocol.js";
 import type {
   Engine,
   EngineSettings,
@@ -14,7 +14,7 @@ import type {
   GenerationEvent,
   GenerationRequest,
   ResolvedFusionConfig,
-} from "../../src/engine/protocol.js";
+} from "../../src/protocol/protocol.js";
 import { greedy } from "./fake-models.js";
 
 export const root = path.resolve(import.meta.dirname, "../..");

@@ -1,7 +1,7 @@
 import OpenAI from "openai";
 import { pino } from "pino";
 import { startServer } from "../../src/api/server.js";
-import type { Engine, EngineSettings, ResolvedFusionConfig } from "../../src/engine/protocol.js";
+import type { Engine, EngineSettings, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { resolvedConfig, startRealEngine } from "./real-engine.js";
 
 export interface RealServer {

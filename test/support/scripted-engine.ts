@@ -6,7 +6,7 @@ import type {
   GenerationEvent,
   GenerationRequest,
   StepSample,
-} from "../../src/engine/protocol.js";
+} from "../../src/protocol/protocol.js";
 import type { ErrorData } from "../../src/errors.js";
 import { createKernel } from "../../src/fusion/kernel/kernel.js";
 import type { TokenRecord } from "../../src/trace/record.js";

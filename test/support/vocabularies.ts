@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 // eslint-disable-next-line no-restricted-imports
 import { readGgufFileInfo } from "node-llama-cpp";
 import type { Vocabulary } from "../../src/llama/types.js";
-import { TokenTable } from "../../src/sampling/token-table.js";
+import { TokenTable } from "../../src/grammar/token-table.js";
 
 /** Vocabularies of well-known models, from llama.cpp's own tests: the sources that node-llama-cpp carries have them. */
 

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { RequestHandler } from "express";
-import type { ConfigDescription, ModelDescription } from "../../engine/protocol.js";
+import type { ConfigDescription, ModelDescription } from "../../protocol/protocol.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 
 /** `GET /v1/fusion/configs` */

@@ -1,15 +1,15 @@
 import type { RequestHandler } from "express";
 import { z } from "zod";
-import type { GeneratedToken, GivenText, Usage } from "../../engine/protocol.js";
+import type { GeneratedToken, GivenText, Usage } from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
-import { givenTokens } from "../openai/fusion-fields.js";
-import { planCompletion, type CompletionPlan } from "../openai/plan.js";
+import { givenTokens } from "../completion/fusion-fields.js";
+import { planCompletion, type CompletionPlan } from "../completion/plan.js";
 import { chatSchema } from "../openai/schemas.js";
 import { recordsOf, toUsage } from "../openai/shapes.js";
 import { parseRequest } from "../parse.js";
-import { runCompletion } from "../run-completion.js";
+import { runCompletion } from "../completion/run-completion.js";
 import { closedSignal } from "../sse-writer.js";
 
 const textOrTokens = z.union([z.string().min(1), givenTokens], {

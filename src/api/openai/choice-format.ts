@@ -1,5 +1,5 @@
-import type { FinishReason, GeneratedToken, ToolForm } from "../../engine/protocol.js";
-import type { Echo } from "./echo.js";
+import type { FinishReason, GeneratedToken, ToolForm } from "../../protocol/protocol.js";
+import type { Echo } from "../completion/echo.js";
 import { chatLogprobs, joinLogprobs, TextLogprobsWriter } from "./logprobs.js";
 import type { ChatLogprobs, TextLogprobs } from "./logprobs.js";
 import { readAnswer, ToolCallReader, type ToolCallDelta } from "./tool-calls.js";

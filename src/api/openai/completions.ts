@@ -1,13 +1,18 @@
 import type { RequestHandler, Response } from "express";
 import { ShouldersError } from "../../errors.js";
-import { AnswerBudget } from "../answer-budget.js";
+import { AnswerBudget } from "../completion/answer-budget.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { outcomeOf } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import { collectChoices, runChoices, type ChoiceEvent, type CollectedChoice } from "../run-choices.js";
+import {
+  collectChoices,
+  runChoices,
+  type ChoiceEvent,
+  type CollectedChoice,
+} from "../completion/run-choices.js";
 import { closedSignal, SseWriter } from "../sse-writer.js";
-import { planCompletion, type CompletionKind } from "./plan.js";
+import { planCompletion, type CompletionKind } from "../completion/plan.js";
 import { CompletionWriter } from "./shapes.js";
 
 type Events = AsyncIterable<ChoiceEvent>;

@@ -1,4 +1,4 @@
-import type { GeneratedToken } from "../../engine/protocol.js";
+import type { GeneratedToken } from "../../protocol/protocol.js";
 
 /** OpenAI's shapes of log-probabilities. */
 

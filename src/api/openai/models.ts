@@ -1,5 +1,5 @@
 import type { RequestHandler } from "express";
-import type { ConfigDescription } from "../../engine/protocol.js";
+import type { ConfigDescription } from "../../protocol/protocol.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 
 /** `GET /v1/models` */

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { FinishReason, GeneratedToken, Usage } from "../../engine/protocol.js";
+import type { FinishReason, GeneratedToken, Usage } from "../../protocol/protocol.js";
 import type { OpenAiErrorBody } from "../openai-error.js";
 import { chatLogprobs } from "./logprobs.js";
-import type { CompletionPlan } from "./plan.js";
+import type { CompletionPlan } from "../completion/plan.js";
 import type { ResponsesBody } from "./responses-schema.js";
 import { recordsOf } from "./shapes.js";
 

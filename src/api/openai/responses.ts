@@ -1,14 +1,14 @@
 import type { RequestHandler, Response } from "express";
-import type { EngineDescription, GenerationEvent } from "../../engine/protocol.js";
+import type { EngineDescription, GenerationEvent } from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { outcomeOf } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
 import { parseRequest } from "../parse.js";
-import { runCompletion } from "../run-completion.js";
+import { runCompletion } from "../completion/run-completion.js";
 import { closedSignal, SseWriter } from "../sse-writer.js";
-import { planCompletion, type CompletionPlan } from "./plan.js";
+import { planCompletion, type CompletionPlan } from "../completion/plan.js";
 import { responsesSchema, type ResponsesBody } from "./responses-schema.js";
 import { ResponseWriter, type ResponseEvent } from "./responses-shapes.js";
 

@@ -2,8 +2,8 @@ import { z } from "zod";
 import { samplingSchema } from "../../config/fusion-config.js";
 import { recordOf } from "../../strategies/record-of.js";
 import { unsupportedUnless } from "../parse.js";
-import { grammarSchema, responseFormatSchema } from "./answer-grammar.js";
-import { fusionSchema, givenTokens } from "./fusion-fields.js";
+import { grammarSchema, responseFormatSchema } from "../completion/answer-grammar.js";
+import { fusionSchema, givenTokens } from "../completion/fusion-fields.js";
 import { toolCallSchema, toolChoiceSchema, toolsSchema } from "./tools.js";
 
 /** Bodies of completion requests. null means the default everywhere; defaults are applied in plan.ts. */

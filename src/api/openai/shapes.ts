@@ -1,10 +1,10 @@
-import { noUsage } from "../../engine/protocol.js";
-import type { FusionUsage, GeneratedToken, GenerationEvent, Usage } from "../../engine/protocol.js";
+import { noUsage } from "../../protocol/protocol.js";
+import type { FusionUsage, GeneratedToken, GenerationEvent, Usage } from "../../protocol/protocol.js";
 import type { TokenRecord } from "../../trace/record.js";
 import type { UsageRecord } from "../../trace/store.js";
-import type { ChoiceEvent, CollectedChoice } from "../run-choices.js";
+import type { ChoiceEvent, CollectedChoice } from "../completion/run-choices.js";
 import { ChatFormat, TextFormat, type ChoiceFormat } from "./choice-format.js";
-import type { CompletionPlan } from "./plan.js";
+import type { CompletionPlan } from "../completion/plan.js";
 
 type Tokens = readonly GeneratedToken[];
 type Done = Extract<GenerationEvent, { type: "done" }>;

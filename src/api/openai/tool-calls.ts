@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { toolIdMark, type ToolForm } from "../../engine/protocol.js";
+import { toolIdMark, type ToolForm } from "../../protocol/protocol.js";
 
 /** How calls stand in an answer is the models' own form; the grammar holds them to it, so nothing is guessed. */
 

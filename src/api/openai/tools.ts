@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { toolIdMark, type ToolForm, type ToolText } from "../../engine/protocol.js";
+import { toolIdMark, type ToolForm, type ToolText } from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
-import { literal, type GrammarBuilder } from "./grammar-builder.js";
-import { addSchema } from "./json-grammar.js";
+import { literal, type GrammarBuilder } from "../../grammar/json/grammar-builder.js";
+import { addSchema } from "../../grammar/json/json-grammar.js";
 import { mayFollowText } from "./tool-calls.js";
 
 /** What a request says of functions, how the models are told, and how they are held to it. */

@@ -1,8 +1,8 @@
-import { noUsage, type GeneratedToken, type Usage } from "../../engine/protocol.js";
+import { noUsage, type GeneratedToken, type Usage } from "../../protocol/protocol.js";
 import type { ChoiceChunk, ChoiceFormat } from "../openai/choice-format.js";
 import { recordsOf } from "../openai/shapes.js";
 import type { ToolCallDelta } from "../openai/tool-calls.js";
-import type { ChoiceEvent } from "../run-choices.js";
+import type { ChoiceEvent } from "../completion/run-choices.js";
 import type { ChoiceFrame, ChoicePlace, EndedChoice, MadeCall } from "./frames.js";
 
 interface ChoiceOptions {

@@ -2,9 +2,9 @@ import { ShouldersError } from "../../errors.js";
 import type { ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import type { CompletionPlan } from "../openai/plan.js";
+import type { CompletionPlan } from "../completion/plan.js";
 import { formatsOf, totalUsage } from "../openai/shapes.js";
-import { runChoices } from "../run-choices.js";
+import { runChoices } from "../completion/run-choices.js";
 import { SocketChoice } from "./choice.js";
 import type { EndedResponse, ResponseStatus, ServerFrame } from "./frames.js";
 

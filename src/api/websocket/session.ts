@@ -5,7 +5,7 @@ import { ShouldersError } from "../../errors.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import { planCompletion, type CompletionPlan } from "../openai/plan.js";
+import { planCompletion, type CompletionPlan } from "../completion/plan.js";
 import { parseRequest } from "../parse.js";
 import { clientFrameSchema, type ClientFrame, type ServerFrame } from "./frames.js";
 import { runResponse } from "./response.js";

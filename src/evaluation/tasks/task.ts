@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ChatMessage } from "../../engine/protocol.js";
+import type { ChatMessage } from "../../protocol/protocol.js";
 
 export const scorerNames = ["exact", "number", "rouge2", "choice"] as const;
 export type ScorerName = (typeof scorerNames)[number];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { AnswerBudget } from "../../../src/api/answer-budget.js";
+import { AnswerBudget } from "../../../src/api/completion/answer-budget.js";
 import { describeEngine } from "../../support/fake-engine.js";
 
 const [both, giant] = describeEngine().configs as [

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readAnswer, ToolCallReader, type ToolCallDelta } from "../../../src/api/openai/tool-calls.js";
-import { toolIdMark, type ToolForm } from "../../../src/engine/protocol.js";
+import { toolIdMark, type ToolForm } from "../../../src/protocol/protocol.js";
 import { plainToolForm } from "../../../src/engine/tool-prompts.js";
 
 const mistral: ToolForm = {

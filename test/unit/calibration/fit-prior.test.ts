@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Group } from "../../../src/calibration/classes.js";
 import { fitNone, fitPrior } from "../../../src/calibration/fit-prior.js";
-import { sharesOf, squaredDistance, whiten } from "../../../src/calibration/prior.js";
+import { sharesOf, squaredDistance, whiten } from "../../../src/routing/prior.js";
 import { choleskyOf, packedInverse, solveLower } from "../../../src/calibration/triangle.js";
 
 const dimension = 32;

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
-import { cardPathOf, loadCard, parseCard } from "../../../src/calibration/card.js";
+import { cardPathOf, loadCard, parseCard } from "../../../src/routing/card.js";
 import { mostConfigBytes, readTextFile } from "../../../src/config/read-text-file.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Backends } from "../../../src/engine/backends.js";
-import type { EngineSettings } from "../../../src/engine/protocol.js";
+import type { EngineSettings } from "../../../src/protocol/protocol.js";
 import { ShouldersError } from "../../../src/errors.js";
 import type { GpuDriver } from "../../../src/llama/gpu-drivers.js";
 import { resolvedConfig } from "../../support/real-engine.js";

@@ -1,10 +1,10 @@
 import { located } from "../../support/members.js";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
-import type { Card } from "../../../src/calibration/card.js";
+import type { Card } from "../../../src/routing/card.js";
 import { fusionConfigSchema } from "../../../src/config/fusion-config.js";
 import { configDigester } from "../../../src/engine/config-digest.js";
-import type { ResolvedFusionConfig } from "../../../src/engine/protocol.js";
+import type { ResolvedFusionConfig } from "../../../src/protocol/protocol.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
 const directory = temporaryDirectory();

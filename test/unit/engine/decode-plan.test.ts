@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DecodePlanner } from "../../../src/engine/decode-plan.js";
-import { keepTimings, type KnownTimings, readTimings } from "../../../src/engine/kept-timings.js";
-import type { DecodePlan } from "../../../src/engine/protocol.js";
+import { keepTimings, readTimings } from "../../../src/engine/kept-timings.js";
+import type { KnownTimings } from "../../../src/protocol/timings.js";
+import type { DecodePlan } from "../../../src/protocol/protocol.js";
 import { FakeContext, fakeModel, peak } from "../../support/fake-models.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 

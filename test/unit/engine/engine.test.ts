@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { EngineLimits } from "../../../src/engine/engine.js";
-import type { GenerationRequest } from "../../../src/engine/protocol.js";
+import type { GenerationRequest } from "../../../src/protocol/protocol.js";
 import { ShouldersError } from "../../../src/errors.js";
 import { dream, END, fakeRequest, type FakeModelsOptions, peak, says } from "../../support/fake-models.js";
 import { doneOf, entered, type Outcome, start, tokensOf } from "../../support/scripted-engine.js";

@@ -3,13 +3,8 @@ import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import {
-  keepTimings,
-  type KnownTimings,
-  readTimings,
-  timingsKey,
-  type TimedParts,
-} from "../../../src/engine/kept-timings.js";
+import { keepTimings, readTimings, timingsKey, type TimedParts } from "../../../src/engine/kept-timings.js";
+import type { KnownTimings } from "../../../src/protocol/timings.js";
 import { defaultSettings, resolvedConfig, root } from "../../support/real-engine.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 

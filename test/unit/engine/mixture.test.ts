@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { defaultFeature, featureOf } from "../../../src/calibration/feature.js";
+import { defaultFeature, featureOf } from "../../../src/routing/feature.js";
 import type { StrategyConfig } from "../../../src/strategies/registry.js";
-import type { GenerationRequest } from "../../../src/engine/protocol.js";
+import type { GenerationRequest } from "../../../src/protocol/protocol.js";
 import type { PriorRequest } from "../../../src/strategies/strategy.js";
 import { fakeCard } from "../../support/fake-card.js";
 import {

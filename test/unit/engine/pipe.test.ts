@@ -7,7 +7,7 @@ import pino from "pino";
 import { expect, onTestFinished, test } from "vitest";
 import { samplingSchema } from "../../../src/config/fusion-config.js";
 import { startEngine } from "../../../src/engine/client.js";
-import { plainRequest, type FromEngine, type GenerationRequest } from "../../../src/engine/protocol.js";
+import { plainRequest, type FromEngine, type GenerationRequest } from "../../../src/protocol/protocol.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
 const entry = new URL("../../../dist/engine/child.js", import.meta.url);

@@ -1,7 +1,7 @@
-import type { ChatMessage, Prompt } from "../../engine/protocol.js";
+import type { ChatMessage, Prompt } from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
-import type { ChatBody } from "./schemas.js";
-import { toldTools, type ToolPlan } from "./tools.js";
+import type { ChatBody } from "../openai/schemas.js";
+import { toldTools, type ToolPlan } from "../openai/tools.js";
 
 type BodyMessage = ChatBody["messages"][number];
 

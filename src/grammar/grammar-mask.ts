@@ -1,6 +1,6 @@
 import { ShouldersError } from "../errors.js";
 import type { CompiledGrammar } from "./gbnf.js";
-import { GrammarMachine } from "./grammar.js";
+import { GrammarMachine } from "./machine.js";
 import { longestToken, type TokenTable } from "./token-table.js";
 
 /** Bytes to divide into tokens for one token, the whole vocabulary asked. */

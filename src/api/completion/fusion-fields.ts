@@ -9,7 +9,7 @@ import {
   takes,
   type StrategyConfig,
 } from "../../strategies/registry.js";
-import type { ConfigDescription, GenerationRequest } from "../../engine/protocol.js";
+import type { ConfigDescription, GenerationRequest } from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { traceLevels } from "../../trace/record.js";
 import { tokenIds } from "../long-list.js";

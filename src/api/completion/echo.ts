@@ -1,4 +1,4 @@
-import type { GeneratedToken, Prompt } from "../../engine/protocol.js";
+import type { GeneratedToken, Prompt } from "../../protocol/protocol.js";
 import type { ApiContext } from "../context.js";
 import type { CompletionPlan } from "./plan.js";
 

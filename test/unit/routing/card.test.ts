@@ -8,11 +8,11 @@ import {
   cardText,
   loadCard,
   parseCard,
-} from "../../../src/calibration/card.js";
-import { featureOf } from "../../../src/calibration/feature.js";
-import { fingerprintOf } from "../../../src/calibration/fingerprint.js";
-import { type CalibratedModels, cardOf } from "../../../src/calibration/match-card.js";
-import { priorOf, sharesOf } from "../../../src/calibration/prior.js";
+} from "../../../src/routing/card.js";
+import { featureOf } from "../../../src/routing/feature.js";
+import { fingerprintOf } from "../../../src/routing/fingerprint.js";
+import { type CalibratedModels, cardOf } from "../../../src/routing/match-card.js";
+import { priorOf, sharesOf } from "../../../src/routing/prior.js";
 import { ShouldersError } from "../../../src/errors.js";
 import { type TemporaryDirectory, temporaryDirectory } from "../../support/temporary-directory.js";
 

@@ -1,5 +1,5 @@
-import type { ConfigDescription, GenerationRequest } from "../engine/protocol.js";
-import { ShouldersError } from "../errors.js";
+import type { ConfigDescription, GenerationRequest } from "../../protocol/protocol.js";
+import { ShouldersError } from "../../errors.js";
 
 /** Most bytes of JSON of an answer that is not streamed: it is held until it is complete, and written at once. */
 const mostBytes = 16 * 1024 * 1024;

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { SamplingSettings } from "../../config/fusion-config.js";
-import { plainRequest } from "../../engine/protocol.js";
+import { plainRequest } from "../../protocol/protocol.js";
 import type {
   ConfigDescription,
   EngineDescription,
@@ -8,15 +8,15 @@ import type {
   GivenText,
   Prompt,
   ToolForm,
-} from "../../engine/protocol.js";
+} from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
 import { findConfig } from "../context.js";
 import { parseRequest } from "../parse.js";
 import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
 import { toConversation } from "./conversation.js";
 import { fusionOf } from "./fusion-fields.js";
-import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "./schemas.js";
-import { planTools } from "./tools.js";
+import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "../openai/schemas.js";
+import { planTools } from "../openai/tools.js";
 
 export type CompletionKind = "chat" | "text";
 

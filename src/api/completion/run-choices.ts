@@ -1,10 +1,10 @@
 import { setMaxListeners } from "node:events";
-import type { GeneratedToken, GenerationEvent } from "../engine/protocol.js";
-import { ShouldersError } from "../errors.js";
+import type { GeneratedToken, GenerationEvent } from "../../protocol/protocol.js";
+import { ShouldersError } from "../../errors.js";
 import type { AnswerBudget } from "./answer-budget.js";
-import type { ApiContext } from "./context.js";
-import { echoOf, type Echo } from "./openai/echo.js";
-import { choicesOf, type CompletionPlan } from "./openai/plan.js";
+import type { ApiContext } from "../context.js";
+import { echoOf, type Echo } from "./echo.js";
+import { choicesOf, type CompletionPlan } from "./plan.js";
 import { runCompletion } from "./run-completion.js";
 
 /** `index`: of the choice. An `echo`, where one was asked for, is a choice's first event. */

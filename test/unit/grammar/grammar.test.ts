@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { compileGrammar } from "../../../src/sampling/gbnf.js";
-import { GrammarMachine } from "../../../src/sampling/grammar.js";
-import { GrammarMask } from "../../../src/sampling/grammar-mask.js";
-import { TokenTable } from "../../../src/sampling/token-table.js";
+import { compileGrammar } from "../../../src/grammar/gbnf.js";
+import { GrammarMachine } from "../../../src/grammar/machine.js";
+import { GrammarMask } from "../../../src/grammar/grammar-mask.js";
+import { TokenTable } from "../../../src/grammar/token-table.js";
 import type { Vocabulary } from "../../../src/llama/types.js";
 
 function takes(grammar: string, text: string | Uint8Array): boolean {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { GrammarBuilder } from "../../../src/api/openai/grammar-builder.js";
-import { addSchema } from "../../../src/api/openai/json-grammar.js";
+import { GrammarBuilder } from "../../../src/grammar/json/grammar-builder.js";
+import { addSchema } from "../../../src/grammar/json/json-grammar.js";
 import { toolsSchema } from "../../../src/api/openai/tools.js";
 import { ShouldersError } from "../../../src/errors.js";
 

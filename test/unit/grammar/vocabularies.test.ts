@@ -1,11 +1,11 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { GrammarBuilder } from "../../../src/api/openai/grammar-builder.js";
-import { addSchema } from "../../../src/api/openai/json-grammar.js";
-import { compileGrammar } from "../../../src/sampling/gbnf.js";
-import { GrammarMask } from "../../../src/sampling/grammar-mask.js";
-import type { TokenTable } from "../../../src/sampling/token-table.js";
+import { GrammarBuilder } from "../../../src/grammar/json/grammar-builder.js";
+import { addSchema } from "../../../src/grammar/json/json-grammar.js";
+import { compileGrammar } from "../../../src/grammar/gbnf.js";
+import { GrammarMask } from "../../../src/grammar/grammar-mask.js";
+import type { TokenTable } from "../../../src/grammar/token-table.js";
 import { hostileGrammars } from "../../support/hostile-grammars.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 import { checkOutVocabularies, readTokenTable } from "../../support/vocabularies.js";

@@ -2,13 +2,13 @@ import type { FusionConfig, SamplingSettings } from "../config/fusion-config.js"
 import type { LocalMember, Roles } from "../config/members.js";
 import type { StrategyConfig } from "../strategies/registry.js";
 import type { PriorRequest } from "../strategies/strategy.js";
-import type { Card } from "../calibration/card.js";
+import type { Card } from "../routing/card.js";
 import type { ErrorData } from "../errors.js";
 import type { ChatEnding, ChatTurn, ToolForm } from "../llama/types.js";
 import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
 import type { LogLevel } from "../config/log-level.js";
 import type { DecodePlan, EngineDescription, PlaceMemory } from "./description.js";
-import type { KnownTimings } from "./kept-timings.js";
+import type { KnownTimings } from "./timings.js";
 
 export type * from "./description.js";
 

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { ShouldersError } from "../../errors.js";
-import { GrammarBuilder } from "./grammar-builder.js";
-import { addSchema } from "./json-grammar.js";
-import { addTools, type ToolPlan } from "./tools.js";
+import { GrammarBuilder } from "../../grammar/json/grammar-builder.js";
+import { addSchema } from "../../grammar/json/json-grammar.js";
+import { addTools, type ToolPlan } from "../openai/tools.js";
 
 /** What an answer must be: from `response_format`, `grammar` and `tools`. */
 

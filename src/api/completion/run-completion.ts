@@ -1,12 +1,12 @@
-import { noUsage } from "../engine/protocol.js";
-import type { GenerationEvent, Usage } from "../engine/protocol.js";
-import { ShouldersError } from "../errors.js";
-import type { TokenRecord } from "../trace/record.js";
-import type { TraceEnding } from "../trace/store.js";
-import type { ApiContext } from "./context.js";
-import type { CompletionPlan } from "./openai/plan.js";
-import { finiteLogprob } from "./openai/logprobs.js";
-import { recordsOf, toUsage } from "./openai/shapes.js";
+import { noUsage } from "../../protocol/protocol.js";
+import type { GenerationEvent, Usage } from "../../protocol/protocol.js";
+import { ShouldersError } from "../../errors.js";
+import type { TokenRecord } from "../../trace/record.js";
+import type { TraceEnding } from "../../trace/store.js";
+import type { ApiContext } from "../context.js";
+import type { CompletionPlan } from "./plan.js";
+import { finiteLogprob } from "../openai/logprobs.js";
+import { recordsOf, toUsage } from "../openai/shapes.js";
 
 /**
  * The engine's events of one completion, with what every transport owes: its trace and its metrics. Ends

@@ -1,0 +1,21 @@
+import { z } from "zod";
+
+const waySchema = z.strictObject({
+  mode: z.enum(["together", "in-turn"]),
+  threads: z.record(z.string(), z.int().min(1).max(1024)),
+  stepMs: z.number().positive(),
+});
+
+/** Timings, and what they hold for. */
+export const knownTimingsSchema = z.strictObject({
+  /** As `timingsKey` makes it. */
+  key: z.string(),
+  /** Every way was timed as often as is wanted. */
+  isSettled: z.boolean(),
+  /** ISO. */
+  date: z.iso.datetime(),
+  timings: waySchema.extend({ batch: waySchema, promptTokenMs: z.number().nonnegative() }),
+});
+
+/** As it crosses the pipe, and lies in the cache folder in a file of its own. */
+export type KnownTimings = z.output<typeof knownTimingsSchema>;
