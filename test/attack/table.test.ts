@@ -17,7 +17,12 @@ afterAll(() => arena[Symbol.asyncDispose]());
 describe(`attacks (seed ${seed}; SHOULDERS_TEST_SEED draws others)`, () => {
   const named = attacks.map((attack) => [`${attack.kind}: ${attack.name}`, attack] as const);
   test.each(named)("%s", { timeout: 180_000 }, async (_name, attack) => {
-    const { problems } = await arena.attack(attack, generousBounds(arena.idle));
+    const bounds = generousBounds(arena.idle);
+    const { problems, excesses } = await arena.attack(attack, bounds);
     expect(problems).toEqual([]);
+    if (excesses.length === 0) return;
+    // Another of the machine's users may have been in the way once; what costs too much costs it again.
+    const again = await arena.attack(attack, bounds);
+    expect([...again.problems, ...again.excesses]).toEqual([]);
   });
 });
