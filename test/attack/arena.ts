@@ -123,9 +123,18 @@ export class Arena implements AsyncDisposable {
     await this.#canary.report();
     await pause(this.#idle === null ? 3000 : 500);
     const seen = await this.#canary.report();
-    this.#idle ??= seen;
+    this.#idle = this.#idle === null ? seen : together(this.#idle, seen);
     this.#idleMb = this.#target.residentMb();
   }
+}
+
+/** Of a machine that has become busier meanwhile, too. */
+function together(before: CanaryReport, after: CanaryReport): CanaryReport {
+  const both = (probe: keyof CanaryReport) => ({
+    ...after[probe],
+    waits: [...before[probe].waits, ...after[probe].waits],
+  });
+  return { livez: both("livez"), chat: both("chat") };
 }
 
 function neighbourOf({ url }: Target): Canary {
