@@ -27,14 +27,16 @@ export async function benchAttack(): Promise<PartResult> {
   for (const attack of attacks) {
     const outcome = await arena.attack(attack, bounds);
     outcomes.push(outcome);
-    if (outcome.problems.length > 0)
-      process.stderr.write(`${attack.kind}: ${attack.name}\n  ${outcome.problems.join("\n  ")}\n`);
+    if (!isHeld(outcome))
+      process.stderr.write(
+        `${attack.kind}: ${attack.name}\n  ${[...outcome.problems, ...outcome.excesses].join("\n  ")}\n`,
+      );
   }
   const idleChatMs = median(arena.idle.chat.waits);
   const most = (read: (outcome: Outcome) => number) => Math.max(...outcomes.map(read));
   return {
     values: {
-      attack_held: outcomes.filter(({ problems }) => problems.length === 0).length / outcomes.length,
+      attack_held: outcomes.filter(isHeld).length / outcomes.length,
       attack_livez_ms: most(({ livezMs }) => livezMs),
       attack_chat_ms: most(({ chatMs }) => chatMs) - idleChatMs - stepMs,
       attack_memory_mb: most(({ growthMb }) => growthMb),
@@ -44,6 +46,10 @@ export async function benchAttack(): Promise<PartResult> {
     },
     tables: [kindsTable(outcomes, { idleChatMs, stepMs }), await mutantsTable()],
   };
+}
+
+function isHeld({ problems, excesses }: Outcome): boolean {
+  return problems.length + excesses.length === 0;
 }
 
 function kindsTable(outcomes: readonly Outcome[], idle: { idleChatMs: number; stepMs: number }): Table {
@@ -62,7 +68,7 @@ function kindsTable(outcomes: readonly Outcome[], idle: { idleChatMs: number; st
       return [
         kind,
         String(own.length),
-        String(own.filter(({ problems }) => problems.length === 0).length),
+        String(own.filter(isHeld).length),
         most(({ livezMs }) => livezMs),
         most(({ chatMs }) => chatMs),
         most(({ growthMb }) => growthMb),

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { ConfigDescription, Engine, EngineDescription } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import type { TraceStore } from "../trace/store.js";
+import type { Bodies } from "./access/bodies.js";
 import type { Connections } from "./access/connections.js";
 import type { Gate } from "./access/gate.js";
 import type { Metrics } from "./metrics.js";
@@ -67,6 +68,7 @@ export interface ApiContext {
   metrics: Metrics;
   gate: Gate;
   connections: Connections;
+  bodies: Bodies;
   /** Unix time, seconds. */
   startedAt: number;
   /** Aborted when the server was told to close. */

@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import type { Engine } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { TraceStore } from "../trace/store.js";
+import { Bodies } from "./access/bodies.js";
 import { Connections } from "./access/connections.js";
 import { fitConnections } from "./access/descriptors.js";
 import { Gate, openRules, type AccessRules } from "./access/gate.js";
@@ -32,6 +33,9 @@ export interface RunningServer {
   /** Takes nothing new, lets what runs finish within its grace, then cuts it. Resolves when all is closed. */
   close(): Promise<void>;
 }
+
+/** Bodies of the largest size that are held at a time. */
+const mostBodies = 32;
 
 function createHttpServer(context: ApiContext): Server {
   const { connections, limits } = context;
@@ -86,6 +90,7 @@ function createContext(options: ServerOptions) {
     traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
     metrics,
     connections: new Connections(limits, log, (reason) => metrics.connectionClosed(reason)),
+    bodies: new Bodies(mostBodies * limits.bodyBytes),
     gate: new Gate({ ...openRules, ...access }),
     startedAt: Math.floor(Date.now() / 1000),
     closing: closing.signal,

@@ -50,7 +50,8 @@ export function tokenize(context: ApiContext): RequestHandler {
       parseSpecial: body.parse_special ?? true,
       withPieces: body.with_pieces ?? false,
     });
-    if (result !== null) response.json({ tokens: body.with_pieces ? withPieces(result) : result.ids });
+    if (result !== null)
+      response.json({ tokens: body.with_pieces ? withPieces(result) : Array.from(result.ids) });
   };
 }
 
@@ -67,7 +68,11 @@ export function detokenize(context: ApiContext): RequestHandler {
         `Invalid 'tokens.${index}': a token id must be below ${vocabularySize}, the size of the vocabulary.`,
         { param: `tokens.${index}` },
       );
-    const result = await ask(context, response, { type: "detokenize", configId, tokens: body.tokens });
+    const result = await ask(context, response, {
+      type: "detokenize",
+      configId,
+      tokens: Int32Array.from(body.tokens),
+    });
     if (result !== null) response.json({ content: Buffer.from(result.bytes).toString("utf8") });
   };
 }
@@ -115,7 +120,7 @@ const strictDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true })
 
 function withPieces({ ids, pieces: { bytes, lengths } }: QueryResults["tokenize"]) {
   let end = 0;
-  return ids.map((id, index) => {
+  return Array.from(ids, (id, index) => {
     const start = end;
     end += lengths[index] ?? 0;
     return { id, piece: pieceOf(bytes.subarray(start, end)) };

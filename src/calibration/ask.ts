@@ -124,7 +124,7 @@ export async function answerTokens(
     addSpecial: false,
     parseSpecial: false,
   });
-  return ids;
+  return [...ids];
 }
 
 /** How likely a strategy finds an answer, by teacher forcing, and whether it would end there. */

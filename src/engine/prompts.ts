@@ -107,7 +107,11 @@ export function templateOf(
 }
 
 /** @throws ShouldersError `invalid_request` when an id is outside the vocabulary. */
-export function checkIds(tokens: readonly number[], vocabularySize: number, param: string): void {
+export function checkIds(
+  tokens: readonly number[] | Int32Array,
+  vocabularySize: number,
+  param: string,
+): void {
   const wrong = tokens.find((token) => token >= vocabularySize);
   if (wrong !== undefined)
     throw new ShouldersError(

@@ -63,7 +63,7 @@ async function answer({
       const plain = await base.tokenizeAside(query.text, query.parseSpecial);
       const ids = query.addSpecial ? withBos(plain, base) : plain;
       const pieces = query.withPieces ? await piecesOf(ids, base, isWanted) : [];
-      return pieces && { ids, pieces: joined(pieces) };
+      return pieces && { ids: Int32Array.from(ids), pieces: joined(pieces) };
     }
     case "detokenize": {
       checkIds(query.tokens, config.vocabularySize, "tokens");
@@ -95,9 +95,11 @@ async function renderAll(
   return { prompts };
 }
 
+type Ids = readonly number[] | Int32Array;
+
 /** The bytes of each token; null where they are wanted no longer. */
 async function piecesOf(
-  ids: readonly number[],
+  ids: Ids,
   { vocabulary }: LoadedModel,
   isWanted: () => boolean,
 ): Promise<Uint8Array[] | null> {
@@ -112,7 +114,7 @@ async function piecesOf(
 
 /** One list of bytes crosses the pipe sooner than many. */
 function joined(pieces: readonly Uint8Array[]): QueryResults["tokenize"]["pieces"] {
-  return { bytes: Buffer.concat(pieces), lengths: pieces.map(({ length }) => length) };
+  return { bytes: Buffer.concat(pieces), lengths: Int32Array.from(pieces, ({ length }) => length) };
 }
 
 /** The prompt as one would write it: control tokens by their names. */

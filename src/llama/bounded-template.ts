@@ -4,7 +4,7 @@ import { Environment, Interpreter, Template } from "@huggingface/jinja";
  * Steps that any template may take, and for each turn. Of the 70 templates that llama.cpp keeps of well-known models
  * none takes more than 960 for one question with a function, and 210 for each further turn.
  */
-const freeSteps = 20_000;
+const freeSteps = 10_000;
 const stepsPerTurn = 1_000;
 /** Characters of a text that cost a step whenever an expression gives them back. */
 const textPerStep = 64;

@@ -175,13 +175,19 @@ function taken(tokens: Int32Array, length: number): Token[] {
   return Array.from(tokens.subarray(0, length));
 }
 
+const firstPrivate = 0xe000;
+const lastPrivate = 0xf8ff;
+
 /** A character of the private use area that the text does not contain. */
 function unusedCharacter(text: string): string {
-  for (let code = 0xe000; code < 0xf8ff; code++) {
-    const character = String.fromCharCode(code);
-    if (!text.includes(character)) return character;
+  const used = new Set<number>();
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code >= firstPrivate && code <= lastPrivate) used.add(code);
   }
-  return "\u{f8ff}";
+  let code = firstPrivate;
+  while (code < lastPrivate && used.has(code)) code++;
+  return String.fromCharCode(code);
 }
 
 /** The value with every text in it changed, names of fields included. */

@@ -264,7 +264,7 @@ export type FromEngine =
 export type PlanOutcome =
   { type: "planned"; places: PlaceMemory[] } | Extract<FromEngine, { type: "loadFailed" }>;
 
-/** Questions that need a model's vocabulary or template and no decoding. */
+/** Questions that need a model's vocabulary or template and no decoding. Long lists cross the pipe as bytes. */
 export type EngineQuery =
   /**
    * `addSpecial`: begin with BOS where the vocabulary asks for it. `parseSpecial`: control tokens written out become
@@ -278,12 +278,12 @@ export type EngineQuery =
       parseSpecial: boolean;
       withPieces?: boolean;
     }
-  | { type: "detokenize"; configId: string; tokens: number[] }
+  | { type: "detokenize"; configId: string; tokens: Int32Array }
   | { type: "renderPrompt"; configId: string; prompt: Prompt };
 
 export interface QueryResults {
   /** `pieces`: the tokens' bytes one after the other, and how many each has; none where they were not asked for. */
-  tokenize: { ids: number[]; pieces: { bytes: Uint8Array; lengths: number[] } };
+  tokenize: { ids: Int32Array; pieces: { bytes: Uint8Array; lengths: Int32Array } };
   detokenize: { bytes: Uint8Array };
   /** Per role (`base`, `reference`, expert ids): the prompt as each model gets it. */
   renderPrompt: { prompts: Record<string, { text: string; tokens: number[] }> };

@@ -224,7 +224,7 @@ describe("on the starter models", () => {
       addSpecial: true,
       parseSpecial: true,
     } as const;
-    const ids = (await server.engine.query(query)).ids;
+    const ids = [...(await server.engine.query(query)).ids];
     const fields = { prompt: [ids, ids.slice(0, 3)], echo: true, logprobs: 1, max_tokens: 3, temperature: 0 };
     const { choices, usage } = await complete(fields);
     expect(choices[0]!.text.startsWith(prompt)).toBe(true);

@@ -169,8 +169,8 @@ describe("llama-server's routes", () => {
   test("answer in its shapes", async () => {
     const server = await startTestServer();
     server.engine.answers.tokenize = {
-      ids: [5, 6],
-      pieces: { bytes: bytes("aé").slice(0, 2), lengths: [1, 1] },
+      ids: Int32Array.of(5, 6),
+      pieces: { bytes: bytes("aé").slice(0, 2), lengths: Int32Array.of(1, 1) },
     };
     server.engine.answers.detokenize = { bytes: bytes("aé") };
     server.engine.answers.renderPrompt = {

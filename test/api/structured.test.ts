@@ -196,5 +196,5 @@ describe("grammar", () => {
 
 async function tokensOf(text: string): Promise<number[]> {
   const query = { type: "tokenize", configId: "both", text, addSpecial: false, parseSpecial: false } as const;
-  return (await server.engine.query(query)).ids;
+  return [...(await server.engine.query(query)).ids];
 }

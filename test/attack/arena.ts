@@ -11,8 +11,10 @@ import { keys, Target, type TargetOptions } from "./target.js";
 
 export interface Outcome {
   attack: Attack;
-  /** Empty where the attack was held. */
+  /** Wrong whatever else the machine does: an end, a refusal of the neighbour, an answer that may not be. */
   problems: string[];
+  /** What was waited for longer, or took more memory, than the bounds allow. */
+  excesses: string[];
   livezMs: number;
   chatMs: number;
   /** Most that server and engine held at a time beyond what they held when idle, MB. */
@@ -88,9 +90,10 @@ export class Arena implements AsyncDisposable {
       problems.push(`the server ended: ${target.process.signalCode ?? target.process.exitCode}`);
     else if (target.enginePids.join() !== engine || target.log.includes("engine process ended"))
       problems.push("the engine ended");
-    problems.push(...problemsOf(seen, growthMb, bounds));
-    if (problems.length > 0) await this.#startAnew();
-    return { attack, problems, livezMs: worst(seen.livez), chatMs: worst(seen.chat), growthMb };
+    problems.push(...refusalsOf(seen));
+    const excesses = excessesOf(seen, growthMb, bounds);
+    if (problems.length + excesses.length > 0) await this.#startAnew();
+    return { attack, problems, excesses, livezMs: worst(seen.livez), chatMs: worst(seen.chat), growthMb };
   }
 
   /** What the neighbour has felt since he was last asked, so many ms from here. */
@@ -120,9 +123,18 @@ export class Arena implements AsyncDisposable {
     await this.#canary.report();
     await pause(this.#idle === null ? 3000 : 500);
     const seen = await this.#canary.report();
-    this.#idle ??= seen;
+    this.#idle = this.#idle === null ? seen : together(this.#idle, seen);
     this.#idleMb = this.#target.residentMb();
   }
+}
+
+/** Of a machine that has become busier meanwhile, too. */
+function together(before: CanaryReport, after: CanaryReport): CanaryReport {
+  const both = (probe: keyof CanaryReport) => ({
+    ...after[probe],
+    waits: [...before[probe].waits, ...after[probe].waits],
+  });
+  return { livez: both("livez"), chat: both("chat") };
 }
 
 function neighbourOf({ url }: Target): Canary {
@@ -183,16 +195,21 @@ async function settles(target: Target): Promise<boolean> {
   return false;
 }
 
-function problemsOf({ livez, chat }: CanaryReport, growthMb: number, bounds: Bounds): string[] {
-  const problems: string[] = [];
+function excessesOf({ livez, chat }: CanaryReport, growthMb: number, bounds: Bounds): string[] {
+  const excesses: string[] = [];
   if (worst(livez) > bounds.livezMs)
-    problems.push(`/livez waited ${Math.round(worst(livez))} ms (at most ${Math.round(bounds.livezMs)})`);
+    excesses.push(`/livez waited ${Math.round(worst(livez))} ms (at most ${Math.round(bounds.livezMs)})`);
   if (worst(chat) > bounds.chatMs)
-    problems.push(`a chat waited ${Math.round(worst(chat))} ms (at most ${Math.round(bounds.chatMs)})`);
-  for (const [name, { failures }] of Object.entries({ "/livez": livez, "a chat": chat }))
-    for (const [failure, count] of Object.entries(failures))
-      problems.push(`${name} of a neighbour was answered ${failure}, ${count} times`);
+    excesses.push(`a chat waited ${Math.round(worst(chat))} ms (at most ${Math.round(bounds.chatMs)})`);
   if (growthMb > bounds.growthMb)
-    problems.push(`${Math.round(growthMb)} MB more than idle (at most ${bounds.growthMb})`);
-  return problems;
+    excesses.push(`${Math.round(growthMb)} MB more than idle (at most ${bounds.growthMb})`);
+  return excesses;
+}
+
+function refusalsOf({ livez, chat }: CanaryReport): string[] {
+  return Object.entries({ "/livez": livez, "a chat": chat }).flatMap(([name, { failures }]) =>
+    Object.entries(failures).map(
+      ([failure, count]) => `${name} of a neighbour was answered ${failure}, ${count} times`,
+    ),
+  );
 }

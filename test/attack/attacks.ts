@@ -245,7 +245,7 @@ const tokenizer: Attack[] = splitters.flatMap((model): Attack[] => [
           max_tokens: "1",
         }),
       1,
-      { hangUpMs: 10_000 },
+      { hangUpMs: 4_000 },
     ),
   },
   {
@@ -266,7 +266,7 @@ const tokenizer: Attack[] = splitters.flatMap((model): Attack[] => [
     kind: "tokenizer",
     name: `${model}: a run in the answer's given beginning`,
     send: sending(chatPath, () => bodies.chat({ fusion: `{"continue":${run("a", 7000)}}` }, model), 1, {
-      hangUpMs: 10_000,
+      hangUpMs: 4_000,
     }),
   },
 ]);
@@ -353,22 +353,23 @@ const choices: Attack[] = [
       { hangUpMs: 5000 },
     ),
   },
-  {
+  ...[120, 480].map((tokens): Attack => ({
     kind: "choices",
-    name: "16 answers with 20 alternatives to each of 480 tokens, four times",
+    name: `16 answers with 20 alternatives to each of ${tokens} tokens, four times`,
+    ...(tokens > 120 && { isLong: true }),
     send: sending(
       chatPath,
       () =>
         bodies.chat({
           n: "16",
-          max_tokens: "480",
+          max_tokens: String(tokens),
           logprobs: "true",
           top_logprobs: "20",
           logit_bias: '{"0":-100,"1":-100,"2":-100,"3":-100}',
         }),
       4,
     ),
-  },
+  })),
 ];
 
 const queries: Attack[] = [

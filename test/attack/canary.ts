@@ -73,8 +73,8 @@ export function exactBounds(idle: CanaryReport, stepMs: number): Bounds {
  */
 export function generousBounds(idle: CanaryReport): Bounds {
   return {
-    livezMs: Math.max(1500, 10 * worst(idle.livez)),
-    chatMs: Math.max(4000, 10 * worst(idle.chat)),
+    livezMs: Math.max(1500, 20 * worst(idle.livez)),
+    chatMs: Math.max(4000, 20 * worst(idle.chat)),
     growthMb: 300,
   };
 }

@@ -6,7 +6,7 @@ import { generousBounds } from "./canary.js";
 /** Whatever one client does, the server and its engine live, and another client hardly feels it. */
 
 const seed = Number(process.env["SHOULDERS_TEST_SEED"] ?? 20240611);
-const attacks = allAttacks(seed, 4).filter(({ isLong }) => !isLong);
+const attacks = allAttacks(seed, 2).filter(({ isLong }) => !isLong);
 
 let arena: Arena;
 beforeAll(async () => {
@@ -17,7 +17,11 @@ afterAll(() => arena[Symbol.asyncDispose]());
 describe(`attacks (seed ${seed}; SHOULDERS_TEST_SEED draws others)`, () => {
   const named = attacks.map((attack) => [`${attack.kind}: ${attack.name}`, attack] as const);
   test.each(named)("%s", { timeout: 180_000 }, async (_name, attack) => {
-    const { problems } = await arena.attack(attack, generousBounds(arena.idle));
+    const { problems, excesses } = await arena.attack(attack, generousBounds(arena.idle));
     expect(problems).toEqual([]);
+    if (excesses.length === 0) return;
+    // Another of the machine's users may have been in the way once; what costs too much costs it again.
+    const again = await arena.attack(attack, generousBounds(arena.idle));
+    expect([...again.problems, ...again.excesses]).toEqual([]);
   });
 });

@@ -96,7 +96,7 @@ describe("faults of the engine child", () => {
   it("a child that hangs while nobody asks for tokens is found out, and fails the question it owes", async () => {
     const pid = engine.description!.pid;
     process.kill(pid, "SIGSTOP");
-    const question = engine.query({ type: "detokenize", configId: "trivia", tokens: [300] });
+    const question = engine.query({ type: "detokenize", configId: "trivia", tokens: Int32Array.of(300) });
     await expect(question).rejects.toMatchObject({ code: "engine_died" });
     await until(() => engine.description !== null);
     expect(engine.description!.pid).not.toBe(pid);

@@ -47,10 +47,10 @@ export async function echoOf(
 
   async function tokenize(plain: string): Promise<number[]> {
     const query = { type: "tokenize", configId, text: plain, addSpecial: true, parseSpecial: true } as const;
-    return (await engine.query(query, asker)).ids;
+    return [...(await engine.query(query, asker)).ids];
   }
   function detokenize(tokens: number[]) {
-    return engine.query({ type: "detokenize", configId, tokens }, asker);
+    return engine.query({ type: "detokenize", configId, tokens: Int32Array.from(tokens) }, asker);
   }
 }
 

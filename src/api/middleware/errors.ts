@@ -42,10 +42,6 @@ export const errorHandler: ErrorRequestHandler = (thrown: unknown, _request, res
 function fromExpress(thrown: unknown): ShouldersError | null {
   if (!(thrown instanceof Error) || thrown instanceof ShouldersError) return null;
   const { type, status, limit } = thrown as Error & { type?: string; status?: number; limit?: number };
-  if (type === "entity.parse.failed")
-    return new ShouldersError("invalid_json", "The body is not valid JSON.");
-  if (type === "json.excess")
-    return new ShouldersError("invalid_json", `The body cannot be taken: ${thrown.message}.`);
   if (type === "entity.too.large")
     return new ShouldersError("payload_too_large", `The body is larger than ${limit ?? 0} bytes.`);
   if (status === 415)

@@ -1,6 +1,8 @@
-import express, { type RequestHandler } from "express";
+import express, { type Request, type RequestHandler } from "express";
 import { jsonExcess } from "../../config/json-size.js";
 import { ShouldersError } from "../../errors.js";
+import { type Bodies, longestShort } from "../access/bodies.js";
+import { localsOf } from "./locals.js";
 
 const requireJson: RequestHandler = (request, _response, next) => {
   if (!request.is("application/json") && hasBody(request.headers))
@@ -15,14 +17,71 @@ function hasBody(headers: NodeJS.Dict<string | string[]>): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
-/** Before it is parsed. In UTF-16 brackets and quotes could hide in other characters. Express adds to what is thrown. */
-function checkBody(_request: unknown, _response: unknown, bytes: Buffer, encoding: string): void {
-  if (encoding !== "utf-8") throw Object.assign(new Error("not UTF-8"), { status: 415 });
-  const excess = jsonExcess(bytes);
-  if (excess !== null) throw Object.assign(new Error(excess), { status: 400, type: "json.excess" });
+/** Has the body read when there is room for it, and keeps the room until the answer is over. */
+function whenThereIsRoom(bodies: Bodies, most: number): RequestHandler {
+  return (request, response, next) => {
+    const { "content-length": length, "content-encoding": encoding } = request.headers;
+    // As large as it may be where it does not say, or is not what it says.
+    const bytes = length === undefined || encoding !== undefined ? most : Math.min(most, Number(length));
+    const { party } = localsOf(response);
+    response.once("close", bodies.hold({ party, bytes, read: next }));
+  };
 }
 
-/** Reads a JSON body. `strict: false`: that it must be an object is for the schema to say. */
-export function jsonBody(bytes: number): RequestHandler[] {
-  return [requireJson, express.json({ limit: bytes, strict: false, verify: checkBody })];
+const decoder = new TextDecoder();
+
+/** In its turn, where it is large: what comes after it up to the first wait is done in the same turn. */
+function parseJson(bodies: Bodies): RequestHandler {
+  return (request, response, next) => {
+    const bytes: unknown = request.body;
+    // There is none.
+    if (!Buffer.isBuffer(bytes)) {
+      next();
+      return;
+    }
+    const parse = () => {
+      // Whoever has left is answered nothing.
+      if (response.destroyed) return;
+      try {
+        request.body = parsed(bytes, charsetOf(request));
+      } catch (error) {
+        next(error);
+        return;
+      }
+      next();
+    };
+    if (bytes.length <= longestShort) parse();
+    else bodies.inTurn(localsOf(response).party, parse);
+  };
+}
+
+/** @throws ShouldersError */
+function parsed(bytes: Buffer, charset: string): unknown {
+  // In UTF-16 brackets and quotes could hide in other characters.
+  if (charset !== "utf-8")
+    throw new ShouldersError(
+      "unsupported_media_type",
+      "Send the body as UTF-8, plain or compressed with gzip, deflate or br.",
+    );
+  const excess = jsonExcess(bytes);
+  if (excess !== null) throw new ShouldersError("invalid_json", `The body cannot be taken: ${excess}.`);
+  // A common mistake of clients.
+  if (bytes.length === 0) return {};
+  try {
+    return JSON.parse(decoder.decode(bytes)) as unknown;
+  } catch {
+    throw new ShouldersError("invalid_json", "The body is not valid JSON.");
+  }
+}
+
+function charsetOf(request: Request): string {
+  const [, charset = "utf-8"] =
+    /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(request.headers["content-type"] ?? "") ?? [];
+  return charset.toLowerCase();
+}
+
+/** Reads a JSON body of at most so many bytes. That it must be an object is for the schema to say. */
+export function jsonBody(bodies: Bodies, bytes: number): RequestHandler[] {
+  const read = express.raw({ limit: bytes, type: "application/json" });
+  return [requireJson, whenThereIsRoom(bodies, bytes), read, parseJson(bodies)];
 }

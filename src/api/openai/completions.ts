@@ -26,8 +26,11 @@ export function completionHandler(context: ApiContext, kind: CompletionKind): Re
     locals.model = plan.model;
     plan.request.owner = locals.owner;
     plan.request.party = locals.party;
-    const budget = new AnswerBudget(plan.request, findConfig(description, plan.model));
-    if (!plan.isStream) budget.check(plan.prompts.length * plan.numAnswers * (plan.request.maxTokens ?? 0));
+    const config = findConfig(description, plan.model);
+    const budget = new AnswerBudget(plan.request, config);
+    // However many are asked for, no answer is longer than the context.
+    const mostTokens = Math.min(plan.request.maxTokens ?? 0, config.contextTokens);
+    if (!plan.isStream) budget.check(plan.prompts.length * plan.numAnswers * mostTokens);
     const events = runChoices(context, plan, closedSignal(response, context.cut));
     const writer = new CompletionWriter(plan);
     if (plan.isStream) await stream(context, response, events, writer);

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { RawData, WebSocket } from "ws";
+import type { WebSocket } from "ws";
 import { jsonExcess } from "../../config/json-size.js";
 import { ShouldersError } from "../../errors.js";
+import { longestShort } from "../access/bodies.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
@@ -26,6 +27,8 @@ export class StreamSession {
   readonly owner: string;
   readonly party: string;
   readonly #running = new Map<string, AbortController>();
+  /** Frames that are not handled yet; while there are any, no more are read. */
+  readonly #frames: { bytes: Buffer; isBinary: boolean }[] = [];
   #hasAnsweredPing = true;
   #isClosing = false;
 
@@ -34,7 +37,7 @@ export class StreamSession {
     this.owner = owner;
     this.party = party;
     this.#socket = socket;
-    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
+    socket.on("message", (data, isBinary) => this.#take(data as Buffer, isBinary));
     socket.on("ping", (data) => this.#answer(() => socket.pong(data)));
     socket.on("pong", () => {
       this.#hasAnsweredPing = true;
@@ -87,7 +90,26 @@ export class StreamSession {
     this.#socket.terminate();
   }
 
-  #receive(data: RawData, isBinary: boolean): void {
+  /** Large frames are handled in their turn, and those behind them after them. */
+  #take(bytes: Buffer, isBinary: boolean): void {
+    if (this.#frames.length === 0 && bytes.length <= longestShort) {
+      this.#receive(bytes, isBinary);
+      return;
+    }
+    this.#socket.pause();
+    this.#frames.push({ bytes, isBinary });
+    if (this.#frames.length === 1) this.#context.bodies.inTurn(this.party, () => this.#handleNext());
+  }
+
+  #handleNext(): void {
+    const [frame] = this.#frames;
+    if (frame) this.#receive(frame.bytes, frame.isBinary);
+    this.#frames.shift();
+    if (this.#frames.length > 0) this.#context.bodies.inTurn(this.party, () => this.#handleNext());
+    else this.#socket.resume();
+  }
+
+  #receive(bytes: Buffer, isBinary: boolean): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     if (isBinary) {
       this.#drop(1003, "Frames must be JSON text.");
@@ -95,7 +117,7 @@ export class StreamSession {
     }
     let eventId: string | null = null;
     try {
-      const value = parseJson(data);
+      const value = parseJson(bytes);
       eventId = eventIdOf(value);
       this.#handle(parseRequest(clientFrameSchema, value));
     } catch (thrown) {
@@ -219,8 +241,7 @@ export class StreamSession {
   }
 }
 
-function parseJson(data: RawData): unknown {
-  const bytes = data as Buffer;
+function parseJson(bytes: Buffer): unknown {
   const excess = jsonExcess(bytes);
   if (excess !== null) throw new ShouldersError("invalid_json", `The frame cannot be taken: ${excess}.`);
   try {
