@@ -1,8 +1,8 @@
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
+import { mean } from "simple-statistics";
 import { reportSections } from "../src/evaluation/markdown.js";
 import type { Report } from "../src/evaluation/report.js";
-import { mean } from "../src/evaluation/statistics.js";
 import type { TokenCandidate, TokenRecord, TopRecord } from "../src/trace/record.js";
 import { readmePath, root } from "./generated-docs.js";
 import { rulesText } from "./several-rules.js";

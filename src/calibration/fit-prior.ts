@@ -1,3 +1,4 @@
+import { mean } from "simple-statistics";
 import type { Card } from "../routing/card.js";
 import { Classes, type Distances, type Group } from "./classes.js";
 import { type PriorSettings, sharesOf, softmax } from "../routing/prior.js";
@@ -6,9 +7,6 @@ export interface FittedPrior {
   prior: Card["prior"];
   figures: Card["figures"];
 }
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The value below which a share `q` of the values lies. */
 function quantile(values: readonly number[], q: number): number {

@@ -1,3 +1,5 @@
+import { styleText } from "node:util";
+
 /** Colours of a terminal, or none. */
 export interface Style {
   dim: (text: string) => string;
@@ -5,16 +7,15 @@ export interface Style {
   expert: (index: number, text: string) => string;
 }
 
-const expertColours = [32, 33, 35, 36, 34, 31];
+const expertColours = ["green", "yellow", "magenta", "cyan", "blue", "red"] as const;
 
-const sgr =
-  (code: number | string) =>
-  (text: string): string =>
-    `\u001b[${code}m${text}\u001b[0m`;
+// Whether the stream shows colours is decided in `styleFor`.
+const always = { validateStream: false };
 
 const coloured: Style = {
-  dim: sgr(2),
-  expert: (index, text) => sgr(`1;${expertColours[index % expertColours.length] ?? 32}`)(text),
+  dim: (text) => styleText("dim", text, always),
+  expert: (index, text) =>
+    styleText(["bold", expertColours[index % expertColours.length] ?? "green"], text, always),
 };
 
 const plain: Style = { dim: String, expert: (_, text) => text };

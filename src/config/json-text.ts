@@ -1,3 +1,4 @@
+import jsonc, { type Node, type ParseError } from "jsonc-parser";
 import { deepestJson, jsonExcess } from "./json-size.js";
 
 /**
@@ -17,96 +18,48 @@ export type ParsedJson =
   | { ok: true; value: unknown; positionOf(path: Path): JsonPosition }
   | { ok: false; message: string; position: JsonPosition };
 
-const whitespace = /[ \t\n\r]*/y;
-const string = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
-const scalar = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+/** By the parser's name for a fault. */
+const expected: Readonly<Record<string, string>> = {
+  ValueExpected: "a value",
+  PropertyNameExpected: 'a key in double quotes or "}"',
+  ColonExpected: '":"',
+  CommaExpected: '"," or the end of the object or list',
+  CloseBraceExpected: 'a key in double quotes, "," or "}"',
+  CloseBracketExpected: 'a value, "," or "]"',
+  InvalidSymbol: "a value, or a text in double quotes",
+};
+const refused: Readonly<Record<string, string>> = {
+  EndOfFileExpected: "unexpected text after the end",
+  InvalidCommentToken: "JSON has no comments",
+  UnexpectedEndOfComment: "JSON has no comments",
+  UnexpectedEndOfString: "a text without a closing double quote on its line",
+  UnexpectedEndOfNumber: "a number that breaks off",
+  InvalidUnicode: 'a text with a "\\u" that four hexadecimal digits do not follow',
+  InvalidEscapeCharacter: 'a text with a "\\" that begins no escape of JSON',
+  InvalidCharacter: "a text with a control character; write it as an escape",
+};
 
-interface Fault {
-  message: string;
-  offset: number;
+function describeFault(text: string, { error, offset }: ParseError): string {
+  const name = jsonc.printParseErrorCode(error);
+  const found = offset < text.length ? `, found ${JSON.stringify(text[offset])}` : ", but the text ends";
+  return refused[name] ?? `expected ${expected[name] ?? "JSON"}${found}`;
 }
 
-const keyOf = (path: Path): string => JSON.stringify(path.map(String));
-
-/** Walks a JSON text once; `offsets` holds where each value begins, `fault` the first thing that is wrong. */
-class JsonScanner {
-  readonly offsets = new Map<string, number>();
-  fault: Fault | null = null;
-  #offset = 0;
-  readonly #text: string;
-
-  constructor(text: string) {
-    this.#text = text;
-    // A byte order mark is not JSON, but editors write it.
-    if (text.startsWith("\uFEFF")) this.#offset = 1;
-    if (this.#value([]) && this.#offset < text.length) this.#fail("unexpected text after the end");
+/** The first key, of those least deep, that its object has already. */
+function repeatedKey(root: Node): Node | null {
+  const nodes = [root];
+  for (const node of nodes) {
+    const keys = new Set<unknown>();
+    for (const child of node.children ?? []) {
+      const [key] = child.children ?? [];
+      if (child.type === "property" && key) {
+        if (keys.has(key.value)) return key;
+        keys.add(key.value);
+      }
+      nodes.push(child);
+    }
   }
-
-  #fail(message: string, offset = this.#offset): false {
-    this.fault ??= { message, offset };
-    return false;
-  }
-
-  #match(pattern: RegExp): string | null {
-    pattern.lastIndex = this.#offset;
-    const found = pattern.exec(this.#text);
-    if (found === null) return null;
-    this.#offset = pattern.lastIndex;
-    return found[0];
-  }
-
-  #take(character: string): boolean {
-    if (this.#text[this.#offset] !== character) return false;
-    this.#offset++;
-    this.#match(whitespace);
-    return true;
-  }
-
-  #unexpected(expected: string): false {
-    const found = this.#text[this.#offset];
-    return this.#fail(
-      found === undefined
-        ? `expected ${expected}, but the text ends`
-        : `expected ${expected}, found ${JSON.stringify(found)}`,
-    );
-  }
-
-  #value(path: Path): boolean {
-    this.#match(whitespace);
-    this.offsets.set(keyOf(path), this.#offset);
-    if (path.length > deepestJson) return this.#fail(`nested deeper than ${deepestJson} levels`);
-    if (this.#take("{")) return this.#object(path);
-    if (this.#take("[")) return this.#array(path);
-    if (this.#match(string) === null && this.#match(scalar) === null) return this.#unexpected("a value");
-    this.#match(whitespace);
-    return true;
-  }
-
-  #object(path: Path): boolean {
-    const keys = new Set<string>();
-    if (this.#take("}")) return true;
-    do {
-      const offset = this.#offset;
-      const raw = this.#match(string);
-      if (raw === null) return this.#unexpected('a key in double quotes or "}"');
-      const key = JSON.parse(raw) as string;
-      if (keys.has(key)) return this.#fail(`key ${JSON.stringify(key)} is given twice`, offset);
-      keys.add(key);
-      this.#match(whitespace);
-      if (!this.#take(":")) return this.#unexpected('":"');
-      if (!this.#value([...path, key])) return false;
-    } while (this.#take(","));
-    return this.#take("}") || this.#unexpected('"," or "}"');
-  }
-
-  #array(path: Path): boolean {
-    if (this.#take("]")) return true;
-    let index = 0;
-    do {
-      if (!this.#value([...path, index++])) return false;
-    } while (this.#take(","));
-    return this.#take("]") || this.#unexpected('"," or "]"');
-  }
+  return null;
 }
 
 function toPosition(text: string, offset: number): JsonPosition {
@@ -114,24 +67,33 @@ function toPosition(text: string, offset: number): JsonPosition {
   return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
 }
 
-export function parseJsonText(text: string): ParsedJson {
-  const excess = jsonExcess(Buffer.from(text), Infinity);
-  if (excess !== null) return { ok: false, message: excess, position: { line: 1, column: 1 } };
-  const scanner = new JsonScanner(text);
-  if (scanner.fault !== null) {
-    const { message, offset } = scanner.fault;
-    return { ok: false, message, position: toPosition(text, offset) };
-  }
+/** @param given objects and lists of at most `deepestJson` levels: the parser goes down by recursion */
+export function parseJsonText(given: string): ParsedJson {
+  // A byte order mark is not JSON, but editors write it.
+  const text = given.replace(/^\uFEFF/, "");
+  const refuse = (message: string, offset = 0): ParsedJson => ({
+    ok: false,
+    message,
+    position: toPosition(text, offset),
+  });
+  const excess = jsonExcess(Buffer.from(text), deepestJson);
+  if (excess !== null) return refuse(excess);
+  const faults: ParseError[] = [];
+  const root = jsonc.parseTree(text, faults, { disallowComments: true });
+  const [fault] = faults;
+  if (fault || !root) return refuse(fault ? describeFault(text, fault) : "it is empty", fault?.offset);
+  const repeated = repeatedKey(root);
+  if (repeated) return refuse(`key ${JSON.stringify(repeated.value)} is given twice`, repeated.offset);
   return {
     ok: true,
-    value: JSON.parse(text.replace(/^\uFEFF/, "")),
+    value: JSON.parse(text),
     positionOf(path) {
       // A key that is missing stands nowhere: point at the object that lacks it.
-      for (let length = path.length; length >= 0; length--) {
-        const offset = scanner.offsets.get(keyOf(path.slice(0, length)));
-        if (offset !== undefined) return toPosition(text, offset);
+      for (let length = path.length; length > 0; length--) {
+        const node = jsonc.findNodeAtLocation(root, path.slice(0, length) as (string | number)[]);
+        if (node) return toPosition(text, node.offset);
       }
-      return { line: 1, column: 1 };
+      return toPosition(text, root.offset);
     },
   };
 }

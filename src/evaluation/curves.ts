@@ -1,7 +1,7 @@
+import { mean, quantileSorted } from "simple-statistics";
 import type { AnswerLine } from "./answers-file.js";
 import type { Method } from "./methods/method.js";
 import type { Results } from "./runner.js";
-import { mean, quantile } from "./statistics.js";
 
 /** What one expert's weight, or one component's share, was under one method, token by token. */
 export interface Curve {
@@ -22,7 +22,11 @@ function curve(name: string, rows: readonly number[][]): Curve {
   for (let at = 0; ; at++) {
     const column = rows.flatMap((row) => row[at] ?? []).sort((a, b) => a - b);
     if (column.length === 0 || column.length < leastShare * rows.length) return { name, points };
-    points.push({ mean: mean(column), low: quantile(column, 0.25), high: quantile(column, 0.75) });
+    points.push({
+      mean: mean(column),
+      low: quantileSorted(column, 0.25),
+      high: quantileSorted(column, 0.75),
+    });
   }
 }
 

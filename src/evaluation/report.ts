@@ -1,7 +1,8 @@
+import { mean } from "simple-statistics";
 import type { AnswerLine } from "./answers-file.js";
 import type { Method } from "./methods/method.js";
 import type { Results } from "./runner.js";
-import { bootstrapInterval, mean, unionLength } from "./statistics.js";
+import { bootstrapInterval, unionLength } from "./statistics.js";
 import { type Target, targetFigure } from "./targets.js";
 
 /** Figures of one method on one task; null where a part of the formula is missing. */

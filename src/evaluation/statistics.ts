@@ -1,3 +1,4 @@
+import { quantileSorted } from "simple-statistics";
 import { createRandom } from "./random.js";
 
 export interface Interval {
@@ -6,17 +7,6 @@ export interface Interval {
 }
 
 const numResamples = 2000;
-
-export const mean = (values: readonly number[]): number =>
-  values.length === 0 ? NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
-
-/** The q-quantile of ascending values, linear between neighbours; q in [0, 1]. */
-export function quantile(ascending: readonly number[], q: number): number {
-  const place = q * (ascending.length - 1);
-  const below = ascending[Math.floor(place)] ?? NaN;
-  const above = ascending[Math.ceil(place)] ?? NaN;
-  return below + (above - below) * (place - Math.floor(place));
-}
 
 /**
  * 95 % interval of the mean by the percentile bootstrap: the 2.5 % and 97.5 % quantiles of the means of 2,000
@@ -32,7 +22,7 @@ export function bootstrapInterval(values: readonly number[], seed: number): Inte
     means[resample] = sum / values.length;
   }
   const ascending = [...means.sort()];
-  return { low: quantile(ascending, 0.025), high: quantile(ascending, 0.975) };
+  return { low: quantileSorted(ascending, 0.025), high: quantileSorted(ascending, 0.975) };
 }
 
 /** Length of the union of intervals [start, end]: how long at least one of them was open. */

@@ -1,6 +1,6 @@
+import { mean } from "simple-statistics";
 import { z } from "zod";
 import type { Figure, MethodFigures, Report } from "./report.js";
-import { mean } from "./statistics.js";
 
 /** What a figure of the report is made of, and where it should lie. */
 

@@ -1,3 +1,4 @@
+import TinyQueue from "tinyqueue";
 import type { CharacterClass } from "./characters.js";
 import type { FlatGrammar } from "./grammar-parts.js";
 
@@ -36,7 +37,11 @@ export function* shortestTexts(
   const ofRule = new Float64Array(rules.length).fill(Infinity);
   const bestOf = new Int32Array(rules.length).fill(-1);
   const usersOf = rules.map((): Alternative[] => []);
-  const ready = new Heap();
+  const ready = new TinyQueue<Alternative>([], (a, b) => a.length - b.length);
+  // What cannot be written is never the shortest.
+  const add = (alternative: Alternative): void => {
+    if (alternative.numUnknown === 0 && alternative.length < Infinity) ready.push(alternative);
+  };
   for (const [rule, starts] of rules.entries()) {
     if (rule % sliceRules === 0) yield;
     for (const start of starts) {
@@ -49,11 +54,11 @@ export function* shortestTexts(
           usersOf[element.rule]?.push(alternative);
         }
       }
-      if (alternative.numUnknown === 0) ready.push(alternative);
+      add(alternative);
     }
   }
   let numKnown = 0;
-  for (let next = ready.pop(); next !== null && next.length < Infinity; next = ready.pop()) {
+  for (let next = ready.pop(); next !== undefined; next = ready.pop()) {
     const { rule, start, length } = next;
     if (bestOf[rule] !== -1) continue;
     if (++numKnown % sliceRules === 0) yield;
@@ -61,45 +66,9 @@ export function* shortestTexts(
     bestOf[rule] = start;
     for (const user of usersOf[rule] as Alternative[]) {
       user.length += length;
-      if (--user.numUnknown === 0) ready.push(user);
+      user.numUnknown--;
+      add(user);
     }
   }
   return { ofRule, bestOf };
-}
-
-/** A binary heap, the shortest first. */
-class Heap {
-  readonly #items: Alternative[] = [];
-
-  push(item: Alternative): void {
-    const items = this.#items;
-    let at = items.push(item) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if ((items[parent] as Alternative).length <= item.length) break;
-      items[at] = items[parent] as Alternative;
-      at = parent;
-    }
-    items[at] = item;
-  }
-
-  pop(): Alternative | null {
-    const items = this.#items;
-    const first = items[0];
-    const last = items.pop();
-    if (first === undefined || last === undefined) return null;
-    if (items.length === 0) return first;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      const [left, right] = [items[child], items[child + 1]];
-      if (left === undefined) break;
-      if (right !== undefined && right.length < left.length) child++;
-      if ((items[child] as Alternative).length >= last.length) break;
-      items[at] = items[child] as Alternative;
-      at = child;
-    }
-    items[at] = last;
-    return first;
-  }
 }

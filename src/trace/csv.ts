@@ -1,3 +1,4 @@
+import { type Options, stringify } from "csv-stringify/sync";
 import type { TokenRecord } from "./record.js";
 
 type Cell = string | number | boolean | null | undefined;
@@ -10,7 +11,7 @@ type Column = readonly [name: string, read: (record: TokenRecord) => Cell];
  * `weights.<id>`, `divergence.targets.<id>.forward` and `.reverse`; of a mixture `shares.<id>` and `shares.base`;
  * for each model `timing.decodeMs.<role>`.
  * The top tens of a `full` trace are only in the JSON. A text that a spreadsheet would take for a formula (it begins with
- * `=`, `+`, `-`, `@`, a tab or a carriage return) has a `'` before it.
+ * `=`, `+`, `-`, `@`, their full-width forms, a tab or a carriage return) has a `'` before it.
  */
 export class TraceCsv {
   readonly #weights = new Set<string>();
@@ -71,13 +72,13 @@ function expertColumns(id: string): Column[] {
   ];
 }
 
-function toLine(cells: readonly Cell[]): string {
-  return `${cells.map(quote).join(",")}\r\n`;
-}
+const toLine = (cells: readonly Cell[]): string => stringify([[...cells]], options);
 
-function quote(cell: Cell): string {
-  const text = String(cell ?? "");
-  // A spreadsheet would take it for a formula; what a number says is what it is.
-  if (typeof cell === "string" && /^[=+\-@\t\r]/.test(text)) return `"'${text.replaceAll('"', '""')}"`;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
+const options: Options = {
+  record_delimiter: "windows",
+  // Also a lone \n or \r within a text.
+  quote_record_delimiter: true,
+  // A spreadsheet would take such a text for a formula; what a number says is what it is.
+  escape_formulas: true,
+  cast: { boolean: String },
+};

@@ -46,7 +46,7 @@ describe("renderTrace", () => {
   it("colours by expert on a terminal only, and not under NO_COLOR", () => {
     const colours = styleFor({ isTTY: true }, {});
     const text = renderTrace([record({})], ["trivia", "sums"], colours);
-    expect(text).toContain("\u001b[1;32m");
+    expect(text).toContain("\u001b[1m\u001b[32m");
     expect(styleFor({ isTTY: true }, { NO_COLOR: "1" })).toBe(plainStyle);
     expect(styleFor({ isTTY: true }, { TERM: "dumb" })).toBe(plainStyle);
     expect(styleFor({}, {})).toBe(plainStyle);

@@ -30,6 +30,13 @@ describe("parseJsonText", () => {
       "nul",
       " ",
       "\n",
+      "\u00a0",
+      "\f",
+      "//",
+      '"\\u12"',
+      "1e",
+      '"\u0001"',
+      '"\u2028"',
     );
     fc.assert(
       fc.property(fc.array(pieces, { maxLength: 8 }), (parts) => {
@@ -50,15 +57,21 @@ describe("parseJsonText", () => {
 
   it.each([
     ["", "1:1", "expected a value, but the text ends"],
-    ["{\n  a: 1\n}", "2:3", 'expected a key in double quotes or "}", found "a"'],
+    ["{\n  a: 1\n}", "2:3", 'expected a value, or a text in double quotes, found "a"'],
+    ["{1: 2}", "1:2", 'expected a key in double quotes or "}", found "1"'],
     ['{"a": 1,}', "1:9", 'expected a key in double quotes or "}", found "}"'],
-    ['{"a": 1\n "b": 2}', "2:2", 'expected "," or "}", found "\\""'],
+    ['{"a": 1\n "b": 2}', "2:2", 'expected "," or the end of the object or list, found "\\""'],
     ['{"a" 1}', "1:6", 'expected ":", found "1"'],
-    ["[1 2]", "1:4", 'expected "," or "]", found "2"'],
+    ["[1 2]", "1:4", 'expected "," or the end of the object or list, found "2"'],
+    ["[1", "1:3", 'expected a value, "," or "]", but the text ends'],
+    ['{"a": 1 // one\n}', "1:9", "JSON has no comments"],
+    ['["a\n"]', "1:2", "a text without a closing double quote on its line"],
+    ['["\\x"]', "1:2", 'a text with a "\\" that begins no escape of JSON'],
+    ["[1.]", "1:2", "a number that breaks off"],
     ["{} {}", "1:4", "unexpected text after the end"],
     ['{"a": 1, "a": 2}', "1:10", 'key "a" is given twice'],
-    ["[".repeat(100), "1:66", "nested deeper than 64 levels"],
-    ["'a'", "1:1", 'expected a value, found "\'"'],
+    ["[".repeat(100_000), "1:1", "it is nested deeper than 64 objects and lists; send it flatter"],
+    ["'a'", "1:1", 'expected a value, or a text in double quotes, found "\'"'],
   ])("%j: %s %s", (text, at, message) => {
     const parsed = parseJsonText(text);
     expect(parsed.ok).toBe(false);
