@@ -17,7 +17,7 @@ const waySchema = z.strictObject({
 
 /** Timings, and what they hold for. */
 const knownSchema = z.strictObject({
-  /** As `timingsKey` makes it. */
+  /** The key that `timingsKey` makes. */
   key: z.string(),
   /** Every way was timed as often as is wanted. */
   isSettled: z.boolean(),
@@ -26,7 +26,7 @@ const knownSchema = z.strictObject({
   timings: waySchema.extend({ batch: waySchema, promptTokenMs: z.number().nonnegative() }),
 });
 
-/** As it crosses the pipe, and lies in the cache folder in a file of its own. */
+/** Timings as they cross the pipe, and lie in the cache folder in a file of their own. */
 export type KnownTimings = z.output<typeof knownSchema>;
 
 type Log = Pick<Logger, "debug">;
