@@ -30,7 +30,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends libcublas-13-0 
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 
 # Runtime: the program, its production dependencies and the shipped models and fusion configs.
-# Who reaches the container is decided where its port is published: there, set SHOULDERS_API_KEYS (README, Keys).
+# Who reaches the container is decided where its port is published: there, set SHOULDERS_API_KEYS (docs/operations.md).
 FROM base-${BACKEND}
 ARG BACKEND
 ENV NODE_ENV=production \

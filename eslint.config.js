@@ -2,7 +2,7 @@ import importX, { createNodeResolver } from "eslint-plugin-import-x";
 import tseslint from "typescript-eslint";
 
 /** Rooms of src/ in the order in which imports may go: a room may import itself and every room named for it. */
-const allowedImports = {
+export const allowedImports = {
   "log.ts": ["errors.ts", "config", "line-writer.ts"],
   fusion: ["errors.ts"],
   strategies: ["errors.ts", "fusion"],
@@ -35,7 +35,7 @@ const zones = Object.entries(allowedImports).map(([room, allowed]) => ({
   target: `./src/${room}`,
   from: "./src",
   except: [`./${room}`, ...allowed.map((name) => `./${name}`)],
-  message: `src/${room} may import only: ${allowed.join(", ") || "nothing"} (see DESIGN.md, Rooms).`,
+  message: `src/${room} may import only: ${allowed.join(", ") || "nothing"} (see docs/architecture.md, Rooms).`,
 }));
 
 export default tseslint.config(

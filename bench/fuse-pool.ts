@@ -15,7 +15,7 @@ const settings: DynamicRowSettings = { solver: "exact", bounds: [[0, 2]], plausi
 
 /**
  * Whether a pool of worker threads would fuse the rows of a step sooner than the engine's thread does by itself. The
- * engine has no pool: DESIGN.md says why, by these figures.
+ * engine has no pool: docs/decisions/03-one-thread-fuses.md says why, by these figures.
  */
 export async function benchFusePool(): Promise<PartResult> {
   const rows: (string | number)[][] = [];

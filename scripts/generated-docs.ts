@@ -5,10 +5,12 @@ import { fusionConfigSchema } from "../src/config/fusion-config.js";
 import { SCHEMA_FILE } from "../src/config/load.js";
 import { describeSettings } from "../src/config/settings.js";
 
-/** The parts of the documentation that are made from the schemas; `npm run docs` writes them, a test compares. */
+/** What the documentation's generated parts share; `npm run docs` writes them, tests compare. */
 
 export const root = path.join(import.meta.dirname, "..");
 export const readmePath = path.join(root, "README.md");
+export const operationsPath = path.join(root, "docs", "operations.md");
+export const architecturePath = path.join(root, "docs", "architecture.md");
 export const schemaPath = path.join(root, "fusion-configs", SCHEMA_FILE);
 
 const code = (text: string): string => `\`${text}\``;
@@ -36,7 +38,7 @@ export async function replaceSection(markdown: string, name: string, content: st
   const [begin, end] = [`<!-- begin ${name} -->`, `<!-- end ${name} -->`];
   const from = markdown.indexOf(begin);
   const to = markdown.indexOf(end);
-  if (from < 0 || to < from) throw new Error(`README.md has no section between "${begin}" and "${end}"`);
+  if (from < 0 || to < from) throw new Error(`There is no section between "${begin}" and "${end}"`);
   const replaced = `${markdown.slice(0, from + begin.length)}\n\n${content}\n\n${markdown.slice(to)}`;
   return format(replaced, { ...(await resolveConfig(readmePath)), parser: "markdown" });
 }

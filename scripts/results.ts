@@ -4,13 +4,15 @@ import { mean } from "simple-statistics";
 import { reportSections } from "../src/evaluation/markdown.js";
 import type { Report } from "../src/evaluation/report.js";
 import type { TokenCandidate, TokenRecord, TopRecord } from "../src/trace/record.js";
-import { readmePath, root } from "./generated-docs.js";
+import { architecturePath, operationsPath, readmePath, root, settingsTable } from "./generated-docs.js";
+import { allowedImports, roomsText } from "./rooms.js";
 import { rulesText } from "./several-rules.js";
 
-/** The parts of the documentation that are made from measured files: `write-results.ts` writes, a test compares. */
+/** Every generated section of the documentation, from schemas, lint rule and measured files. */
 
 export const familyReport = path.join(root, "models/report.json");
 export const severalReport = path.join(root, "docs/several-experts/report.json");
+const benchPath = path.join(root, "bench/README.md");
 export const failuresPath = path.join(root, "models/failures.json");
 
 /** An item that a rule gets wrong and a better method right. */
@@ -52,12 +54,26 @@ function scoreTable(report: Report, methods: readonly (readonly [name: string, w
   return table([`Greedy, ${Math.max(...items)} items each`, ...tasks], rows);
 }
 
-/** The README's short form of the family's report. */
+/** What the README says that fusion gains: the shortest form of the report on several experts. */
+function gainsTable(): string {
+  const report = reportIn(severalReport);
+  const methods = [
+    ["giant", "base alone"],
+    ["right-expert", "right expert alone"],
+    ["fusion:all:right", "base and right expert, fused"],
+    ["paper-all", "base and all four experts, the paper's rule"],
+    ["fusion:all", "base and all four experts, mixture (the default)"],
+    ["tuned-giant", "tuned base (the ceiling)"],
+  ] as const;
+  return `${scoreTable(report, methods)}\n\n${measuredBy(report)}`;
+}
+
+/** A short form of the family's report. */
 function familyShort(): string {
   const report = reportIn(familyReport);
   const methods = [
-    ["giant", "giant alone"],
-    ["giant-5-shot", "giant with 5 examples in its prompt"],
+    ["giant", "base alone"],
+    ["giant-5-shot", "base with 5 examples in its prompt"],
     ["right-expert", "right expert alone"],
     ["static-1", "weight 1 (proxy-tuning)"],
     ["dynamic-exact", "solved weight (the paper)"],
@@ -65,19 +81,19 @@ function familyShort(): string {
     ["static-1+expert", "weight 1, tokens plausible to the expert"],
     ["static-1+gated", "weight 1, to the expert where it is sure, else to either"],
     ["dynamic-exact+gated", "solved weight, the same tokens"],
-    ["static-1-5-shot+gated", "weight 1, the same tokens, 5 examples in the giant's prompt"],
-    ["dynamic-merged:05", "one dwarf merged by task arithmetic, solved weight"],
+    ["static-1-5-shot+gated", "weight 1, the same tokens, 5 examples in the base's prompt"],
+    ["dynamic-merged:05", "one expert merged by task arithmetic, solved weight"],
     ["paper-all", "all four experts, the paper's rule"],
-    ["tuned-giant", "tuned giant (the ceiling)"],
+    ["tuned-giant", "tuned base (the ceiling)"],
   ] as const;
   return `${scoreTable(report, methods)}\n\n${measuredBy(report)}`;
 }
 
-/** The README's short form of the report on several experts. */
+/** A short form of the report on several experts. */
 function severalShort(): string {
   const report = reportIn(severalReport);
   const methods = [
-    ["giant", "giant alone"],
+    ["giant", "base alone"],
     ["right-expert", "right expert alone"],
     ["fusion:all:right", "right expert, fused"],
     ["paper-all", "four experts, the paper's rule"],
@@ -86,9 +102,29 @@ function severalShort(): string {
     ["fusion:all", "four experts, mixture (the default)"],
     ["paper-all+bystanders", "and four that fit nothing, the paper's rule"],
     ["fusion:all-bystanders", "and four that fit nothing, mixture"],
-    ["tuned-giant", "tuned giant (the ceiling)"],
+    ["tuned-giant", "tuned base (the ceiling)"],
   ] as const;
   return `${scoreTable(report, methods)}\n\n${measuredBy(report)}`;
+}
+
+/** What the README says that fusion costs, from the last results of the bench. */
+function costsTable(): string {
+  const recorded = readFileSync(benchPath, "utf8")
+    .split("\n")
+    .map((line) => line.split("|").map((cell) => cell.trim()));
+  const figures = [
+    ["overhead_1", "a step ÷ the sum of its bare decodes, 1 expert"],
+    ["solve_ms_1", "fusing a token over 151,936 entries, 1 expert"],
+    ["solve_ms_4", "fusing a token over 151,936 entries, 4 experts"],
+    ["memory_beyond_mb", "memory beyond weights, caches and compute buffers"],
+  ] as const;
+  const rows = figures.map(([figure, words]) => {
+    const [, , value, , , date] = recorded.find(([, id]) => id === figure) ?? [];
+    if (value === undefined || date === undefined) throw new Error(`bench/README.md has no ${figure}`);
+    return [words, value, date];
+  });
+  const hardware = recorded.find(([, id]) => id === figures[0][0])?.[6] ?? "";
+  return `${table(["On a small machine", "measured", "date"], rows)}\n\n${hardware}.`;
 }
 
 function targetTable({ figures }: Report): string {
@@ -182,18 +218,36 @@ function failureText({ id, task, item, question, expected, failing, right, token
 
 const failureTexts = (): string => (read(failuresPath) as TracedFailure[]).map(failureText).join("\n\n");
 
+interface Section {
+  file: string;
+  name: string;
+  content: string;
+}
+
 /** Every section that is made from what was measured, and the file that it is in. */
-export function resultSections(): { file: string; name: string; content: string }[] {
+export function resultSections(): Section[] {
+  const evaluation = path.join(root, "docs/evaluation.md");
   const card = path.join(root, "models/README.md");
   const several = path.join(root, "docs/several-experts/README.md");
   return [
-    { file: readmePath, name: "family", content: familyShort() },
-    { file: readmePath, name: "several", content: severalShort() },
+    { file: readmePath, name: "costs", content: costsTable() },
+    { file: readmePath, name: "gains", content: gainsTable() },
+    { file: evaluation, name: "family", content: familyShort() },
+    { file: evaluation, name: "several", content: severalShort() },
     { file: card, name: "models", content: modelTable() },
     { file: card, name: "failures", content: failureTexts() },
     { file: card, name: "report", content: familyFull() },
     { file: several, name: "targets", content: severalTargets() },
     { file: several, name: "rules", content: rulesText() },
     { file: several, name: "report", content: severalFull() },
+  ];
+}
+
+/** Those and every section that is made from the program itself: what `npm run docs` writes. */
+export async function allSections(): Promise<Section[]> {
+  return [
+    { file: operationsPath, name: "settings", content: settingsTable() },
+    { file: architecturePath, name: "rooms", content: roomsText(await allowedImports()) },
+    ...resultSections(),
   ];
 }

@@ -1,13 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import {
-  fusionConfigJsonSchema,
-  readmePath,
-  replaceSection,
-  schemaPath,
-  settingsTable,
-} from "./generated-docs.js";
+import { fusionConfigJsonSchema, replaceSection, schemaPath } from "./generated-docs.js";
+import { allSections } from "./results.js";
 
-/** `npm run docs`: writes the README's table of settings and the fusion configs' JSON Schema from the zod schemas. */
+/** `npm run docs`: writes every generated section of the documentation, and the fusion configs' JSON Schema. */
 writeFileSync(schemaPath, await fusionConfigJsonSchema());
-const readme = readFileSync(readmePath, "utf8");
-writeFileSync(readmePath, await replaceSection(readme, "settings", settingsTable()));
+for (const { file, name, content } of await allSections())
+  writeFileSync(file, await replaceSection(readFileSync(file, "utf8"), name, content));

@@ -9,13 +9,14 @@ import {
 } from "node:fs";
 import { execFileSync } from "node:child_process";
 import path from "node:path";
-import { readmePath, replaceSection, root } from "./generated-docs.js";
+import { replaceSection, root } from "./generated-docs.js";
 import { familyReport, resultSections, severalReport } from "./results.js";
 
 /**
  * `npm run build && npx tsx scripts/write-results.ts [--family DIR] [--several DIR]`: takes over what `shoulders eval`
  * has written to the directories, report and pictures, and writes everything that is made from them: the card
- * models/README.md, docs/several-experts/README.md, and the README's tables and traced request.
+ * models/README.md, docs/several-experts/README.md, the tables of README.md and docs/evaluation.md, and the traced
+ * request of docs/api.md.
  */
 
 function takeOver(from: string, report: string, pictures: string): void {
@@ -63,4 +64,5 @@ for (const { file, name, content } of resultSections()) {
   if (!existsSync(file)) throw new Error(`${file} is missing`);
   writeFileSync(file, await replaceSection(readFileSync(file, "utf8"), name, content));
 }
-writeFileSync(readmePath, await replaceSection(readFileSync(readmePath, "utf8"), "trace", tracedRequest()));
+const api = path.join(root, "docs/api.md");
+writeFileSync(api, await replaceSection(readFileSync(api, "utf8"), "trace", tracedRequest()));

@@ -72,7 +72,7 @@ export interface ErrorData {
 export class ShouldersError extends Error {
   readonly code: ErrorCode;
   readonly param: string | null;
-  /** After which a new try may succeed; null: as the status says. */
+  /** Time after which a new try may succeed; null: as the status says. */
   readonly retryAfterSeconds: number | null;
 
   constructor(

@@ -9,7 +9,7 @@ export interface Sink {
   /** One call at a time. */
   write(bytes: Buffer, done: Taken): void;
   /**
-   * For the last bytes of a process.
+   * Writes without waiting for its turn: for the last bytes of a process.
    * @throws what kept them out; code EAGAIN: a later call may succeed
    */
   writeNow(bytes: Buffer): number;
@@ -118,7 +118,7 @@ function isBehind({ code }: NodeJS.ErrnoException): boolean {
   return code === "EAGAIN" || code === "EBUSY";
 }
 
-/** Without the event loop. */
+/** Waits without the event loop. */
 function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

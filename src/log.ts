@@ -41,7 +41,7 @@ function humanLine(line: string): string {
   return [clock, name.padEnd(5), String(msg), ...fields].join(" ") + "\n";
 }
 
-/** As whoever reads standard error takes a line. */
+/** Makes a line what whoever reads standard error takes. */
 const toLine = isatty(2) ? humanLine : (line: string) => line;
 
 /** Most bytes of lines that wait for whoever reads standard error. */

@@ -31,7 +31,7 @@ KEPT = s.WORK / "several"
 REPORT = s.MODELS.parent / "docs/several-experts/rules.json"
 DEFAULT = "mixture, card"  # the engine's
 ANCHORS = {
-    "giant": "the giant alone", "right expert": "the task's expert alone", "tuned giant": "the giant tuned for the task: the ceiling",
+    "giant": "the base alone", "right expert": "the task's expert alone", "tuned giant": "the base tuned for the task: the ceiling",
     "right expert, fused": "all shares pinned to the task's expert, its component that of the engine's card; the unseen task has none: the base",
 }
 

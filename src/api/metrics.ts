@@ -176,7 +176,7 @@ export class Metrics {
     );
   }
 
-  /** Without what is told of other keys. */
+  /** The metrics, but for what is told of other keys. */
   async textFor(owner: string): Promise<string> {
     const lines = (await this.registry.metrics()).split("\n");
     const isOfAnother = (line: string) =>

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import express, { type RequestHandler, Router } from "express";
 import { localsOf } from "./middleware/locals.js";
 
-/** In `src` and, copied by the build, in `dist`: the same place from here. */
+/** The page lies in `src` and, copied by the build, in `dist`: the same place from here. */
 const pageDirectory = fileURLToPath(new URL("../playground/", import.meta.url));
 
 const { resolve } = createRequire(import.meta.url);

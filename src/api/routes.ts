@@ -147,7 +147,7 @@ function fusionRoutes(context: ApiContext): Route[] {
   ];
 }
 
-/** As llama-server has them. */
+/** The routes that llama-server has for a vocabulary and a template. */
 function vocabularyRoutes(context: ApiContext): Route[] {
   return [
     {

@@ -5,7 +5,7 @@ import { type Matrix, addOuter, choleskyOf, packedInverse, solveLower } from "./
 /** What the example prompts of one expert look like; null: those that fit none. */
 export interface Group {
   expert: string | null;
-  /** Of each example the features of all its readings (a prompt written in other ways), as it was given first. */
+  /** The features of all readings of each example (a prompt written in other ways), as it was given first. */
   examples: readonly (readonly Float64Array[])[];
 }
 

@@ -16,15 +16,15 @@ function quantile(values: readonly number[], q: number): number {
 
 const nearest = ({ experts }: Distances): number => Math.min(...experts);
 
-/** Without anything that is known to be foreign: how much farther than its own prompts (98 % of them) "none" begins. */
+/** How much farther than its own prompts (98 % of them) "none" begins, where none is known to be out-of-domain. */
 const foreignFactor = 4;
 /** Slopes that are tried: even where examples are separated, a few of them do not prove a cliff. */
 const slopes = Array.from({ length: 29 }, (_, index) => 1 + index / 4);
 
 /**
- * σ(slope · ln(d² / distance)) fitted to tell own prompts (left out one at a time) from foreign ones, by logistic
+ * σ(slope · ln(d² / distance)) fitted to tell own prompts (left out one at a time) from others, by logistic
  * regression on ln d² with Platt's smoothed targets (1999). "None" never begins within 98 % of the own prompts: where
- * a class that was left out is as near as that, it is another of the same kind, not foreign.
+ * a class that was left out is as near as that, it is another of the same kind, not out-of-domain.
  */
 export function fitNone(
   own: readonly number[],
@@ -111,7 +111,7 @@ function figuresOf(
 
 /**
  * Fits the prior of a card to features of example prompts, and measures it on prompts it has not seen (leave one out).
- * What is foreign to all experts is learned from the prompts that fit none and, where there are two experts or more,
+ * What is out-of-domain is learned from the prompts that fit none and, where there are two experts or more,
  * from each expert's prompts as those see them who do not know that expert. Every reading of an example counts in the
  * fit; the figures are of examples as they were given. Prompts that fit no expert are the base's.
  *

@@ -116,7 +116,7 @@ async function strangers(
     (owner, { expert, component }) =>
       inParallel(givenOf.get(owner) ?? [], concurrency, async (one) => {
         const scored = await scoreAnswer(asked, one, strategyOf(expert, component));
-        onProgress("answers by strangers", ++numDone / (numAnswers * (experts.length + 1)));
+        onProgress("answers of other experts", ++numDone / (numAnswers * (experts.length + 1)));
         return scored;
       }),
   );

@@ -70,7 +70,7 @@ export function describeCard(card: Card, groups: readonly ExampleGroup[], file: 
       : [
           `unseen      ${percent(figures.leftOut)} sure that prompts of an expert left out fit none of the others`,
         ]),
-    `foreign     prompts that fit no expert go to ${whoText(prior.none.shares)}`,
+    `outside     prompts that are out-of-domain go to ${whoText(prior.none.shares)}`,
     ...leftOut.map(
       ({ expert, numLeftOut }) =>
         `not used    ${numLeftOut} prompts of ${expert ?? "none"}: ${promptCounts.most} are enough`,

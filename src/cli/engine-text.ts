@@ -18,7 +18,7 @@ export function memoryLines({ memory }: Pick<EngineDescription, "memory">): stri
   });
 }
 
-/** How a single token and a batch are decoded: `1 token: together, threads giant 2, dwarf 1; 1.30 ms (measured)` */
+/** How a single token and a batch are decoded: `1 token: together, threads base 2, expert 1; 1.30 ms (measured)` */
 export function decodingLines({ decoding }: EngineDescription): string[] {
   const source = {
     measured: "measured",

@@ -24,7 +24,7 @@ import { renderTable } from "./table.js";
 
 interface OpenAnswerer {
   answerer: Answerer;
-  /** For the report. */
+  /** What the report says of the machine. */
   hardware: string;
   close(): Promise<void>;
 }

@@ -54,7 +54,7 @@ async function listen(engine: Engine, settings: Settings, log: Logger): Promise<
   }
 }
 
-/** On standard output, whose reader may stop reading, or leave: a server goes on without. */
+/** Writes to standard output, whose reader may stop reading, or leave: a server goes on without. */
 function say(text: string): void {
   process.stdout.removeAllListeners("error").on("error", () => undefined);
   const output = new LineWriter(openSink(1), { maxBytes: text.length * 4, describeDropped: () => "" });

@@ -28,7 +28,7 @@ const caseSchema = z
     base: row,
     reference: row,
     experts: z.array(row).min(1),
-    /** For all experts, or one pair for each. */
+    /** One pair for all experts, or one for each. */
     bounds: z.union([bounds, z.array(bounds)]).default([...defaultBounds]),
   })
   .refine(({ experts, bounds }) => !isPerExpert(bounds) || bounds.length === experts.length, {

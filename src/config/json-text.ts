@@ -7,7 +7,7 @@ import { deepestJson, jsonExcess } from "./json-size.js";
  */
 
 export interface JsonPosition {
-  /** From 1. */
+  /** Line and column count from 1. */
   line: number;
   column: number;
 }

@@ -1,3 +1,3 @@
-/** From silence to the most talkative. */
+/** Levels from silence to the most talkative. */
 export const logLevels = ["silent", "fatal", "error", "warn", "info", "debug", "trace"] as const;
 export type LogLevel = (typeof logLevels)[number];

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { logLevels } from "./log-level.js";
 
-/** What a person may set about the server. The README's table is generated from this file (`npm run docs`). */
+/** What a person may set about the server. The table in docs/operations.md is generated from it. */
 
 /** Marks a setting that is a path: relative ones are resolved against where they were written. */
 const path = z.string().min(1).meta({ format: "path" });
@@ -148,7 +148,7 @@ function describeAllowed(schema: JsonSchema): string {
   return schema.format === "path" ? "a path" : "a text";
 }
 
-/** Every setting with its names, range and default: for flags, messages and the README. */
+/** Every setting with its names, range and default: for flags, messages and docs/operations.md. */
 export function describeSettings(): SettingDescription[] {
   const properties = z.toJSONSchema(settingsSchema, { io: "input" }).properties ?? {};
   return settingNames.map((name) => {

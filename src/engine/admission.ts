@@ -39,7 +39,7 @@ export function admissionOrder<W extends Waiting>(
 export interface Claim extends Waiting {
   /** Answers that it asks for. */
   places: number;
-  /** Of its prompt; an estimate until it has been read. */
+  /** Tokens of its prompt; an estimate until it has been read. */
   tokens: number;
 }
 

@@ -8,7 +8,7 @@ import { TriedBackends } from "./tried-backends.js";
 interface Option {
   backend: BackendChoice["backend"];
   flashAttention: "auto" | "off";
-  /** Of library and driver. */
+  /** Identity of library and driver. */
   identity: string;
 }
 

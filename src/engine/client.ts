@@ -97,7 +97,7 @@ class EngineClient implements Engine {
   #deathTimes: number[] = [];
   #restartTimer: NodeJS.Timeout | null = null;
   #watchTimer: NodeJS.Timeout | null = null;
-  /** Since the child last showed that it gets on, in turns of the watch: time in which this process stands still does not count. */
+  /** Time since the child last showed that it gets on, in turns of the watch: a standstill of this process does not count. */
   #silentMs = 0;
   /** The file that the child last told of, until it is ready. */
   #loadingPath: string | null = null;

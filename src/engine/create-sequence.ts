@@ -18,7 +18,7 @@ interface CreatorParts {
 export interface Arrived {
   request: GenerationRequest;
   choices: readonly Choice[];
-  /** Of the first choice. */
+  /** Place of the first choice in the order of arrival. */
   arrival: number;
   arrivalMs: number;
 }

@@ -13,7 +13,7 @@ export interface DecodePlannerParts {
   tuning: TuningOptions;
   /** What timings hold for: see `timingsKey`. */
   key: string;
-  /** Of the engine process before this one. */
+  /** What the engine process before this one had timed. */
   inherited: KnownTimings | null;
   /** Told whenever the plan is made or changed. */
   onPlan: (plan: DecodePlan, known: KnownTimings) => void;

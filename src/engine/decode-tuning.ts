@@ -196,7 +196,7 @@ function isEven({ threads }: Candidate): boolean {
   return new Set(threads).size === 1;
 }
 
-/** From one thread to most, each at the same time and in turn. */
+/** Ways to time: from one thread to most, each at the same time and in turn. */
 function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number | null): Candidate[] {
   const modes: DecodeWay["mode"][] = slots.length > 1 ? ["together", "in-turn"] : ["in-turn"];
   const equal = (threads: number) => slots.map(() => threads);

@@ -55,11 +55,11 @@ export interface FusionEngineParts {
 /** After so many steps in a row of which nothing could be decoded, nothing will be. */
 const mostFailedSteps = 3;
 
-/** Of a step, summed over its rows: milliseconds outside the decodes, and what was spared. */
+/** What a step summed over its rows: milliseconds outside the decodes, and what was spared. */
 interface StepClock {
   fuseMs: number;
   sampleMs: number;
-  /** Share of the experts that slept. */
+  /** Share of the experts that were skipped. */
   skippedShare: number;
 }
 

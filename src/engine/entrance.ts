@@ -13,7 +13,7 @@ const sliceMs = 4;
 /** What is to be read. */
 export interface ReadingSize {
   characters: number;
-  /** Of what comes as ids. */
+  /** Number of tokens of what comes as ids. */
   tokens: number;
 }
 
@@ -57,7 +57,7 @@ export class Entrant implements Claim {
  */
 export class Entrance {
   readonly #lines = { short: new ReadingLine(), long: new ReadingLine() };
-  /** By the ids of what is wanted. */
+  /** Entrants by the ids of what is wanted. */
   readonly #entrants = new Map<string, Entrant>();
 
   get claims(): Entrant[] {

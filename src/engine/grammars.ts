@@ -12,7 +12,7 @@ const mostKept = 16;
 export class Grammars {
   readonly #slots: readonly ModelSlot[];
   readonly #tables = new WeakMap<LoadedConfig, TokenTable>();
-  /** By config and text, the one used last at the end. */
+  /** Grammars by config and text, the one used last at the end. */
   readonly #compiled = new Map<string, Promise<CompiledGrammar>>();
   /** Ends with the compilation of the grammar that came last: they take turns, so that steps wait for one at most. */
   #last: Promise<unknown> = Promise.resolve();

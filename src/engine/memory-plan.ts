@@ -108,7 +108,7 @@ function tooMuch(
   return new ShouldersError("out_of_memory", `The models do not fit: ${asked.join("; ")}. ${advice}`);
 }
 
-/** The largest parts first: `giant: weights 4.0 GiB, cells 2.0 GiB`. */
+/** The largest parts first: `base: weights 4.0 GiB, cells 2.0 GiB`. */
 function partsIn(place: string, models: readonly PlannedModel[]): string {
   const parts = models.flatMap(({ need, memory }) => {
     const buffers = memory.get(place);

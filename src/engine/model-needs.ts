@@ -17,7 +17,7 @@ export interface ModelNeed {
   path: string;
   wishes: Wishes;
   options: ContextOptions;
-  /** Of the config that needs most cells. */
+  /** The context of the config that needs most cells. */
   context: { tokens: number; sequences: number };
 }
 

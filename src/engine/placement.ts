@@ -37,7 +37,7 @@ export interface Overrun {
   freeBytes: number;
 }
 
-/** Of a device, for what drivers and other programs take later: not given away by automatic placement. */
+/** What automatic placement leaves of a device at most, for what drivers and other programs take later. */
 const mostSpareBytes = 512 * 2 ** 20;
 const spareShare = 1 / 16;
 
@@ -59,7 +59,7 @@ export function placeModels(needs: readonly ModelNeed[], machine: Machine, measu
   return needs.map((need) => placed.get(need) as PlannedModel);
 }
 
-/** In main memory, read as the config wants it. */
+/** Places a model in main memory, read as the config wants it. */
 function basisOf({ wishes }: ModelNeed): Placement {
   return { ...inMainMemory, usesMmap: wishes.mmap ?? true, usesMlock: wishes.mlock ?? false };
 }

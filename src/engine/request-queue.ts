@@ -27,7 +27,7 @@ export class RequestQueue {
     return this.#waiting;
   }
 
-  /** Without those that gave their place to another party: they have begun to answer, and go on sooner or later. */
+  /** What waits, but for those that gave their place to another party: they have begun, and go on sooner or later. */
   get claims(): Sequence[] {
     return this.#waiting.filter(({ hasStarted }) => !hasStarted);
   }
@@ -59,7 +59,7 @@ export class RequestQueue {
     return admissionOrder(this.#waiting, new Map(shares));
   }
 
-  /** Until the first of those that wait has waited longer than it may, ms; null: nobody waits. */
+  /** Time until the first of those that wait has waited longer than it may, ms; null: nobody waits. */
   get msToDeadline(): number | null {
     const waiting = this.claims;
     if (waiting.length === 0) return null;

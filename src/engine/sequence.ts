@@ -51,7 +51,7 @@ export interface SequenceParts {
   arrival: number;
   /** When it came, by `performance.now()`: before its prompt was tokenized. */
   waitingSinceMs: number;
-  /** Of the room for what waits. */
+  /** Tokens that it takes of the room for what waits. */
   tokens: number;
 }
 
@@ -73,7 +73,7 @@ export class Sequence implements SequenceView, Claim {
   readonly promptTokens: number;
   /** The first tokens of the answer, which are taken instead of drawn. */
   readonly forced: readonly number[];
-  /** Of the answer, those that are forced included. */
+  /** Most tokens of the answer, those that are forced included. */
   readonly maxTokens: number;
   lease: SequenceLease | null = null;
   /** How long it waited for a place, ms. */
@@ -128,7 +128,7 @@ export class Sequence implements SequenceView, Claim {
     return this.cursor(this.config.base.model);
   }
 
-  /** Of the models that take part in the next step. */
+  /** Cursors of the models that take part in the next step. */
   get cursors(): readonly Cursor[] {
     return this.#cursors;
   }

@@ -2,7 +2,7 @@ import type { ChatTurn, LoadedModel, Tool, ToolForm } from "../llama/types.js";
 
 /** How functions and their calls are told to models whose templates have no place for them, or another form. */
 
-/** As many open models write calls: for configs whose base has no form of its own. */
+/** The form in which many open models write calls: for configs whose base has none of its own. */
 export const plainToolForm: ToolForm = {
   opening: `<tool_call>{"name": "`,
   middle: `", "arguments": `,

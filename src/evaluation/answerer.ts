@@ -18,7 +18,7 @@ export interface Answer {
   flipped: number | null;
   /** Mean share of the experts that did not run; null where nothing is mixed. */
   skippedShare: number | null;
-  /** From sending the request; null where the answer comes whole. */
+  /** Time from sending the request; null where the answer comes whole. */
   firstTokenMs: number | null;
   totalMs: number;
 }

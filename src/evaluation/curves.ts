@@ -6,7 +6,7 @@ import type { Results } from "./runner.js";
 /** What one expert's weight, or one component's share, was under one method, token by token. */
 export interface Curve {
   name: string;
-  /** At each token of the answer: the mean over the answers that are so long, and their quartiles. */
+  /** A point for each token of the answer: the mean over the answers that are so long, and their quartiles. */
   points: { mean: number; low: number; high: number }[];
 }
 
@@ -65,7 +65,7 @@ export function weightCurves(results: Results, methods: readonly Method[]): Task
   );
 }
 
-/** For each method that mixes: the shares of its components, by task. */
+/** Gives the shares of the components of each method that mixes, by task. */
 export function shareCurves(
   results: Results,
   methods: readonly Method[],

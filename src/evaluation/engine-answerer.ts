@@ -46,7 +46,7 @@ function traced(
   const records = tokens.map(({ record }) => record);
   const isMixed = takes(strategy, "shares");
   return {
-    // An expert that slept moved nothing.
+    // An expert that was skipped moved nothing.
     weights: overTokens(
       records.map(({ weights }) => Object.fromEntries(expertIds.map((id) => [id, weights[id] ?? 0]))),
     ),

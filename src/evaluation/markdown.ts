@@ -54,19 +54,19 @@ function taskTable(figures: Figures): string {
 }
 
 const definitions = `- **score**: mean over the items, each from 0 to 1; the interval is a 95 % percentile bootstrap over 2,000 resamples.
-- **ratio**: score ÷ tuned giant, the paper's share of full tuning.
-- **PGR**: (score − giant alone) ÷ (tuned giant − giant alone), the gap recovered; empty where tuning gained nothing.
-- **Burns' PGR**: (score − right expert) ÷ (tuned giant − right expert), as in arXiv 2312.09390.
-- **harm**: score − max(giant alone, right expert): below 0, fusing was worse than its better part. Its interval is that of the differences on the same items.
-- **nats a token**: mean KL(fused‖giant) over the sampled tokens.
-- **flipped**: share of sampled tokens at which the fused first choice is not the giant's.
-- **skipped**: share of a mixture's experts that were asleep and not run.
+- **ratio**: score ÷ tuned base, the paper's share of full tuning.
+- **PGR**: (score − base alone) ÷ (tuned base − base alone), the gap recovered; empty where tuning gained nothing.
+- **Burns' PGR**: (score − right expert) ÷ (tuned base − right expert), as in arXiv 2312.09390.
+- **harm**: score − max(base alone, right expert): below 0, fusing was worse than its better part. Its interval is that of the differences on the same items.
+- **nats a token**: mean KL(fused‖base) over the sampled tokens.
+- **flipped**: share of sampled tokens at which the fused first choice is not the base's.
+- **skipped**: share of a mixture's experts that were not decoded.
 - **tokens/s**: sampled tokens over the time in which at least one answer was being written.
 
 Answers are greedy. Multiple choice is scored by the letter or text that the answer names, not by likelihoods. An item whose answer failed is counted under errors and is in no mean.`;
 
 interface Picture {
-  /** As the text names it. */
+  /** The picture's path, as the text names it. */
   file: string;
   title: string;
 }

@@ -14,20 +14,20 @@ export interface MethodFigures {
   /** Answers that count; those with an error are beside them. */
   items: number;
   errors: number;
-  /** score ÷ tuned giant: the paper's share of full tuning. */
+  /** score ÷ tuned base: the paper's share of full tuning. */
   ratio: number | null;
-  /** (score − giant alone) ÷ (tuned giant − giant alone). */
+  /** (score − base alone) ÷ (tuned base − base alone). */
   pgr: number | null;
-  /** (score − right expert) ÷ (tuned giant − right expert): arXiv 2312.09390. */
+  /** (score − right expert) ÷ (tuned base − right expert): arXiv 2312.09390. */
   burnsPgr: number | null;
-  /** score − max(giant alone, right expert); below 0 the fusion does harm. */
+  /** score − max(base alone, right expert); below 0 the fusion does harm. */
   harm: number | null;
   /** 95 % interval of the harm, from the differences on the same items. */
   harmLow: number | null;
   harmHigh: number | null;
-  /** Mean KL(P̃‖P) a token, nats: how far the giant was moved. */
+  /** Mean KL(P̃‖P) a token, nats: how far the base was moved. */
   forward: number | null;
-  /** Share of tokens at which the fused argmax is not the giant's. */
+  /** Share of tokens at which the fused argmax is not the base's. */
   flipped: number | null;
   /** Mean share of a mixture's experts that did not run. */
   skippedShare: number | null;

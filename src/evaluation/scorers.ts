@@ -76,7 +76,7 @@ type Scorer = (answer: string, expected: string, choices: readonly string[]) => 
 
 const scorers = { exact, number, rouge2, choice } satisfies Record<ScorerName, Scorer>;
 
-/** From 0 to 1: the best over the item's answers. */
+/** @returns a score from 0 to 1: the best over the item's answers. */
 export function scoreAnswer(answer: string, { scorer, answers, choices }: Item): number {
   return Math.max(...answers.map((expected) => scorers[scorer](answer, expected, choices)));
 }

@@ -35,14 +35,14 @@ const taskSchema = z.strictObject({
 /** One file that names every model by its role, and the tasks: what an evaluation of a whole family needs. */
 export const suiteSchema = z
   .strictObject({
-    base: modelSchema.describe("The giant, never tuned."),
-    reference: modelSchema.nullable().default(null).describe("The dwarf, untuned."),
-    experts: models.describe("Expert id to the dwarf tuned for something."),
-    merged: models.describe("Name to a dwarf merged from the experts (task arithmetic)."),
-    tunedGiants: models.describe("Task name to the giant tuned for it: the ceiling."),
-    hardTuned: models.describe("Task name to a dwarf tuned for it until its shift is noise: the bad case."),
+    base: modelSchema.describe("The large model, never tuned."),
+    reference: modelSchema.nullable().default(null).describe("The small model, untuned."),
+    experts: models.describe("Expert id to the small model tuned for something."),
+    merged: models.describe("Name to an expert merged from the others (task arithmetic)."),
+    tunedGiants: models.describe("Task name to the base tuned for it: the ceiling."),
+    hardTuned: models.describe("Task name to an expert tuned for it until its shift is noise: the bad case."),
     alone: models.describe("Name to any other model, to be asked by itself."),
-    bystanders: models.describe("Id to a dwarf tuned for none of the tasks, which should not disturb."),
+    bystanders: models.describe("Id to an expert tuned for none of the tasks, which should not disturb."),
     configs: z
       .array(z.string().min(1))
       .default([])
@@ -63,9 +63,9 @@ export const suiteSchema = z
       issues.push({ code: "custom", input: value, path, message });
     };
     const experts = Object.keys(value.experts);
-    const dwarfs = [value.experts, value.merged, value.hardTuned, value.bystanders].flatMap(Object.keys);
-    if (value.reference === null && dwarfs.length > 0)
-      problem(["reference"], "experts and merged dwarfs need the reference, the untuned dwarf");
+    const small = [value.experts, value.merged, value.hardTuned, value.bystanders].flatMap(Object.keys);
+    if (value.reference === null && small.length > 0)
+      problem(["reference"], "experts need the reference, the small model before tuning");
     for (const name of Object.keys(value.bystanders))
       if (experts.includes(name)) problem(["bystanders", name], "this is an expert's id");
     value.tasks.forEach(({ expert }, index) => {

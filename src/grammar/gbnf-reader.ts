@@ -12,7 +12,7 @@ const mostRepetitions = 2_000;
 const deepestNesting = 64;
 
 export interface GrammarText {
-  /** By rule: its alternatives. */
+  /** The alternatives of each rule. */
   alternatives: Item[][][];
   root: number;
 }
@@ -152,7 +152,7 @@ class Reader {
     return this.#characters(ranges, isNegated);
   }
 
-  /** Of which a grammar may have a hundred thousand. */
+  /** An element of one character, of which a grammar may have a hundred thousand. */
   #single(point: number): Item {
     const known = this.#singles.get(point);
     if (known !== undefined) return known;

@@ -12,9 +12,9 @@ import { shortestTexts } from "./shortest-texts.js";
 /** A grammar over an alphabet, without what that cannot write. */
 export interface CompiledGrammar extends FlatGrammar {
   alphabet: Alphabet;
-  /** By element: bytes of the shortest text from it to the end of its alternative. */
+  /** Bytes by element of the shortest text from it to the end of its alternative. */
   restOf: Float64Array;
-  /** By rule: where its shortest alternative begins. */
+  /** Where the shortest alternative of each rule begins. */
   bestOf: Int32Array;
 }
 

@@ -19,7 +19,7 @@ export class GrammarMask {
   #canEnd: boolean | null = null;
   /** Tokens that end the text within the cap; null: not needed yet. */
   #plan: number[] | null = null;
-  /** By state: tokens that end a text there, for the token that is being chosen. */
+  /** Tokens that end a text, by state, for the token that is being chosen. */
   readonly #numTokensOf = new Map<number, number>();
   #work = 0;
 

@@ -11,7 +11,7 @@ export type Element = Item | { type: "end" };
 /** Rules as flat lists. */
 export interface FlatGrammar {
   elements: readonly Element[];
-  /** By rule: where in `elements` its alternatives begin. */
+  /** Where in `elements` the alternatives of each rule begin. */
   rules: readonly (readonly number[])[];
   root: number;
 }

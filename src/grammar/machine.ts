@@ -41,7 +41,7 @@ interface State {
   partial: PartialCharacter | null;
   /** Bytes of the shortest text with which it may end; Infinity: the alphabet cannot write one; null: not asked yet. */
   shortest: number | null;
-  /** By byte: the next state, `dead` or `unknown`. */
+  /** The next state by byte, `dead` or `unknown`. */
   next: Int32Array;
 }
 
@@ -51,7 +51,7 @@ export class GrammarMachine {
   /** A stack is a node: the element on top, and the node below. Node 0 is the empty stack. */
   #elementOf: number[] = [-1];
   #belowOf: number[] = [-1];
-  /** By node: bytes of the shortest text that empties the stack. */
+  /** Bytes of the shortest text that empties the stack, by node. */
   #shortestOf: number[] = [0];
   #nodeOf = new Map<number, number>();
   #states: State[] = [];
@@ -135,7 +135,7 @@ export class GrammarMachine {
     return best;
   }
 
-  /** For the next token: drops all states when there are too many; @returns the given one's new number. */
+  /** Makes ready for the next token: drops all states when there are too many. @returns the given one's new number. */
   tidy(state: number): number {
     this.#work = 0;
     if (this.#states.length < mostStates && this.#elementOf.length < mostNodes) return state;

@@ -3,9 +3,9 @@ import type { CharacterClass } from "./characters.js";
 import type { FlatGrammar } from "./grammar-parts.js";
 
 export interface ShortestTexts {
-  /** By rule: the length of its shortest text; Infinity: it has none. */
+  /** The length of each rule's shortest text; Infinity: it has none. */
   ofRule: Float64Array;
-  /** By rule: where the alternative of that text begins; −1: nowhere. */
+  /** Where the alternative of each rule's shortest text begins; −1: nowhere. */
   bestOf: Int32Array;
 }
 
@@ -15,7 +15,7 @@ const sliceRules = 1_000;
 interface Alternative {
   rule: number;
   start: number;
-  /** Of the characters, and of the rules whose shortest text is known. */
+  /** Length of the characters, and of the rules whose shortest text is known. */
   length: number;
   /** Rules, each time they stand in it, whose shortest text is not known yet. */
   numUnknown: number;

@@ -8,7 +8,7 @@ export const longestToken = 16;
 export class TokenTable implements Alphabet {
   readonly size: number;
   readonly hasAllBytes: boolean;
-  /** For masked rows, of all sequences in turn. */
+  /** Room for masked rows, which all sequences use in turn. */
   readonly scratch: Float32Array;
   readonly #bytes: Uint8Array[];
   readonly #ends: Uint8Array;

@@ -276,7 +276,7 @@ type Values<Names extends readonly unknown[]> = { [Index in keyof Names]: ValueO
 
 export interface NativeFunction<Result, Arguments extends unknown[]> {
   (...args: Arguments): Result;
-  /** On libuv's pool: 4 threads unless UV_THREADPOOL_SIZE says otherwise, which whoever forks the engine sets. */
+  /** Runs on libuv's pool: 4 threads unless UV_THREADPOOL_SIZE says otherwise, which whoever forks the engine sets. */
   async(...args: [...Arguments, (error: Error | null, result: Result) => void]): void;
 }
 

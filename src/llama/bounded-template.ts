@@ -87,7 +87,7 @@ class CountingInterpreter extends LibraryInterpreter {
     if (this.#steps > this.#most) throw new TypeError(`it takes more than ${this.#most} steps`);
   }
 
-  /** As Python's. Counted before the numbers are made. */
+  /** Python's `range`, whose numbers are counted before they are made. */
   #range([first = 0, second, step = 1]: number[]): number[] {
     const [start, stop] = second === undefined ? [0, first] : [first, second];
     if (step === 0) throw new TypeError("range() step must not be zero");

@@ -17,7 +17,7 @@ export interface ChatTemplate {
   readonly source: string;
   /** Why the file's own is not used; null when it is. */
   readonly problem: string | null;
-  /** For who runs the server: the file brings a template that does not work, and what stands in; null: no need. */
+  /** Tells who runs the server that the file's template does not work, and what stands in; null: no need. */
   readonly warning: string | null;
   /**
    * Text that follows an assistant turn when the conversation goes on: what a model writes that does not end
@@ -128,7 +128,7 @@ function withoutSystem(turns: readonly ChatTurn[]): ChatTurn[] {
   return result;
 }
 
-/** Of calls made together one turn each, followed by its result, for templates that take no more. */
+/** Gives calls made together a turn each, followed by its result, for templates that take no more. */
 function withSingleCalls(turns: readonly ChatTurn[]): ChatTurn[] {
   const resultsOf = new Map<string, { turn: ChatTurn; index: number }[]>();
   for (const [index, turn] of turns.entries()) {

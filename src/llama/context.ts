@@ -15,7 +15,7 @@ export interface ContextOwner {
   native: NativeFunctions;
   log: NativeLog;
   model: Pointer;
-  /** For messages. */
+  /** The model file's path, which messages name. */
   path: string;
   vocabularySize: number;
   usesGpu: boolean;
@@ -29,7 +29,7 @@ export interface ContextOwner {
 export class LlamaContext implements ModelContext {
   readonly batch: LlamaBatch;
   readonly numCells: number;
-  /** By place, as libllama allocated it. */
+  /** What libllama allocated, by place. */
   readonly memory: MemoryByPlace;
   readonly #keepsThreads: boolean;
   readonly #owner: ContextOwner;

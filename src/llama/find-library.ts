@@ -7,7 +7,7 @@ const ownFunction = "llama_decode";
 export type FindDefinition = (path: string, functionName: string) => string | null;
 
 /**
- * Of the shared objects of this process those that are a libllama: they define its functions, whatever they are
+ * Finds the shared objects of this process that are a libllama: they define its functions, whatever they are
  * called. An object that only depends on one (libllama-common, node-llama-cpp's addon) finds them too, and does not
  * count.
  */

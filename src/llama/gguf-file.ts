@@ -25,7 +25,7 @@ export interface GgufSummary {
   /** All files of the model, in order: one, or the parts of a split model. */
   parts: string[];
   architecture: string;
-  /** Of all parts. */
+  /** Tensors of all parts of the file. */
   tensors: readonly GgufTensor[];
   vocabularySize: number;
   /** Scalars and short strings of the metadata, by key. */

@@ -36,7 +36,7 @@ export function gpuDrivers(): GpuDriver[] {
 
 interface Candidate {
   backend: GpuBackend;
-  /** Of the driver. */
+  /** The driver's files. */
   files: string[];
 }
 

@@ -21,7 +21,7 @@ export class NativeLog {
     }
   }
 
-  /** For node-llama-cpp's `logger` option. Lines come from any thread, a turn of the event loop late. */
+  /** Takes what node-llama-cpp's `logger` is told: lines of any thread, a turn of the event loop late. */
   add(message: string): void {
     const lines = linesOf(message);
     this.#lines.push(...lines);

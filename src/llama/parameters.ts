@@ -40,7 +40,7 @@ export class PlacedParameters {
     };
   }
 
-  /** After the model: it reads the shares as long as it lives. */
+  /** Must be called after the model is freed: it reads the shares as long as it lives. */
   free(): void {
     for (const array of this.#arrays) array.free();
   }
@@ -73,7 +73,7 @@ export function contextSizes({ numCells, numSequences, batchTokens, maxRows, mic
 }
 
 /**
- * Over the defaults, which say "as the file does" of what is left out.
+ * Writes a config's wishes over the defaults, which say "as the file does" of what is left out.
  *
  * @param automatic what flash attention `auto` means here.
  */

@@ -57,7 +57,7 @@ export function longestRunOf(pre: string): number {
   return pre === quadratic ? longestOfQuadratic : longestRun;
 }
 
-/** On the event loop, with koffi's usual stack of 2 MiB. */
+/** The longest run that is read on the event loop, with koffi's usual stack of 2 MiB. */
 export const longestRunAtOnce = 1_024;
 
 /** What a text must keep to for this file's tokenizer; null: its splitter takes any text. */

@@ -17,7 +17,7 @@ function within(signal: AbortSignal): AbortSignal {
 
 interface Range {
   bytes: Uint8Array;
-  /** Of the whole file. */
+  /** Length of the whole file. */
   fileBytes: number;
 }
 

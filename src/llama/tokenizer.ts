@@ -19,7 +19,7 @@ const mostParts = 512;
 
 /** Text to tokens of one model. */
 export class Tokenizer {
-  /** Of all models one long text at a time, so that decodes never wait for a thread. */
+  /** Long texts of all models take turns here, so that decodes never wait for a thread. */
   static #turn: Promise<unknown> = Promise.resolve();
   readonly #native: NativeFunctions;
   readonly #pointer: Pointer;
@@ -43,7 +43,7 @@ export class Tokenizer {
   }
 
   /**
-   * For short texts.
+   * Tokenizes a short text at once.
    *
    * @param special whether control tokens that are written out become their ids. No BOS is added.
    * @throws ShouldersError `invalid_request` for a run that is too long for this file's splitter.
@@ -63,7 +63,7 @@ export class Tokenizer {
     return taken(tokens, length);
   }
 
-  /** As `tokenize`, of the parts of a text one after the other; long ones off the event loop, where they hold nobody up. */
+  /** Tokenizes the parts of a text one after the other; long ones off the event loop, where they hold nobody up. */
   async tokenizeAside(parts: readonly string[], special: boolean): Promise<Token[]> {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     const isShort = this.#runLimit
@@ -106,7 +106,7 @@ export class Tokenizer {
     return taken(tokens, length);
   }
 
-  /** Of `llama_tokenize`, which answers with the room it wants, negative, where there is too little. */
+  /** The arguments of `llama_tokenize`, which answers with the room it wants, negative, where there is too little. */
   #arguments(bytes: Buffer, tokens: Int32Array, special: boolean) {
     return [this.#pointer, bytes, bytes.length, tokens, tokens.length, false, special] as const;
   }

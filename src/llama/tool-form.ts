@@ -3,7 +3,7 @@ import { toolIdMark, type ChatTurn, type Tool, type ToolForm } from "./types.js"
 
 /** Reads off a template how it writes calls of functions, by rendering some whose parts are known. */
 
-/** As templates take a call's arguments: most as an object, some as its JSON text. */
+/** How a template takes a call's arguments: most as an object, some as its JSON text. */
 export type ArgumentsAs = "object" | "text";
 
 export interface ToolSupport {
@@ -114,7 +114,7 @@ function turnEnd(render: Render): string {
   return plain.slice(plain.lastIndexOf(answer) + answer.length);
 }
 
-/** Without what a plain answer ends with too, from where a token or white space begins: it ends the turn. */
+/** Leaves out what a plain answer ends with too, from where a token or white space begins: it ends the turn. */
 function withoutTurnEnd(text: string, end: string): string {
   let length = 0;
   while (length < Math.min(text.length, end.length) && text.at(-1 - length) === end.at(-1 - length)) length++;

@@ -20,7 +20,7 @@ export interface LoadedModel extends AsyncDisposable {
   readonly vocabulary: Vocabulary;
   /** Tokens of plain text; `special`: control tokens written out (`<|im_end|>`) become their ids. No BOS is added. */
   tokenize(text: string, special: boolean): Token[];
-  /** As `tokenize`; a long text off the event loop. */
+  /** Does what `tokenize` does; a long text off the event loop. */
   tokenizeAside(text: string, special: boolean): Promise<Token[]>;
   /** Whether the file brings a chat template that works; without one a stand-in renders chats. */
   readonly hasChatTemplate: boolean;
@@ -40,7 +40,7 @@ export interface ChatTurn {
   /** `tool`: what a function gave back. */
   role: "system" | "user" | "assistant" | "tool";
   content: string;
-  /** Of functions, by the assistant. */
+  /** Calls of functions that the assistant made. */
   toolCalls?: ToolCall[];
   /** Which call a tool's turn answers. */
   toolCallId?: string;

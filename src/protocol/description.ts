@@ -50,7 +50,7 @@ export interface ConfigDescription {
   sampling: SamplingSettings;
   /** How answers call functions. */
   toolForm: ToolForm;
-  /** Of everything in the config that can change an answer: model files, settings, calibration card. */
+  /** A digest of everything in the config that can change an answer: model files, settings, calibration card. */
   digest: string;
 }
 
@@ -91,7 +91,7 @@ export interface PlaceMemory {
   /** It is main memory, or a device without memory of its own. */
   isUnified: boolean;
   buffers: Buffers;
-  /** In main memory the programs themselves, vocabularies and fusion kernel: an estimate. */
+  /** An estimate of the programs themselves, vocabularies and fusion kernel, in main memory. */
   programBytes: number;
 }
 

@@ -88,7 +88,7 @@ export interface GenerationRequest {
   forced: GivenText | null;
   /** GBNF with a rule `root`, which the answer must match; null: any answer. */
   grammar: string | null;
-  /** Of what is drawn; null: until the end of sequence or a full context. */
+  /** Most tokens that are drawn; null: until the end of sequence or a full context. */
   maxTokens: number | null;
   stop: string[];
   sampling: SamplingSettings;
@@ -207,7 +207,7 @@ export interface EngineStats {
   waiting: number;
   /** Finished sequences whose cells are kept for prompts that begin like them. */
   cached: number;
-  /** Of the engine process, as it was within the last second of work. */
+  /** Resident memory of the engine process, as it was within the last second of work. */
   residentBytes: number;
   /** Model id to cells claimed and cells in all. */
   cells: Record<string, { used: number; total: number }>;
@@ -215,12 +215,12 @@ export interface EngineStats {
 
 /** Timings of one step for the metrics, ms. */
 export interface StepSample {
-  /** By model id. */
+  /** Milliseconds by model id. */
   decodeMs: Record<string, number>;
   fuseMs: number;
   sampleMs: number;
   rows: number;
-  /** Share of the experts that slept, summed over the rows; 0 for strategies other than mixture. */
+  /** Share of the experts that were skipped, summed over the rows; 0 for strategies other than mixture. */
   skippedShare: number;
 }
 

@@ -8,7 +8,7 @@ const waySchema = z.strictObject({
 
 /** Timings, and what they hold for. */
 export const knownTimingsSchema = z.strictObject({
-  /** As `timingsKey` makes it. */
+  /** The key that `timingsKey` makes. */
   key: z.string(),
   /** Every way was timed as often as is wanted. */
   isSettled: z.boolean(),
@@ -17,5 +17,5 @@ export const knownTimingsSchema = z.strictObject({
   timings: waySchema.extend({ batch: waySchema, promptTokenMs: z.number().nonnegative() }),
 });
 
-/** As it crosses the pipe, and lies in the cache folder in a file of its own. */
+/** Timings as they cross the pipe, and lie in the cache folder in a file of its own. */
 export type KnownTimings = z.output<typeof knownTimingsSchema>;

@@ -10,7 +10,7 @@ import { fuseStatic } from "./static.js";
 export interface Component {
   /** fused: the base with the expert's shift d = e − r; alone: the expert by itself, which is d = e − b at weight 1. */
   kind: "fused" | "alone";
-  /** Of the shift (fused); solved: for this expert's own targets, within `bounds`. */
+  /** Weight of the shift (fused); solved: for this expert's own targets, within `bounds`. */
   weight: number | "solved";
   bounds: WeightBounds;
   plausibility: Plausibility | null;
@@ -118,7 +118,7 @@ function fuseLaw(
   });
 }
 
-/** Of the rows of one expert alone the kernel calls it the first: here it gets its place back. */
+/** Gives an expert its place back: among the rows of it alone the kernel calls it the first. */
 function namingExpert(expert: number, fuse: () => Fusion): Fusion {
   try {
     return fuse();

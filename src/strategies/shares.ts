@@ -18,7 +18,7 @@ export interface SharesOptions {
 /** How a voice begins. */
 export interface VoicePrior<E> {
   expert: E | null;
-  /** In proportion; not all are 0. */
+  /** Its share, in proportion to the others'; not all are 0. */
   share: number;
   /** Added to the logarithm of its share, nats. */
   bias: number;
@@ -44,7 +44,7 @@ export class Shares<E> {
     );
   }
 
-  /** In the order of the priors. */
+  /** All that have a share, in the order of the priors. */
   get voices(): readonly Voice<E>[] {
     return this.#voices;
   }

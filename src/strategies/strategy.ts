@@ -5,7 +5,7 @@ import type { ComponentConfig } from "./fields.js";
 /** An expert of a config, as far as a strategy needs to know it. */
 export interface Expert {
   id: string;
-  /** Of a weight that is solved for. */
+  /** Bounds of a weight that is solved for. */
   bounds: WeightBounds;
   /** How it takes part in a mixture that says nothing of it: as its card found best, or the default. */
   component: ComponentConfig;

@@ -49,11 +49,11 @@ export interface TokenRecord {
   position: number;
   /** `bytes` is there where the token is not whole characters. */
   token: TokenText & { bytes?: number[] };
-  /** Of the fused distribution before temperature and truncation, nats. */
+  /** Log-probability in the fused distribution, before temperature and truncation, nats. */
   logprob: number;
   /** Expert id to weight, of the experts that ran; empty for the base alone. */
   weights: Record<string, number>;
-  /** A mixture's shares before this token: `base` and every expert's, those that slept included; they add up to 1. */
+  /** A mixture's shares before this token: `base` and every expert's, skipped ones included; they add up to 1. */
   shares?: Record<string, number>;
   /** The expert that moved the row most (in a mixture: with the largest share × KL(P̃_c‖P)); null when none did. */
   chosen: string | null;
@@ -65,7 +65,7 @@ export interface TokenRecord {
   flipped: boolean;
   timing: StepTiming;
   top?: TopRecord;
-  /** By expert id. */
+  /** The axis of each expert, by its id. */
   curves?: Record<string, CurveRecord>;
 }
 

@@ -63,7 +63,7 @@ interface Entry {
 /** What one owner has. */
 interface Holding {
   bytes: number;
-  /** Of its traces, oldest first. */
+  /** Ids of its traces, oldest first. */
   ids: Set<string>;
 }
 
@@ -86,7 +86,7 @@ export interface TraceStoreLimits {
  */
 export class TraceStore {
   readonly #limits: Required<TraceStoreLimits>;
-  /** In the order in which the completions began. */
+  /** All traces by id, in the order in which the completions began. */
   readonly #entries = new Map<string, Entry>();
   readonly #holdings = new Map<string, Holding>();
   #bytes = 0;

@@ -60,7 +60,7 @@ interface Address {
   waiting: Waiting;
 }
 
-/** On a connection of the reserve. */
+/** The answer on a connection of the reserve. */
 export function allBusy(): ShouldersError {
   return new ShouldersError(
     "too_many_connections",

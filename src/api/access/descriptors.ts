@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 
 /** Where the system does not say how many files a process may open. */
 const safeLimit = 1024;
-/** For the engine's pipe, files that are read, and what Node opens. */
+/** Descriptors left to the engine's pipe, files that are read, and what Node opens. */
 const numKept = 32;
 const fewest = 4;
 

@@ -124,7 +124,7 @@ function keyOf({ headers }: IncomingMessage): string | null {
   return protocols.find((protocol) => protocol.startsWith(keyProtocol))?.slice(keyProtocol.length) ?? null;
 }
 
-/** Of a request in absolute form, as proxies send it. */
+/** The host of a request in absolute form, as proxies send it. */
 function authorityOf(url: string): string {
   return /^https?:\/\/([^/?#]*)/i.exec(url)?.[1] ?? "";
 }

@@ -74,7 +74,7 @@ function inWordsOf({ grammarParam }: CompletionPlan, error: ShouldersError): Sho
   return new ShouldersError(error.code, message, { param: grammarParam });
 }
 
-/** Of several answers to one prompt the first counts it. */
+/** The usage that a completion counts: of several answers to one prompt the first counts it. */
 export function countedUsage({ countsPrompt }: CompletionPlan, usage: Usage): Usage {
   return countsPrompt ? usage : { ...usage, promptTokens: 0, cachedTokens: 0 };
 }

@@ -10,13 +10,13 @@ import type { Expert, StrategyRun } from "../../strategies/strategy.js";
 import { longList } from "../long-list.js";
 import { parseRequest } from "../parse.js";
 
-/** Of all rows together: what is solved within some 20 ms, so that the event loop can do it. */
+/** Most logits of all rows together: what is solved within some 20 ms, so that the event loop can do it. */
 const mostLogits = 262_144;
 
 /** JSON has no −Infinity: a token that takes no part is written so. */
 const masked = "-Infinity";
 
-/** As the kernel keeps it: a number of 32 bits. */
+/** Whether the kernel can keep a value: as a number of 32 bits. */
 function isLogit(value: unknown): value is number | typeof masked {
   return typeof value === "number" ? Number.isFinite(Math.fround(value)) : value === masked;
 }

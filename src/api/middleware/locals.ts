@@ -11,7 +11,7 @@ export interface RequestLocals {
   model: string;
   /** Name of the key that was shown. */
   owner: string;
-  /** With whom it shares what is given out evenly: the key's name or, where there are no keys, the client's address. */
+  /** Who shares evenly in what is given out: the key's name or, where there are no keys, the client's address. */
   party: string;
   /** Set where the status does not tell: a stream that failed. */
   outcome: Outcome | null;

@@ -16,9 +16,9 @@ export interface ChoiceOptions {
 /** What a chunk of a stream has of a choice. */
 export interface ChoiceChunk {
   index: number;
-  /** Of a chat. */
+  /** What a chunk of a chat adds. */
   delta?: { role?: "assistant"; content?: string; tool_calls?: ToolCallDelta[] };
-  /** Of a legacy completion. */
+  /** What a chunk of a legacy completion adds. */
   text?: string;
   logprobs: ChatLogprobs | TextLogprobs | null;
   finish_reason: string | null;

@@ -83,7 +83,7 @@ export class ResponseWriter {
     return this.#event("response.failed", { response });
   }
 
-  /** Of what was given to `delta` so far. */
+  /** The whole response, of what was given to `delta` so far. */
   whole(finishReason: FinishReason, { promptTokens, cachedTokens, completionTokens, fusion }: Usage): object {
     const status = statusOf(finishReason);
     const isTraced = this.#plan.request.trace !== "off";

@@ -13,10 +13,10 @@ type Shown = Exclude<ChoiceEvent["event"], { type: "accepted" }>;
 /** Writes the bodies of one completion, whole or in chunks. */
 export class CompletionWriter {
   readonly #plan: CompletionPlan;
-  /** By index of the choice. */
+  /** The format of each choice, by its index. */
   readonly #formats: ChoiceFormat[];
   readonly #hasOpened = new Set<number>();
-  /** By index of the choice, of those that have ended. */
+  /** The usage of each choice that has ended, by its index. */
   readonly #usages: Usage[] = [];
 
   constructor(plan: CompletionPlan) {

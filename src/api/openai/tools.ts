@@ -19,7 +19,7 @@ export const toolSchema = z.strictObject({
   }),
 });
 
-/** Of all tools of a request together, as JSON: what the models are told and answers are held to. */
+/** Most bytes of all tools of a request, as JSON: what the models are told and answers are held to. */
 const mostBytes = 256 * 1024;
 
 export const toolsSchema = z
@@ -56,7 +56,7 @@ export const toolCallSchema = z.strictObject({
 type AskedTool = z.output<typeof toolSchema>;
 
 export interface ToolPlan {
-  /** Of the models that answer. */
+  /** The form in which the models that answer write calls. */
   form: ToolForm;
   /** Those that may be called. */
   tools: readonly AskedTool[];
@@ -92,7 +92,7 @@ export function planTools(
   };
 }
 
-/** As the models are told of them. */
+/** The tools as the models are told of them. */
 export function toldTools({ tools }: ToolPlan): ToolText[] {
   return tools.map(({ function: { name, description, parameters } }) => ({
     name,

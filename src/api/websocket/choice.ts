@@ -102,7 +102,7 @@ export class SocketChoice {
     return [...before, { type, ...this.#place, call_id: call.id, name, delta: piece.arguments }];
   }
 
-  /** Of the last call. */
+  /** The frame that ends the last call. */
   #callDone(): ChoiceFrame[] {
     const call = this.#calls.at(-1);
     const type = "response.function_call_arguments.done";

@@ -44,12 +44,12 @@ export interface EndedChoice {
 export interface EndedResponse {
   id: string;
   status: ResponseStatus;
-  /** Of the first choice. */
+  /** Text of the first choice. */
   output_text: string;
   choices: EndedChoice[];
-  /** Over all choices. */
+  /** Usage of all choices together. */
   usage: UsageRecord;
-  /** Of the first choice. */
+  /** How the first choice ended. */
   finish_reason: string | null;
   error?: OpenAiErrorBody["error"];
 }

@@ -50,9 +50,9 @@ function curveSeries({ name, points }: Curve, panel: number, colour: string): ob
 
 interface CurveChart {
   title: string;
-  /** Of the vertical axis. */
+  /** Title of the vertical axis. */
   axis: string;
-  /** Of the vertical axis; left out: as the curves need. */
+  /** Ends of the vertical axis; left out: as the curves need. */
   range?: readonly [low: number, high: number];
   curves: TaskToCurves;
 }

@@ -9,9 +9,9 @@ const kindToMark = {
   dynamic: { colour: "#d55e00", label: "solved weight" },
   several: { colour: "#009e73", label: "all experts" },
   mixture: { colour: "#8c564b", label: "mixture" },
-  merged: { colour: "#cc79a7", label: "merged dwarf" },
+  merged: { colour: "#cc79a7", label: "merged expert" },
   examples: { colour: "#e69f00", label: "with examples" },
-  tuned: { colour: "#000000", label: "tuned giant" },
+  tuned: { colour: "#000000", label: "tuned base" },
   configured: { colour: "#56b4e9", label: "as configured" },
 } satisfies Record<MethodKind, { colour: string; label: string }>;
 
@@ -161,11 +161,11 @@ const methodAxis = (panel: number, names: readonly string[]): object => ({
   splitLine: { show: true, lineStyle: { color: "#f3f3f3" } },
 });
 
-/** Score of every method on every task, with its interval; dashed: the giant alone (grey), the tuned one (black). */
+/** Score of every method on every task, with its interval; dashed: the base alone (grey), the tuned one (black). */
 export function scoreChart(report: Report, methods: readonly Method[]): string | null {
   return dotPlot(report, {
     title: "Score by task and method",
-    subtitle: "Mean and 95 % interval. Dashed: giant alone (grey), tuned giant (black).",
+    subtitle: "Mean and 95 % interval. Dashed: base alone (grey), tuned base (black).",
     axis: "score",
     range: [0, 1],
     interval: 0.2,
@@ -180,12 +180,11 @@ export function scoreChart(report: Report, methods: readonly Method[]): string |
   });
 }
 
-/** PGR of every method on every task; null where no tuned giant tells how large the gap is. */
+/** PGR of every method on every task; null where no tuned base tells how large the gap is. */
 export function gapChart(report: Report, methods: readonly Method[]): string | null {
   return dotPlot(report, {
     title: "Gap recovered by task and method",
-    subtitle:
-      "PGR = (score − giant alone) ÷ (tuned giant − giant alone), cut at −0.5 and 1.5. Dashed: 0 and 1.",
+    subtitle: "PGR = (score − base alone) ÷ (tuned base − base alone), cut at −0.5 and 1.5. Dashed: 0 and 1.",
     axis: "PGR",
     range: [-0.5, 1.5],
     interval: 0.5,

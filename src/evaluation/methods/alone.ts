@@ -35,11 +35,11 @@ export function aloneMethods(roles: Roles, maker: ConfigMaker): Method[] {
           {
             name: "hard-expert",
             kind: "alone" as const,
-            description: "a dwarf tuned hard on the task, alone",
+            description: "an expert tuned hard on the task, alone",
             planFor: ({ name }: { name: string }) => asks(hard.get(name)),
           },
         ]),
-    ...each("merged", "merged", "merged dwarf", alone("merged-alone", roles.merged)),
+    ...each("merged", "merged", "merged expert", alone("merged-alone", roles.merged)),
     ...each("model", "alone", "model", alone("model", roles.alone)),
     {
       name: "tuned-giant",

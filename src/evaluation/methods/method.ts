@@ -40,7 +40,7 @@ export const plausibleSets: { suffix: string; words: string; plausibility: Plaus
   { suffix: "", words: "", plausibility: null },
   {
     suffix: "+joint",
-    words: ", tokens plausible to giant or expert",
+    words: ", tokens plausible to base or expert",
     plausibility: { ratio: 0.1, of: "joint" },
   },
   {
@@ -50,7 +50,7 @@ export const plausibleSets: { suffix: string; words: string; plausibility: Plaus
   },
   {
     suffix: "+gated",
-    words: ", tokens plausible to the expert where it is sure, else to giant or expert",
+    words: ", tokens plausible to the expert where it is sure, else to base or expert",
     plausibility: { ratio: 0.1, of: "gated" },
   },
 ];

@@ -6,7 +6,7 @@ import type { Task } from "../tasks/task.js";
 import type { ConfigMaker } from "./config-maker.js";
 import { type Method, type Plan, dynamic, noneOrJoint, plan, weighted } from "./method.js";
 
-/** The giant and all experts at once. */
+/** The methods of the base with all experts at once. */
 
 /** The whole share to the right expert, and to the base where no expert is the right one. */
 const onlyRight = ({ expert }: Task, known: readonly string[]): PriorRequest => ({
@@ -21,7 +21,7 @@ function methodsOver(suffix: string, experts: Roles["experts"], maker: ConfigMak
   const configId = maker.make(`all${suffix.replace("+", "-")}`, { experts });
   const known = experts.map(({ id }) => id);
   const share = Object.fromEntries(known.map((id) => [id, 1 / known.length]));
-  const all = `giant + all ${known.length} experts`;
+  const all = `base + all ${known.length} experts`;
   const rules = noneOrJoint.flatMap(({ suffix: set, words, plausibility }): Method[] => [
     {
       name: `uniform${set}${suffix}`,

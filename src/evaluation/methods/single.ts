@@ -13,7 +13,7 @@ import {
   weighted,
 } from "./method.js";
 
-/** The giant and one dwarf. */
+/** The methods of the base with one expert. */
 
 export function rightExpertMethods(roles: Roles, maker: ConfigMaker): Method[] {
   const idOf = new Map(
@@ -27,19 +27,19 @@ export function rightExpertMethods(roles: Roles, maker: ConfigMaker): Method[] {
     ...[0.5, 1, 1.5].map((weight): Method => ({
       name: `static-${weight}${suffix}`,
       kind: "static",
-      description: `giant + right expert at weight ${weight}${words}`,
+      description: `base + right expert at weight ${weight}${words}`,
       planFor: (task) => planWith(task, (expert) => weighted({ [expert]: weight }, plausibility)),
     })),
     ...(["grid", "exact"] as const).map((solver): Method => ({
       name: `dynamic-${solver}${suffix}`,
       kind: "dynamic",
-      description: `giant + right expert, weight solved at each token (${solver})${words}`,
+      description: `base + right expert, weight solved at each token (${solver})${words}`,
       planFor: (task) => planWith(task, () => dynamic(plausibility, solver)),
     })),
   ]);
 }
 
-/** The bad case: a dwarf that was tuned so long that its shift is noise where it is not sure. */
+/** The bad case: an expert that was tuned so long that its shift is noise where it is not sure. */
 export function hardTunedMethods({ hardTuned }: Roles, maker: ConfigMaker): Method[] {
   const taskToId = maker.makeEach("hard", hardTuned, (model) => ({ experts: [{ id: "hard", model }] }));
   if (taskToId.size === 0) return [];
@@ -49,7 +49,7 @@ export function hardTunedMethods({ hardTuned }: Roles, maker: ConfigMaker): Meth
   ): Method => ({
     name,
     kind,
-    description: `giant + dwarf tuned hard, ${words}`,
+    description: `base + expert tuned hard, ${words}`,
     planFor: (task) => {
       const configId = taskToId.get(task.name);
       return configId === undefined ? null : plan(configId, strategy);
@@ -73,13 +73,13 @@ export function mergedMethods({ merged }: Roles, maker: ConfigMaker): Method[] {
     noneOrJoint.map(({ suffix, words, plausibility }): Method => ({
       name: `dynamic-merged:${name}${suffix}`,
       kind: "merged",
-      description: `giant + merged dwarf ${name}, weight solved at each token (exact)${words}`,
+      description: `base + merged expert ${name}, weight solved at each token (exact)${words}`,
       planFor: () => plan(configId, dynamic(plausibility)),
     })),
   );
 }
 
-/** With the task's examples in the prompt of the giant alone: the dwarfs see the bare question. */
+/** The methods with the task's examples in the base's prompt only: the small models see the bare question. */
 export function exampleMethods(roles: Roles, tasks: readonly Task[], maker: ConfigMaker): Method[] {
   const taskToId = new Map<string, string>();
   const shown = tasks.filter((task) => task.examples.length > 0);
@@ -100,20 +100,20 @@ export function exampleMethods(roles: Roles, tasks: readonly Task[], maker: Conf
     {
       name: "giant-5-shot",
       kind: "examples",
-      description: "the giant alone with examples in its prompt",
+      description: "the base alone with examples in its prompt",
       planFor: (task) => planWith(task, () => base),
     },
     ...plausibleSets.flatMap(({ suffix, words, plausibility }): Method[] => [
       {
         name: `static-1-5-shot${suffix}`,
         kind: "examples",
-        description: `giant with examples in its prompt + right expert at weight 1${words}`,
+        description: `base with examples in its prompt + right expert at weight 1${words}`,
         planFor: (task) => planWith(task, (expert) => weighted({ [expert]: 1 }, plausibility)),
       },
       {
         name: `dynamic-5-shot${suffix}`,
         kind: "examples",
-        description: `giant with examples in its prompt + right expert, weight solved at each token${words}`,
+        description: `base with examples in its prompt + right expert, weight solved at each token${words}`,
         planFor: (task) => planWith(task, () => dynamic(plausibility)),
       },
     ]),

@@ -11,7 +11,7 @@ export type FormatName = (typeof formatNames)[number];
 
 export interface SourceText {
   text: string;
-  /** For messages, and for its ending. */
+  /** The file's name: messages say it, and its ending tells the format. */
   file: string;
   /** Orders choices that the file lists with the right one first. */
   seed: number;

@@ -48,7 +48,7 @@ export class SimdKernel implements FusionKernel {
   #isBaseWeighed = false;
   /** ln Σ exp(b) over the tokens that no row masks; null until asked for. */
   #logBase: number | null = null;
-  /** Of the row fused last, and over its tokens ln Σ exp(b). */
+  /** The normalizer of the row fused last, and over its tokens ln Σ exp(b). */
   #logNormalizer = 0;
   #logPlausible = 0;
 

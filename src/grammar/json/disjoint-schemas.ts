@@ -3,7 +3,7 @@ import { isObject, type JsonSchema } from "./json-schema.js";
 
 /** What tells a branch's values from those of others. */
 interface Branch {
-  /** As JSON; null: not only constants. */
+  /** Its constants as JSON; null: it has more than constants. */
   constants: ReadonlySet<string> | null;
   /** null: any. */
   types: ReadonlySet<unknown> | null;

@@ -159,7 +159,7 @@ export class LineChart {
 
 const dataOf = ({ x, series }) => [x, ...series.map(({ values }) => values)];
 
-/** From 0, or lower where there is anything lower, with some room above. */
+/** A range from 0, or lower where there is anything lower, with some room above. */
 export function rangeOf(_, low, high) {
   const top = high === null || high <= 0 ? 1 : high * 1.08;
   return [Math.min(0, low ?? 0), top];

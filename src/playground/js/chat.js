@@ -62,7 +62,7 @@ export class ChatView {
       h(
         "p",
         null,
-        "Every token of an answer is coloured by the expert that moved the giant there, as strongly as it was weighed. ",
+        "Every token of an answer is coloured by the expert that moved the base there, as strongly as it was weighed. ",
         "Click one to look inside.",
       ),
       config.example &&

@@ -110,7 +110,7 @@ export class CompareView {
   }
 }
 
-/** The giant alone and the fusions of the favourite's experts, as far as there are any. */
+/** The base alone and the fusions of the favourite's experts, as far as there are any. */
 function worthComparing(configs) {
   const expertsIn = ({ experts }) => experts.map(({ id }) => id).join();
   const wanted = configs.length > 0 ? expertsIn(favourite(configs)) : "";

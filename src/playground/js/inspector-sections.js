@@ -9,7 +9,7 @@ const card = (title, attributes, ...children) =>
   h("section", { class: "card", ...attributes }, h("h3", null, title), children);
 const chip = (text) => h("code", { class: "chip" }, text === "" ? "end" : visible(text));
 
-/** In words: how probable it was, who moved it, what the base would have said. */
+/** Says in words how probable it was, who moved it, what the base would have said. */
 export function summary({ token, logprob, chosen, weights, shares, baseToken, flipped }) {
   const weighed = () =>
     shares ? `, with a share of ${percent(shares[chosen])}.` : ` with weight ${weight(weights[chosen])}.`;
@@ -17,8 +17,8 @@ export function summary({ token, logprob, chosen, weights, shares, baseToken, fl
     chosen === null
       ? flipped
         ? "No weight was needed: what an expert finds implausible was left out."
-        : "No expert moved the giant here."
-      : [h("b", { class: `ink ${colourClass(chosen)}` }, chosen), " moved the giant", weighed()];
+        : "No expert moved the base here."
+      : [h("b", { class: `ink ${colourClass(chosen)}` }, chosen), " moved the base", weighed()];
   const base = [chip(baseToken.text), ` (${probability(baseToken.logprob)})`];
   const alone = flipped
     ? ["Alone it would have said ", base, "."]
@@ -46,7 +46,7 @@ export function shareSection({ shares }) {
     h(
       "div",
       { class: `bar-row share ${id === "base" ? "" : colourClass(id)}`, "data-expert": id },
-      h("span", null, id === "base" ? "giant" : id),
+      h("span", null, id === "base" ? "base" : id),
       h(
         "div",
         { class: "track" },
@@ -62,7 +62,7 @@ export function shareSection({ shares }) {
 export function weightSection({ weights, evaluations, objective }, config) {
   const ids = Object.keys(weights);
   if (ids.length === 0)
-    return card("Weights", null, h("p", { class: "quiet" }, "The giant alone: nothing was weighed."));
+    return card("Weights", null, h("p", { class: "quiet" }, "The base alone: nothing was weighed."));
   const rows = ids.map((id) => {
     const [low, high] = config?.experts.find((expert) => expert.id === id)?.bounds ?? [0, 2];
     const [from, to] = [Math.min(low, weights[id], 0), Math.max(high, weights[id])];
@@ -202,7 +202,7 @@ export function topSection({ top, token }) {
       h("p", { class: "quiet" }, "Not recorded: switch on “Record top tens and curves” in the settings."),
     );
   const columns = [
-    { name: "giant", list: top.base },
+    { name: "base", list: top.base },
     { name: "fused", list: top.fused, before: top.base },
     ...(top.reference.length > 0 ? [{ name: "reference", list: top.reference }] : []),
     ...Object.entries(top.experts).map(([id, list]) => ({
@@ -235,7 +235,7 @@ export function topSection({ top, token }) {
     h(
       "p",
       { class: "hint" },
-      "Small figures: the shift in log-probability, fused against giant, expert against reference; “new”: not in that ten.",
+      "Small figures: the shift in log-probability, fused against base, expert against reference; “new”: not in that ten.",
     ),
     grid,
   );
@@ -277,10 +277,7 @@ function topColumn({ name, list, before, colour = "" }, token) {
 /** Where the time of the step went. */
 export function timingSection({ timing, position }) {
   const parts = [
-    ...Object.entries(timing.decodeMs).map(([role, ms]) => [
-      `decode ${role === "base" ? "giant" : role}`,
-      ms,
-    ]),
+    ...Object.entries(timing.decodeMs).map(([role, ms]) => [`decode ${role === "base" ? "base" : role}`, ms]),
     ["solve and fuse", timing.fuseMs],
     ["sample", timing.sampleMs],
   ];
@@ -301,6 +298,6 @@ export function timingSection({ timing, position }) {
         h("b", null, milliseconds(ms)),
       ),
     ),
-    h("p", { class: "hint" }, `Position ${position} in the giant's sequence.`),
+    h("p", { class: "hint" }, `Position ${position} in the base's sequence.`),
   );
 }

@@ -234,7 +234,7 @@ function modelsOf(configs) {
     found.get(id).roles.add(role);
   };
   for (const { base, reference, experts } of configs) {
-    add(base, "giant");
+    add(base, "base");
     add(reference, "reference");
     for (const expert of experts) add(expert, "expert");
   }

@@ -45,7 +45,7 @@ export class Timeline {
       { name: "weights", title: "Weight of each expert", yLabel: "weight", series: weightSeries(tokens) },
       {
         name: "divergences",
-        title: "Divergence from the giant",
+        title: "Divergence from the base",
         yLabel: "nats",
         series: divergenceSeries(tokens),
       },
@@ -61,7 +61,7 @@ function shareSeries(tokens) {
   const ids = [...new Set(tokens.flatMap(({ shares }) => Object.keys(shares ?? {})))];
   return ids.map((id) => {
     const values = tokens.map(({ shares }) => shares?.[id] ?? null);
-    return id === "base" ? line("giant", cssColour("--quiet"), values) : line(id, colourOf(id), values);
+    return id === "base" ? line("base", cssColour("--quiet"), values) : line(id, colourOf(id), values);
   });
 }
 

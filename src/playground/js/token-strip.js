@@ -119,7 +119,7 @@ export function legend(answer, element = h("ul", { class: "legend", "aria-label"
       "li",
       null,
       h("i", { class: "swatch none" }),
-      isMixture ? "giant" : "not moved",
+      isMixture ? "base" : "not moved",
       h("b", { "data-share": alone }, percent(alone)),
     ),
     h("li", null, h("i", { class: "swatch flip" }, "a"), "flipped", h("b", null, String(numFlipped))),

@@ -3,7 +3,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import {
   fusionConfigJsonSchema,
-  readmePath,
+  operationsPath,
   replaceSection,
   schemaPath,
   settingsTable,
@@ -13,9 +13,9 @@ import { fusionConfigSchema } from "../../../src/config/fusion-config.js";
 import { CARD_ENDING, SCHEMA_FILE } from "../../../src/config/load.js";
 
 describe("generated documentation (npm run docs)", () => {
-  it("the README's table of settings is fresh", async () => {
-    const readme = readFileSync(readmePath, "utf8");
-    expect(await replaceSection(readme, "settings", settingsTable())).toBe(readme);
+  it("the table of settings in docs/operations.md is fresh", async () => {
+    const text = readFileSync(operationsPath, "utf8");
+    expect(await replaceSection(text, "settings", settingsTable())).toBe(text);
   });
 
   it("the JSON Schema of fusion configs is fresh", async () => {

@@ -234,7 +234,7 @@ describe("writeReport", () => {
       /\| dynamic-exact \| 0\.70 \| 0\.\d\d to [01]\.\d\d \| 10 \| 0\.78 \| 0\.75 \| 0\.67 \| \+0\.40 \|/,
     );
     expect(text).toContain("![Gap recovered by task and method](gap.svg)");
-    expect(text).toContain("(score − giant alone) ÷ (tuned giant − giant alone)");
+    expect(text).toContain("(score − base alone) ÷ (tuned base − base alone)");
     // No item failed: no column for it.
     expect(text).not.toContain("| errors |");
     expect(renderMarkdown(report, [])).not.toContain("![");

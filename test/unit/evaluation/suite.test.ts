@@ -82,11 +82,7 @@ describe("parseSuite", () => {
       { ...written, targets: [{ id: "a", task: "recall", method: "giant" }] },
       /targets\.0: give atLeast, atMost or both/,
     ],
-    [
-      "experts without a reference",
-      { ...written, reference: null },
-      /reference: experts and merged dwarfs need/,
-    ],
+    ["experts without a reference", { ...written, reference: null }, /reference: experts need/],
     [
       "two tasks of one name",
       { ...written, tasks: [{ file: "a/t.jsonl" }, { file: "b/t.jsonl" }] },
