@@ -15,6 +15,7 @@ export const allowedImports = {
   protocol: ["errors.ts", "config", "strategies", "routing/card.ts", "trace/record.ts", "llama/types.ts"],
   engine: [
     "errors.ts",
+    "fair-line.ts",
     "log.ts",
     "config",
     "strategies",
@@ -28,7 +29,17 @@ export const allowedImports = {
   ],
   calibration: ["errors.ts", "config", "strategies", "routing", "protocol"],
   evaluation: ["errors.ts", "log.ts", "config", "strategies", "routing", "trace", "protocol"],
-  api: ["errors.ts", "log.ts", "config", "strategies", "fusion", "grammar", "trace", "protocol"],
+  api: [
+    "errors.ts",
+    "fair-line.ts",
+    "log.ts",
+    "config",
+    "strategies",
+    "fusion",
+    "grammar",
+    "trace",
+    "protocol",
+  ],
 };
 
 const zones = Object.entries(allowedImports).map(([room, allowed]) => ({

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { ShouldersError } from "../errors.js";
 import type { Claim } from "./admission.js";
-import { FairLine } from "./fair-line.js";
+import { FairLine } from "../fair-line.js";
 
 /** Texts of fewer characters are read between two steps without being noticed. */
 const longestShort = 4_096;

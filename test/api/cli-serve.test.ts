@@ -172,8 +172,8 @@ describe("shoulders serve", () => {
   });
 
   it("ends with a clear line when a model cannot be loaded", async () => {
-    const { code, stderr } = await run(["serve", "--port", "0", "--fusion-configs", "test/vectors"]);
+    const { code, stderr } = await run(["serve", "--port", "0", "--fusion-configs", "models/failures.json"]);
     expect(code).toBe(2);
-    expect(stderr).toContain("solver.json:1:1: expected object, received array");
+    expect(stderr).toContain("failures.json:1:1: expected object, received array");
   });
 });

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { FairLine } from "../../engine/fair-line.js";
+import { FairLine } from "../../fair-line.js";
 
 /** Bodies and frames of fewer bytes are worked on as they come. */
 export const longestShort = 16 * 1024;

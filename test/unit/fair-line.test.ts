@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FairLine } from "../../../src/engine/fair-line.js";
+import { FairLine } from "../../src/fair-line.js";
 
 interface One {
   party: string;
