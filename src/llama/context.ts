@@ -7,7 +7,8 @@ import { callAsync } from "./bindings.js";
 import { addContextBuffers, MemorySum, totalOf } from "./buffers.js";
 import type { NativeLog } from "./native-log.js";
 import { logLinesArrived } from "./native-log.js";
-import { contextParameters, contextSizes } from "./parameters.js";
+import { availableMemory, gibibytes } from "./memory.js";
+import { bookkeepingBytes, contextParameters, contextSizes } from "./parameters.js";
 import type { ContextOptions, MemoryByPlace, ModelContext } from "./types.js";
 
 /** What a context needs of its model. */
@@ -57,6 +58,16 @@ export class LlamaContext implements ModelContext {
     const { numCells, numSequences } = options;
     const mostSequences = Number(native.llama_max_parallel_sequences());
     invariant(numSequences >= 1 && numSequences <= mostSequences, `1 to ${mostSequences} sequences`);
+    const tooLarge = (reason: string) =>
+      new ShouldersError(
+        "out_of_memory",
+        `No context of ${numCells} tokens for ${owner.path}: ${reason}. ` +
+          `Lower context.tokens or context.sequences.`,
+      );
+    // libllama would write to each of them before it fails.
+    const [needed, available] = [numCells * bookkeepingBytes, availableMemory()];
+    if (needed > available)
+      throw tooLarge(`its cells alone take ${gibibytes(needed)}, and ${gibibytes(available)} are free`);
     const { capacity, maxRows } = contextSizes(options);
     this.batch = new LlamaBatch({ capacity, maxRows, numSequences, vocabularySize: owner.vocabularySize });
     const { result, lines } = owner.log.capture(native, () =>
@@ -67,12 +78,7 @@ export class LlamaContext implements ModelContext {
     );
     if (result === null) {
       this.batch.free();
-      throw new ShouldersError(
-        "out_of_memory",
-        `No context of ${numCells} tokens for ${owner.path}: ` +
-          `${lines.slice(-3).join("; ") || "libllama gave no reason"}. ` +
-          `Lower context.tokens or context.sequences.`,
-      );
+      throw tooLarge(lines.slice(-3).join("; ") || "libllama gave no reason");
     }
     this.#pointer = result;
     this.#memory = native.llama_get_memory(result) as Pointer;

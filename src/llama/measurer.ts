@@ -3,7 +3,13 @@ import type { Pointer } from "./abi.js";
 import { addContextBuffers, addCountedWeights, MemorySum } from "./buffers.js";
 import { checkModelFile, type GgufSummary } from "./gguf-file.js";
 import type { NativeHandle } from "./library.js";
-import { contextParameters, contextSizes, loadEmpty, PlacedParameters } from "./parameters.js";
+import {
+  bookkeepingBytes,
+  contextParameters,
+  contextSizes,
+  loadEmpty,
+  PlacedParameters,
+} from "./parameters.js";
 import type { Buffers, ContextOptions, Measured, Measurer, Placement } from "./types.js";
 
 /** A model of which libllama knows everything but the weights. */
@@ -13,9 +19,6 @@ interface EmptyModel {
   /** What libllama logged while it was made. */
   lines: string[];
 }
-
-/** What libllama notes about each cell, at least: its position and the sequences that share it. */
-const bookkeepingBytes = 48;
 
 /**
  * Most cells of a context that is made to be measured: it notes each of them. Buffers of more grow in proportion,

@@ -58,6 +58,9 @@ function loadModeOf({ usesMmap, usesMlock }: Placement): number {
   return usesMmap ? loadModes.auto : loadModes.none;
 }
 
+/** What libllama notes about each cell, at least: its position and the sequences that share it. */
+export const bookkeepingBytes = 48;
+
 /** Larger batches are computed in parts of this many tokens, so that compute buffers stay small. */
 const largestMicroBatch = 512;
 
