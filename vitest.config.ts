@@ -32,8 +32,28 @@ export default defineConfig({
   test: {
     // Whatever drivers this machine has; test/gpu says otherwise.
     env: { SHOULDERS_CACHE_DIR: cacheFolder, SHOULDERS_BACKEND: "cpu" },
-    include: ["test/**/*.test.ts"],
-    exclude: [...configDefaults.exclude, ...leftOut],
+    // What neighbours feel under attack is measured: nothing else runs meanwhile.
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "all",
+          include: ["test/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, ...leftOut, "test/attack/**"],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "attack",
+          include: ["test/attack/**/*.test.ts"],
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
     setupFiles: ["./test/support/seed.ts"],
     testTimeout: 60_000,
     // Of a machine that does other things as well, too.
@@ -41,7 +61,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Native libraries and servers live in these tests: a process a file, and no more of them than cores.
     pool: "forks",
-    maxWorkers: 2,
     reporters: ["default", "./test/support/count-reporter.ts"],
   },
 });
