@@ -155,7 +155,8 @@ export class Backends {
   }
 
   get #reasons(): string {
-    return this.#failures.map(({ text }) => text).join(" ");
+    // Both ways to use a backend may lack the same.
+    return [...new Set(this.#failures.map(({ text }) => text))].join(" ");
   }
 
   get #isProven(): boolean {
