@@ -1,5 +1,5 @@
 import { pino } from "pino";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/protocol/protocol.js";
@@ -55,7 +55,7 @@ describe("an engine that breaks under 16 streams", () => {
     await engine.close();
   });
 
-  test.each(["SIGKILL", "SIGSEGV", "SIGABRT", "hang"] as const)(
+  it.each(["SIGKILL", "SIGSEGV", "SIGABRT", "hang"] as const)(
     "%s: every stream says so, none ends as if it were whole, and the next engine answers alike",
     async (fault) => {
       const before = await textOf();
@@ -89,7 +89,7 @@ describe("an engine that breaks under 16 streams", () => {
     },
   );
 
-  test("while there is no engine, nothing is taken, and health says so", async () => {
+  it("while there is no engine, nothing is taken, and health says so", async () => {
     process.kill(engine.description?.pid ?? 0, "SIGKILL");
     await expect.poll(() => engine.description).toBeNull();
     const [ready, refused, live] = await Promise.all([
@@ -103,7 +103,7 @@ describe("an engine that breaks under 16 streams", () => {
     await expectConservation(url);
   });
 
-  test("a broken row or decode ends its own request with the reason, whole or streamed", async () => {
+  it("a broken row or decode ends its own request with the reason, whole or streamed", async () => {
     const pid = engine.description?.pid;
     const before = await textOf();
     for (const [fault, code] of [
@@ -133,7 +133,7 @@ describe("clients that leave", () => {
 
   const longPrompt = Array.from({ length: 450 }, (_, index) => 300 + (index % 300));
 
-  test.each([
+  it.each([
     ["while it decodes", "whole", { ...endless }],
     ["while it decodes", "streamed", { ...endless, stream: true }],
     ["while its prompt is read", "whole", { ...endless, prompt: longPrompt, max_tokens: 60 }],
@@ -165,7 +165,7 @@ describe("clients that leave", () => {
     await expectConservation(url);
   });
 
-  test("while it waits: it leaves the queue, and those who run go on", async () => {
+  it("while it waits: it leaves the queue, and those who run go on", async () => {
     const running = Array.from({ length: 8 }, () => post({ ...endless, temperature: 0 }));
     await expect.poll(() => engine.stats.running).toBe(8);
     const leaving = new AbortController();
@@ -188,7 +188,7 @@ describe("a queue that does not move in time", () => {
     await engine.close();
   });
 
-  test("ends those who wait with 503 and when to come again; those who run go on", async () => {
+  it("ends those who wait with 503 and when to come again; those who run go on", async () => {
     const running = Array.from({ length: 8 }, () => post({ ...endless, max_tokens: 240 }));
     await expect.poll(() => engine.stats.running).toBe(8);
     const socket = await connect(url);
@@ -215,7 +215,7 @@ describe("limits that only the real engine knows", () => {
     await engine.close();
   });
 
-  test.each([
+  it.each([
     [510, 200],
     [511, 200],
     [512, 400],
@@ -237,7 +237,7 @@ describe("limits that only the real engine knows", () => {
     expect(response.error?.code).toBe(status === 200 ? undefined : "context_length_exceeded");
   });
 
-  test("a prefix that one key has paid for is never another's", async () => {
+  it("a prefix that one key has paid for is never another's", async () => {
     const secrets = ["ann-of-the-tests-0", "bob-of-the-tests-0"];
     const keys = secrets.map((secret, index) => ({ name: ["ann", "bob"][index]!, sha256: hashOf(secret) }));
     const guarded = await startServer({

@@ -1,6 +1,6 @@
 import { Agent, request } from "node:http";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { pino } from "pino";
 import { startServer } from "../../src/api/server.js";
 import { FakeEngine } from "../support/fake-engine.js";
@@ -76,7 +76,7 @@ class AnsweringEngine extends FakeEngine {
 }
 
 describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, () => {
-  test("18,000 to the server's edge", { timeout: 300_000 }, async () => {
+  it("18,000 to the server's edge", { timeout: 300_000 }, async () => {
     const server = await startTestServer({ engine: new AnsweringEngine(), traceBytes: 1_000_000 });
     const tally = await askAll(server.url, ["both", "giant"], 18_000, seed);
     // The generator must find both sides of the edge.
@@ -86,7 +86,7 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
     expect(await metricOf(server, "shoulders_requests_started_total")).toBe(18_000);
   });
 
-  test("1,500 over WebSockets: each has one end, and the sockets live", { timeout: 300_000 }, async () => {
+  it("1,500 over WebSockets: each has one end, and the sockets live", { timeout: 300_000 }, async () => {
     const server = await startTestServer({ engine: new AnsweringEngine(), traceBytes: 1_000_000 });
     const next = fc.sample(generatedRequests(["both", "giant"]), { numRuns: 1500, seed: seed + 2 }).values();
     const numEnds = { done: 0, error: 0 };
@@ -120,7 +120,7 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
       .toBe(await metricOf(server, "shoulders_requests_started_total"));
   });
 
-  test("bytes that are no JSON at all are 400", async () => {
+  it("bytes that are no JSON at all are 400", async () => {
     const server = await startTestServer();
     const random = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 200 }), { numRuns: 200, seed });
     for (const bytes of random) {
@@ -130,7 +130,7 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
     }
   });
 
-  test("2,500 to the models: same process, and the next request works", { timeout: 300_000 }, async () => {
+  it("2,500 to the models: same process, and the next request works", { timeout: 300_000 }, async () => {
     const family = { base: "giant", reference: "dwarf", experts: { trivia: "dwarf-trivia" } };
     const engine = await startRealEngine([resolvedConfig({ id: "trivia", ...family })]);
     const log = pino({ level: "silent" });

@@ -1,5 +1,5 @@
 import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
@@ -111,7 +111,7 @@ describe("500 hang-ups, cancels, bad requests and joins among 16 that go on", ()
     }
   });
 
-  test("change none of their tokens; every request has one end, and nothing is left", async () => {
+  it("change none of their tokens; every request has one end, and nothing is left", async () => {
     const seed = 20240611;
     const random = randomFrom(seed);
     const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;

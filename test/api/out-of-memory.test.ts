@@ -1,6 +1,6 @@
 import { copyFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startServer } from "../../src/api/server.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { run } from "../support/command-line.js";
@@ -29,14 +29,14 @@ describe("shoulders serve with a context that does not fit ends with what to cha
     });
   };
 
-  test("more than the machine has", async () => {
+  it("more than the machine has", async () => {
     const { code, stdout, stderr } = await serve({ tokens: 1_048_576, sequences: 64 });
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/main memory would need \d+\.\d GiB of \d+\.\d GiB \(giant: .*cells \d+\.\d GiB/);
     expect(stderr).toMatch(/It would fit with context\.tokens \d+ \(of 1048576\)/);
   });
 
-  test("more than the kernel gives", async () => {
+  it("more than the kernel gives", async () => {
     const { code, stdout, stderr } = await serve({ tokens: 131_072, sequences: 4 }, 1_000_000);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/No context of 524288 tokens for .*giant\.gguf: .*alloc/);
@@ -60,7 +60,7 @@ describe("an engine that the kernel kills while it loads", () => {
     return new URL(`file://${entry}`);
   }
 
-  test("at the start: says so and what to change, and starts no other", async () => {
+  it("at the start: says so and what to change, and starts no other", async () => {
     const tight = directory.file("tight-at-start");
     writeFileSync(tight, "");
     const starting = startRealEngine([config], {}, entryWithout(tight));
@@ -89,7 +89,7 @@ describe("an engine that the kernel kills while it loads", () => {
     return { url, statusOf: async (route: string) => (await fetch(url + route)).status };
   }
 
-  test("in place of one that died: the server lives, tries again, and recovers", async () => {
+  it("in place of one that died: the server lives, tries again, and recovers", async () => {
     const tight = directory.file("tight-later");
     const engine = await startRealEngine([config], {}, entryWithout(tight));
     const { url, statusOf } = await serve(engine);
@@ -104,7 +104,7 @@ describe("an engine that the kernel kills while it loads", () => {
     await expectConservation(url);
   }, 150_000);
 
-  test("that finds a broken file and says so: leaves no process behind, and recovers with the file", async () => {
+  it("that finds a broken file and says so: leaves no process behind, and recovers with the file", async () => {
     const file = directory.file("giant.gguf");
     copyFileSync(modelPath("giant"), file);
     const engine = await startRealEngine([

@@ -2,7 +2,7 @@ import { request } from "node:http";
 import { connect as connectTcp } from "node:net";
 import { Writable } from "node:stream";
 import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startServer, type RunningServer } from "../../src/api/server.js";
 import { parseApiKeys } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/protocol/protocol.js";
@@ -80,7 +80,7 @@ describe("overload of the real server", () => {
     }
   }
 
-  test("ten times more than it can do: every request ends once, most with 429, and health answers", async () => {
+  it("ten times more than it can do: every request ends once, most with 429, and health answers", async () => {
     await ask(null);
     const startedAt = performance.now();
     await Promise.all(Array.from({ length: 2 * sequences }, () => ask(null)));
@@ -114,7 +114,7 @@ describe("overload of the real server", () => {
     expect((await ask(null)).status).toBe(200);
   });
 
-  test("generated tokens are the sum of the usages", async () => {
+  it("generated tokens are the sum of the usages", async () => {
     const before = await sumOf(url, "shoulders_generated_tokens_total");
     const endings = await Promise.all(Array.from({ length: 6 }, () => ask(null)));
     const told = endings.reduce((sum, { tokens }) => sum + tokens, 0);
@@ -127,7 +127,7 @@ describe("overload of the real server", () => {
 describe("readers that stall", () => {
   const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
 
-  test("ten streams that nobody reads cost little, are dropped, and slow nobody", async () => {
+  it("ten streams that nobody reads cost little, are dropped, and slow nobody", async () => {
     const numDeltas = 1000;
     const server = await startTestServer({ drainTimeoutMs: 3_000, traceBytes: 1_000_000 });
     server.engine.script = (asked) =>
@@ -164,7 +164,7 @@ describe("readers that stall", () => {
     await expectConservation(server.url);
   });
 
-  test("a whole answer that nobody reads is dropped, and one that is read slowly is not", async () => {
+  it("a whole answer that nobody reads is dropped, and one that is read slowly is not", async () => {
     const server = await startTestServer({ drainTimeoutMs: 1_000, traceBytes: 1_000_000 });
     // More than the buffers of both ends take.
     const text = "x".repeat(40_000_000);
@@ -204,7 +204,7 @@ describe("readers that stall", () => {
     await expectConservation(server.url);
   });
 
-  test("a body that never comes does not keep others waiting", async () => {
+  it("a body that never comes does not keep others waiting", async () => {
     const server = await startTestServer();
     const { hostname, port } = new URL(server.url);
     for (let index = 0; index < 50; index++) {
@@ -227,7 +227,7 @@ describe("secrets", () => {
     field: "canary-field",
   };
 
-  test("come out nowhere: no error, log line or metric has them", async () => {
+  it("come out nowhere: no error, log line or metric has them", async () => {
     const out: string[] = [];
     const sink = new Writable({
       write(chunk: Buffer, _encoding, done) {

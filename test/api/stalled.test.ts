@@ -1,6 +1,6 @@
 import { connect as connectTcp } from "node:net";
 import { pino } from "pino";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { type RunningServer, startServer } from "../../src/api/server.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation, sumOf } from "../support/metrics.js";
@@ -57,7 +57,7 @@ async function answered(): Promise<number> {
   return response.status;
 }
 
-test("are paused, cost little, are dropped, and slow nobody", { timeout: 120_000 }, async () => {
+it("are paused, cost little, are dropped, and slow nobody", { timeout: 120_000 }, async () => {
   const before = process.memoryUsage().rss;
   const { port } = new URL(url);
   const body = JSON.stringify({ ...endless, stream: true });

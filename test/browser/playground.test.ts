@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { vendoredFiles } from "../../src/api/playground.js";
 import type { RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
@@ -48,7 +48,7 @@ const numbersOf = async (page: Page, selector: string, attribute = "data-value")
       attribute,
     );
 
-test("everything that the page is made of is under 400 kB compressed", () => {
+it("everything that the page is made of is under 400 kB compressed", () => {
   const directory = path.join(root, "src", "playground");
   const files = readdirSync(directory, { recursive: true, encoding: "utf8" })
     .map((name) => path.join(directory, name))
@@ -59,7 +59,7 @@ test("everything that the page is made of is under 400 kB compressed", () => {
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(400_000);
 });
 
-test("the page opens within a second, under a strict content security policy", async () => {
+it("the page opens within a second, under a strict content security policy", async () => {
   const answer = await fetch(url);
   const policy = answer.headers.get("content-security-policy") ?? "";
   expect(policy).toContain("default-src 'none'");
@@ -80,7 +80,7 @@ test("the page opens within a second, under a strict content security policy", a
   expect(Math.min(...paints)).toBeLessThan(1000);
 });
 
-test("a chat streams; tokens, marks and shares are those of the trace", async () => {
+it("a chat streams; tokens, marks and shares are those of the trace", async () => {
   const page = await openPage(browser, url);
   const frames: string[] = [];
   page.on("websocket", (socket) =>
@@ -117,7 +117,7 @@ interface Styles {
   getComputedStyle(element: unknown): { backgroundColor: string };
 }
 
-test("the inspector shows the numbers of the trace, token by token, by keyboard", async () => {
+it("the inspector shows the numbers of the trace, token by token, by keyboard", async () => {
   const page = await openPage(browser, url);
   await page.getByLabel("Model").selectOption("both");
   await page.getByLabel("Most tokens").fill("6");
@@ -151,7 +151,7 @@ async function expectInspected(page: Page, record: TokenRecord): Promise<void> {
   expect(await page.locator(".inspector .badge").count()).toBe(record.flipped ? 1 : 0);
 }
 
-test("stop ends an answer, retry brings another, edit asks anew", async () => {
+it("stop ends an answer, retry brings another, edit asks anew", async () => {
   const page = await openPage(browser, url);
   await page.getByLabel("Model").selectOption("giant");
   await page.locator("#message").fill(question);
@@ -184,7 +184,7 @@ test("stop ends an answer, retry brings another, edit asks anew", async () => {
   expect(await page.locator(".bubble").allTextContents()).toEqual(["Where was Venur Gevol born?"]);
 });
 
-test("sampling settings and the system prompt reach the server", async () => {
+it("sampling settings and the system prompt reach the server", async () => {
   const page = await openPage(browser, url);
   const sent: string[] = [];
   page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => sent.push(String(payload))));
@@ -210,7 +210,7 @@ test("sampling settings and the system prompt reach the server", async () => {
   await page.getByText("Not recorded").waitFor();
 });
 
-test("what if: the kept tokens are weighed anew by other weights, and the rest is drawn", async () => {
+it("what if: the kept tokens are weighed anew by other weights, and the rest is drawn", async () => {
   const page = await openPage(browser, url);
   await ask(page, question);
   const before = await page.locator(".token").allTextContents();
@@ -251,7 +251,7 @@ test("what if: the kept tokens are weighed anew by other weights, and the rest i
   forced.forEach(({ logprob }, index) => expect(fixed.tokens[index]!.logprob).toBeCloseTo(logprob, 2));
 });
 
-test("what if: each expert has bounds of its own", async () => {
+it("what if: each expert has bounds of its own", async () => {
   const page = await openPage(browser, url);
   await page.getByLabel("Model").selectOption("both");
   await page.getByLabel("Most tokens").fill("12");
@@ -272,7 +272,7 @@ test("what if: each expert has bounds of its own", async () => {
   }
 });
 
-test("what if: from compare, and from a trace whose prompt is said again", async () => {
+it("what if: from compare, and from a trace whose prompt is said again", async () => {
   const page = await openPage(browser, `${url}/#/compare`);
   await page.getByRole("button", { name: "Compare" }).click();
   await page.getByText("All answers are there.").waitFor({ state: "attached" });
@@ -307,7 +307,7 @@ test("what if: from compare, and from a trace whose prompt is said again", async
   expect(await kept.allTextContents()).toEqual(tokens.slice(0, -1).map(({ token }) => token.text));
 });
 
-test("the timeline stays zoomed in while an answer grows", async () => {
+it("the timeline stays zoomed in while an answer grows", async () => {
   const held: (() => void)[] = [];
   const page = await openPage(browser, url, {
     prepare: (opened) =>
@@ -341,7 +341,7 @@ test("the timeline stays zoomed in while an answer grows", async () => {
   await expect.poll(() => chart.getAttribute("aria-label")).toMatch(/token 1 to 60$/);
 });
 
-test("characters that are split over tokens are whole, in the chat and on the page of a trace", async () => {
+it("characters that are split over tokens are whole, in the chat and on the page of a trace", async () => {
   const parts = [...new TextEncoder().encode("日")].map((byte, index) =>
     tokenOf(Uint8Array.of(byte), index, { token: { id: 300 + index, text: "\ufffd", bytes: [byte] } }),
   );
@@ -361,7 +361,7 @@ test("characters that are split over tokens are whole, in the chat and on the pa
   expect(await shown()).toEqual(["·", "·", "日", " Ort"]);
 });
 
-test("of a mixture, legend, colours, timeline and inspector show the trace's shares", async () => {
+it("of a mixture, legend, colours, timeline and inspector show the trace's shares", async () => {
   const sharesOf = [
     { base: 0.5, trivia: 0.4, sums: 0.1 },
     { base: 0.25, trivia: 0.75, sums: 0 },
@@ -394,7 +394,7 @@ test("of a mixture, legend, colours, timeline and inspector show the trace's sha
   expect(readFileSync(await csv.path(), "utf8")).toMatch(/shares\.base,shares\.trivia,shares\.sums/);
 });
 
-test("a mixture of the real models: prior and budget reach the engine, and the page shows its shares", async () => {
+it("a mixture of the real models: prior and budget reach the engine, and the page shows its shares", async () => {
   const page = await openPage(browser, url);
   const settings = page.locator(".settings");
   const even = 1 / 3;
@@ -446,7 +446,7 @@ async function expectShares(page: Page, tokens: readonly TokenRecord[]): Promise
   await page.locator(".inspector").waitFor({ state: "hidden" });
 }
 
-test("begins with a mixture where there is one", async () => {
+it("begins with a mixture where there is one", async () => {
   const scripted = await startTestServer();
   const { description } = scripted.engine;
   const [both, giant] = description!.configs as [ConfigDescription, ConfigDescription];
@@ -457,7 +457,7 @@ test("begins with a mixture where there is one", async () => {
   await expect.poll(() => page.getByLabel("Model").inputValue()).toBe("mixed");
 });
 
-test("shares and bounds in nats reach the server", async () => {
+it("shares and bounds in nats reach the server", async () => {
   const scripted = await startTestServer();
   const page = await openPage(browser, scripted.url);
   const sent: string[] = [];
@@ -489,7 +489,7 @@ test("shares and bounds in nats reach the server", async () => {
   ]);
 });
 
-test("compare runs several configs at once and marks where they part", async () => {
+it("compare runs several configs at once and marks where they part", async () => {
   const page = await openPage(browser, `${url}/#/compare`);
   await page.getByLabel("Most tokens").waitFor({ state: "attached" });
   await page.getByRole("button", { name: "Compare" }).click();
@@ -512,7 +512,7 @@ test("compare runs several configs at once and marks where they part", async () 
   await page.getByText(`Token 1 of ${dynamic.length}`).waitFor();
 });
 
-test("a trace has a page of its own, from which charts and data are saved", async () => {
+it("a trace has a page of its own, from which charts and data are saved", async () => {
   const page = await openPage(browser, url, { expectedErrors: /404/ });
   await ask(page, question);
   const { id, tokens } = await lastTrace(page, url);
@@ -542,7 +542,7 @@ test("a trace has a page of its own, from which charts and data are saved", asyn
   await page.getByText("No trace has this id").waitFor();
 });
 
-test("operations shows the models and counts what runs", async () => {
+it("operations shows the models and counts what runs", async () => {
   const page = await openPage(browser, `${url}/#/operations`);
   await page.getByRole("cell", { name: "dwarf-trivia" }).waitFor();
   const tile = (name: string) => page.locator(`[data-tile="${name}"] b`).textContent();
@@ -554,7 +554,7 @@ test("operations shows the models and counts what runs", async () => {
   expect(Number.parseInt((await tile("Tokens")) ?? "")).toBeGreaterThan(0);
 });
 
-test("where keys are set the page asks for one, and keeps it for this session only", async () => {
+it("where keys are set the page asks for one, and keeps it for this session only", async () => {
   const key = "a-key-of-the-tests-0";
   const guarded = await serve(engine, { access: { keys: [{ name: "tester", sha256: hashOf(key) }] } });
   try {
@@ -573,37 +573,34 @@ test("where keys are set the page asks for one, and keeps it for this session on
   }
 });
 
-test.each(["light", "dark"] as const)(
-  "axe-core finds nothing serious in any view, %s",
-  async (colorScheme) => {
-    const page = await openPage(browser, url, { colorScheme });
-    const theme = await page.evaluate("document.documentElement.dataset.theme");
-    expect(theme).toBe(colorScheme);
-    await page.getByLabel("Model").selectOption("both");
-    await page.getByLabel("Most tokens").fill("12");
+it.each(["light", "dark"] as const)("axe-core finds nothing serious in any view, %s", async (colorScheme) => {
+  const page = await openPage(browser, url, { colorScheme });
+  const theme = await page.evaluate("document.documentElement.dataset.theme");
+  expect(theme).toBe(colorScheme);
+  await page.getByLabel("Model").selectOption("both");
+  await page.getByLabel("Most tokens").fill("12");
+  expect(await axeFindings(page)).toEqual([]);
+  await ask(page, question);
+  await page.locator(".token").nth(1).click();
+  await page.locator(".what-if select").selectOption("static");
+  expect(await axeFindings(page)).toEqual([]);
+  const href = await page.getByRole("link", { name: "Open trace" }).getAttribute("href");
+  for (const view of ["#/compare", "#/traces", href, "#/operations"]) {
+    await page.goto(`${url}/${view}`);
+    await page.locator("h1").waitFor();
+    await page.waitForTimeout(300);
     expect(await axeFindings(page)).toEqual([]);
-    await ask(page, question);
-    await page.locator(".token").nth(1).click();
-    await page.locator(".what-if select").selectOption("static");
-    expect(await axeFindings(page)).toEqual([]);
-    const href = await page.getByRole("link", { name: "Open trace" }).getAttribute("href");
-    for (const view of ["#/compare", "#/traces", href, "#/operations"]) {
-      await page.goto(`${url}/${view}`);
-      await page.locator("h1").waitFor();
-      await page.waitForTimeout(300);
-      expect(await axeFindings(page)).toEqual([]);
-    }
-  },
-);
+  }
+});
 
-test("the theme can be chosen, and stays", async () => {
+it("the theme can be chosen, and stays", async () => {
   const page = await openPage(browser, url);
   await page.getByRole("button", { name: "Switch between light and dark" }).click();
   await page.reload();
   expect(await page.evaluate("document.documentElement.dataset.theme")).toBe("dark");
 });
 
-test("at 360 pixels nothing runs out of the page, and chat and inspector work", async () => {
+it("at 360 pixels nothing runs out of the page, and chat and inspector work", async () => {
   const page = await openPage(browser, url, { width: 360 });
   const overflow = () => page.evaluate("document.documentElement.scrollWidth - innerWidth");
   await ask(page, question);
@@ -620,7 +617,7 @@ test("at 360 pixels nothing runs out of the page, and chat and inspector work", 
   }
 });
 
-test("an engine that dies during a chat is told of, and the next answer comes", async () => {
+it("an engine that dies during a chat is told of, and the next answer comes", async () => {
   const page = await openPage(browser, url, { expectedErrors: /503/ });
   await page.getByLabel("Model").selectOption("giant");
   await page.locator("#message").fill(question);
