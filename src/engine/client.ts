@@ -1,12 +1,12 @@
-import { inOrder } from "../config/members.js";
-import { fork, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { ShouldersError } from "../errors.js";
 import { Backends } from "./backends.js";
-import { lifelineDescriptor } from "./lifeline.js";
+import { diedError, diedLoadingError, diedOnTrialError, stalledError } from "./child-errors.js";
+import { forkChild } from "./fork-child.js";
 import { Mailbox } from "./mailbox.js";
+import { Outbox } from "./outbox.js";
 import type {
   Asker,
   BackendChoice,
@@ -45,8 +45,6 @@ const trialTimeoutMs = 120_000;
 
 /** How long a child may take to end by itself before it is killed. */
 const closeTimeoutMs = 10_000;
-/** A child that has closed its pipe and has not ended after this time never will. */
-const endTimeoutMs = 2_000;
 const defaultLoadTimeoutMs = 120_000;
 /** Deaths within this time count towards the back-off. */
 const deathWindowMs = 60_000;
@@ -83,8 +81,7 @@ export async function startEngine(options: StartEngineOptions): Promise<Engine> 
 class EngineClient implements Engine {
   readonly #options: StartEngineOptions;
   readonly #mailboxes = new Map<string, Mailbox<GenerationEvent>>();
-  /** What was asked in this turn of the event loop. */
-  readonly #outbox = new Map<string, GenerationRequest>();
+  readonly #outbox = new Outbox((request, choices) => this.#send({ type: "submit", request, choices }));
   readonly #queries = new Map<string, (outcome: QueryOutcome) => void>();
   #numQueries = 0;
   #numRestarts = 0;
@@ -167,28 +164,10 @@ class EngineClient implements Engine {
 
   async #startOn(choice: BackendChoice): Promise<void> {
     const { configs, settings, entry, loadTimeoutMs = defaultLoadTimeoutMs } = this.#options;
-    const paths = configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path));
-    const child = fork(entry ?? new URL("./child.js", import.meta.url), {
-      serialization: "advanced",
-      // Checking model files leaves garbage that V8 would keep room for; the child collects it once it has loaded.
-      execArgv: ["--expose-gc"],
-      // Every model's decode occupies a thread of libuv's pool while it runs; file and DNS work needs some too.
-      // With an arena a thread, glibc would keep far more memory than is in use.
-      env: {
-        MALLOC_ARENA_MAX: "2",
-        ...process.env,
-        UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)),
-      },
-      // What native code prints must not mix with an answer on standard output.
-      stdio: ["ignore", 2, 2, "ipc", "pipe"],
-    });
+    const child = forkChild(entry ?? new URL("./child.js", import.meta.url), configs);
     this.#child = child;
     this.#loadingPath = null;
     this.#hasStalled = false;
-    const lifeline = child.stdio[lifelineDescriptor] as Socket | undefined;
-    lifeline?.unref();
-    lifeline?.on("error", () => undefined);
-    child.once("disconnect", () => setTimeout(() => child.kill("SIGKILL"), endTimeoutMs).unref());
     this.#watchWith(loadTimeoutMs);
     const trial = { isOn: choice.isTrial, isLate: false };
     const trialTimer = setTimeout(() => {
@@ -247,7 +226,7 @@ class EngineClient implements Engine {
     this.#mailboxes.set(requestId, mailbox);
     const stop = () => mailbox.close();
     signal.addEventListener("abort", stop, { once: true });
-    this.#submit(request);
+    this.#outbox.push(request);
     try {
       for await (const event of mailbox) {
         yield event;
@@ -256,28 +235,8 @@ class EngineClient implements Engine {
     } finally {
       signal.removeEventListener("abort", stop);
       // Still there unless `done` or a failure came: the reader has left early.
-      if (this.#mailboxes.delete(requestId) && !this.#outbox.delete(requestId))
+      if (this.#mailboxes.delete(requestId) && !this.#outbox.remove(requestId))
         this.#send({ type: "cancel", requestId });
-    }
-  }
-
-  #submit(request: GenerationRequest): void {
-    if (this.#outbox.size === 0) queueMicrotask(() => this.#flush());
-    this.#outbox.set(request.requestId, request);
-  }
-
-  /** Answers to one prompt are asked for together: what they share crosses the pipe and is read once. */
-  #flush(): void {
-    const groups: GenerationRequest[][] = [];
-    for (const request of this.#outbox.values()) {
-      const group = groups.find(([first]) => first && areChoices(first, request));
-      if (group) group.push(request);
-      else groups.push([request]);
-    }
-    this.#outbox.clear();
-    for (const group of groups) {
-      const choices = group.map(({ requestId, seed }) => ({ requestId, seed }));
-      this.#send({ type: "submit", request: group[0] as GenerationRequest, choices });
     }
   }
 
@@ -414,41 +373,4 @@ class EngineClient implements Engine {
     if (message.type === "query")
       this.#receive({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
   }
-}
-
-/** Whether they differ in id and seed alone. */
-function areChoices(one: GenerationRequest, other: GenerationRequest): boolean {
-  const fields = Object.keys(one) as (keyof GenerationRequest)[];
-  return fields.every((field) => field === "requestId" || field === "seed" || one[field] === other[field]);
-}
-
-function diedError(code: number | null, signal: string | null): ShouldersError {
-  return new ShouldersError(
-    "engine_died",
-    `The engine process ended (${signal ?? `exit code ${code}`}) and is being restarted: try again in a moment.`,
-  );
-}
-
-function diedOnTrialError(isLate: boolean, code: number | null, signal: string | null): ShouldersError {
-  const reason = isLate
-    ? "the engine process did not decode its first tokens in time and was killed."
-    : `the engine process ended at its first decode (${signal ?? `exit code ${code}`}).`;
-  return new ShouldersError("engine_died", reason);
-}
-
-/** The kernel kills a process that takes more memory than there is; it cannot say so itself. */
-function diedLoadingError(path: string | null, code: number | null, signal: string | null): ShouldersError {
-  return new ShouldersError(
-    "engine_died",
-    `The engine process ended while it loaded ${path ?? "its library"} (${signal ?? `exit code ${code}`}). The file ` +
-      `may be damaged or of a kind that this llama.cpp cannot run: try it alone with "check". If memory ran out, ` +
-      `lower context.tokens or context.sequences, or use smaller or more quantized files.`,
-  );
-}
-
-function stalledError(path: string | null, timeoutMs: number): ShouldersError {
-  return new ShouldersError(
-    "engine_died",
-    `Loading ${path ?? "the library"} has not got on for ${timeoutMs / 1000} s and was ended. Can its disk be read?`,
-  );
 }
