@@ -7,6 +7,7 @@ import { addSchema } from "../../src/grammar/json/json-grammar.js";
 import { compileGrammar } from "../../src/grammar/gbnf.js";
 import { GrammarMachine } from "../../src/grammar/machine.js";
 import { anySchema, isValid } from "../support/json-schemas.js";
+import { numRuns } from "../support/num-runs.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";
 
 let server: RealServer;
@@ -59,7 +60,7 @@ describe("response_format", () => {
           expect(isValid(schema, content), `${JSON.stringify(schema)}, ${max_tokens}: ${content}`).toBe(true);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: numRuns(60) },
     );
   });
 

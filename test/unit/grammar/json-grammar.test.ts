@@ -6,6 +6,7 @@ import { compileGrammar } from "../../../src/grammar/gbnf.js";
 import { GrammarMachine } from "../../../src/grammar/machine.js";
 import { writeRandomly } from "../../support/grammar.js";
 import { anySchema, isValid } from "../../support/json-schemas.js";
+import { numRuns } from "../../support/num-runs.js";
 
 function machineOf(schema: unknown): GrammarMachine {
   const builder = new GrammarBuilder("response_format");
@@ -25,7 +26,7 @@ describe("a grammar of a schema", () => {
         const text = writeRandomly(machineOf(schema), seed);
         if (text !== null) expect(isValid(schema, text), `${JSON.stringify(schema)}: ${text}`).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: numRuns(150) },
     );
   });
 

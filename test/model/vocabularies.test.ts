@@ -1,14 +1,14 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { GrammarBuilder } from "../../../src/grammar/json/grammar-builder.js";
-import { addSchema } from "../../../src/grammar/json/json-grammar.js";
-import { compileGrammar } from "../../../src/grammar/gbnf.js";
-import { GrammarMask } from "../../../src/grammar/grammar-mask.js";
-import type { TokenTable } from "../../../src/grammar/token-table.js";
-import { hostileGrammars } from "../../support/hostile-grammars.js";
-import { temporaryDirectory } from "../../support/temporary-directory.js";
-import { checkOutVocabularies, readTokenTable } from "../../support/vocabularies.js";
+import { GrammarBuilder } from "../../src/grammar/json/grammar-builder.js";
+import { addSchema } from "../../src/grammar/json/json-grammar.js";
+import { compileGrammar } from "../../src/grammar/gbnf.js";
+import { GrammarMask } from "../../src/grammar/grammar-mask.js";
+import type { TokenTable } from "../../src/grammar/token-table.js";
+import { hostileGrammars } from "../support/hostile-grammars.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+import { checkOutVocabularies, readTokenTable } from "../support/vocabularies.js";
 
 const sources = temporaryDirectory();
 let directory = "";

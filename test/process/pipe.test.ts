@@ -3,14 +3,14 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import pino from "pino";
 import { expect, it, onTestFinished } from "vitest";
-import { samplingSchema } from "../../../src/config/fusion-config.js";
-import { startEngine } from "../../../src/engine/client.js";
-import { plainRequest, type FromEngine, type GenerationRequest } from "../../../src/protocol/protocol.js";
-import { temporaryDirectory } from "../../support/temporary-directory.js";
+import { samplingSchema } from "../../src/config/fusion-config.js";
+import { startEngine } from "../../src/engine/client.js";
+import { plainRequest, type FromEngine, type GenerationRequest } from "../../src/protocol/protocol.js";
+import { silentLogger } from "../support/silent-logger.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
 
-const entry = new URL("../../../dist/engine/child.js", import.meta.url);
+const entry = new URL("../../dist/engine/child.js", import.meta.url);
 
 /** The real child, with no models loaded. */
 function forkChild() {
@@ -82,7 +82,7 @@ it("a request that the pipe does not take fails by itself, and the next one is a
   const engine = await startEngine({
     configs: [],
     settings: {} as never,
-    log: pino({ level: "silent" }),
+    log: silentLogger,
     onProgress: () => undefined,
     entry: pathToFileURL(directory.file("child.mjs")),
   });

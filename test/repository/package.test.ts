@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
-import { root } from "../../../scripts/generated-docs.js";
+import { root } from "../../scripts/generated-docs.js";
 
 interface Packed {
   files: { path: string }[];
