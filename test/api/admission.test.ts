@@ -1,13 +1,13 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesOfToken } from "../../src/api/completion/answer-budget.js";
-import { startServer, type RunningServer } from "../../src/api/server.js";
+import type { RunningServer } from "../../src/api/server.js";
 import { parseApiKeys } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation } from "../support/metrics.js";
 import { resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 
 const keys = parseApiKeys("many=many-many-many-many,single=single-single-single", "test");
 const keyOf = { many: "many-many-many-many", single: "single-single-single" } as const;
@@ -23,16 +23,7 @@ beforeAll(async () => {
     resolvedConfig({ id: "giant", base: "giant" }),
     resolvedConfig({ id: "both", base: "giant", reference: "dwarf", experts }),
   ]);
-  server = await startServer({
-    engine,
-    host: "127.0.0.1",
-    port: 0,
-    log: pino({ level: "silent" }),
-    version: "0",
-    closeGraceMs: 0,
-    access: { keys },
-  });
-  url = `http://127.0.0.1:${server.address.port}`;
+  ({ server, url } = await serve(engine, { access: { keys } }));
 });
 afterAll(async () => {
   await server.close();

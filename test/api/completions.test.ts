@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
+import type { Chunk } from "../support/chunk.js";
 import {
   accepted,
   answering,
@@ -13,25 +14,6 @@ import { readEvents, startTestServer } from "../support/server.js";
 
 const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
 const text = { model: "both", prompt: "hi" };
-
-interface Chunk {
-  id: string;
-  object: string;
-  created: number;
-  choices: {
-    index: number;
-    delta?: { role?: string; content?: string };
-    text?: string;
-    logprobs: {
-      content?: { token: string; bytes: number[] }[];
-      tokens?: string[];
-      text_offset?: number[];
-    } | null;
-    finish_reason: string | null;
-    fusion?: { tokens: { position: number }[] };
-  }[];
-  usage?: unknown;
-}
 
 const usage = {
   prompt_tokens: 7,

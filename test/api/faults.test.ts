@@ -1,10 +1,10 @@
-import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startServer, type RunningServer } from "../../src/api/server.js";
+import type { RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation, expectTokensOfUsages, sumOf } from "../support/metrics.js";
 import { faultyEntry, resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
 /** The promises of the server when its real engine breaks, or its clients leave. */
@@ -41,9 +41,7 @@ const textOf = async (body: object = greedy) =>
 
 async function serveFaulty(settings: Parameters<typeof startRealEngine>[1] = {}): Promise<void> {
   engine = await startRealEngine([config], settings, faultyEntry);
-  const log = pino({ level: "silent" });
-  server = await startServer({ engine, host: "127.0.0.1", port: 0, log, version: "0", closeGraceMs: 0 });
-  url = `http://127.0.0.1:${server.address.port}`;
+  ({ server, url } = await serve(engine));
 }
 
 const aborted = () => sumOf(url, "shoulders_requests_total", 'outcome="aborted"');
@@ -240,19 +238,11 @@ describe("limits that only the real engine knows", () => {
   it("a prefix that one key has paid for is never another's", async () => {
     const secrets = ["ann-of-the-tests-0", "bob-of-the-tests-0"];
     const keys = secrets.map((secret, index) => ({ name: ["ann", "bob"][index]!, sha256: hashOf(secret) }));
-    const guarded = await startServer({
-      engine,
-      host: "127.0.0.1",
-      port: 0,
-      log: pino({ level: "silent" }),
-      version: "0",
-      closeGraceMs: 0,
-      access: { keys },
-    });
+    const guarded = await serve(engine, { access: { keys } });
     const headersOf = (secret: string) => ({ Authorization: `Bearer ${secret}` });
     let numCached = 0;
     const cachedOf = async (secret: string) => {
-      const answer = await fetch(`http://127.0.0.1:${guarded.address.port}/v1/completions`, {
+      const answer = await fetch(`${guarded.url}/v1/completions`, {
         method: "POST",
         headers: { "Content-Type": "application/json", ...headersOf(secret) },
         body: JSON.stringify({
@@ -270,10 +260,10 @@ describe("limits that only the real engine knows", () => {
     expect(await cachedOf(ann)).toBe(0);
     expect(await cachedOf(ann)).toBeGreaterThan(0.9);
     expect(await cachedOf(bob)).toBe(0);
-    const metrics = await fetch(`http://127.0.0.1:${guarded.address.port}/metrics`, {
+    const metrics = await fetch(`${guarded.url}/metrics`, {
       headers: headersOf(ann),
     });
     expect(await metrics.text()).toContain(`shoulders_cached_prompt_tokens_total ${numCached}\n`);
-    await guarded.close();
+    await guarded.server.close();
   });
 });

@@ -1,12 +1,10 @@
 import { Agent, request } from "node:http";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { pino } from "pino";
-import { startServer } from "../../src/api/server.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import { generatedRequests, type GeneratedRequest } from "../support/generated-requests.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
-import { metricOf, startTestServer } from "../support/server.js";
+import { metricOf, serve, startTestServer } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
 /** Row 1 of the promises: no request ends the server; whatever is asked, the answer is 200 or 4xx. */
@@ -133,17 +131,8 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
   it("2,500 to the models: same process, and the next request works", { timeout: 300_000 }, async () => {
     const family = { base: "giant", reference: "dwarf", experts: { trivia: "dwarf-trivia" } };
     const engine = await startRealEngine([resolvedConfig({ id: "trivia", ...family })]);
-    const log = pino({ level: "silent" });
-    const server = await startServer({
-      engine,
-      host: "127.0.0.1",
-      port: 0,
-      log,
-      version: "0",
-      closeGraceMs: 0,
-    });
+    const { server, url } = await serve(engine);
     try {
-      const url = `http://127.0.0.1:${server.address.port}`;
       const { pid } = engine.description!;
       const good = {
         path: "/v1/chat/completions",

@@ -10,13 +10,12 @@ import OpenAI, {
   PermissionDeniedError,
   RateLimitError,
 } from "openai";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { AccessRules } from "../../src/api/access/gate.js";
-import { startServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import { resolvedConfig } from "../support/real-engine.js";
 import { serveConfigs, type RealServer } from "../support/real-server.js";
+import { serve } from "../support/server.js";
 
 /** The official client's error classes and retries, against the real engine. */
 
@@ -132,11 +131,9 @@ describe("what is wrong with a request", () => {
 
 describe("who asks", () => {
   async function serveFor(access: Partial<AccessRules>): Promise<string> {
-    const log = pino({ level: "silent" });
-    const options = { host: "127.0.0.1", port: 0, log, version: "0", closeGraceMs: 0 };
-    const guarded = await startServer({ engine: server.engine, access, ...options });
+    const { server: guarded, url } = await serve(server.engine, { access });
     onTestFinished(() => guarded.close());
-    return `http://127.0.0.1:${guarded.address.port}`;
+    return url;
   }
 
   it("without the right key: AuthenticationError; with it, an answer", async () => {
@@ -253,10 +250,9 @@ describe("what breaks on the way", () => {
   });
 
   it("a server that is not there is an APIConnectionError", async () => {
-    const log = pino({ level: "silent" });
-    const other = await startServer({ engine: server.engine, host: "127.0.0.1", port: 0, log, version: "0" });
+    const { server: other, url } = await serve(server.engine);
     const client = new OpenAI({
-      baseURL: `http://127.0.0.1:${other.address.port}/v1`,
+      baseURL: `${url}/v1`,
       apiKey: "unused",
       maxRetries: 1,
     });

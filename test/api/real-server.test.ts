@@ -1,9 +1,9 @@
 import OpenAI from "openai";
-import { pino } from "pino";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startServer, type RunningServer } from "../../src/api/server.js";
+import type { RunningServer } from "../../src/api/server.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
 let engine: Engine;
@@ -17,9 +17,7 @@ beforeAll(async () => {
     resolvedConfig({ id: "trivia", ...family, experts: { trivia: "dwarf-trivia" } }),
     resolvedConfig({ id: "both", ...family, experts: { trivia: "dwarf-trivia", sums: "dwarf-sums" } }),
   ]);
-  const log = pino({ level: "silent" });
-  server = await startServer({ engine, host: "127.0.0.1", port: 0, log, version: "0.0.0", closeGraceMs: 0 });
-  url = `http://127.0.0.1:${server.address.port}`;
+  ({ server, url } = await serve(engine));
   client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "unused", maxRetries: 0 });
 });
 

@@ -2,23 +2,13 @@ import { describe, expect, it } from "vitest";
 import type { GeneratedToken, GenerationEvent, GenerationRequest } from "../../src/protocol/protocol.js";
 import { TextStream } from "../../src/engine/text-stream.js";
 import { ShouldersError } from "../../src/errors.js";
+import type { Chunk } from "../support/chunk.js";
 import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
 import { readEvents, startTestServer, type TestServer } from "../support/server.js";
 
 const messages = [{ role: "user", content: "hi" }];
 const chat = { model: "both", messages };
 const text = { model: "both", prompt: "hi" };
-
-interface Chunk {
-  choices: {
-    index: number;
-    delta: { role?: string; content?: string };
-    text?: string;
-    logprobs: { content: { token: string; bytes: number[]; top_logprobs: unknown[] }[] } | null;
-    finish_reason: string | null;
-  }[];
-  usage?: { prompt_tokens: number; completion_tokens: number } | null;
-}
 
 /** The events that the engine makes of tokens with these bytes. */
 function eventsOf(pieces: Uint8Array[]): (request: GenerationRequest) => GenerationEvent[] {
@@ -43,7 +33,7 @@ async function stream(server: TestServer, fields: object = {}): Promise<Chunk[]>
   return events.slice(0, -1) as Chunk[];
 }
 
-const contentOf = (chunks: Chunk[]) => chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("");
+const contentOf = (chunks: Chunk[]) => chunks.map(({ choices }) => choices[0]?.delta?.content ?? "").join("");
 
 async function statusOf(server: TestServer, path: string, body: unknown): Promise<[number, string | null]> {
   const response = await server.post(path, body);
@@ -59,7 +49,7 @@ describe("a character that is split over tokens", () => {
     server.engine.script = eventsOf(bytesOf(content));
     const chunks = await stream(server);
     expect(contentOf(chunks)).toBe(content);
-    for (const { choices } of chunks) expect(choices[0]?.delta.content ?? "").not.toContain("\uFFFD");
+    for (const { choices } of chunks) expect(choices[0]?.delta?.content ?? "").not.toContain("\uFFFD");
   });
 
   it("has an entry of logprobs for each of its tokens, with the token's own bytes", async () => {
