@@ -67,10 +67,16 @@ async function askAll(url: string, models: string[], numRequests: number, seed: 
 
 const seed = Number(process.env["SHOULDERS_TEST_SEED"] ?? Date.now() % 2 ** 31);
 
+const empty = new Uint8Array();
+
 class AnsweringEngine extends FakeEngine {
   override query = () =>
-    Promise.resolve({ tokens: [], bytes: new Uint8Array(), prompts: {} }) as ReturnType<FakeEngine["query"]> &
-      Promise<never>;
+    Promise.resolve({
+      ids: [],
+      pieces: { bytes: empty, lengths: [] },
+      bytes: empty,
+      prompts: {},
+    }) as ReturnType<FakeEngine["query"]> & Promise<never>;
 }
 
 describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, () => {
