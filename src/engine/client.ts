@@ -1,12 +1,13 @@
 import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import type { Logger } from "pino";
 import { ShouldersError } from "../errors.js";
 import { Backends } from "./backends.js";
-import { diedError, diedLoadingError, diedOnTrialError, stalledError } from "./child-errors.js";
-import { forkChild } from "./fork-child.js";
+import { diedEarlyError, diedError } from "./child-errors.js";
+import { Deaths } from "./deaths.js";
+import { endOf, forkChild } from "./fork-child.js";
 import { Mailbox } from "./mailbox.js";
 import { Outbox } from "./outbox.js";
+import { Watch } from "./watch.js";
 import type {
   Asker,
   BackendChoice,
@@ -43,15 +44,7 @@ export interface StartEngineOptions {
 /** CUDA may have to compile for a new GPU first. */
 const trialTimeoutMs = 120_000;
 
-/** How long a child may take to end by itself before it is killed. */
-const closeTimeoutMs = 10_000;
 const defaultLoadTimeoutMs = 120_000;
-/** Deaths within this time count towards the back-off. */
-const deathWindowMs = 60_000;
-const freeRestarts = 3;
-const maxBackoffMs = 30_000;
-/** How often a child is asked whether it gets on. */
-const watchIntervalMs = 1_000;
 /**
  * Unread events of one request: past the first number its sequence is paused, down to the second it goes on. A full
  * trace has ten candidates of every model at each token, some 23 KB with eight experts.
@@ -91,11 +84,12 @@ class EngineClient implements Engine {
   /** What a child has found out and the next one need not. */
   #timings: KnownTimings | null = null;
   #stats = noStats;
-  #deathTimes: number[] = [];
+  readonly #deaths = new Deaths();
   #restartTimer: NodeJS.Timeout | null = null;
-  #watchTimer: NodeJS.Timeout | null = null;
-  /** Time since the child last showed that it gets on, in turns of the watch: a standstill of this process does not count. */
-  #silentMs = 0;
+  readonly #watch = new Watch({
+    ask: () => this.#send({ type: "ping" }),
+    onStalled: (timeoutMs) => this.#killStalled(timeoutMs),
+  });
   /** The file that the child last told of, until it is ready. */
   #loadingPath: string | null = null;
   #hasStalled = false;
@@ -168,7 +162,7 @@ class EngineClient implements Engine {
     this.#child = child;
     this.#loadingPath = null;
     this.#hasStalled = false;
-    this.#watchWith(loadTimeoutMs);
+    this.#watch.start(loadTimeoutMs);
     const trial = { isOn: choice.isTrial, isLate: false };
     const trialTimer = setTimeout(() => {
       trial.isLate = trial.isOn;
@@ -181,7 +175,7 @@ class EngineClient implements Engine {
           this.#backends.proved();
         } else if (message.type === "ready") {
           this.#description = message.description;
-          this.#watchWith(message.description.stepTimeoutMs);
+          this.#watch.start(message.description.stepTimeoutMs);
           resolve();
         } else if (message.type === "loadFailed") reject(ShouldersError.fromData(message.error));
         else this.#receive(message);
@@ -192,13 +186,8 @@ class EngineClient implements Engine {
         );
       });
       child.once("exit", (code, signal) => {
-        reject(
-          trial.isOn
-            ? diedOnTrialError(trial.isLate, code, signal)
-            : this.#hasStalled
-              ? stalledError(this.#loadingPath, loadTimeoutMs)
-              : diedLoadingError(this.#loadingPath, code, signal),
-        );
+        const stalledMs = this.#hasStalled ? loadTimeoutMs : null;
+        reject(diedEarlyError({ trial, stalledMs, path: this.#loadingPath }, code, signal));
         this.#onExit(child, code, signal);
       });
       this.#send({ type: "load", configs, settings, choice, timings: this.#timings });
@@ -251,17 +240,15 @@ class EngineClient implements Engine {
     const child = this.#child;
     // One without an id could not even be started.
     if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
+    const ended = endOf(child);
     // One that still loads holds nothing that must be released, and may be too busy to hear.
     if (this.#description === null) child.kill("SIGKILL");
     else this.#send({ type: "shutdown" });
-    const killer = setTimeout(() => child.kill("SIGKILL"), closeTimeoutMs);
-    await exited;
-    clearTimeout(killer);
+    await ended;
   }
 
   #receive(message: Exclude<FromEngine, { type: "proved" | "ready" | "loadFailed" }>): void {
-    if (message.type !== "pong") this.#silentMs = 0;
+    if (message.type !== "pong") this.#watch.gotOn();
     switch (message.type) {
       case "progress":
         this.#loadingPath = message.modelPath;
@@ -288,27 +275,12 @@ class EngineClient implements Engine {
         this.#queries.delete(message.queryId);
         break;
       case "pong":
-        // A child that answers gets on, unless one step has been running all the time.
-        // The child's clock also runs while both stood still: it may only lower what the watch has counted.
-        this.#silentMs = Math.min(this.#silentMs, message.stepAgeMs ?? 0);
+        this.#watch.ponged(message.stepAgeMs);
         break;
     }
   }
 
-  #watchWith(timeoutMs: number): void {
-    if (this.#watchTimer) clearInterval(this.#watchTimer);
-    this.#silentMs = 0;
-    this.#watchTimer = setInterval(() => this.#watch(timeoutMs), watchIntervalMs);
-    this.#watchTimer.unref();
-  }
-
-  /** Kills a child that has not got on for longer than any step may take, whether or not it owes answers. */
-  #watch(timeoutMs: number): void {
-    if (this.#silentMs < timeoutMs) {
-      this.#silentMs += watchIntervalMs;
-      this.#send({ type: "ping" });
-      return;
-    }
+  #killStalled(timeoutMs: number): void {
     this.#options.log.error({ timeoutMs }, "the engine process hangs and is killed");
     this.#hasStalled = true;
     this.#child?.kill("SIGKILL");
@@ -317,7 +289,7 @@ class EngineClient implements Engine {
   #onExit(child: ChildProcess, code: number | null, signal: string | null): void {
     if (this.#child !== child) return;
     this.#child = null;
-    if (this.#watchTimer) clearInterval(this.#watchTimer);
+    this.#watch.stop();
     const wasReady = this.#description !== null;
     this.#description = null;
     this.#stats = noStats;
@@ -332,12 +304,9 @@ class EngineClient implements Engine {
   }
 
   #scheduleRestart(): void {
-    const now = Date.now();
-    this.#deathTimes = [...this.#deathTimes.filter((time) => now - time < deathWindowMs), now];
-    const reason = `its engine died ${this.#deathTimes.length} times within a minute.`;
-    if (this.#deathTimes.length >= freeRestarts && this.#backends.gaveOut(reason)) this.#deathTimes = [];
-    const excess = this.#deathTimes.length - freeRestarts;
-    const delayMs = excess > 0 ? Math.min(maxBackoffMs, 1000 * 2 ** excess) : 0;
+    this.#deaths.add();
+    const reason = `its engine died ${this.#deaths.count} times within a minute.`;
+    if (this.#deaths.areMany && this.#backends.gaveOut(reason)) this.#deaths.forget();
     this.#restartTimer = setTimeout(() => {
       this.#numRestarts++;
       this.#options.log.warn("starting a new engine process");
@@ -345,7 +314,7 @@ class EngineClient implements Engine {
         this.#options.log.error({ err: error }, "the engine could not be restarted");
         if (!this.#isClosed) this.#scheduleRestart();
       });
-    }, delayMs);
+    }, this.#deaths.delayMs);
   }
 
   #send(message: ToEngine): void {

@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import type { Socket } from "node:net";
 import { inOrder } from "../config/members.js";
 import { lifelineDescriptor } from "./lifeline.js";
@@ -6,6 +7,8 @@ import type { ResolvedFusionConfig } from "../protocol/protocol.js";
 
 /** A child that has closed its pipe and has not ended after this time never will. */
 const endTimeoutMs = 2_000;
+/** How long a child may take to end by itself before it is killed. */
+const closeTimeoutMs = 10_000;
 
 /** Forks an engine process with a thread for every model's decode. It ends with this process, or with its pipe. */
 export function forkChild(entry: URL, configs: readonly ResolvedFusionConfig[]): ChildProcess {
@@ -29,4 +32,11 @@ export function forkChild(entry: URL, configs: readonly ResolvedFusionConfig[]):
   lifeline?.on("error", () => undefined);
   child.once("disconnect", () => setTimeout(() => child.kill("SIGKILL"), endTimeoutMs).unref());
   return child;
+}
+
+/** Waits for the child's end, and kills it if it takes too long. */
+export async function endOf(child: ChildProcess): Promise<void> {
+  const killer = setTimeout(() => child.kill("SIGKILL"), closeTimeoutMs);
+  await once(child, "exit");
+  clearTimeout(killer);
 }
