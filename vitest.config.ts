@@ -32,35 +32,48 @@ export default defineConfig({
   test: {
     // Whatever drivers this machine has; test/gpu says otherwise.
     env: { SHOULDERS_CACHE_DIR: cacheFolder, SHOULDERS_BACKEND: "cpu" },
-    // What neighbours feel under attack is measured: nothing else runs meanwhile.
-    projects: [
-      {
-        extends: true,
-        test: {
-          name: "all",
-          include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...leftOut, "test/attack/**"],
-          maxWorkers: 2,
-          sequence: { groupOrder: 0 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: "attack",
-          include: ["test/attack/**/*.test.ts"],
-          maxWorkers: 1,
-          sequence: { groupOrder: 1 },
-        },
-      },
-    ],
+    exclude: [...configDefaults.exclude, ...leftOut],
     setupFiles: ["./test/support/seed.ts"],
     testTimeout: 60_000,
     // Of a machine that does other things as well, too.
     expect: { poll: { timeout: 45_000 } },
     hookTimeout: 120_000,
-    // Native libraries and servers live in these tests: a process a file, and no more of them than cores.
     pool: "forks",
     reporters: ["default", "./test/support/count-reporter.ts"],
+    // One after the other. No more processes than cores: models compute in them.
+    projects: [
+      {
+        // Plain functions, nothing native and no build: files share a process, and what it has imported.
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          isolate: false,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // Native libraries and servers live in these tests: a process a file.
+        extends: true,
+        test: {
+          name: "system",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/unit/**", "test/attack/**"],
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // What neighbours feel under attack is measured: nothing else runs meanwhile.
+        extends: true,
+        test: {
+          name: "attack",
+          include: ["test/attack/**/*.test.ts"],
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
   },
 });

@@ -1,12 +1,13 @@
-import { inOrder } from "../config/members.js";
-import { fork, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import type { Socket } from "node:net";
+import type { ChildProcess } from "node:child_process";
 import type { Logger } from "pino";
 import { ShouldersError } from "../errors.js";
 import { Backends } from "./backends.js";
-import { lifelineDescriptor } from "./lifeline.js";
+import { diedEarlyError, diedError } from "./child-errors.js";
+import { Deaths } from "./deaths.js";
+import { endOf, forkChild } from "./fork-child.js";
 import { Mailbox } from "./mailbox.js";
+import { Outbox } from "./outbox.js";
+import { Watch } from "./watch.js";
 import type {
   Asker,
   BackendChoice,
@@ -43,17 +44,7 @@ export interface StartEngineOptions {
 /** CUDA may have to compile for a new GPU first. */
 const trialTimeoutMs = 120_000;
 
-/** How long a child may take to end by itself before it is killed. */
-const closeTimeoutMs = 10_000;
-/** A child that has closed its pipe and has not ended after this time never will. */
-const endTimeoutMs = 2_000;
 const defaultLoadTimeoutMs = 120_000;
-/** Deaths within this time count towards the back-off. */
-const deathWindowMs = 60_000;
-const freeRestarts = 3;
-const maxBackoffMs = 30_000;
-/** How often a child is asked whether it gets on. */
-const watchIntervalMs = 1_000;
 /**
  * Unread events of one request: past the first number its sequence is paused, down to the second it goes on. A full
  * trace has ten candidates of every model at each token, some 23 KB with eight experts.
@@ -83,8 +74,7 @@ export async function startEngine(options: StartEngineOptions): Promise<Engine> 
 class EngineClient implements Engine {
   readonly #options: StartEngineOptions;
   readonly #mailboxes = new Map<string, Mailbox<GenerationEvent>>();
-  /** What was asked in this turn of the event loop. */
-  readonly #outbox = new Map<string, GenerationRequest>();
+  readonly #outbox = new Outbox((request, choices) => this.#send({ type: "submit", request, choices }));
   readonly #queries = new Map<string, (outcome: QueryOutcome) => void>();
   #numQueries = 0;
   #numRestarts = 0;
@@ -94,11 +84,12 @@ class EngineClient implements Engine {
   /** What a child has found out and the next one need not. */
   #timings: KnownTimings | null = null;
   #stats = noStats;
-  #deathTimes: number[] = [];
+  readonly #deaths = new Deaths();
   #restartTimer: NodeJS.Timeout | null = null;
-  #watchTimer: NodeJS.Timeout | null = null;
-  /** Time since the child last showed that it gets on, in turns of the watch: a standstill of this process does not count. */
-  #silentMs = 0;
+  readonly #watch = new Watch({
+    ask: () => this.#send({ type: "ping" }),
+    onStalled: (timeoutMs) => this.#killStalled(timeoutMs),
+  });
   /** The file that the child last told of, until it is ready. */
   #loadingPath: string | null = null;
   #hasStalled = false;
@@ -167,29 +158,11 @@ class EngineClient implements Engine {
 
   async #startOn(choice: BackendChoice): Promise<void> {
     const { configs, settings, entry, loadTimeoutMs = defaultLoadTimeoutMs } = this.#options;
-    const paths = configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path));
-    const child = fork(entry ?? new URL("./child.js", import.meta.url), {
-      serialization: "advanced",
-      // Checking model files leaves garbage that V8 would keep room for; the child collects it once it has loaded.
-      execArgv: ["--expose-gc"],
-      // Every model's decode occupies a thread of libuv's pool while it runs; file and DNS work needs some too.
-      // With an arena a thread, glibc would keep far more memory than is in use.
-      env: {
-        MALLOC_ARENA_MAX: "2",
-        ...process.env,
-        UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)),
-      },
-      // What native code prints must not mix with an answer on standard output.
-      stdio: ["ignore", 2, 2, "ipc", "pipe"],
-    });
+    const child = forkChild(entry ?? new URL("./child.js", import.meta.url), configs);
     this.#child = child;
     this.#loadingPath = null;
     this.#hasStalled = false;
-    const lifeline = child.stdio[lifelineDescriptor] as Socket | undefined;
-    lifeline?.unref();
-    lifeline?.on("error", () => undefined);
-    child.once("disconnect", () => setTimeout(() => child.kill("SIGKILL"), endTimeoutMs).unref());
-    this.#watchWith(loadTimeoutMs);
+    this.#watch.start(loadTimeoutMs);
     const trial = { isOn: choice.isTrial, isLate: false };
     const trialTimer = setTimeout(() => {
       trial.isLate = trial.isOn;
@@ -202,7 +175,7 @@ class EngineClient implements Engine {
           this.#backends.proved();
         } else if (message.type === "ready") {
           this.#description = message.description;
-          this.#watchWith(message.description.stepTimeoutMs);
+          this.#watch.start(message.description.stepTimeoutMs);
           resolve();
         } else if (message.type === "loadFailed") reject(ShouldersError.fromData(message.error));
         else this.#receive(message);
@@ -213,13 +186,8 @@ class EngineClient implements Engine {
         );
       });
       child.once("exit", (code, signal) => {
-        reject(
-          trial.isOn
-            ? diedOnTrialError(trial.isLate, code, signal)
-            : this.#hasStalled
-              ? stalledError(this.#loadingPath, loadTimeoutMs)
-              : diedLoadingError(this.#loadingPath, code, signal),
-        );
+        const stalledMs = this.#hasStalled ? loadTimeoutMs : null;
+        reject(diedEarlyError({ trial, stalledMs, path: this.#loadingPath }, code, signal));
         this.#onExit(child, code, signal);
       });
       this.#send({ type: "load", configs, settings, choice, timings: this.#timings });
@@ -247,7 +215,7 @@ class EngineClient implements Engine {
     this.#mailboxes.set(requestId, mailbox);
     const stop = () => mailbox.close();
     signal.addEventListener("abort", stop, { once: true });
-    this.#submit(request);
+    this.#outbox.push(request);
     try {
       for await (const event of mailbox) {
         yield event;
@@ -256,28 +224,8 @@ class EngineClient implements Engine {
     } finally {
       signal.removeEventListener("abort", stop);
       // Still there unless `done` or a failure came: the reader has left early.
-      if (this.#mailboxes.delete(requestId) && !this.#outbox.delete(requestId))
+      if (this.#mailboxes.delete(requestId) && !this.#outbox.remove(requestId))
         this.#send({ type: "cancel", requestId });
-    }
-  }
-
-  #submit(request: GenerationRequest): void {
-    if (this.#outbox.size === 0) queueMicrotask(() => this.#flush());
-    this.#outbox.set(request.requestId, request);
-  }
-
-  /** Answers to one prompt are asked for together: what they share crosses the pipe and is read once. */
-  #flush(): void {
-    const groups: GenerationRequest[][] = [];
-    for (const request of this.#outbox.values()) {
-      const group = groups.find(([first]) => first && areChoices(first, request));
-      if (group) group.push(request);
-      else groups.push([request]);
-    }
-    this.#outbox.clear();
-    for (const group of groups) {
-      const choices = group.map(({ requestId, seed }) => ({ requestId, seed }));
-      this.#send({ type: "submit", request: group[0] as GenerationRequest, choices });
     }
   }
 
@@ -292,17 +240,15 @@ class EngineClient implements Engine {
     const child = this.#child;
     // One without an id could not even be started.
     if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
+    const ended = endOf(child);
     // One that still loads holds nothing that must be released, and may be too busy to hear.
     if (this.#description === null) child.kill("SIGKILL");
     else this.#send({ type: "shutdown" });
-    const killer = setTimeout(() => child.kill("SIGKILL"), closeTimeoutMs);
-    await exited;
-    clearTimeout(killer);
+    await ended;
   }
 
   #receive(message: Exclude<FromEngine, { type: "proved" | "ready" | "loadFailed" }>): void {
-    if (message.type !== "pong") this.#silentMs = 0;
+    if (message.type !== "pong") this.#watch.gotOn();
     switch (message.type) {
       case "progress":
         this.#loadingPath = message.modelPath;
@@ -329,27 +275,12 @@ class EngineClient implements Engine {
         this.#queries.delete(message.queryId);
         break;
       case "pong":
-        // A child that answers gets on, unless one step has been running all the time.
-        // The child's clock also runs while both stood still: it may only lower what the watch has counted.
-        this.#silentMs = Math.min(this.#silentMs, message.stepAgeMs ?? 0);
+        this.#watch.ponged(message.stepAgeMs);
         break;
     }
   }
 
-  #watchWith(timeoutMs: number): void {
-    if (this.#watchTimer) clearInterval(this.#watchTimer);
-    this.#silentMs = 0;
-    this.#watchTimer = setInterval(() => this.#watch(timeoutMs), watchIntervalMs);
-    this.#watchTimer.unref();
-  }
-
-  /** Kills a child that has not got on for longer than any step may take, whether or not it owes answers. */
-  #watch(timeoutMs: number): void {
-    if (this.#silentMs < timeoutMs) {
-      this.#silentMs += watchIntervalMs;
-      this.#send({ type: "ping" });
-      return;
-    }
+  #killStalled(timeoutMs: number): void {
     this.#options.log.error({ timeoutMs }, "the engine process hangs and is killed");
     this.#hasStalled = true;
     this.#child?.kill("SIGKILL");
@@ -358,7 +289,7 @@ class EngineClient implements Engine {
   #onExit(child: ChildProcess, code: number | null, signal: string | null): void {
     if (this.#child !== child) return;
     this.#child = null;
-    if (this.#watchTimer) clearInterval(this.#watchTimer);
+    this.#watch.stop();
     const wasReady = this.#description !== null;
     this.#description = null;
     this.#stats = noStats;
@@ -373,12 +304,9 @@ class EngineClient implements Engine {
   }
 
   #scheduleRestart(): void {
-    const now = Date.now();
-    this.#deathTimes = [...this.#deathTimes.filter((time) => now - time < deathWindowMs), now];
-    const reason = `its engine died ${this.#deathTimes.length} times within a minute.`;
-    if (this.#deathTimes.length >= freeRestarts && this.#backends.gaveOut(reason)) this.#deathTimes = [];
-    const excess = this.#deathTimes.length - freeRestarts;
-    const delayMs = excess > 0 ? Math.min(maxBackoffMs, 1000 * 2 ** excess) : 0;
+    this.#deaths.add();
+    const reason = `its engine died ${this.#deaths.count} times within a minute.`;
+    if (this.#deaths.areMany && this.#backends.gaveOut(reason)) this.#deaths.forget();
     this.#restartTimer = setTimeout(() => {
       this.#numRestarts++;
       this.#options.log.warn("starting a new engine process");
@@ -386,7 +314,7 @@ class EngineClient implements Engine {
         this.#options.log.error({ err: error }, "the engine could not be restarted");
         if (!this.#isClosed) this.#scheduleRestart();
       });
-    }, delayMs);
+    }, this.#deaths.delayMs);
   }
 
   #send(message: ToEngine): void {
@@ -414,41 +342,4 @@ class EngineClient implements Engine {
     if (message.type === "query")
       this.#receive({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
   }
-}
-
-/** Whether they differ in id and seed alone. */
-function areChoices(one: GenerationRequest, other: GenerationRequest): boolean {
-  const fields = Object.keys(one) as (keyof GenerationRequest)[];
-  return fields.every((field) => field === "requestId" || field === "seed" || one[field] === other[field]);
-}
-
-function diedError(code: number | null, signal: string | null): ShouldersError {
-  return new ShouldersError(
-    "engine_died",
-    `The engine process ended (${signal ?? `exit code ${code}`}) and is being restarted: try again in a moment.`,
-  );
-}
-
-function diedOnTrialError(isLate: boolean, code: number | null, signal: string | null): ShouldersError {
-  const reason = isLate
-    ? "the engine process did not decode its first tokens in time and was killed."
-    : `the engine process ended at its first decode (${signal ?? `exit code ${code}`}).`;
-  return new ShouldersError("engine_died", reason);
-}
-
-/** The kernel kills a process that takes more memory than there is; it cannot say so itself. */
-function diedLoadingError(path: string | null, code: number | null, signal: string | null): ShouldersError {
-  return new ShouldersError(
-    "engine_died",
-    `The engine process ended while it loaded ${path ?? "its library"} (${signal ?? `exit code ${code}`}). The file ` +
-      `may be damaged or of a kind that this llama.cpp cannot run: try it alone with "check". If memory ran out, ` +
-      `lower context.tokens or context.sequences, or use smaller or more quantized files.`,
-  );
-}
-
-function stalledError(path: string | null, timeoutMs: number): ShouldersError {
-  return new ShouldersError(
-    "engine_died",
-    `Loading ${path ?? "the library"} has not got on for ${timeoutMs / 1000} s and was ended. Can its disk be read?`,
-  );
 }

@@ -9,7 +9,7 @@ import { buildPrompts, type ModelPrompts } from "./prompts.js";
 import type { Choice, GenerationRequest } from "../protocol/protocol.js";
 import { modelsOf, Sequence } from "./sequence.js";
 
-interface CreatorParts {
+export interface CreatorParts {
   models: LoadedModels;
   createSamplerChain: (options: SamplerOptions) => SamplerChain;
 }

@@ -4,33 +4,29 @@ import { ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { SamplerChain, SamplerOptions, Vocabulary } from "../llama/types.js";
 import type { Logger } from "../log.js";
-import { type Claim, overflow, whoYields } from "./admission.js";
-import { commit, done } from "./commit.js";
+import { whoYields } from "./admission.js";
+import { commit } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
-import { sequenceCreator } from "./create-sequence.js";
-import { Entrance, Entrant } from "./entrance.js";
 import { fuse } from "./fuse.js";
 import type { LoadedMember, LoadedModels, ModelSlot } from "./loaded-models.js";
 import { routingRows } from "./model-needs.js";
 import { PrefillBudget } from "./prefill-budget.js";
-import { checkSize, sizeOf } from "./prompt-size.js";
 import type {
   Choice,
   EngineQuery,
   EngineStats,
   FromEngine,
   GenerationRequest,
-  QueryOutcome,
   RequestEvent,
   StepSample,
 } from "../protocol/protocol.js";
-import { answerQuery, checkQuery, sizeOfQuery } from "./queries.js";
+import { Reception } from "./reception.js";
 import { type QueueLimits, RequestQueue } from "./request-queue.js";
 import { residentBytes } from "./resident-memory.js";
 import { sample } from "./sample.js";
 import { isDecoding, schedule } from "./scheduler.js";
 import { SequenceMemory } from "./sequence-memory.js";
-import { Sequence } from "./sequence.js";
+import type { Sequence } from "./sequence.js";
 
 export interface EngineLimits extends QueueLimits {
   /** Finished sequences that stay in memory; 0: no prefix cache. */
@@ -73,10 +69,8 @@ export class FusionEngine {
   readonly #memory: SequenceMemory;
   readonly #prefillBudget: PrefillBudget;
   readonly #queue: RequestQueue;
-  readonly #entrance = new Entrance();
-  readonly #createSequences: ReturnType<typeof sequenceCreator>;
+  readonly #reception: Reception;
   #running: Sequence[] = [];
-  #numArrived = 0;
   #numSteps = 0;
   #stepStartMs: number | null = null;
   #loop: Promise<void> | null = null;
@@ -92,7 +86,14 @@ export class FusionEngine {
     this.#slots = parts.models.slots;
     this.#memory = new SequenceMemory(this.#slots, parts.models.numSequences, parts.limits.cacheSequences);
     this.#queue = new RequestQueue(parts.limits.queueTimeoutMs);
-    this.#createSequences = sequenceCreator(parts);
+    this.#reception = new Reception(parts, {
+      queue: this.#queue,
+      numRunning: () => this.#running.length,
+      emit: (events) => this.#emit(events, null),
+      end: (sequence, error) => this.#end(sequence, error),
+      fail: (requestId, error) => this.#fail(requestId, error),
+      wake: () => this.#wake(),
+    });
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -103,7 +104,7 @@ export class FusionEngine {
     return {
       steps: this.#numSteps,
       running: this.#running.length,
-      waiting: this.#entrance.numPlaces + this.#queue.waiting.length,
+      waiting: this.#reception.numPlaces + this.#queue.waiting.length,
       cached: this.#memory.numCached,
       residentBytes: residentBytes(),
       cells: Object.fromEntries(
@@ -119,103 +120,17 @@ export class FusionEngine {
 
   /** Takes a request in, or emits why not. Its prompt is read, once for all choices, before they wait. */
   submit(request: GenerationRequest, choices: readonly Choice[] = [request]): void {
-    const arrived = { request, choices, arrival: this.#numArrived, arrivalMs: performance.now() };
-    this.#numArrived += choices.length;
-    const refuse = (requestId: string, error: ShouldersError) => this.#fail(requestId, error);
-    const ids = choices.map(({ requestId }) => requestId);
-    try {
-      checkSize(request, this.#parts.models);
-    } catch (error) {
-      for (const id of ids) this.#fail(id, ShouldersError.from(error));
-      return;
-    }
-    const read = async (entrant: Entrant) => {
-      const { wanted } = entrant;
-      try {
-        const sequences = await this.#createSequences(arrived, (id) => wanted.has(id));
-        this.#entrance.leave(entrant);
-        for (const sequence of sequences) this.#enter(sequence);
-        if (sequences.length > 0) this.#wake();
-      } catch (error) {
-        for (const id of this.#entrance.leave(entrant)) this.#fail(id, ShouldersError.from(error));
-        this.#emit([], null);
-      }
-    };
-    const { party } = request;
-    this.#push(new Entrant({ ids, party, arrival: arrived.arrival, size: sizeOf(request), read, refuse }));
+    this.#reception.submit(request, choices);
   }
 
   /** Answers a question, in its turn, or emits why not. */
   ask(queryId: string, party: string, query: EngineQuery): void {
-    const { models } = this.#parts;
-    const answer = (outcome: QueryOutcome) => {
-      this.#parts.emit({ type: "answer", queryId, outcome });
-      this.#emit([], null);
-    };
-    const refuse = (_id: string, error: ShouldersError) => answer({ result: null, error: error.toData() });
-    try {
-      checkQuery(query, models);
-    } catch (error) {
-      refuse(queryId, ShouldersError.from(error));
-      return;
-    }
-    const read = async (entrant: Entrant) => {
-      const outcome = await answerQuery({ query, models, isWanted: () => entrant.places > 0 });
-      if (this.#entrance.leave(entrant).length > 0 && outcome !== null) answer(outcome);
-    };
-    const arrival = this.#numArrived++;
-    this.#push(new Entrant({ ids: [queryId], party, arrival, size: sizeOfQuery(query), read, refuse }));
-  }
-
-  #push(entrant: Entrant): void {
-    const leaving = this.#leaving(entrant);
-    for (const claim of leaving) this.#refuse(claim);
-    if (!leaving.includes(entrant)) this.#entrance.push(entrant);
-    if (leaving.length > 0) this.#emit([], null);
-  }
-
-  /** What can start at once does not wait, however small the queue is. */
-  #enter(sequence: Sequence): void {
-    const { requestId } = sequence.request;
-    const accepted: RequestEvent = {
-      requestId,
-      event: { type: "accepted", promptTokens: sequence.promptTokens },
-    };
-    if (sequence.maxTokens === 0) {
-      sequence.sampler[Symbol.dispose]();
-      this.#emit([accepted, { requestId, event: done(sequence, "length", []) }], null);
-      return;
-    }
-    // Its prompt may be longer than it was thought to be.
-    const leaving = this.#leaving(sequence);
-    for (const claim of leaving) this.#refuse(claim);
-    if (leaving.includes(sequence)) {
-      sequence.sampler[Symbol.dispose]();
-      this.#fail(requestId, queueFull());
-      return;
-    }
-    this.#queue.push(sequence);
-    this.#emit([accepted], null);
-  }
-
-  /** Those for whom there is no room with a newcomer, which may be one of them. */
-  #leaving(newcomer: Claim): Claim[] {
-    const claims = [...this.#entrance.claims, ...this.#queue.claims, newcomer];
-    const numFree = Math.max(0, this.#parts.models.numSequences - this.#running.length);
-    const leaving = overflow(claims, { ...this.#parts.limits, numFree });
-    // Without it, all others have room.
-    return leaving.includes(newcomer) ? [newcomer] : leaving;
-  }
-
-  #refuse(claim: Claim): void {
-    if (claim instanceof Sequence) this.#end(claim, queueFull());
-    else if (claim instanceof Entrant)
-      for (const id of this.#entrance.leave(claim)) claim.refuse(id, queueFull());
+    this.#reception.ask(queryId, party, query);
   }
 
   /** The request's sequence is released at the next step boundary; no more of its events are emitted. */
   cancel(requestId: string): void {
-    this.#entrance.cancel(requestId);
+    this.#reception.cancel(requestId);
     for (const sequence of this.#all)
       if (sequence.request.requestId === requestId) sequence.isCancelled = true;
     this.#wake();
@@ -232,7 +147,7 @@ export class FusionEngine {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#alarm);
-    this.#entrance.clear();
+    this.#reception.clear();
     await this.#loop;
     for (const sequence of this.#all) this.#end(sequence, null);
     this.#memory.clear();
@@ -409,11 +324,4 @@ export class FusionEngine {
   #slotId(model: number): string {
     return (this.#slots[model] as ModelSlot).id;
   }
-}
-
-function queueFull(): ShouldersError {
-  return new ShouldersError(
-    "queue_full",
-    "Too many requests wait already, and none has fewer than you: try again later.",
-  );
 }

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { hashOf, parseApiKeys } from "../../src/config/api-keys.js";
 import { createRoutes } from "../../src/api/routes.js";
@@ -54,7 +54,7 @@ function upgradeOf(path: string, headers: readonly string[] = []): string {
 }
 
 describe("without a key", () => {
-  test("every route, method and spelling is refused, but health and the page", async () => {
+  it("every route, method and spelling is refused, but health and the page", async () => {
     const server = await startTestServer({ access: { keys } });
     const asked: [string, string][] = [];
     for (const path of [...paths, "/nothing", "/v1", "/playgroundx", "/playground"])
@@ -71,7 +71,7 @@ describe("without a key", () => {
     expect(server.engine.submitted).toEqual([]);
   });
 
-  test("no upgrade is taken, whatever its path", async () => {
+  it("no upgrade is taken, whatever its path", async () => {
     const server = await startTestServer({ access: { keys } });
     for (const path of ["/v1/stream", ...spellings("/v1/stream"), "/livez", "/", "/v1/stream?key=x"]) {
       const answer = await sendRaw(server.url, upgradeOf(path));
@@ -83,7 +83,7 @@ describe("without a key", () => {
     expect(statusOf(await sendRaw(server.url, offer))).toBe(401);
   });
 
-  test("a wrong one is refused in every form, and the answer says how", async () => {
+  it("a wrong one is refused in every form, and the answer says how", async () => {
     const server = await startTestServer({ access: { keys } });
     const wrong = ["", "Bearer", "Bearer ", `Bearer ${annKey}x`, `Bearer ${annKey.slice(1)}`, "Bearer é"];
     const hash = hashOf(annKey).toString("hex");
@@ -110,7 +110,7 @@ describe("without a key", () => {
 });
 
 describe("with a key", () => {
-  test("all is as without keys, and the key's name is the owner", async () => {
+  it("all is as without keys, and the key's name is the owner", async () => {
     const server = await startTestServer({ access: { keys } });
     for (const [key, owner] of [
       [annKey, "ann"],
@@ -138,7 +138,7 @@ describe("with a key", () => {
     expect(own).not.toMatch(/"ann"/);
   });
 
-  test("nobody sees another's traces", async () => {
+  it("nobody sees another's traces", async () => {
     const server = await startTestServer({ access: { keys } });
     const headers = { "Content-Type": "application/json", ...bearer(annKey) };
     const { id } = (await (await server.post("/v1/chat/completions", chat, { headers })).json()) as {
@@ -153,7 +153,7 @@ describe("with a key", () => {
     expect(await (await get("/v1/fusion/traces", annKey)).json()).toMatchObject({ data: [{ id }] });
   });
 
-  test("a browser shows it as a subprotocol, which does not come back", async () => {
+  it("a browser shows it as a subprotocol, which does not come back", async () => {
     const server = await startTestServer({ access: { keys } });
     const url = `${server.url.replace("http", "ws")}/v1/stream`;
     const socket = new WebSocket(url, ["realtime", `openai-insecure-api-key.${annKey}`]);
@@ -167,7 +167,7 @@ describe("hosts and origins", () => {
   const hostStatus = async (server: TestServer, ...headers: string[]) =>
     statusOf(await sendRaw(server.url, rawRequest("GET /livez", headers)));
 
-  test("only names of this server are answered", async () => {
+  it("only names of this server are answered", async () => {
     const server = await startTestServer({ access: { allowedHosts: ["Shoulders.example"] } });
     for (const host of [
       "localhost",
@@ -199,7 +199,7 @@ describe("hosts and origins", () => {
     ).toBe(403);
   });
 
-  test("pages of other sites are refused, over HTTP and WebSocket", async () => {
+  it("pages of other sites are refused, over HTTP and WebSocket", async () => {
     const server = await startTestServer();
     const ask = (origin: string) => fetch(`${server.url}/v1/models`, { headers: { Origin: origin } });
     expect((await ask(server.url)).status).toBe(200);
@@ -218,7 +218,7 @@ describe("hosts and origins", () => {
     expect(preflight.status).toBe(403);
   });
 
-  test("a listed origin may, exactly, with the key that everyone needs", async () => {
+  it("a listed origin may, exactly, with the key that everyone needs", async () => {
     const origin = "https://app.example";
     const server = await startTestServer({ access: { keys, allowedOrigins: [origin] } });
     const preflight = await fetch(`${server.url}/v1/chat/completions`, {
@@ -252,7 +252,7 @@ describe("limits of a key", () => {
       headers: { "Content-Type": "application/json", ...bearer(key) },
     });
 
-  test("requests a minute", async () => {
+  it("requests a minute", async () => {
     const server = await startTestServer({ access: { keys, requestsPerMinute: 3 } });
     const statuses: number[] = [];
     for (let index = 0; index < 5; index++) statuses.push((await ask(server, annKey)).status);
@@ -266,7 +266,7 @@ describe("limits of a key", () => {
       expect((await fetch(`${server.url}/metrics`, { headers: bearer(bobKey) })).status).toBe(200);
   });
 
-  test("requests at a time, over both transports", async () => {
+  it("requests at a time, over both transports", async () => {
     const server = await startTestServer({ access: { keys, concurrentRequests: 2 } });
     const gate = new Gate();
     server.engine.script = () => [accepted, gate, ...answering("a").slice(1)];
@@ -292,7 +292,7 @@ describe("limits of a key", () => {
 });
 
 describe("messages that two servers could read differently", () => {
-  test("are refused, and the connection is closed", async () => {
+  it("are refused, and the connection is closed", async () => {
     const server = await startTestServer();
     const post =
       "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
@@ -323,7 +323,7 @@ describe("messages that two servers could read differently", () => {
     expect(await metricOf(server, "shoulders_requests_started_total")).toBe(1);
   });
 
-  test("after an answer that is over they are told so; into one that is not, nothing is written", async () => {
+  it("after an answer that is over they are told so; into one that is not, nothing is written", async () => {
     const server = await startTestServer();
     const { hostname, port } = new URL(server.url);
     const socket = connectTcp(Number(port), hostname).setEncoding("latin1");

@@ -1,13 +1,13 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesOfToken } from "../../src/api/completion/answer-budget.js";
-import { startServer, type RunningServer } from "../../src/api/server.js";
+import type { RunningServer } from "../../src/api/server.js";
 import { parseApiKeys } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation } from "../support/metrics.js";
 import { resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 
 const keys = parseApiKeys("many=many-many-many-many,single=single-single-single", "test");
 const keyOf = { many: "many-many-many-many", single: "single-single-single" } as const;
@@ -23,16 +23,7 @@ beforeAll(async () => {
     resolvedConfig({ id: "giant", base: "giant" }),
     resolvedConfig({ id: "both", base: "giant", reference: "dwarf", experts }),
   ]);
-  server = await startServer({
-    engine,
-    host: "127.0.0.1",
-    port: 0,
-    log: pino({ level: "silent" }),
-    version: "0",
-    closeGraceMs: 0,
-    access: { keys },
-  });
-  url = `http://127.0.0.1:${server.address.port}`;
+  ({ server, url } = await serve(engine, { access: { keys } }));
 });
 afterAll(async () => {
   await server.close();
@@ -72,7 +63,7 @@ async function idleMs(): Promise<number> {
 }
 
 describe("600 greedy clients of one key", () => {
-  test("do not keep another key from its first token for more than the step in flight and its own", async () => {
+  it("do not keep another key from its first token for more than the step in flight and its own", async () => {
     const own = new AbortController();
     const statuses: Promise<number>[] = [];
     const ask = async (): Promise<number> => {
@@ -105,7 +96,7 @@ describe("600 greedy clients of one key", () => {
 });
 
 describe("questions", () => {
-  test("whose clients hang up are dropped, and neither chats nor other questions wait for them", async () => {
+  it("whose clients hang up are dropped, and neither chats nor other questions wait for them", async () => {
     const idle = await idleMs();
     const body = JSON.stringify({ model: "giant", content: "a".repeat(262_144), parse_special: false });
     const head =
@@ -136,7 +127,7 @@ describe("questions", () => {
     await expectAllEnded();
   }, 120_000);
 
-  test("are bounded: one key's wait in the same room as its requests, and get 429", async () => {
+  it("are bounded: one key's wait in the same room as its requests, and get 429", async () => {
     const content = "word ".repeat(52_000);
     const statuses = await Promise.all(
       Array.from({ length: 40 }, async () => {
@@ -149,7 +140,7 @@ describe("questions", () => {
     await expectAllEnded();
   }, 120_000);
 
-  test("for a prompt that does not fit are refused before it is rendered, as requests are", async () => {
+  it("for a prompt that does not fit are refused before it is rendered, as requests are", async () => {
     const messages = Array.from({ length: 600 }, () => ({ role: "user", content: "" }));
     const long = [{ role: "assistant", content: "word ".repeat(10_000) }];
     for (const [path, body] of [
@@ -174,7 +165,7 @@ describe("many choices", () => {
   const prompts = Array.from({ length: 128 }, (_, index) => `${index} times`);
   const traced = { ...story, model: "both", prompt: prompts, fusion: { trace: "full" } };
 
-  test("that would tell too much in one piece are refused before they begin, and may be streamed", async () => {
+  it("that would tell too much in one piece are refused before they begin, and may be streamed", async () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error) => warnings.push(warning);
     process.on("warning", onWarning);
@@ -190,7 +181,7 @@ describe("many choices", () => {
     await expectAllEnded();
   }, 120_000);
 
-  test.each([
+  it.each([
     ["giant", { fusion: { trace: "full" } }],
     ["both", { fusion: { trace: "full" } }],
     ["both", { fusion: { trace: "weights" }, logprobs: 5 }],

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestServer, readEvents } from "../support/server.js";
 import { answering, FakeEngine, Gate, deltaOf, doneAfter, accepted } from "../support/fake-engine.js";
 import { ShouldersError } from "../../src/errors.js";
@@ -7,7 +7,7 @@ import { startRealServer, type RealServer } from "../support/real-server.js";
 const messages = [{ role: "user" as const, content: "What is 12 plus 30?" }];
 
 describe("scripted", () => {
-  test("choices are interleaved as they come, each with its index, and usage counts the prompt once", async () => {
+  it("choices are interleaved as they come, each with its index, and usage counts the prompt once", async () => {
     const server = await startTestServer();
     const first = new Gate();
     server.engine.script = ({ requestId }) =>
@@ -50,7 +50,7 @@ describe("scripted", () => {
     expect(submitted[1]?.requestId).toBe(`${submitted[0]?.requestId}-1`);
   });
 
-  test("when one fails, all end; before the first token with its status", async () => {
+  it("when one fails, all end; before the first token with its status", async () => {
     const server = await startTestServer();
     const never = new Gate();
     const full = new ShouldersError("queue_full", "Too many wait.");
@@ -61,7 +61,7 @@ describe("scripted", () => {
     expect(server.engine.stats.running).toBe(0);
   });
 
-  test("when one fails later, the stream ends with an error and without [DONE]", async () => {
+  it("when one fails later, the stream ends with an error and without [DONE]", async () => {
     const server = await startTestServer();
     const never = new Gate();
     const broken = new ShouldersError("decode_failed", "A model failed.");
@@ -78,7 +78,7 @@ describe("scripted", () => {
     await server.engine.untilCancelled(1);
   });
 
-  test("a hang-up ends all", async () => {
+  it("a hang-up ends all", async () => {
     const engine = new FakeEngine();
     const server = await startTestServer({ engine });
     const never = new Gate();
@@ -98,7 +98,7 @@ describe("scripted", () => {
     await engine.untilCancelled(4);
   });
 
-  test("a server that closes before they begin says so, instead of an answer without choices", async () => {
+  it("a server that closes before they begin says so, instead of an answer without choices", async () => {
     const server = await startTestServer();
     server.engine.answers.detokenize = { bytes: Buffer.from("hi") };
     server.engine.script = () => [accepted, new Gate()];
@@ -113,7 +113,7 @@ describe("scripted", () => {
     await closed;
   });
 
-  test("the choices of prompt p are p·n … p·n + n − 1", async () => {
+  it("the choices of prompt p are p·n … p·n + n − 1", async () => {
     const server = await startTestServer();
     server.engine.script = ({ prompt }) => answering(JSON.stringify(prompt));
     const body = { model: "both", prompt: [[1, 2], [3]], n: 2 };
@@ -134,7 +134,7 @@ describe("scripted", () => {
     expect(answer.usage).toMatchObject({ prompt_tokens: 14, completion_tokens: 8 });
   });
 
-  test("n from 1 to 16, and at most 128 choices", async () => {
+  it("n from 1 to 16, and at most 128 choices", async () => {
     const server = await startTestServer();
     const status = async (fields: object) =>
       (await server.post("/v1/completions", { model: "both", prompt: "x", ...fields })).status;
@@ -175,7 +175,7 @@ describe("on the starter models", () => {
   };
   const prompt = "Question: What is 12 plus 30?\nAnswer:";
 
-  test("each choice is what its seed gives alone, and the prompt is counted once", async () => {
+  it("each choice is what its seed gives alone, and the prompt is counted once", async () => {
     const body = { model: "both", messages, max_tokens: 12, temperature: 1 };
     const seeded = (seed: number): object => ({ seed });
     const many = await server.client.chat.completions.create({ ...body, n: 4, ...seeded(21) });
@@ -189,7 +189,7 @@ describe("on the starter models", () => {
     expect(many.usage?.completion_tokens).toBe(usage.reduce((sum, tokens) => sum + tokens));
   });
 
-  test("echo gives the prompt back, with what the models gave each of its tokens but the first", async () => {
+  it("echo gives the prompt back, with what the models gave each of its tokens but the first", async () => {
     const { choices } = await complete({ prompt, echo: true, logprobs: 2, max_tokens: 4, temperature: 0 });
     const { text, logprobs } = choices[0]!;
     expect(text.startsWith(prompt)).toBe(true);
@@ -203,7 +203,7 @@ describe("on the starter models", () => {
     });
   });
 
-  test("max_tokens 0 with echo and logprobs scores a text, as evaluation harnesses ask", async () => {
+  it("max_tokens 0 with echo and logprobs scores a text, as evaluation harnesses ask", async () => {
     const whole = await complete({ prompt, echo: true, logprobs: 1, max_tokens: 6, temperature: 0 });
     const { text } = whole.choices[0]!;
     const scored = await complete({ prompt: text, echo: true, logprobs: 1, max_tokens: 0 });
@@ -216,7 +216,7 @@ describe("on the starter models", () => {
     });
   });
 
-  test("echo of token ids, of several prompts, streamed as not, with usage", async () => {
+  it("echo of token ids, of several prompts, streamed as not, with usage", async () => {
     const query = {
       type: "tokenize",
       configId: "both",
@@ -241,7 +241,7 @@ describe("on the starter models", () => {
     expect(tokens).toEqual(choices.map(({ logprobs }) => logprobs!.tokens));
   });
 
-  test("logprobs are the same streamed as not, also where a stop string ends the answer", async () => {
+  it("logprobs are the same streamed as not, also where a stop string ends the answer", async () => {
     const free = await complete({ prompt, max_tokens: 8, temperature: 0 });
     const stop = free.choices[0]!.text.slice(2, 4);
     const body = {
@@ -265,7 +265,7 @@ describe("on the starter models", () => {
     expect(streamed).toMatchObject(close);
   });
 
-  test("a prompt that is refused among several refuses all, before any header", async () => {
+  it("a prompt that is refused among several refuses all, before any header", async () => {
     const response = await server.post("/v1/completions", {
       model: "both",
       prompt: ["fine", "word ".repeat(2000)],

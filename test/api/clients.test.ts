@@ -4,7 +4,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { tool } from "@langchain/core/tools";
 import { ChatOpenAI } from "@langchain/openai";
 import { generateObject, generateText, streamText, tool as aiTool, type ToolSet } from "ai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { startRealServer, type RealServer } from "../support/real-server.js";
 
@@ -29,7 +29,7 @@ describe("LangChain", () => {
       ...fields,
     });
 
-  test("answers, whole and streamed", async () => {
+  it("answers, whole and streamed", async () => {
     const whole = await model().invoke(question);
     expect(whole.text.length).toBeGreaterThan(0);
     expect(whole).toMatchObject({ usage_metadata: { total_tokens: expect.any(Number) as number } });
@@ -38,7 +38,7 @@ describe("LangChain", () => {
     expect(streamed).toBe(whole.text);
   });
 
-  test("structured output and tools", async () => {
+  it("structured output and tools", async () => {
     const answer = await model().withStructuredOutput(shape, { method: "jsonSchema" }).invoke(question);
     expect(shape.parse(answer)).toEqual(answer);
     const lookUp = tool(() => "found", { name: "look_up", description: "Looks up.", schema: shape });
@@ -58,7 +58,7 @@ describe("the AI SDK", () => {
     })("both");
   const common = { maxOutputTokens: 400, temperature: 0, prompt: question, maxRetries: 0 };
 
-  test("answers, whole and streamed, with usage", async () => {
+  it("answers, whole and streamed, with usage", async () => {
     const whole = await generateText({ model: model(), ...common });
     expect(whole.text.length).toBeGreaterThan(0);
     const stream = streamText({ model: model(), ...common });
@@ -68,7 +68,7 @@ describe("the AI SDK", () => {
     expect((await stream.usage).totalTokens).toBe(whole.usage.totalTokens);
   });
 
-  test("objects and tools", async () => {
+  it("objects and tools", async () => {
     const { object } = await generateObject({ model: model(), schema: shape, ...common });
     expect(shape.parse(object)).toEqual(object);
     // Its types do not allow for exactOptionalPropertyTypes.
@@ -79,7 +79,7 @@ describe("the AI SDK", () => {
   });
 });
 
-test("curl, as a stranger types it", async () => {
+it("curl, as a stranger types it", async () => {
   const data = JSON.stringify({
     model: "both",
     messages: [{ role: "user", content: question }],

@@ -1,5 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
+import type { Chunk } from "../support/chunk.js";
 import {
   accepted,
   answering,
@@ -14,25 +15,6 @@ import { readEvents, startTestServer } from "../support/server.js";
 const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
 const text = { model: "both", prompt: "hi" };
 
-interface Chunk {
-  id: string;
-  object: string;
-  created: number;
-  choices: {
-    index: number;
-    delta?: { role?: string; content?: string };
-    text?: string;
-    logprobs: {
-      content?: { token: string; bytes: number[] }[];
-      tokens?: string[];
-      text_offset?: number[];
-    } | null;
-    finish_reason: string | null;
-    fusion?: { tokens: { position: number }[] };
-  }[];
-  usage?: unknown;
-}
-
 const usage = {
   prompt_tokens: 7,
   completion_tokens: 3,
@@ -42,7 +24,7 @@ const usage = {
 };
 
 describe("chat", () => {
-  test("a whole answer has OpenAI's shape", async () => {
+  it("a whole answer has OpenAI's shape", async () => {
     const server = await startTestServer();
     const response = await server.post("/v1/chat/completions", chat);
     expect(response.status).toBe(200);
@@ -70,7 +52,7 @@ describe("chat", () => {
     expect(body.choices[0]?.fusion.tokens).toHaveLength(3);
   });
 
-  test("system_fingerprint is the same until config, library or kernel are others", async () => {
+  it("system_fingerprint is the same until config, library or kernel are others", async () => {
     const server = await startTestServer();
     const fingerprint = async () => {
       const answer = await server.post("/v1/chat/completions", chat);
@@ -91,7 +73,7 @@ describe("chat", () => {
     }
   });
 
-  test("a stream: role first, deltas, reason, done", async () => {
+  it("a stream: role first, deltas, reason, done", async () => {
     const server = await startTestServer();
     const response = await server.post("/chat/completions", { ...chat, stream: true });
     expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
@@ -117,7 +99,7 @@ describe("chat", () => {
 });
 
 describe("legacy completions", () => {
-  test("a whole answer, and a stream of the same", async () => {
+  it("a whole answer, and a stream of the same", async () => {
     const server = await startTestServer();
     const whole = (await (await server.post("/v1/completions", text)).json()) as Chunk;
     expect(whole).toMatchObject({ object: "text_completion", usage });
@@ -136,7 +118,7 @@ describe("legacy completions", () => {
     ]);
   });
 
-  test("logprobs are the four arrays, in chunks too", async () => {
+  it("logprobs are the four arrays, in chunks too", async () => {
     const server = await startTestServer();
     const euro = new TextEncoder().encode("€");
     server.engine.script = () => [
@@ -173,7 +155,7 @@ describe("legacy completions", () => {
 });
 
 describe("both kinds", () => {
-  test.each([
+  it.each([
     ["/v1/chat/completions", chat],
     ["/v1/completions", text],
   ])("%s: usage comes once, last and only when asked for", async (path, body) => {
@@ -191,7 +173,7 @@ describe("both kinds", () => {
     }
   });
 
-  test.each([
+  it.each([
     ["/v1/chat/completions", chat],
     ["/v1/completions", text],
   ])("%s: a stream concatenated is the whole answer", async (path, body) => {
@@ -225,7 +207,7 @@ describe("both kinds", () => {
     if (bytes) expect(Buffer.from(bytes).toString()).toBe("x😀");
   });
 
-  test("chat logprobs: alternatives only when asked for, never a number that JSON lacks", async () => {
+  it("chat logprobs: alternatives only when asked for, never a number that JSON lacks", async () => {
     const server = await startTestServer();
     const odd = tokenOf("a", 0, { logprob: -Infinity });
     server.engine.script = (request) => [
@@ -255,7 +237,7 @@ describe("both kinds", () => {
     });
   });
 
-  test("no trace: no records anywhere", async () => {
+  it("no trace: no records anywhere", async () => {
     const server = await startTestServer();
     const body = { ...chat, fusion: { trace: "off" } };
     const whole = await server.post("/v1/chat/completions", body);
@@ -266,7 +248,7 @@ describe("both kinds", () => {
     expect(traces).toEqual({ object: "list", data: [], has_more: false });
   });
 
-  test("an answer without tokens is whole too", async () => {
+  it("an answer without tokens is whole too", async () => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, doneAfter(0, "length")];
     const whole = await server.post("/v1/completions", { ...text, max_tokens: 0 });
@@ -290,7 +272,7 @@ describe("failures", () => {
     ["engine_died", 503],
     ["non_finite_logits", 500],
   ] as const;
-  test.each(refusals)("%s before the first token has status %i, streamed or not", async (code, status) => {
+  it.each(refusals)("%s before the first token has status %i, streamed or not", async (code, status) => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, new ShouldersError(code, "Told so.", { param: "messages" })];
     for (const stream of [false, true]) {
@@ -303,7 +285,7 @@ describe("failures", () => {
     }
   });
 
-  test("after the first token it is an event, and the stream ends without [DONE]", async () => {
+  it("after the first token it is an event, and the stream ends without [DONE]", async () => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, deltaOf("Hel"), new ShouldersError("engine_died", "It died.")];
     const events = await readEvents(await server.post("/v1/chat/completions", { ...chat, stream: true }));
@@ -313,7 +295,7 @@ describe("failures", () => {
     });
   });
 
-  test("the engine's death ends every running request, and the next is told to wait", async () => {
+  it("the engine's death ends every running request, and the next is told to wait", async () => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, deltaOf("Hel"), new Gate()];
     const streamed = await server.post("/v1/chat/completions", { ...chat, stream: true });
@@ -328,7 +310,7 @@ describe("failures", () => {
     expect(await next.json()).toMatchObject({ error: { code: "engine_not_ready" } });
   });
 
-  test("what is not ours stays inside", async () => {
+  it("what is not ours stays inside", async () => {
     const server = await startTestServer();
     server.engine.script = () => {
       throw new TypeError("secret /home/me/model.gguf");
@@ -344,7 +326,7 @@ describe("failures", () => {
 });
 
 describe("readers", () => {
-  test.each([true, false])("a hang-up cancels (stream: %s)", async (stream) => {
+  it.each([true, false])("a hang-up cancels (stream: %s)", async (stream) => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, deltaOf("Hel"), new Gate()];
     const controller = new AbortController();
@@ -358,7 +340,7 @@ describe("readers", () => {
     expect(server.engine.cancelled).toEqual([server.engine.submitted[0]?.requestId]);
   });
 
-  test("one who does not read is waited for, then dropped", async () => {
+  it("one who does not read is waited for, then dropped", async () => {
     const server = await startTestServer({ drainTimeoutMs: 50 });
     const numDeltas = 2000;
     server.engine.script = function* () {
@@ -372,7 +354,7 @@ describe("readers", () => {
     await expect(response.text()).rejects.toThrow();
   });
 
-  test("silence is filled with comments, before the first token too", async () => {
+  it("silence is filled with comments, before the first token too", async () => {
     const server = await startTestServer({ keepAliveMs: 10 });
     const gate = new Gate();
     server.engine.script = () => [accepted, gate, ...answering("Hi").slice(1)];

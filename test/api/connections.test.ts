@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { parseApiKeys } from "../../src/config/api-keys.js";
 import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
 import { expectConservation } from "../support/metrics.js";
@@ -100,7 +100,7 @@ describe("a peer that never closes", () => {
     ["asks to connect elsewhere", "CONNECT example.org:443 HTTP/1.1\r\nHost: localhost\r\n\r\n"],
   ];
 
-  test("loses its connection, in whatever state", async () => {
+  it("loses its connection, in whatever state", async () => {
     const server = await startTestServer({ ...quick, access: { keys: parseApiKeys(`ann=${key}`, "test") } });
     const peers = await Promise.all(
       states.flatMap(([, bytes]) => [
@@ -119,7 +119,7 @@ describe("a peer that never closes", () => {
     expect(peers).toHaveLength(2 * states.length);
   });
 
-  test("has its answer first", async () => {
+  it("has its answer first", async () => {
     const server = await startTestServer({ ...quick, access: { keys: parseApiKeys(`ann=${key}`, "test") } });
     const statuses: [string, number][] = [
       ["GET /livez HTTP/1.1\r\nHost: loc", 408],
@@ -135,7 +135,7 @@ describe("a peer that never closes", () => {
     }
   });
 
-  test("does not read its answer", async () => {
+  it("does not read its answer", async () => {
     const server = await startTestServer(quick);
     server.engine.script = () => [
       accepted,
@@ -150,7 +150,7 @@ describe("a peer that never closes", () => {
 });
 
 describe("when all places are taken", () => {
-  test("those that wait give way, those that are answered do not", async () => {
+  it("those that wait give way, those that are answered do not", async () => {
     const server = await startTestServer({ connections: 32 });
     const gate = new Gate();
     server.engine.script = () => [accepted, deltaOf("a"), gate, doneAfter(1)];
@@ -164,7 +164,7 @@ describe("when all places are taken", () => {
     await expect.poll(asked.received).toContain('"finish_reason"');
   });
 
-  test("no address takes the places of another", async () => {
+  it("no address takes the places of another", async () => {
     const server = await startTestServer({ connections: 32 });
     const others = [];
     for (let index = 0; index < 8; index++) others.push(await open(server, "", "127.0.0.2"));
@@ -176,7 +176,7 @@ describe("when all places are taken", () => {
     expect(others.map(({ received }) => statusOf(received()))).toEqual(others.map(() => 200));
   });
 
-  test("and are busy, health is answered, and nothing else", async () => {
+  it("and are busy, health is answered, and nothing else", async () => {
     const server = await startTestServer({ connections: 16 });
     server.engine.script = () => [accepted, deltaOf("a"), new Gate()];
     for (let index = 0; index < 14; index++) await open(server, post(chat), `127.0.0.${1 + (index % 2)}`);
@@ -190,7 +190,7 @@ describe("when all places are taken", () => {
     }
   });
 
-  test("one key's requests leave places to the others", async () => {
+  it("one key's requests leave places to the others", async () => {
     const bob = "bob-secret-0123456789";
     const keys = parseApiKeys(`ann=${key},bob=${bob}`, "test");
     const server = await startTestServer({ connections: 32, access: { keys } });
@@ -204,7 +204,7 @@ describe("when all places are taken", () => {
     expect(statusOf(await sendRaw(server.url, served))).toBe(200);
   });
 
-  test("thousands of idle connections: health answers", async () => {
+  it("thousands of idle connections: health answers", async () => {
     const server = await startTestServer({ connections: 256 });
     for (let round = 0; round < 20; round++)
       await Promise.all(Array.from({ length: 100 }, () => open(server).then(({ socket }) => socket.unref())));
@@ -218,7 +218,7 @@ describe("WebSockets", () => {
   const keys = parseApiKeys(`ann=${key},bob=${bob}`, "test");
   const as = (secret: string) => ({ headers: { Authorization: `Bearer ${secret}` } });
 
-  test("a key with many loses one to a key with fewer, those that are idle first", async () => {
+  it("a key with many loses one to a key with fewer, those that are idle first", async () => {
     const server = await startTestServer({ ...quick, socketPingMs: 30_000, sockets: 4, access: { keys } });
     server.engine.script = () => [accepted, deltaOf("a"), new Gate()];
     const anns = [];
@@ -250,21 +250,21 @@ describe("behind an open answer", () => {
     return peer;
   };
 
-  test("an upgrade waits", async () => {
+  it("an upgrade waits", async () => {
     const server = await startTestServer();
     const { received } = await pipelined(server, upgrade());
     await expect.poll(received).toContain("session.created");
     expect(received()).toMatch(/^HTTP\/1\.1 200 [^]*first[^]*HTTP\/1\.1 101 /);
   });
 
-  test("a refused upgrade waits", async () => {
+  it("a refused upgrade waits", async () => {
     const server = await startTestServer({ lingerMs: 50 });
     const { received } = await pipelined(server, upgrade("Origin: https://other.example"));
     await expect.poll(received).toContain("origin_forbidden");
     expect(received()).toMatch(/^HTTP\/1\.1 200 [^]*first[^]*HTTP\/1\.1 403 /);
   });
 
-  test("an offer of HTTP/2 is answered in its turn, and what comes after it", async () => {
+  it("an offer of HTTP/2 is answered in its turn, and what comes after it", async () => {
     const server = await startTestServer();
     const offer = post(
       chat,
@@ -278,7 +278,7 @@ describe("behind an open answer", () => {
     await expectConservation(server.url);
   });
 
-  test("a stream that is read slowly goes on before an upgrade", async () => {
+  it("a stream that is read slowly goes on before an upgrade", async () => {
     const server = await startTestServer();
     server.engine.script = () => [
       accepted,
@@ -303,7 +303,7 @@ describe("behind an open answer", () => {
     expect(received().indexOf("[DONE]")).toBeGreaterThan(10_000_000);
   });
 
-  test("the time for reading one answer is not the next one's", async () => {
+  it("the time for reading one answer is not the next one's", async () => {
     const server = await startTestServer({ drainTimeoutMs: 150 });
     const gate = new Gate();
     let numAsked = 0;
@@ -319,7 +319,7 @@ describe("behind an open answer", () => {
   });
 });
 
-test("an expectation that nobody knows is refused at the gate, and counted", async () => {
+it("an expectation that nobody knows is refused at the gate, and counted", async () => {
   const server = await startTestServer({ access: { keys: parseApiKeys(`ann=${key}`, "test") } });
   const ask = (...headers: string[]) =>
     sendRaw(server.url, post(chat, "Expect: miracles", "Connection: close", ...headers));
@@ -334,7 +334,7 @@ test("an expectation that nobody knows is refused at the gate, and counted", asy
   ).toBe(100);
 });
 
-test("the gate sees every header, however many there are", async () => {
+it("the gate sees every header, however many there are", async () => {
   const server = await startTestServer();
   const many = Array.from({ length: 2_500 }, () => "a:");
   expect(statusOf(await sendRaw(server.url, rawRequest("GET /livez", ["Host: localhost", ...many])))).toBe(

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { mostJsonParts, mostJsonValues } from "../../src/config/json-size.js";
 import { startTestServer } from "../support/server.js";
 
@@ -102,7 +102,7 @@ function longBody({ isList, bodyWith }: Omit<Field, "element">, text: string): s
 
 const cpuMs = () => process.cpuUsage().user / 1000;
 
-test("each list and record of every body costs a few times what reading it does", async () => {
+it("each list and record of every body costs a few times what reading it does", async () => {
   const server = await startTestServer({ bodyBytes });
   const document = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
     paths: Record<
@@ -144,7 +144,7 @@ test("each list and record of every body costs a few times what reading it does"
   expect(numTried).toBeGreaterThan(200);
 }, 600_000);
 
-test.each<[string, string, string]>([
+it.each<[string, string, string]>([
   ["values", "1,", `more than ${mostJsonValues} values`],
   ["objects", "{},", `more than ${mostJsonParts} objects`],
   ["lists", "[],", `more than ${mostJsonParts} objects`],
@@ -162,7 +162,7 @@ test.each<[string, string, string]>([
   }
 });
 
-test.each([
+it.each([
   ["63 objects in it", 63, 200],
   ["64", 64, 400],
 ])("a body may be nested 64 deep, itself included: %s", async (_name, depth, status) => {
@@ -173,7 +173,7 @@ test.each([
   expect(response.status, await response.clone().text()).toBe(status);
 });
 
-test("what real clients send is taken", async () => {
+it("what real clients send is taken", async () => {
   const server = await startTestServer();
   const tools = Array.from({ length: 128 }, (_, index) => ({
     type: "function",

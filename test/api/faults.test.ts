@@ -1,10 +1,10 @@
-import { pino } from "pino";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { startServer, type RunningServer } from "../../src/api/server.js";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { RunningServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation, expectTokensOfUsages, sumOf } from "../support/metrics.js";
 import { faultyEntry, resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
 /** The promises of the server when its real engine breaks, or its clients leave. */
@@ -41,9 +41,7 @@ const textOf = async (body: object = greedy) =>
 
 async function serveFaulty(settings: Parameters<typeof startRealEngine>[1] = {}): Promise<void> {
   engine = await startRealEngine([config], settings, faultyEntry);
-  const log = pino({ level: "silent" });
-  server = await startServer({ engine, host: "127.0.0.1", port: 0, log, version: "0", closeGraceMs: 0 });
-  url = `http://127.0.0.1:${server.address.port}`;
+  ({ server, url } = await serve(engine));
 }
 
 const aborted = () => sumOf(url, "shoulders_requests_total", 'outcome="aborted"');
@@ -55,7 +53,7 @@ describe("an engine that breaks under 16 streams", () => {
     await engine.close();
   });
 
-  test.each(["SIGKILL", "SIGSEGV", "SIGABRT", "hang"] as const)(
+  it.each(["SIGKILL", "SIGSEGV", "SIGABRT", "hang"] as const)(
     "%s: every stream says so, none ends as if it were whole, and the next engine answers alike",
     async (fault) => {
       const before = await textOf();
@@ -89,7 +87,7 @@ describe("an engine that breaks under 16 streams", () => {
     },
   );
 
-  test("while there is no engine, nothing is taken, and health says so", async () => {
+  it("while there is no engine, nothing is taken, and health says so", async () => {
     process.kill(engine.description?.pid ?? 0, "SIGKILL");
     await expect.poll(() => engine.description).toBeNull();
     const [ready, refused, live] = await Promise.all([
@@ -103,7 +101,7 @@ describe("an engine that breaks under 16 streams", () => {
     await expectConservation(url);
   });
 
-  test("a broken row or decode ends its own request with the reason, whole or streamed", async () => {
+  it("a broken row or decode ends its own request with the reason, whole or streamed", async () => {
     const pid = engine.description?.pid;
     const before = await textOf();
     for (const [fault, code] of [
@@ -133,7 +131,7 @@ describe("clients that leave", () => {
 
   const longPrompt = Array.from({ length: 450 }, (_, index) => 300 + (index % 300));
 
-  test.each([
+  it.each([
     ["while it decodes", "whole", { ...endless }],
     ["while it decodes", "streamed", { ...endless, stream: true }],
     ["while its prompt is read", "whole", { ...endless, prompt: longPrompt, max_tokens: 60 }],
@@ -165,7 +163,7 @@ describe("clients that leave", () => {
     await expectConservation(url);
   });
 
-  test("while it waits: it leaves the queue, and those who run go on", async () => {
+  it("while it waits: it leaves the queue, and those who run go on", async () => {
     const running = Array.from({ length: 8 }, () => post({ ...endless, temperature: 0 }));
     await expect.poll(() => engine.stats.running).toBe(8);
     const leaving = new AbortController();
@@ -188,7 +186,7 @@ describe("a queue that does not move in time", () => {
     await engine.close();
   });
 
-  test("ends those who wait with 503 and when to come again; those who run go on", async () => {
+  it("ends those who wait with 503 and when to come again; those who run go on", async () => {
     const running = Array.from({ length: 8 }, () => post({ ...endless, max_tokens: 240 }));
     await expect.poll(() => engine.stats.running).toBe(8);
     const socket = await connect(url);
@@ -215,7 +213,7 @@ describe("limits that only the real engine knows", () => {
     await engine.close();
   });
 
-  test.each([
+  it.each([
     [510, 200],
     [511, 200],
     [512, 400],
@@ -237,22 +235,14 @@ describe("limits that only the real engine knows", () => {
     expect(response.error?.code).toBe(status === 200 ? undefined : "context_length_exceeded");
   });
 
-  test("a prefix that one key has paid for is never another's", async () => {
+  it("a prefix that one key has paid for is never another's", async () => {
     const secrets = ["ann-of-the-tests-0", "bob-of-the-tests-0"];
     const keys = secrets.map((secret, index) => ({ name: ["ann", "bob"][index]!, sha256: hashOf(secret) }));
-    const guarded = await startServer({
-      engine,
-      host: "127.0.0.1",
-      port: 0,
-      log: pino({ level: "silent" }),
-      version: "0",
-      closeGraceMs: 0,
-      access: { keys },
-    });
+    const guarded = await serve(engine, { access: { keys } });
     const headersOf = (secret: string) => ({ Authorization: `Bearer ${secret}` });
     let numCached = 0;
     const cachedOf = async (secret: string) => {
-      const answer = await fetch(`http://127.0.0.1:${guarded.address.port}/v1/completions`, {
+      const answer = await fetch(`${guarded.url}/v1/completions`, {
         method: "POST",
         headers: { "Content-Type": "application/json", ...headersOf(secret) },
         body: JSON.stringify({
@@ -270,10 +260,10 @@ describe("limits that only the real engine knows", () => {
     expect(await cachedOf(ann)).toBe(0);
     expect(await cachedOf(ann)).toBeGreaterThan(0.9);
     expect(await cachedOf(bob)).toBe(0);
-    const metrics = await fetch(`http://127.0.0.1:${guarded.address.port}/metrics`, {
+    const metrics = await fetch(`${guarded.url}/metrics`, {
       headers: headersOf(ann),
     });
     expect(await metrics.text()).toContain(`shoulders_cached_prompt_tokens_total ${numCached}\n`);
-    await guarded.close();
+    await guarded.server.close();
   });
 });

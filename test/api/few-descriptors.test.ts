@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { root } from "../support/real-engine.js";
 
-test("a process that may open few files still answers health, and takes fewer connections", async () => {
+it("a process that may open few files still answers health, and takes fewer connections", async () => {
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("SHOULDERS_"));
   const child = spawn(
     "sh",

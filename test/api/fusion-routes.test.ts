@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { answering } from "../support/fake-engine.js";
 import { root } from "../support/real-engine.js";
 import { startTestServer, type TestServer } from "../support/server.js";
@@ -18,7 +18,7 @@ async function refusalOf(server: TestServer, route: string, body: unknown): Prom
 }
 
 describe("POST /v1/fusion/explain", () => {
-  test("takes the given answer, and tells of every token", async () => {
+  it("takes the given answer, and tells of every token", async () => {
     const server = await startTestServer();
     const body = {
       model: "both",
@@ -53,7 +53,7 @@ describe("POST /v1/fusion/explain", () => {
     });
   });
 
-  test("refuses what is not one prompt and one answer", async () => {
+  it("refuses what is not one prompt and one answer", async () => {
     const server = await startTestServer();
     const plain = { model: "both", messages, completion: "x" };
     for (const [change, param] of [
@@ -85,7 +85,7 @@ interface Vector {
 describe("POST /v1/fusion/solve", () => {
   const rows = { base: [0, 1, 2], reference: [0, 0, 1], experts: { a: [0, 1, 0] } };
 
-  test("finds the weights of the test vectors", async () => {
+  it("finds the weights of the test vectors", async () => {
     const server = await startTestServer();
     const file = path.join(root, "test/vectors/solver.json");
     const vectors = (JSON.parse(readFileSync(file, "utf8")) as Vector[]).slice(0, 4);
@@ -103,7 +103,7 @@ describe("POST /v1/fusion/solve", () => {
     }
   });
 
-  test("fixed weights, the base alone, masked tokens, fewer tops", async () => {
+  it("fixed weights, the base alone, masked tokens, fewer tops", async () => {
     const server = await startTestServer();
     const ask = async (fields: object) =>
       (await (await server.post("/v1/fusion/solve", { ...rows, ...fields })).json()) as object;
@@ -116,7 +116,7 @@ describe("POST /v1/fusion/solve", () => {
     expect(answer.fused.map(({ id }) => id).sort()).toEqual([0, 1]);
   });
 
-  test("refuses what are no rows, and names the place", async () => {
+  it("refuses what are no rows, and names the place", async () => {
     const server = await startTestServer();
     for (const [change, param] of [
       [{ base: undefined }, "base"],
@@ -137,7 +137,7 @@ describe("POST /v1/fusion/solve", () => {
     expect((await server.post("/v1/fusion/solve", rows)).status).toBe(200);
   });
 
-  test("as many logits as are taken are looked at a bounded number of times, with others in between", async () => {
+  it("as many logits as are taken are looked at a bounded number of times, with others in between", async () => {
     const server = await startTestServer();
     const noise = (length: number) => Array.from({ length }, () => Math.round(Math.random() * 200) / 10);
     const body = JSON.stringify({
@@ -166,7 +166,7 @@ describe("POST /v1/fusion/solve", () => {
 describe("llama-server's routes", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
 
-  test("answer in its shapes", async () => {
+  it("answer in its shapes", async () => {
     const server = await startTestServer();
     server.engine.answers.tokenize = {
       ids: Int32Array.of(5, 6),

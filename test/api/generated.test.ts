@@ -1,12 +1,10 @@
 import { Agent, request } from "node:http";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
-import { pino } from "pino";
-import { startServer } from "../../src/api/server.js";
+import { describe, expect, it } from "vitest";
 import { FakeEngine } from "../support/fake-engine.js";
 import { generatedRequests, type GeneratedRequest } from "../support/generated-requests.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
-import { metricOf, startTestServer } from "../support/server.js";
+import { metricOf, serve, startTestServer } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
 /** Row 1 of the promises: no request ends the server; whatever is asked, the answer is 200 or 4xx. */
@@ -69,14 +67,20 @@ async function askAll(url: string, models: string[], numRequests: number, seed: 
 
 const seed = Number(process.env["SHOULDERS_TEST_SEED"] ?? Date.now() % 2 ** 31);
 
+const empty = new Uint8Array();
+
 class AnsweringEngine extends FakeEngine {
   override query = () =>
-    Promise.resolve({ tokens: [], bytes: new Uint8Array(), prompts: {} }) as ReturnType<FakeEngine["query"]> &
-      Promise<never>;
+    Promise.resolve({
+      ids: [],
+      pieces: { bytes: empty, lengths: [] },
+      bytes: empty,
+      prompts: {},
+    }) as ReturnType<FakeEngine["query"]> & Promise<never>;
 }
 
 describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, () => {
-  test("18,000 to the server's edge", { timeout: 300_000 }, async () => {
+  it("18,000 to the server's edge", { timeout: 300_000 }, async () => {
     const server = await startTestServer({ engine: new AnsweringEngine(), traceBytes: 1_000_000 });
     const tally = await askAll(server.url, ["both", "giant"], 18_000, seed);
     // The generator must find both sides of the edge.
@@ -86,7 +90,7 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
     expect(await metricOf(server, "shoulders_requests_started_total")).toBe(18_000);
   });
 
-  test("1,500 over WebSockets: each has one end, and the sockets live", { timeout: 300_000 }, async () => {
+  it("1,500 over WebSockets: each has one end, and the sockets live", { timeout: 300_000 }, async () => {
     const server = await startTestServer({ engine: new AnsweringEngine(), traceBytes: 1_000_000 });
     const next = fc.sample(generatedRequests(["both", "giant"]), { numRuns: 1500, seed: seed + 2 }).values();
     const numEnds = { done: 0, error: 0 };
@@ -120,7 +124,7 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
       .toBe(await metricOf(server, "shoulders_requests_started_total"));
   });
 
-  test("bytes that are no JSON at all are 400", async () => {
+  it("bytes that are no JSON at all are 400", async () => {
     const server = await startTestServer();
     const random = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 200 }), { numRuns: 200, seed });
     for (const bytes of random) {
@@ -130,20 +134,11 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
     }
   });
 
-  test("2,500 to the models: same process, and the next request works", { timeout: 300_000 }, async () => {
+  it("2,500 to the models: same process, and the next request works", { timeout: 300_000 }, async () => {
     const family = { base: "giant", reference: "dwarf", experts: { trivia: "dwarf-trivia" } };
     const engine = await startRealEngine([resolvedConfig({ id: "trivia", ...family })]);
-    const log = pino({ level: "silent" });
-    const server = await startServer({
-      engine,
-      host: "127.0.0.1",
-      port: 0,
-      log,
-      version: "0",
-      closeGraceMs: 0,
-    });
+    const { server, url } = await serve(engine);
     try {
-      const url = `http://127.0.0.1:${server.address.port}`;
       const { pid } = engine.description!;
       const good = {
         path: "/v1/chat/completions",

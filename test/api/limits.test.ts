@@ -1,5 +1,5 @@
 import { request } from "node:http";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
 import { startTestServer } from "../support/server.js";
 import { connect } from "../support/socket.js";
@@ -56,7 +56,7 @@ const limits: [string, number, "chat" | "text", (size: number) => object, string
   ],
 ];
 
-test.each(limits)("%s: %i", async (name, limit, kind, fieldsOf, param) => {
+it.each(limits)("%s: %i", async (name, limit, kind, fieldsOf, param) => {
   const server = await startTestServer();
   const path = kind === "chat" ? "/v1/chat/completions" : "/v1/completions";
   const ask = async (size: number) => {
@@ -75,7 +75,7 @@ test.each(limits)("%s: %i", async (name, limit, kind, fieldsOf, param) => {
   expect(await ask(limit + 1)).toEqual([400, param]);
 });
 
-test("bytes of a body: 2 MiB", async () => {
+it("bytes of a body: 2 MiB", async () => {
   const server = await startTestServer();
   const limit = 2 * 1024 * 1024;
   const statusOf = async (bytes: number) => {
@@ -88,7 +88,7 @@ test("bytes of a body: 2 MiB", async () => {
   ]);
 });
 
-test("bytes of headers: about 16 KiB", async () => {
+it("bytes of headers: about 16 KiB", async () => {
   const server = await startTestServer();
   const statusOf = (bytes: number) =>
     new Promise<number>((resolve, reject) => {
@@ -104,7 +104,7 @@ test("bytes of headers: about 16 KiB", async () => {
   expect(await statusOf(100)).toBe(200);
 });
 
-test("bytes of a frame: 1 MiB", async () => {
+it("bytes of a frame: 1 MiB", async () => {
   const server = await startTestServer();
   const limit = 1024 * 1024;
   const send = async (bytes: number) => {
@@ -117,7 +117,7 @@ test("bytes of a frame: 1 MiB", async () => {
   expect(await (await send(limit + 1)).closed()).toBe(1009);
 });
 
-test("what is over a limit is refused before the engine hears of it", async () => {
+it("what is over a limit is refused before the engine hears of it", async () => {
   const server = await startTestServer();
   server.engine.script = () => {
     throw new ShouldersError("internal", "It was asked.");

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { sumOf } from "../support/metrics.js";
 import { root } from "../support/real-engine.js";
 
@@ -59,7 +59,7 @@ async function ended(child: ChildProcess): Promise<number | null> {
 const dropped = (url: string) => sumOf(url, "shoulders_log_lines_dropped");
 
 describe("a log that cannot be written", () => {
-  test.each(["2>/dev/full", "2>&-", "2>/dev/null"])(
+  it.each(["2>/dev/full", "2>&-", "2>/dev/null"])(
     "%s: the server starts, answers and ends well",
     async (to) => {
       const child = serve(to);
@@ -70,7 +70,7 @@ describe("a log that cannot be written", () => {
     },
   );
 
-  test("a pipe whose reader has gone", async () => {
+  it("a pipe whose reader has gone", async () => {
     const child = serve("");
     const url = await untilReady(child);
     child.stderr?.destroy();
@@ -79,7 +79,7 @@ describe("a log that cannot be written", () => {
     expect(await ended(child)).toBe(0);
   });
 
-  test("a pipe that nobody reads drops lines, counts them, and says so when somebody reads", async () => {
+  it("a pipe that nobody reads drops lines, counts them, and says so when somebody reads", async () => {
     const child = serve("");
     const url = await untilReady(child);
     await makeLines(url, 6_000);
@@ -103,7 +103,7 @@ describe("a log that cannot be written", () => {
     expect(records.at(-1)?.msg).toContain("stopping");
   });
 
-  test("a pipe that is full at the end does not keep the server", async () => {
+  it("a pipe that is full at the end does not keep the server", async () => {
     const child = serve("");
     const url = await untilReady(child);
     await makeLines(url, 1_500);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GenerationEvent } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import { accepted, doneAfter, tokenOf } from "../support/fake-engine.js";
@@ -19,7 +19,7 @@ interface Answer {
 describe("fields of a request", () => {
   const both = { model: "both", messages };
 
-  test("reach the engine: over HTTP, WebSocket and in explanations", async () => {
+  it("reach the engine: over HTTP, WebSocket and in explanations", async () => {
     const server = await startTestServer();
     const fusion = {
       strategy: { ...strategy, floor: 0 },
@@ -40,7 +40,7 @@ describe("fields of a request", () => {
       });
   });
 
-  test.each<[string, object, string]>([
+  it.each<[string, object, string]>([
     ["an expert that is not there", { strategy, prior: { shares: { x: 1 } } }, "fusion.prior.shares"],
     ["a bias for none", { strategy, prior: { bias: { x: 1 } } }, "fusion.prior.bias"],
     ["no share at all", { strategy, prior: { shares: { trivia: 0, base: 0 } } }, "fusion.prior.shares"],
@@ -74,7 +74,7 @@ describe("fields of a request", () => {
     expect(error?.param.startsWith(param), error?.param).toBe(true);
   });
 
-  test("bounds reach the weights that a mixture solves: all of them, or by id", async () => {
+  it("bounds reach the weights that a mixture solves: all of them, or by id", async () => {
     const server = await startTestServer();
     const boundsFor = async (fusion: object) => {
       const { status } = await server.post("/v1/chat/completions", { ...both, fusion });
@@ -89,7 +89,7 @@ describe("fields of a request", () => {
     ]);
   });
 
-  test("a mixture of a model without experts is refused", async () => {
+  it("a mixture of a model without experts is refused", async () => {
     const server = await startTestServer();
     const response = await server.post("/v1/chat/completions", {
       model: "giant",
@@ -100,7 +100,7 @@ describe("fields of a request", () => {
   });
 });
 
-test("usage.fusion sums the choices; shares are in records, CSV and metrics", async () => {
+it("usage.fusion sums the choices; shares are in records, CSV and metrics", async () => {
   const server = await startTestServer();
   const shares = { base: 0.2, trivia: 0.7, sums: 0.1 };
   server.engine.script = (): GenerationEvent[] => [
@@ -137,7 +137,7 @@ describe("on the models", () => {
   }
   const contentOf = ({ choices }: Answer) => choices[0]!.message.content;
 
-  test("shares follow the answer, add up to 1, and are pinned on request", async () => {
+  it("shares follow the answer, add up to 1, and are pinned on request", async () => {
     const free = await ask("both", { strategy });
     const pinned = await ask("both", { strategy, prior: { shares: "uniform", pinned: true } });
     const sharesOf = (answer: Answer) => answer.choices[0]!.fusion.tokens.map(({ shares = {} }) => shares);
@@ -149,7 +149,7 @@ describe("on the models", () => {
     expect(sharesOf(free).at(-1)!["base"]).not.toBeCloseTo(1 / 3, 3);
   });
 
-  test("bounds of a solved component hold its weight, and no other's", async () => {
+  it("bounds of a solved component hold its weight, and no other's", async () => {
     const components = { trivia: { weight: "solved", plausibility: null }, sums: { weight: 0.7 } };
     const solved = { ...strategy, components, floor: 0 };
     const weightsOf = ({ choices }: Answer) => choices[0]!.fusion.tokens.map(({ weights }) => weights);
@@ -163,7 +163,7 @@ describe("on the models", () => {
       }
   });
 
-  test("a prior of the base alone, or no budget at all, leaves the base's own answer", async () => {
+  it("a prior of the base alone, or no budget at all, leaves the base's own answer", async () => {
     const base = contentOf(await ask("giant"));
     expect(contentOf(await ask("both", { strategy, prior: { shares: { base: 1 } } }))).toBe(base);
     for (const budget of [{ tokenNats: 0 }, { replyNats: 0 }]) {

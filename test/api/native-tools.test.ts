@@ -1,6 +1,6 @@
 import { located } from "../support/members.js";
 import type OpenAI from "openai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { isValid } from "../support/json-schemas.js";
 import { randomLlama, smallLlama, writeGguf } from "../support/gguf-writer.js";
 import { resolvedConfig } from "../support/real-engine.js";
@@ -67,7 +67,7 @@ async function promptsOf(body: object): Promise<Record<string, { text: string }>
 }
 
 describe.each(names)("%s", (model) => {
-  test("calls are written in the template's form, and read", async () => {
+  it("calls are written in the template's form, and read", async () => {
     const { choices } = await server.client.chat.completions.create({
       ...fields,
       model,
@@ -85,7 +85,7 @@ describe.each(names)("%s", (model) => {
     expect(streamed.map((call) => call.function)).toMatchObject(calls.map((call) => call.function));
   });
 
-  test("functions, calls and results are told by the template; to other models as text", async () => {
+  it("functions, calls and results are told by the template; to other models as text", async () => {
     const call = {
       id: "call_1",
       type: "function",
@@ -114,7 +114,7 @@ describe.each(names)("%s", (model) => {
   });
 });
 
-test("a control token of the form is told as its text, so that calls can be read", async () => {
+it("a control token of the form is told as its text, so that calls can be read", async () => {
   const bias = { [String(smallLlama.tokens.length + controls.indexOf("[TOOL_CALLS]"))]: 100 };
   const body = { ...fields, model: "mistral", logit_bias: bias, max_tokens: 3 };
   const { choices } = await server.client.chat.completions.create(body);

@@ -1,10 +1,9 @@
-import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startServer, type RunningServer } from "../../src/api/server.js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import { expectConservation, expectTokensOfUsages, sumOf } from "../support/metrics.js";
 import { questions, resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { serve, type Served } from "../support/server.js";
 import { connect, type TestSocket } from "../support/socket.js";
 import { tieNats } from "../support/ties.js";
 
@@ -29,13 +28,11 @@ function randomFrom(seed: number): () => number {
   };
 }
 
-interface Served {
+interface Neighbourhood extends Served {
   engine: Engine;
-  server: RunningServer;
-  url: string;
 }
 
-async function serve(cacheSequences: number): Promise<Served> {
+async function startWith(cacheSequences: number): Promise<Neighbourhood> {
   const family = { base: "giant", reference: "dwarf" };
   const config = { context: { tokens: 512, sequences: 40 } };
   const configs = [
@@ -44,19 +41,10 @@ async function serve(cacheSequences: number): Promise<Served> {
     resolvedConfig({ id: "sums", ...family, experts: { sums: "dwarf-sums" }, config }),
   ];
   const engine = await startRealEngine(configs, { cacheSequences });
-  const log = pino({ level: "silent" });
-  const server = await startServer({
-    engine,
-    host: "127.0.0.1",
-    port: 0,
-    log,
-    version: "0",
-    closeGraceMs: 0,
-  });
-  return { engine, server, url: `http://127.0.0.1:${server.address.port}` };
+  return { engine, ...(await serve(engine)) };
 }
 
-const post = ({ url }: Served, body: object, signal: AbortSignal | null = null) =>
+const post = ({ url }: Neighbourhood, body: object, signal: AbortSignal | null = null) =>
   fetch(`${url}/v1/completions`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -75,7 +63,7 @@ const survivor = (index: number) => ({
 });
 
 /** The records of all tokens of an answer, streamed or not. */
-async function recordsOf(served: Served, body: object, stream = false): Promise<TokenRecord[]> {
+async function recordsOf(served: Neighbourhood, body: object, stream = false): Promise<TokenRecord[]> {
   const response = await post(served, { ...body, stream });
   const text = await response.text();
   expect(response.status, text).toBe(200);
@@ -98,11 +86,11 @@ function isEqualButForTies(alone: TokenRecord[], other: TokenRecord[], name: str
 }
 
 describe("500 hang-ups, cancels, bad requests and joins among 16 that go on", () => {
-  let busy: Served;
-  let quiet: Served;
+  let busy: Neighbourhood;
+  let quiet: Neighbourhood;
 
   beforeAll(async () => {
-    [busy, quiet] = await Promise.all([serve(4), serve(0)]);
+    [busy, quiet] = await Promise.all([startWith(4), startWith(0)]);
   });
   afterAll(async () => {
     for (const { server, engine } of [busy, quiet]) {
@@ -111,7 +99,7 @@ describe("500 hang-ups, cancels, bad requests and joins among 16 that go on", ()
     }
   });
 
-  test("change none of their tokens; every request has one end, and nothing is left", async () => {
+  it("change none of their tokens; every request has one end, and nothing is left", async () => {
     const seed = 20240611;
     const random = randomFrom(seed);
     const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;

@@ -5,7 +5,7 @@ import OpenAI, {
   NotFoundError,
   RateLimitError,
 } from "openai";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, answering, deltaOf, Gate } from "../support/fake-engine.js";
 import { startTestServer, type TestServer } from "../support/server.js";
@@ -16,7 +16,7 @@ const clientOf = (server: TestServer, maxRetries = 0) =>
 
 const chat = { model: "both", messages: [{ role: "user" as const, content: "hi" }] };
 
-test("chat, whole and streamed, with logprobs and usage", async () => {
+it("chat, whole and streamed, with logprobs and usage", async () => {
   const server = await startTestServer();
   const client = clientOf(server);
   const whole = await client.chat.completions.create({ ...chat, logprobs: true, top_logprobs: 2, top_p: 1 });
@@ -39,7 +39,7 @@ test("chat, whole and streamed, with logprobs and usage", async () => {
   expect([text, total]).toEqual(["Hello world", 10]);
 });
 
-test("the streaming helper, and an answer sent back as a message", async () => {
+it("the streaming helper, and an answer sent back as a message", async () => {
   const server = await startTestServer();
   const client = clientOf(server);
   const first = await client.chat.completions
@@ -59,7 +59,7 @@ test("the streaming helper, and an answer sent back as a message", async () => {
   });
 });
 
-test("legacy completions, whole and streamed", async () => {
+it("legacy completions, whole and streamed", async () => {
   const client = clientOf(await startTestServer());
   const body = { model: "both", prompt: "hi", logprobs: 1 };
   const whole = await client.completions.create(body);
@@ -71,7 +71,7 @@ test("legacy completions, whole and streamed", async () => {
   expect(text).toBe("Hello world");
 });
 
-test("models, listed and retrieved", async () => {
+it("models, listed and retrieved", async () => {
   const client = clientOf(await startTestServer());
   const ids: string[] = [];
   for await (const model of client.models.list()) ids.push(model.id);
@@ -79,7 +79,7 @@ test("models, listed and retrieved", async () => {
   expect((await client.models.retrieve("giant")).object).toBe("model");
 });
 
-test("errors have their classes, codes and params", async () => {
+it("errors have their classes, codes and params", async () => {
   const server = await startTestServer();
   const client = clientOf(server);
   const errorOf = async (fields: object): Promise<APIError> => {
@@ -101,7 +101,7 @@ test("errors have their classes, codes and params", async () => {
   expect(await errorOf({ stream: true })).toBeInstanceOf(InternalServerError);
 });
 
-test("a stream that fails throws, and its client retries what failed before it", async () => {
+it("a stream that fails throws, and its client retries what failed before it", async () => {
   const server = await startTestServer();
   server.engine.script = () => [accepted, deltaOf("a"), new ShouldersError("engine_died", "It died.")];
   const stream = await clientOf(server).chat.completions.create({ ...chat, stream: true });
@@ -118,7 +118,7 @@ test("a stream that fails throws, and its client retries what failed before it",
   expect([retried.choices[0]?.message.content, numTries]).toEqual(["Hi", 2]);
 });
 
-test("abort() of a stream reaches the engine", async () => {
+it("abort() of a stream reaches the engine", async () => {
   const server = await startTestServer();
   server.engine.script = () => [accepted, deltaOf("a"), new Gate()];
   const stream = await clientOf(server).chat.completions.create({ ...chat, stream: true });

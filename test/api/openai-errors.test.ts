@@ -10,13 +10,12 @@ import OpenAI, {
   PermissionDeniedError,
   RateLimitError,
 } from "openai";
-import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { AccessRules } from "../../src/api/access/gate.js";
-import { startServer } from "../../src/api/server.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import { resolvedConfig } from "../support/real-engine.js";
 import { serveConfigs, type RealServer } from "../support/real-server.js";
+import { serve } from "../support/server.js";
 
 /** The official client's error classes and retries, against the real engine. */
 
@@ -80,7 +79,7 @@ async function fill(): Promise<() => void> {
 }
 
 describe("what is wrong with a request", () => {
-  test("an unknown model is a NotFoundError", async () => {
+  it("an unknown model is a NotFoundError", async () => {
     const { chat: chats, completions, responses, models } = server.client;
     for (const ask of [
       () => chats.completions.create({ ...chat, model: "gpt-4o" }),
@@ -96,7 +95,7 @@ describe("what is wrong with a request", () => {
     }
   });
 
-  test("a bad field is a BadRequestError that names it, and is not tried again", async () => {
+  it("a bad field is a BadRequestError that names it, and is not tried again", async () => {
     const { client, statuses } = countingClient(3);
     for (const [fields, param] of [
       [{ temperature: 3 }, "temperature"],
@@ -116,7 +115,7 @@ describe("what is wrong with a request", () => {
     expect(statuses).toEqual([400, 400, 400, 400, 400]);
   });
 
-  test("a prompt that does not fit is a BadRequestError with both numbers, streamed or not", async () => {
+  it("a prompt that does not fit is a BadRequestError with both numbers, streamed or not", async () => {
     for (const stream of [true, false]) {
       const error = await errorOf(server.client.chat.completions.create({ ...long, stream }));
       expect(error).toBeInstanceOf(BadRequestError);
@@ -132,14 +131,12 @@ describe("what is wrong with a request", () => {
 
 describe("who asks", () => {
   async function serveFor(access: Partial<AccessRules>): Promise<string> {
-    const log = pino({ level: "silent" });
-    const options = { host: "127.0.0.1", port: 0, log, version: "0", closeGraceMs: 0 };
-    const guarded = await startServer({ engine: server.engine, access, ...options });
+    const { server: guarded, url } = await serve(server.engine, { access });
     onTestFinished(() => guarded.close());
-    return `http://127.0.0.1:${guarded.address.port}`;
+    return url;
   }
 
-  test("without the right key: AuthenticationError; with it, an answer", async () => {
+  it("without the right key: AuthenticationError; with it, an answer", async () => {
     const key = "a-key-of-the-tests-0";
     const url = await serveFor({ keys: [{ name: "ann", sha256: hashOf(key) }] });
     const clientOf = (apiKey: string) => new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 2 });
@@ -151,14 +148,14 @@ describe("who asks", () => {
     expect(choices[0]?.message.content).not.toBe("");
   });
 
-  test("from a page of another site: PermissionDeniedError", async () => {
+  it("from a page of another site: PermissionDeniedError", async () => {
     const options = { headers: { Origin: "https://evil.example" } };
     const error = await errorOf(server.client.chat.completions.create(chat, options));
     expect(error).toBeInstanceOf(PermissionDeniedError);
     expect(error.code).toBe("origin_forbidden");
   });
 
-  test("more often than a key may: RateLimitError that says when", async () => {
+  it("more often than a key may: RateLimitError that says when", async () => {
     const url = await serveFor({ requestsPerMinute: 1 });
     const { client, statuses } = countingClient(0, url);
     await client.chat.completions.create(chat);
@@ -171,7 +168,7 @@ describe("who asks", () => {
 });
 
 describe("a full queue", () => {
-  test("is a RateLimitError with Retry-After, without retries", async () => {
+  it("is a RateLimitError with Retry-After, without retries", async () => {
     const free = await fill();
     try {
       for (const stream of [false, true]) {
@@ -186,7 +183,7 @@ describe("a full queue", () => {
     await idle();
   });
 
-  test("is waited for: the client comes again after Retry-After and is answered", async () => {
+  it("is waited for: the client comes again after Retry-After and is answered", async () => {
     const expected = (await server.client.chat.completions.create(chat)).choices[0]?.message.content;
     const free = await fill();
     const { client, statuses, retryCounts } = countingClient(20);
@@ -204,7 +201,7 @@ describe("a full queue", () => {
 describe("what breaks on the way", () => {
   const died = { code: "engine_died", type: "server_error" };
 
-  test("an engine that is killed: the stream throws, a whole answer is an InternalServerError", async () => {
+  it("an engine that is killed: the stream throws, a whole answer is an InternalServerError", async () => {
     const stream = await server.client.chat.completions.create({ ...endless, stream: true });
     let text = "";
     const read = (async () => {
@@ -226,7 +223,7 @@ describe("what breaks on the way", () => {
     await expect.poll(() => server.engine.description !== null).toBe(true);
   });
 
-  test("its client tries again, and is answered by the next engine", async () => {
+  it("its client tries again, and is answered by the next engine", async () => {
     const expected = (await server.client.chat.completions.create(chat)).choices[0]?.message.content;
     const { client, statuses } = countingClient(20);
     const { pid } = server.engine.description!;
@@ -240,7 +237,7 @@ describe("what breaks on the way", () => {
     expect(server.engine.numRestarts).toBeGreaterThan(numRestarts);
   });
 
-  test("a client that does not want to wait, or changes its mind, frees its place", async () => {
+  it("a client that does not want to wait, or changes its mind, frees its place", async () => {
     const timed = await errorOf(server.client.chat.completions.create(endless, { timeout: 500 }));
     expect(timed).toBeInstanceOf(APIConnectionTimeoutError);
     await idle();
@@ -252,11 +249,10 @@ describe("what breaks on the way", () => {
     await idle();
   });
 
-  test("a server that is not there is an APIConnectionError", async () => {
-    const log = pino({ level: "silent" });
-    const other = await startServer({ engine: server.engine, host: "127.0.0.1", port: 0, log, version: "0" });
+  it("a server that is not there is an APIConnectionError", async () => {
+    const { server: other, url } = await serve(server.engine);
     const client = new OpenAI({
-      baseURL: `http://127.0.0.1:${other.address.port}/v1`,
+      baseURL: `${url}/v1`,
       apiKey: "unused",
       maxRetries: 1,
     });

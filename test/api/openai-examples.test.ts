@@ -1,6 +1,6 @@
 import OpenAI from "openai";
 import { zodFunction, zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { answering } from "../support/fake-engine.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";
@@ -24,7 +24,7 @@ const shape = z.object({ town: z.string().max(12), sure: z.boolean() });
 describe("responses", () => {
   const plain = { model, instructions: "Answer in a word.", input: question, temperature: 0 };
 
-  test("create, streamed and not, say the same as a chat", async () => {
+  it("create, streamed and not, say the same as a chat", async () => {
     const chat = await client.chat.completions.create({
       model,
       messages: [{ role: "system", content: plain.instructions }, ...messages],
@@ -48,7 +48,7 @@ describe("responses", () => {
     expect([types[0], types.at(-1)]).toEqual(["response.created", "response.completed"]);
   });
 
-  test("the stream helper, and parse with zod", async () => {
+  it("the stream helper, and parse with zod", async () => {
     const stream = client.responses.stream({ ...plain, text: { format: zodTextFormat(shape, "answer") } });
     let text = "";
     stream.on("response.output_text.delta", ({ delta }) => (text += delta));
@@ -62,7 +62,7 @@ describe("responses", () => {
     expect(parsed.output_parsed).toEqual(final.output_parsed);
   });
 
-  test("previous_response_id is refused, and the message says what to do", async () => {
+  it("previous_response_id is refused, and the message says what to do", async () => {
     const { id } = await client.responses.create(plain);
     const asked = client.responses.create({ ...plain, previous_response_id: id });
     await expect(asked).rejects.toMatchObject({
@@ -73,7 +73,7 @@ describe("responses", () => {
     });
   });
 
-  test("the conversation is sent instead, with the answer as it came", async () => {
+  it("the conversation is sent instead, with the answer as it came", async () => {
     const first = await client.responses.create(plain);
     const input = [
       { role: "user" as const, content: question },
@@ -86,7 +86,7 @@ describe("responses", () => {
 });
 
 describe("chat", () => {
-  test("the stream helper's events add up to its final message", async () => {
+  it("the stream helper's events add up to its final message", async () => {
     const stream = client.chat.completions.stream({
       model,
       messages,
@@ -102,7 +102,7 @@ describe("chat", () => {
     expect((await stream.totalUsage()).total_tokens).toBe(whole.usage?.total_tokens);
   });
 
-  test("the stream helper parses, too", async () => {
+  it("the stream helper parses, too", async () => {
     const stream = client.chat.completions.stream({
       model,
       messages,
@@ -113,7 +113,7 @@ describe("chat", () => {
     expect(shape.parse(choices[0]?.message.parsed)).toEqual(JSON.parse(choices[0]?.message.content ?? ""));
   });
 
-  test("parse gives the arguments of a zod function", async () => {
+  it("parse gives the arguments of a zod function", async () => {
     const completion = await client.chat.completions.parse({
       model,
       messages,
@@ -126,7 +126,7 @@ describe("chat", () => {
     expect(shape.parse(call?.function.parsed_arguments)).toEqual(call?.function.parsed_arguments);
   });
 
-  test("runTools calls the function, with what was parsed", async () => {
+  it("runTools calls the function, with what was parsed", async () => {
     const seen: unknown[] = [];
     const runner = client.chat.completions.runTools({
       model,
@@ -140,7 +140,7 @@ describe("chat", () => {
     expect(shape.parse(seen[0])).toEqual(seen[0]);
   });
 
-  test("runTools goes on with the result until there is an answer, streamed or not", async () => {
+  it("runTools goes on with the result until there is an answer, streamed or not", async () => {
     const scripted = await startTestServer();
     const own = new OpenAI({ baseURL: `${scripted.url}/v1`, apiKey: "unused", maxRetries: 0 });
     scripted.engine.script = ({ prompt }) => {
@@ -168,7 +168,7 @@ describe("chat", () => {
 });
 
 describe("legacy completions", () => {
-  test("echo with logprobs, as evaluation harnesses ask", async () => {
+  it("echo with logprobs, as evaluation harnesses ask", async () => {
     const prompt = "Question: What is 12 plus 30?\nAnswer:";
     const { choices } = await client.completions.create({
       model,
@@ -186,7 +186,7 @@ describe("legacy completions", () => {
   });
 });
 
-test("system_fingerprint tells configs of the same models apart, and stays", async () => {
+it("system_fingerprint tells configs of the same models apart, and stays", async () => {
   const fingerprintOf = async (of: string) => {
     const answer = await server.post("/v1/chat/completions", { model: of, messages, max_tokens: 1 });
     return ((await answer.json()) as { system_fingerprint: string }).system_fingerprint;

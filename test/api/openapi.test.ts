@@ -1,5 +1,5 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import type { ApiContext } from "../../src/api/context.js";
 import { createRoutes } from "../../src/api/routes.js";
 import { parseApiKeys } from "../../src/config/api-keys.js";
@@ -14,7 +14,7 @@ interface Document {
 const documentOf = async (url: string, headers = {}) =>
   (await (await fetch(`${url}/openapi.json`, { headers })).json()) as Document;
 
-test("/openapi.json is a valid OpenAPI 3.1 document that names every route", async () => {
+it("/openapi.json is a valid OpenAPI 3.1 document that names every route", async () => {
   const server = await startTestServer();
   const document = await documentOf(server.url);
   expect(document.openapi).toBe("3.1.0");
@@ -41,7 +41,7 @@ test("/openapi.json is a valid OpenAPI 3.1 document that names every route", asy
   expect(document.security).toEqual([]);
 });
 
-test("it says that a key is needed where one is", async () => {
+it("it says that a key is needed where one is", async () => {
   const key = "0123456789abcdef";
   const server = await startTestServer({ access: { keys: parseApiKeys(`a=${key}`, "test") } });
   expect((await documentOf(server.url, { Authorization: `Bearer ${key}` })).security).toEqual([{ key: [] }]);

@@ -1,6 +1,6 @@
 import { Writable } from "node:stream";
 import pino from "pino";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, answering, deltaOf, doneAfter, Gate } from "../support/fake-engine.js";
 import { metricOf, startTestServer, type TestServer } from "../support/server.js";
@@ -9,7 +9,7 @@ import { connect } from "../support/socket.js";
 const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
 
 describe("health", () => {
-  test("alive at once, ready when the engine is", async () => {
+  it("alive at once, ready when the engine is", async () => {
     const server = await startTestServer();
     const { description } = server.engine;
     server.engine.description = null;
@@ -29,7 +29,7 @@ describe("health", () => {
 });
 
 describe("models and configs", () => {
-  test("models are the configs' ids", async () => {
+  it("models are the configs' ids", async () => {
     const server = await startTestServer();
     const model = (id: string) => ({
       id,
@@ -49,7 +49,7 @@ describe("models and configs", () => {
     }
   });
 
-  test("configs tell what was loaded, but not from where", async () => {
+  it("configs tell what was loaded, but not from where", async () => {
     const server = await startTestServer();
     const response = await fetch(`${server.url}/v1/fusion/configs/both`);
     const text = await response.text();
@@ -79,7 +79,7 @@ describe("metrics", () => {
   const requests = (server: TestServer, labels: string) =>
     metricOf(server, `shoulders_requests_total{${labels}}`);
 
-  test("every request begun ends in one outcome", async () => {
+  it("every request begun ends in one outcome", async () => {
     const server = await startTestServer();
     const path = "/v1/chat/completions";
     await (await server.post(path, chat)).text();
@@ -116,7 +116,7 @@ describe("metrics", () => {
     expect(await metricOf(server, "shoulders_requests_started_total")).toBe(10);
   });
 
-  test("tokens, weights, steps and gauges are the engine's; a scrape changes nothing", async () => {
+  it("tokens, weights, steps and gauges are the engine's; a scrape changes nothing", async () => {
     const server = await startTestServer();
     await server.post("/v1/chat/completions", chat);
     server.engine.step({
@@ -164,7 +164,7 @@ describe("metrics", () => {
     expect((await fetch(`${server.url}/metrics`)).headers.get("content-type")).toContain("text/plain");
   });
 
-  test("restarts are the engine's", async () => {
+  it("restarts are the engine's", async () => {
     const server = await startTestServer();
     const restarts = () => metricOf(server, "shoulders_engine_restarts_total");
     expect(await restarts()).toBe(0);
@@ -173,7 +173,7 @@ describe("metrics", () => {
     expect(await restarts()).toBe(2);
   });
 
-  test("what JSON or Prometheus cannot write does no harm", async () => {
+  it("what JSON or Prometheus cannot write does no harm", async () => {
     const server = await startTestServer();
     server.engine.script = () => {
       const [first, ...rest] = answering("a");
@@ -190,7 +190,7 @@ describe("metrics", () => {
 });
 
 describe("closing", () => {
-  test("lets running answers finish, takes nothing new, and ends", async () => {
+  it("lets running answers finish, takes nothing new, and ends", async () => {
     const server = await startTestServer({ closeGraceMs: 60_000 });
     const gate = new Gate();
     server.engine.script = () => [accepted, deltaOf("a"), gate, doneAfter(1)];
@@ -210,7 +210,7 @@ describe("closing", () => {
     await closed;
   });
 
-  test("cuts what outlasts the grace, and says so", async () => {
+  it("cuts what outlasts the grace, and says so", async () => {
     const server = await startTestServer({ closeGraceMs: 1 });
     server.engine.script = () => [accepted, deltaOf("a"), new Gate()];
     const stream = await server.post("/v1/chat/completions", { ...chat, stream: true });
@@ -230,7 +230,7 @@ describe("closing", () => {
   });
 });
 
-test("the log has one line a request, and nothing of its content", async () => {
+it("the log has one line a request, and nothing of its content", async () => {
   const lines: string[] = [];
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {

@@ -1,12 +1,11 @@
 import { copyFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { startServer } from "../../src/api/server.js";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { run } from "../support/command-line.js";
 import { expectConservation } from "../support/metrics.js";
 import { childrenOf } from "../support/processes.js";
 import { faultyEntry, modelPath, resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
 /** Memory that runs out while models load. */
@@ -21,7 +20,7 @@ const advice = /lower context\.tokens or context\.sequences/i;
 
 describe("shoulders serve with a context that does not fit ends with what to change", () => {
   /** The server with the starter giant, whose cells take 4 kB each. */
-  const serve = (context: object, memoryKilobytes?: number) => {
+  const runServe = (context: object, memoryKilobytes?: number) => {
     const configs = directory.file("configs.json");
     writeFileSync(configs, JSON.stringify({ id: "large", base: modelPath("giant"), context }));
     return run(["serve", "--port", "0", "--fusion-configs", configs], {
@@ -29,15 +28,15 @@ describe("shoulders serve with a context that does not fit ends with what to cha
     });
   };
 
-  test("more than the machine has", async () => {
-    const { code, stdout, stderr } = await serve({ tokens: 1_048_576, sequences: 64 });
+  it("more than the machine has", async () => {
+    const { code, stdout, stderr } = await runServe({ tokens: 1_048_576, sequences: 64 });
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/main memory would need \d+\.\d GiB of \d+\.\d GiB \(giant: .*cells \d+\.\d GiB/);
     expect(stderr).toMatch(/It would fit with context\.tokens \d+ \(of 1048576\)/);
   });
 
-  test("more than the kernel gives", async () => {
-    const { code, stdout, stderr } = await serve({ tokens: 131_072, sequences: 4 }, 1_000_000);
+  it("more than the kernel gives", async () => {
+    const { code, stdout, stderr } = await runServe({ tokens: 131_072, sequences: 4 }, 1_000_000);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/No context of 524288 tokens for .*giant\.gguf: .*alloc/);
     expect(stderr).toMatch(advice);
@@ -60,7 +59,7 @@ describe("an engine that the kernel kills while it loads", () => {
     return new URL(`file://${entry}`);
   }
 
-  test("at the start: says so and what to change, and starts no other", async () => {
+  it("at the start: says so and what to change, and starts no other", async () => {
     const tight = directory.file("tight-at-start");
     writeFileSync(tight, "");
     const starting = startRealEngine([config], {}, entryWithout(tight));
@@ -71,28 +70,19 @@ describe("an engine that the kernel kills while it loads", () => {
   });
 
   /** A server over the engine, and what its routes answer. */
-  async function serve(engine: Engine) {
-    const log = pino({ level: "silent" });
-    const server = await startServer({
-      engine,
-      host: "127.0.0.1",
-      port: 0,
-      log,
-      version: "0",
-      closeGraceMs: 0,
-    });
+  async function serveUntilEnd(engine: Engine) {
+    const { server, url } = await serve(engine);
     onTestFinished(async () => {
       await server.close();
       await engine.close();
     });
-    const url = `http://127.0.0.1:${server.address.port}`;
     return { url, statusOf: async (route: string) => (await fetch(url + route)).status };
   }
 
-  test("in place of one that died: the server lives, tries again, and recovers", async () => {
+  it("in place of one that died: the server lives, tries again, and recovers", async () => {
     const tight = directory.file("tight-later");
     const engine = await startRealEngine([config], {}, entryWithout(tight));
-    const { url, statusOf } = await serve(engine);
+    const { url, statusOf } = await serveUntilEnd(engine);
     writeFileSync(tight, "");
     process.kill(engine.description!.pid, "SIGKILL");
     await expect.poll(() => engine.numRestarts, { timeout: 60_000 }).toBeGreaterThanOrEqual(2);
@@ -104,13 +94,13 @@ describe("an engine that the kernel kills while it loads", () => {
     await expectConservation(url);
   }, 150_000);
 
-  test("that finds a broken file and says so: leaves no process behind, and recovers with the file", async () => {
+  it("that finds a broken file and says so: leaves no process behind, and recovers with the file", async () => {
     const file = directory.file("giant.gguf");
     copyFileSync(modelPath("giant"), file);
     const engine = await startRealEngine([
       { ...config, members: { ...config.members, base: { ...config.members.base, path: file } } },
     ]);
-    const { statusOf } = await serve(engine);
+    const { statusOf } = await serveUntilEnd(engine);
     const processes = new Set(childrenOf(process.pid));
     truncateSync(file, 1000);
     process.kill(engine.description!.pid, "SIGKILL");

@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { startTestServer } from "../support/server.js";
 
-test("the page and what it needs are served, and nothing beside it", async () => {
+it("the page and what it needs are served, and nothing beside it", async () => {
   const { url } = await startTestServer();
   const typeOf = async (path: string) => {
     const response = await fetch(url + path);
@@ -17,7 +17,7 @@ test("the page and what it needs are served, and nothing beside it", async () =>
   expect(await typeOf("/playground/vendor/package.json")).toBe(404);
 });
 
-test.each([
+it.each([
   [" Tro", { type: "text", text: " Tro" }],
   [[3, 5], { type: "tokens", tokens: [3, 5] }],
   [null, null],
@@ -33,7 +33,7 @@ test.each([
   expect(server.engine.submitted.at(-1)?.answerPrefix).toEqual(expected);
 });
 
-test("fusion.continue takes only tokens of the vocabulary", async () => {
+it("fusion.continue takes only tokens of the vocabulary", async () => {
   const server = await startTestServer();
   const messages = [{ role: "user", content: "a" }];
   const model = server.engine.description?.configs[0]?.id;

@@ -1,9 +1,9 @@
 import OpenAI from "openai";
-import { pino } from "pino";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { startServer, type RunningServer } from "../../src/api/server.js";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { RunningServer } from "../../src/api/server.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
 let engine: Engine;
@@ -17,9 +17,7 @@ beforeAll(async () => {
     resolvedConfig({ id: "trivia", ...family, experts: { trivia: "dwarf-trivia" } }),
     resolvedConfig({ id: "both", ...family, experts: { trivia: "dwarf-trivia", sums: "dwarf-sums" } }),
   ]);
-  const log = pino({ level: "silent" });
-  server = await startServer({ engine, host: "127.0.0.1", port: 0, log, version: "0.0.0", closeGraceMs: 0 });
-  url = `http://127.0.0.1:${server.address.port}`;
+  ({ server, url } = await serve(engine));
   client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "unused", maxRetries: 0 });
 });
 
@@ -34,7 +32,7 @@ const body = { model: "trivia", messages, ...greedy };
 /** As many tokens as fit: the end of sequence is forbidden. */
 const endless = { ...body, max_tokens: 400, logit_bias: { "0": -100, "1": -100, "2": -100, "3": -100 } };
 
-test("the openai package and a WebSocket get the same text, whole or streamed, with a weight at each token", async () => {
+it("the openai package and a WebSocket get the same text, whole or streamed, with a weight at each token", async () => {
   const whole = await client.chat.completions.create({ ...body, logprobs: true });
   const expected = whole.choices[0]?.message.content;
   expect(expected).toMatch(/^ ?[A-Z]\w+$/);
@@ -58,7 +56,7 @@ test("the openai package and a WebSocket get the same text, whole or streamed, w
   expect(Buffer.from(bytes ?? []).toString()).toBe(expected);
 });
 
-test("several at once give what each gives alone", async () => {
+it("several at once give what each gives alone", async () => {
   const ask = async (model: string) => {
     const answer = await client.chat.completions.create({ ...body, model });
     return answer.choices[0]?.message.content;
@@ -70,7 +68,7 @@ test("several at once give what each gives alone", async () => {
   expect(together).toEqual(Array.from({ length: 8 }, (_, index) => alone[index % 2]));
 });
 
-test("weights of a request are the weights of its tokens", async () => {
+it("weights of a request are the weights of its tokens", async () => {
   const socket = await connect(url);
   socket.send({ type: "response.create", response: { ...body, fusion: { weights: { trivia: 0.5 } } } });
   await socket.until("response.done");
@@ -79,7 +77,7 @@ test("weights of a request are the weights of its tokens", async () => {
   expect(records.every(({ weights }) => weights["trivia"] === 0.5)).toBe(true);
 });
 
-test("sockets that close in the middle free their sequences, and nobody else notices", async () => {
+it("sockets that close in the middle free their sequences, and nobody else notices", async () => {
   const before = (await client.chat.completions.create(body)).choices[0]?.message.content;
   const leaving = Array.from({ length: 3 }, () => connect(url));
   for (const socket of await Promise.all(leaving)) {
@@ -100,7 +98,7 @@ test("sockets that close in the middle free their sequences, and nobody else not
   expect(data.filter(({ status }) => status === "in_progress")).toEqual([]);
 });
 
-test("what the engine refuses has its status, and the next request works", async () => {
+it("what the engine refuses has its status, and the next request works", async () => {
   const long = { ...body, messages: [{ role: "user" as const, content: "word ".repeat(2000) }] };
   for (const stream of [true, false]) {
     const error: unknown = await client.chat.completions.create({ ...long, stream }).catch((e: unknown) => e);
@@ -115,7 +113,7 @@ test("what the engine refuses has its status, and the next request works", async
   await client.chat.completions.create(body);
 });
 
-test("no tokens, and a stop string, end as they should", async () => {
+it("no tokens, and a stop string, end as they should", async () => {
   const none = await client.completions.create({ model: "trivia", prompt: "Hello", max_tokens: 0 });
   expect(none.choices[0]).toMatchObject({ text: "", finish_reason: "length" });
   expect(none.usage?.completion_tokens).toBe(0);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type GenerationRequest, plainRequest } from "../../src/protocol/protocol.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
@@ -25,7 +25,7 @@ const sampling = {
 };
 
 describe("what reaches the engine", () => {
-  test("defaults are the config's and the API's", async () => {
+  it("defaults are the config's and the API's", async () => {
     const { requestId, ...request } = await submittedFor("/v1/chat/completions", chat);
     expect(requestId).toMatch(/^chatcmpl-/);
     expect(request).toEqual({
@@ -51,7 +51,7 @@ describe("what reaches the engine", () => {
     });
   });
 
-  test("null is the default, for every field", async () => {
+  it("null is the default, for every field", async () => {
     const names =
       "max_tokens max_completion_tokens temperature top_p top_k min_p typical_p seed stop presence_penalty " +
       "frequency_penalty repeat_penalty logit_bias logprobs top_logprobs stream stream_options n user fusion tools " +
@@ -128,11 +128,11 @@ describe("what reaches the engine", () => {
       },
     ],
   ];
-  test.each(honoured)("%s", async (_name, fields, expected) => {
+  it.each(honoured)("%s", async (_name, fields, expected) => {
     expect(await submittedFor("/v1/chat/completions", { ...chat, ...fields })).toMatchObject(expected);
   });
 
-  test.each([
+  it.each([
     ["token ids", [1, 2], { type: "tokens", tokens: [1, 2] }],
     ["a list of one text", ["hi"], { type: "text", text: "hi" }],
     ["a list of one list of ids", [[1, 2]], { type: "tokens", tokens: [1, 2] }],
@@ -140,7 +140,7 @@ describe("what reaches the engine", () => {
     expect((await submittedFor("/v1/completions", { model: "both", prompt })).prompt).toEqual(expected);
   });
 
-  test("fields that ask for nothing here are accepted", async () => {
+  it("fields that ask for nothing here are accepted", async () => {
     const idle = {
       user: "u",
       metadata: { a: "b" },
@@ -196,7 +196,7 @@ async function expectRefusal(
 }
 
 describe("what is refused", () => {
-  test("chat bodies", async () => {
+  it("chat bodies", async () => {
     const invalid = (name: string, fields: object, param: string, message = /./): Refusal => [
       name,
       { ...chat, ...fields },
@@ -276,7 +276,7 @@ describe("what is refused", () => {
     ]);
   });
 
-  test("chat fields that are not honoured yet", async () => {
+  it("chat fields that are not honoured yet", async () => {
     const unsupported = (fields: object, param: string): Refusal => [
       param,
       { ...chat, ...fields },
@@ -300,7 +300,7 @@ describe("what is refused", () => {
     ]);
   });
 
-  test("legacy bodies", async () => {
+  it("legacy bodies", async () => {
     const invalid = (name: string, fields: object, param: string, message = /./): Refusal => [
       name,
       { ...text, ...fields },
@@ -334,7 +334,7 @@ describe("what is refused", () => {
 });
 
 describe("HTTP", () => {
-  test.each([
+  it.each([
     ["GET", "/v1/chat/completions", 405, "method_not_allowed"],
     ["POST", "/v1/models", 405, "method_not_allowed"],
     ["GET", "/v1/nothing", 404, "route_not_found"],
@@ -349,7 +349,7 @@ describe("HTTP", () => {
     if (status === 405) expect(response.headers.get("allow")).toMatch(/POST|GET, HEAD/);
   });
 
-  test("another content type, or none, is 415", async () => {
+  it("another content type, or none, is 415", async () => {
     const server = await startTestServer();
     for (const type of ["application/x-www-form-urlencoded", "text/plain", "application/jsonx"]) {
       const response = await server.post("/v1/chat/completions", chat, { headers: { "Content-Type": type } });
@@ -360,7 +360,7 @@ describe("HTTP", () => {
     expect((await server.post("/v1/chat/completions", chat, charset)).status).toBe(415);
   });
 
-  test("a body over the limit is 413, one at the limit is read", async () => {
+  it("a body over the limit is 413, one at the limit is read", async () => {
     const server = await startTestServer();
     const bodyOf = (bytes: number) => {
       const body = JSON.stringify({ ...chat, user: "" });
@@ -373,14 +373,14 @@ describe("HTTP", () => {
     expect(await response.json()).toMatchObject({ error: { code: "payload_too_large" } });
   });
 
-  test("malformed JSON does not come back", async () => {
+  it("malformed JSON does not come back", async () => {
     const server = await startTestServer();
     const response = await server.post("/v1/chat/completions", '{"secret": canary}');
     expect(response.status).toBe(400);
     expect(await response.text()).not.toMatch(/canary|SyntaxError|at /);
   });
 
-  test("a client's request id is kept where it is one", async () => {
+  it("a client's request id is kept where it is one", async () => {
     const server = await startTestServer();
     const withId = (id: string) => fetch(`${server.url}/livez`, { headers: { "X-Request-Id": id } });
     expect((await withId("abc-1")).headers.get("x-request-id")).toBe("abc-1");

@@ -1,5 +1,5 @@
 import OpenAI from "openai";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, deltaOf, doneAfter } from "../support/fake-engine.js";
 import { startTestServer, type TestServer } from "../support/server.js";
@@ -8,7 +8,7 @@ const clientOf = (server: TestServer) =>
   new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "unused", maxRetries: 0 });
 const plain = { model: "both", input: "hi" };
 
-test("the openai package creates a response", async () => {
+it("the openai package creates a response", async () => {
   const server = await startTestServer();
   const response = await clientOf(server).responses.create({
     model: "both",
@@ -57,7 +57,7 @@ test("the openai package creates a response", async () => {
   });
 });
 
-test("its stream helper sees every event in order, and the same text", async () => {
+it("its stream helper sees every event in order, and the same text", async () => {
   const server = await startTestServer();
   const stream = clientOf(server).responses.stream(plain);
   const seen: [string, number][] = [];
@@ -79,7 +79,7 @@ test("its stream helper sees every event in order, and the same text", async () 
   expect((await stream.finalResponse()).output_text).toBe("Hello world");
 });
 
-test("events are named on the wire, and end with the last one", async () => {
+it("events are named on the wire, and end with the last one", async () => {
   const server = await startTestServer();
   const text = await (await server.post("/v1/responses", { ...plain, stream: true })).text();
   const blocks = text.trim().split("\n\n");
@@ -90,7 +90,7 @@ test("events are named on the wire, and end with the last one", async () => {
   expect(text).not.toContain("[DONE]");
 });
 
-test("a cut answer is incomplete, a broken one fails in the stream", async () => {
+it("a cut answer is incomplete, a broken one fails in the stream", async () => {
   const server = await startTestServer();
   server.engine.script = () => [accepted, deltaOf("a"), doneAfter(1, "length")];
   const cut = await clientOf(server).responses.create(plain);
@@ -101,7 +101,7 @@ test("a cut answer is incomplete, a broken one fails in the stream", async () =>
   expect((await server.post("/v1/responses", plain)).status).toBe(503);
 });
 
-test("log-probabilities where they are asked for", async () => {
+it("log-probabilities where they are asked for", async () => {
   const server = await startTestServer();
   const response = await clientOf(server).responses.create({
     ...plain,
@@ -113,7 +113,7 @@ test("log-probabilities where they are asked for", async () => {
   });
 });
 
-test("a format is enforced as a chat completion's is", async () => {
+it("a format is enforced as a chat completion's is", async () => {
   const server = await startTestServer();
   const schema = { type: "object", properties: { town: { type: "string" } }, required: ["town"] };
   const format = { type: "json_schema" as const, name: "answer", strict: true, schema };
@@ -122,7 +122,7 @@ test("a format is enforced as a chat completion's is", async () => {
   expect(server.engine.submitted[0]?.grammar).toContain("town");
 });
 
-test("what is not kept or not supported is refused by name", async () => {
+it("what is not kept or not supported is refused by name", async () => {
   const server = await startTestServer();
   for (const [fields, param, code] of [
     [{ previous_response_id: "resp_1" }, "previous_response_id", "unsupported_field"],

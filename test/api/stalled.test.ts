@@ -1,10 +1,10 @@
 import { connect as connectTcp } from "node:net";
-import { pino } from "pino";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { type RunningServer, startServer } from "../../src/api/server.js";
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
+import type { RunningServer } from "../../src/api/server.js";
 import type { Engine } from "../../src/protocol/protocol.js";
 import { expectConservation, sumOf } from "../support/metrics.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
 /** Readers that take nothing, of the real engine's longest events: full traces. */
@@ -20,16 +20,7 @@ beforeAll(async () => {
   const config = { context: { tokens: 2048, sequences } };
   const both = resolvedConfig({ id: "both", base: "giant", reference: "dwarf", experts, config });
   engine = await startRealEngine([both]);
-  server = await startServer({
-    engine,
-    host: "127.0.0.1",
-    port: 0,
-    log: pino({ level: "silent" }),
-    version: "0",
-    closeGraceMs: 0,
-    drainTimeoutMs: 3_000,
-  });
-  url = `http://127.0.0.1:${server.address.port}`;
+  ({ server, url } = await serve(engine, { drainTimeoutMs: 3_000 }));
 });
 
 afterAll(async () => {
@@ -57,7 +48,7 @@ async function answered(): Promise<number> {
   return response.status;
 }
 
-test("are paused, cost little, are dropped, and slow nobody", { timeout: 120_000 }, async () => {
+it("are paused, cost little, are dropped, and slow nobody", { timeout: 120_000 }, async () => {
   const before = process.memoryUsage().rss;
   const { port } = new URL(url);
   const body = JSON.stringify({ ...endless, stream: true });

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { zodResponseFormat } from "openai/helpers/zod";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { GrammarBuilder } from "../../src/grammar/json/grammar-builder.js";
 import { addSchema } from "../../src/grammar/json/json-grammar.js";
 import { compileGrammar } from "../../src/grammar/gbnf.js";
 import { GrammarMachine } from "../../src/grammar/machine.js";
 import { anySchema, isValid } from "../support/json-schemas.js";
+import { numRuns } from "../support/num-runs.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";
 
 let server: RealServer;
@@ -42,7 +43,7 @@ const formatOf = (schema: object) => ({
 });
 
 describe("response_format", () => {
-  test("json_schema: whatever the schema, the model, the temperature and max_tokens, the answer is valid", async () => {
+  it("json_schema: whatever the schema, the model, the temperature and max_tokens, the answer is valid", async () => {
     await fc.assert(
       fc.asyncProperty(
         // The starter vocabulary is ASCII.
@@ -59,11 +60,11 @@ describe("response_format", () => {
           expect(isValid(schema, content), `${JSON.stringify(schema)}, ${max_tokens}: ${content}`).toBe(true);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: numRuns(60) },
     );
   });
 
-  test.each([0, 1])("strings without end are ended in time, at temperature %d", async (temperature) => {
+  it.each([0, 1])("strings without end are ended in time, at temperature %d", async (temperature) => {
     const note = { type: "object", properties: { note: { type: "string" } }, required: ["note"] };
     const schema = { type: "array", minItems: 1, items: note };
     for (const max_tokens of [14, 15, 16, 24, 40]) {
@@ -82,14 +83,14 @@ describe("response_format", () => {
     expect(cut.reason).toBe("length");
   });
 
-  test("json_object is an object, and one that was cut short says so", async () => {
+  it("json_object is an object, and one that was cut short says so", async () => {
     const { content } = await ask({ response_format: { type: "json_object" }, seed: 3, max_tokens: 60 });
     expect(JSON.parse(content)).toBeTypeOf("object");
     const cut = await ask({ response_format: { type: "json_object" }, max_tokens: 1 });
     expect(cut.reason).toBe("length");
   });
 
-  test("the openai package parses an answer with its zod helper", async () => {
+  it("the openai package parses an answer with its zod helper", async () => {
     const shape = z.object({
       answer: z.number().int(),
       sure: z.boolean(),
@@ -104,7 +105,7 @@ describe("response_format", () => {
     expect(completion.choices[0]?.finish_reason).toBe("stop");
   });
 
-  test.each([
+  it.each([
     [{ type: "object", properties: { a: { type: "string", pattern: "x" } } }, "properties.a.pattern"],
     [{ type: "array", contains: {} }, "contains"],
   ])("%j cannot be enforced and is refused", async (schema, path) => {
@@ -115,7 +116,7 @@ describe("response_format", () => {
   });
 });
 
-test("a schema that is too large to hold is refused by the name of its field", async () => {
+it("a schema that is too large to hold is refused by the name of its field", async () => {
   const text = (minLength: number) => ({ type: "string", minLength });
   const properties = Object.fromEntries(
     Array.from({ length: 120 }, (_, index) => [`p${index}`, text(1800 + index)]),
@@ -131,7 +132,7 @@ test("a schema that is too large to hold is refused by the name of its field", a
 });
 
 describe("grammar", () => {
-  test("holds the answer, streamed as whole, greedy as not", async () => {
+  it("holds the answer, streamed as whole, greedy as not", async () => {
     for (const temperature of [0, 1]) {
       const fields = { grammar: 'root ::= " "? ("yes" | "no") [.!]{1,3}', temperature, seed: 5 };
       const { content, reason } = await ask(fields);
@@ -144,20 +145,20 @@ describe("grammar", () => {
     }
   });
 
-  test("is refused where it asks for what the vocabulary cannot write, and goes round it where it may", async () => {
+  it("is refused where it asks for what the vocabulary cannot write, and goes round it where it may", async () => {
     const response = await server.post("/v1/chat/completions", { ...body, grammar: 'root ::= "größe"' });
     expect(response.status).toBe(400);
     expect((await ask({ grammar: 'root ::= "groß" | "gross"' })).content).toBe("gross");
   });
 
-  test("with repetitions of repetitions costs no more than its text", async () => {
+  it("with repetitions of repetitions costs no more than its text", async () => {
     const grammar = 'root ::= ((("ab"{2000}){2000}){2000}){2000}';
     const { content, reason } = await ask({ grammar, max_tokens: 8 });
     expect(content).toMatch(/^(ab)+a?$/);
     expect(reason).toBe("length");
   });
 
-  test.each([
+  it.each([
     ["no grammar", "hello"],
     ["no root", 'a ::= "x"'],
     ["undefined", "root ::= a"],
@@ -181,7 +182,7 @@ describe("grammar", () => {
     expect(server.engine.description?.pid).toBe(pid);
   });
 
-  test("that grows ambiguous as it is read ends its own request, and no other", async () => {
+  it("that grows ambiguous as it is read ends its own request, and no other", async () => {
     const pid = server.engine.description?.pid;
     const grammar = 'root ::= s\ns ::= "a" s "b" | "a" s "c" | "a" s "d" | "x"';
     const bias = Object.fromEntries((await tokensOf("aaaaaaaa")).map((id) => [String(id), 100]));

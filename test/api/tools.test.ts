@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import type OpenAI from "openai";
 import { answering } from "../support/fake-engine.js";
 import { isValid } from "../support/json-schemas.js";
@@ -27,7 +27,7 @@ const body = { model: "both", messages: [question], tools: [add, now], max_token
 
 type Call = OpenAI.ChatCompletionMessageFunctionToolCall;
 
-test("required: calls whose arguments match, at any temperature", async () => {
+it("required: calls whose arguments match, at any temperature", async () => {
   for (const temperature of [0, 1, 2]) {
     const { choices } = await server.client.chat.completions.create({
       ...body,
@@ -46,7 +46,7 @@ test("required: calls whose arguments match, at any temperature", async () => {
   }
 });
 
-test("a named function is called once; parallel_tool_calls: false allows one call", async () => {
+it("a named function is called once; parallel_tool_calls: false allows one call", async () => {
   const named = await server.client.chat.completions.create({
     ...body,
     tool_choice: { type: "function", function: { name: "add" } },
@@ -61,7 +61,7 @@ test("a named function is called once; parallel_tool_calls: false allows one cal
   expect(one.choices[0]!.message.tool_calls).toHaveLength(1);
 });
 
-test("streamed arguments, put together by the openai package, are those of the whole answer", async () => {
+it("streamed arguments, put together by the openai package, are those of the whole answer", async () => {
   const fields = { ...body, temperature: 0, tool_choice: "required" as const };
   const whole = (await server.client.chat.completions.create(fields)).choices[0]!;
   const final = await server.client.chat.completions.stream(fields).finalChatCompletion();
@@ -71,14 +71,14 @@ test("streamed arguments, put together by the openai package, are those of the w
   expect(final.choices[0]!.finish_reason).toBe(whole.finish_reason);
 });
 
-test("auto: text stays text, with any beginning", async () => {
+it("auto: text stays text, with any beginning", async () => {
   const { choices } = await server.client.chat.completions.create({ ...body, temperature: 0 });
   expect(choices[0]?.finish_reason).not.toBe("tool_calls");
   const plain = await server.client.chat.completions.create({ ...body, temperature: 0, tool_choice: "none" });
   expect(plain.choices[0]?.message.tool_calls).toBeUndefined();
 });
 
-test("a call and its result take part in the next turn", async () => {
+it("a call and its result take part in the next turn", async () => {
   const fake = await startTestServer();
   const call = `<tool_call>{"name": "add", "arguments": {"a":1,"unit":"m"}}</tool_call>`;
   fake.engine.script = () => answering(call.slice(0, 9), call.slice(9));
@@ -106,7 +106,7 @@ test("a call and its result take part in the next turn", async () => {
   });
 });
 
-test.each<[string, object, string]>([
+it.each<[string, object, string]>([
   ["required without tools", { tools: undefined, tool_choice: "required" }, "tool_choice"],
   ["an unknown name", { tool_choice: { type: "function", function: { name: "x" } } }, "tool_choice"],
   ["two of one name", { tools: [now, now] }, "tools"],
@@ -124,7 +124,7 @@ test.each<[string, object, string]>([
   expect(await response.json()).toMatchObject({ error: { param } });
 });
 
-test("continue_final_message goes on in the assistant's words, in every model's own template", async () => {
+it("continue_final_message goes on in the assistant's words, in every model's own template", async () => {
   const whole = await server.client.chat.completions.create({
     model: "both",
     messages: [question],

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
 import { readEvents, startTestServer, type TestServer } from "../support/server.js";
@@ -12,7 +12,7 @@ async function complete(server: TestServer, fields: object = {}): Promise<string
 
 const get = async (server: TestServer, path: string) => fetch(`${server.url}/v1/fusion/traces${path}`);
 
-test("a trace holds every token, those that were not shown too", async () => {
+it("a trace holds every token, those that were not shown too", async () => {
   const server = await startTestServer();
   const id = await complete(server);
   const trace = (await (await get(server, `/${id}`)).json()) as { tokens: { position: number }[] };
@@ -30,7 +30,7 @@ test("a trace holds every token, those that were not shown too", async () => {
   expect(trace.tokens[0]).toEqual(tokenOf("Hello").record);
 });
 
-test("as CSV it has a line a token, and quotes what needs it", async () => {
+it("as CSV it has a line a token, and quotes what needs it", async () => {
   const server = await startTestServer();
   server.engine.script = () => [accepted, deltaOf('"a",\n'), deltaOf("b", 1), doneAfter(2, "length")];
   const response = await get(server, `/${await complete(server)}?format=csv`);
@@ -48,7 +48,7 @@ test("as CSV it has a line a token, and quotes what needs it", async () => {
   ]);
 });
 
-test("the list has headers, newest first, by pages", async () => {
+it("the list has headers, newest first, by pages", async () => {
   const server = await startTestServer();
   const ids = [await complete(server), await complete(server), await complete(server)].reverse();
   interface Page {
@@ -66,7 +66,7 @@ test("the list has headers, newest first, by pages", async () => {
   expect([second.data.map(({ id }) => id), second.has_more]).toEqual([[ids[2]], false]);
 });
 
-test("a running completion has one, which can be followed live", async () => {
+it("a running completion has one, which can be followed live", async () => {
   const server = await startTestServer();
   const gates = [new Gate(), new Gate()];
   server.engine.script = () => [accepted, deltaOf("a"), gates[0]!, deltaOf("b", 1), gates[1]!, doneAfter(2)];
@@ -90,7 +90,7 @@ test("a running completion has one, which can be followed live", async () => {
   expect(later.map(({ type }) => type)).toEqual(["trace.started", "trace.tokens", "trace.ended"]);
 });
 
-test("one who follows and leaves disturbs nobody", async () => {
+it("one who follows and leaves disturbs nobody", async () => {
   const server = await startTestServer();
   const gate = new Gate();
   server.engine.script = () => [accepted, deltaOf("a"), gate, doneAfter(1)];
@@ -105,7 +105,7 @@ test("one who follows and leaves disturbs nobody", async () => {
   expect(await stream.text()).toContain("[DONE]");
 });
 
-test("failed, cancelled and cut completions say so", async () => {
+it("failed, cancelled and cut completions say so", async () => {
   const server = await startTestServer();
   const statusOf = async (id: string) =>
     ((await (await get(server, `/${id}`)).json()) as { status: string }).status;
@@ -131,7 +131,7 @@ test("failed, cancelled and cut completions say so", async () => {
   expect((await get(server, `/${last()}`)).status).toBe(404);
 });
 
-test.each([
+it.each([
   ["/nothing", 404, "trace_not_found", null],
   ["/nothing/events", 404, "trace_not_found", null],
   ["/nothing?format=xml", 400, "invalid_request", "format"],

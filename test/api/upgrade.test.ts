@@ -1,5 +1,5 @@
 import { request } from "node:http";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { startTestServer } from "../support/server.js";
 
 /** A request with an offer to upgrade, its body in two pieces; resolves with the answer's status and body. */
@@ -23,7 +23,7 @@ function offer(url: string, upgrade: string, body: string): Promise<[number | un
   });
 }
 
-test("an offer to speak HTTP/2 is ignored, whatever the size of the request", async () => {
+it("an offer to speak HTTP/2 is ignored, whatever the size of the request", async () => {
   const server = await startTestServer();
   for (const size of [1, 1_000_000]) {
     const messages = [{ role: "user", content: "x".repeat(size) }];

@@ -1,5 +1,5 @@
 import { located } from "../support/members.js";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { byteTokens, randomLlama, smallLlama, writeGguf } from "../support/gguf-writer.js";
 import { resolvedConfig } from "../support/real-engine.js";
 import { serveConfigs, type RealServer } from "../support/real-server.js";
@@ -82,7 +82,7 @@ describe.each(splits)("$character as $parts", ({ character, parts }) => {
   const legacy = { ...forced, prompt: parts.map(idOf), logprobs: 1 };
   const expectedBytes = [[97], ...parts, [98]];
 
-  test("chat: streamed = not streamed, and each token has its own bytes", async () => {
+  it("chat: streamed = not streamed, and each token has its own bytes", async () => {
     const answer = (await whole<ChatPart>("/v1/chat/completions", chat)).choices[0]!;
     expect(answer.message?.content).toBe(text);
     const entries = answer.logprobs!.content;
@@ -97,7 +97,7 @@ describe.each(splits)("$character as $parts", ({ character, parts }) => {
     expect(plain(own)).toEqual(plain(entries));
   });
 
-  test("legacy: from a split prompt, echoed, with tokens named by their bytes", async () => {
+  it("legacy: from a split prompt, echoed, with tokens named by their bytes", async () => {
     const answer = (await whole<TextPart>("/v1/completions", { ...legacy, echo: true })).choices[0]!;
     expect(answer.text).toBe(character + text);
     const names = parts.map((part) => `bytes:${part.map((byte) => `\\x${byte.toString(16)}`).join("")}`);
@@ -109,7 +109,7 @@ describe.each(splits)("$character as $parts", ({ character, parts }) => {
     expect(own.flatMap((part) => part.text_offset)).toEqual(answer.logprobs!.text_offset);
   });
 
-  test("WebSocket: the same text", async () => {
+  it("WebSocket: the same text", async () => {
     const socket = await connect(server.url);
     socket.send({ type: "response.create", response: chat });
     expect((await socket.until("response.done")).response.output_text).toBe(text);
@@ -117,7 +117,7 @@ describe.each(splits)("$character as $parts", ({ character, parts }) => {
     expect(deltas.join("")).toBe(text);
   });
 
-  test.each([character, `${character}b`])("a stop string %s that is split is found", async (stop) => {
+  it.each([character, `${character}b`])("a stop string %s that is split is found", async (stop) => {
     const body = { ...chat, stop };
     const answer = (await whole<ChatPart>("/v1/chat/completions", body)).choices[0]!;
     expect([answer.message?.content, answer.finish_reason]).toEqual(["a", "stop"]);
@@ -127,7 +127,7 @@ describe.each(splits)("$character as $parts", ({ character, parts }) => {
     expect(own.map(({ bytes }) => bytes)).toEqual(answer.logprobs!.content.map(({ bytes }) => bytes));
   });
 
-  test("an answer that is cut within it: streamed = not streamed", async () => {
+  it("an answer that is cut within it: streamed = not streamed", async () => {
     // Without a grammar, which would see to it that the text can end.
     const cut = { ...chat, grammar: null, max_tokens: 1, logit_bias: { [String(idOf(parts[0]!))]: 100 } };
     const answer = (await whole<ChatPart>("/v1/chat/completions", cut)).choices[0]!;

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { connect as connectTcp, type Socket } from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { startTestServer, type TestServer } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
@@ -163,7 +163,7 @@ const violations: [string, Buffer[], number][] = [
 ];
 
 describe("frames that the protocol forbids", () => {
-  test("close their socket with the right code; the others live", async () => {
+  it("close their socket with the right code; the others live", async () => {
     const server = await startTestServer({ socketCloseMs: 200 });
     const witness = await connect(server.url);
     const codes = await Promise.all(
@@ -179,7 +179,7 @@ describe("frames that the protocol forbids", () => {
     expect(server.engine.submitted).toHaveLength(1);
   });
 
-  test("what follows a close is not read", async () => {
+  it("what follows a close is not read", async () => {
     const server = await startTestServer({ socketCloseMs: 200 });
     const client = await open(server);
     client.socket.write(Buffer.concat([frame({ opcode: 8 }), frame({ ...text, payload: create })]));
@@ -187,7 +187,7 @@ describe("frames that the protocol forbids", () => {
     expect(server.engine.submitted).toEqual([]);
   });
 
-  test("fragments, empty ones too, make a message; pings between them are answered", async () => {
+  it("fragments, empty ones too, make a message; pings between them are answered", async () => {
     const server = await startTestServer();
     const client = await open(server);
     const bytes = Buffer.from(create);
@@ -200,7 +200,7 @@ describe("frames that the protocol forbids", () => {
     expect(client.received().includes("between")).toBe(true);
   });
 
-  test("bytes at random end in a close, and the server goes on", async () => {
+  it("bytes at random end in a close, and the server goes on", async () => {
     const server = await startTestServer({ socketCloseMs: 100 });
     const seed = randomBytes(4).toString("hex");
     const clients = await Promise.all(Array.from({ length: 50 }, () => open(server)));
@@ -219,7 +219,7 @@ describe("frames that the protocol forbids", () => {
 });
 
 describe("peers that misbehave within the protocol", () => {
-  test("a flood of pings by one who does not read is dropped, and holds nobody up", async () => {
+  it("a flood of pings by one who does not read is dropped, and holds nobody up", async () => {
     const server = await startTestServer({ socketHardMarkBytes: 100_000, socketCloseMs: 50 });
     const client = await open(server);
     client.socket.pause();
@@ -244,14 +244,14 @@ describe("peers that misbehave within the protocol", () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(150_000_000);
   });
 
-  test("a socket that is half open is found out by a ping and forgotten", async () => {
+  it("a socket that is half open is found out by a ping and forgotten", async () => {
     const server = await startTestServer({ socketPingMs: 50 });
     const clients = await Promise.all(Array.from({ length: 10 }, () => open(server)));
     // No answer to pings: what a peer that lost its network does.
     for (const client of clients) await client.closeCode();
   });
 
-  test("no more sockets than there may be", async () => {
+  it("no more sockets than there may be", async () => {
     const server = await startTestServer({ sockets: 2 });
     const [first] = [await connect(server.url), await connect(server.url)];
     const response = await fetch(`${server.url}/livez`);
@@ -262,7 +262,7 @@ describe("peers that misbehave within the protocol", () => {
     await connect(server.url);
   });
 
-  test("upgrades that are none get an HTTP error", async () => {
+  it("upgrades that are none get an HTTP error", async () => {
     const server = await startTestServer();
     const send = (...headers: string[]) =>
       new Promise<string>((resolve) => {

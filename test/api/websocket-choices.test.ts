@@ -1,5 +1,5 @@
 import type OpenAI from "openai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ServerFrame } from "../../src/api/websocket/frames.js";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
@@ -46,7 +46,7 @@ const outcomes = async (server: TestServer, outcome: string) =>
   metricOf(server, `shoulders_requests_total{route="/v1/stream",model="both",outcome="${outcome}"}`);
 
 describe("scripted", () => {
-  test("the choices of n and of a prompt list come interleaved, and end in one response.done", async () => {
+  it("the choices of n and of a prompt list come interleaved, and end in one response.done", async () => {
     const server = await startTestServer();
     const second = new Gate();
     server.engine.script = ({ requestId }) =>
@@ -92,7 +92,7 @@ describe("scripted", () => {
     expect(await metricOf(server, "shoulders_prompt_tokens_total")).toBe(21);
   });
 
-  test("a choice that is cut makes the whole incomplete", async () => {
+  it("a choice that is cut makes the whole incomplete", async () => {
     const server = await startTestServer();
     server.engine.script = ({ requestId }) =>
       requestId.endsWith("-1") ? [accepted, deltaOf("B"), doneAfter(1, "length")] : answering("A");
@@ -102,7 +102,7 @@ describe("scripted", () => {
     expect(response.choices[1]).toMatchObject({ finish_reason: "length" });
   });
 
-  test("cancel ends all choices, and says what there was of them", async () => {
+  it("cancel ends all choices, and says what there was of them", async () => {
     const server = await startTestServer();
     const never = new Gate();
     server.engine.script = ({ requestId }) =>
@@ -131,7 +131,7 @@ describe("scripted", () => {
     expect(await metricOf(server, "shoulders_requests_started_total")).toBe(1);
   });
 
-  test("a choice that fails ends the others, once", async () => {
+  it("a choice that fails ends the others, once", async () => {
     const server = await startTestServer();
     const never = new Gate();
     const broken = new ShouldersError("engine_died", "It died.");
@@ -145,7 +145,7 @@ describe("scripted", () => {
     expect(await outcomes(server, "server_error")).toBe(1);
   });
 
-  test("a reader who pauses holds up the choices of his own response only", async () => {
+  it("a reader who pauses holds up the choices of his own response only", async () => {
     const server = await startTestServer({ drainTimeoutMs: 60_000 });
     const numDeltas = 200;
     server.engine.script = (request) =>
@@ -180,7 +180,7 @@ describe("scripted", () => {
     );
   });
 
-  test("calls are events in pieces, with text before them, and stand in response.done", async () => {
+  it("calls are events in pieces, with text before them, and stand in response.done", async () => {
     const server = await startTestServer();
     const answer =
       'Well. <tool_call>{"name": "add", "arguments": {"a":1,"unit":"m"}}</tool_call>\n' +
@@ -237,7 +237,7 @@ describe("scripted", () => {
     expect([...new Set(order)]).toEqual(["delta add", "done add", "delta now", "done now"]);
   });
 
-  test("a call that is cut is told as far as it came", async () => {
+  it("a call that is cut is told as far as it came", async () => {
     const server = await startTestServer();
     const cut = '<tool_call>{"name": "add", "arguments": {"a":1';
     server.engine.script = () => [accepted, deltaOf(cut), doneAfter(1, "length")];
@@ -258,7 +258,7 @@ describe("on the starter models", () => {
   const warm = { model: "both", messages, max_tokens: 12, temperature: 1, seed: 11 };
   const prompt = "Question: What is 12 plus 30?\nAnswer:";
 
-  test("n: each choice is the one that HTTP answers with the same seed, in pieces and whole", async () => {
+  it("n: each choice is the one that HTTP answers with the same seed, in pieces and whole", async () => {
     const whole = await server.client.chat.completions.create({ ...warm, n: 3 });
     const expected = whole.choices.map(({ message }) => message.content);
     expect(new Set(expected).size).toBeGreaterThan(1);
@@ -276,7 +276,7 @@ describe("on the starter models", () => {
     expect(records).toHaveLength(completion_tokens);
   });
 
-  test("a prompt list with echo and logprobs is what the legacy endpoint answers", async () => {
+  it("a prompt list with echo and logprobs is what the legacy endpoint answers", async () => {
     const body = { model: "both", prompt: [prompt, "Hello"], echo: true, logprobs: 2, max_tokens: 4 };
     const greedy = { ...body, temperature: 0 };
     const whole = await server.client.completions.create(greedy);
@@ -296,7 +296,7 @@ describe("on the starter models", () => {
     }
   });
 
-  test("tools: the calls that HTTP answers, as events, and their results in the next turn", async () => {
+  it("tools: the calls that HTTP answers, as events, and their results in the next turn", async () => {
     const fields = { ...warm, max_tokens: 200, tools, tool_choice: "required" as const };
     const whole = (await server.client.chat.completions.create(fields)).choices[0]!;
     const calls = whole.message.tool_calls as OpenAI.ChatCompletionMessageFunctionToolCall[];
@@ -322,7 +322,7 @@ describe("on the starter models", () => {
     expect(next.error).toBeUndefined();
   });
 
-  test("cancel and a hang-up free every choice's sequence", async () => {
+  it("cancel and a hang-up free every choice's sequence", async () => {
     const endless = {
       ...warm,
       max_tokens: 400,

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
 import { metricOf, startTestServer } from "../support/server.js";
@@ -10,7 +10,7 @@ const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
 const create = (fields: object = {}) => ({ type: "response.create", response: { ...chat, ...fields } });
 
 describe("a response", () => {
-  test("goes from created to its one done", async () => {
+  it("goes from created to its one done", async () => {
     const server = await startTestServer();
     const socket = await connect(server.url);
     socket.send({ type: "response.create", event_id: "e1", response: { id: "r1", ...chat } });
@@ -63,7 +63,7 @@ describe("a response", () => {
     expect(await trace.json()).toMatchObject({ status: "completed", tokens: [{}, {}, {}] });
   });
 
-  test("may be a legacy one, without records, cut short, or with logprobs", async () => {
+  it("may be a legacy one, without records, cut short, or with logprobs", async () => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, deltaOf("Hi"), doneAfter(1, "length")];
     const socket = await connect(server.url);
@@ -87,7 +87,7 @@ describe("a response", () => {
     });
   });
 
-  test("runs beside others on the socket, up to the limit", async () => {
+  it("runs beside others on the socket, up to the limit", async () => {
     const server = await startTestServer();
     const gate = new Gate();
     server.engine.script = () => [accepted, deltaOf("a"), gate, deltaOf("b", 1), doneAfter(2)];
@@ -112,7 +112,7 @@ describe("a response", () => {
     await socket.until("response.done", ({ response }) => response.id === "r0");
   });
 
-  test("is cancelled by its id, alone", async () => {
+  it("is cancelled by its id, alone", async () => {
     const server = await startTestServer();
     const gate = new Gate();
     server.engine.script = () => [accepted, deltaOf("a"), gate, doneAfter(1, "length")];
@@ -137,7 +137,7 @@ describe("a response", () => {
     expect(socket.of("response.done")).toHaveLength(2);
   });
 
-  test("fails once, with what the engine said", async () => {
+  it("fails once, with what the engine said", async () => {
     const server = await startTestServer();
     const socket = await connect(server.url);
     server.engine.script = () => [
@@ -165,7 +165,7 @@ describe("a response", () => {
 });
 
 describe("frames", () => {
-  test("that are wrong are answered, and the socket lives", async () => {
+  it("that are wrong are answered, and the socket lives", async () => {
     const server = await startTestServer();
     const socket = await connect(server.url);
     const wrong: [unknown, object][] = [
@@ -195,7 +195,7 @@ describe("frames", () => {
     expect(server.engine.submitted).toEqual([]);
   });
 
-  test("that are binary end it with 1003, too large ones with 1009", async () => {
+  it("that are binary end it with 1003, too large ones with 1009", async () => {
     const server = await startTestServer();
     const binary = await connect(server.url);
     binary.socket.send(Buffer.from("{}"));
@@ -208,7 +208,7 @@ describe("frames", () => {
     expect((await atLimit.until("error")).error.code).toBe("invalid_json");
   });
 
-  test("with a running id are refused", async () => {
+  it("with a running id are refused", async () => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, new Gate()];
     const socket = await connect(server.url);
@@ -220,7 +220,7 @@ describe("frames", () => {
 });
 
 describe("the connection", () => {
-  test("its end cancels every response", async () => {
+  it("its end cancels every response", async () => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, deltaOf("a"), new Gate()];
     const socket = await connect(server.url);
@@ -230,7 +230,7 @@ describe("the connection", () => {
     await server.engine.untilCancelled(3);
   });
 
-  test("is refused elsewhere, and to pages of other sites", async () => {
+  it("is refused elsewhere, and to pages of other sites", async () => {
     const server = await startTestServer();
     const statusOf = async (options: { origin?: string; path?: string }) => {
       const { socket } = new TestSocket(server.url, options);
@@ -244,7 +244,7 @@ describe("the connection", () => {
     await own.until("session.created");
   });
 
-  test("is there before the models are, and says that they are not", async () => {
+  it("is there before the models are, and says that they are not", async () => {
     const server = await startTestServer();
     server.engine.description = null;
     const socket = await connect(server.url);
@@ -252,7 +252,7 @@ describe("the connection", () => {
     expect((await socket.until("error")).error.code).toBe("engine_not_ready");
   });
 
-  test("is pinged, and ends when nobody answers", async () => {
+  it("is pinged, and ends when nobody answers", async () => {
     const server = await startTestServer({ socketPingMs: 400 });
     const alive = await connect(server.url);
     await once(alive.socket, "ping");
@@ -268,7 +268,7 @@ describe("the connection", () => {
     expect(alive.socket.readyState).toBe(alive.socket.OPEN);
   });
 
-  test("of one who does not read is dropped, others go on", async () => {
+  it("of one who does not read is dropped, others go on", async () => {
     const server = await startTestServer({ drainTimeoutMs: 50 });
     const numDeltas = 2000;
     server.engine.script = (request) =>
@@ -295,7 +295,7 @@ describe("the connection", () => {
     ).toBe(1);
   });
 
-  test("of one who asks without reading is dropped", async () => {
+  it("of one who asks without reading is dropped", async () => {
     const server = await startTestServer({ socketHardMarkBytes: 1000, socketCloseMs: 50 });
     const socket = await connect(server.url);
     socket.socket.pause();

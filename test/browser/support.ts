@@ -1,14 +1,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium, type Browser, type Page } from "playwright-core";
-import { pino } from "pino";
-import { expect, onTestFinished } from "vitest";
-import { startServer, type RunningServer, type ServerOptions } from "../../src/api/server.js";
+import { afterAll, beforeAll, expect, onTestFinished } from "vitest";
 import type { Engine } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import type { TraceHeader } from "../../src/trace/store.js";
 import { greedy } from "../support/fake-models.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
 
 export const question = "What is the home town of Venur Gevol?";
 
@@ -33,7 +32,7 @@ export function launchBrowser(): Promise<Browser> {
 }
 
 /** The starter models, as in `test/data/starter/fusion-configs/`. */
-export function startShippedEngine(): Promise<Engine> {
+function startShippedEngine(): Promise<Engine> {
   const trivia = { base: "giant", reference: "dwarf", experts: { trivia: "dwarf-trivia" } };
   const config = { sampling: greedy };
   const plausibility = { ratio: 0.1, of: "joint" as const };
@@ -61,21 +60,28 @@ export function startShippedEngine(): Promise<Engine> {
   ]);
 }
 
-export async function serve(
-  engine: Engine,
-  options: Partial<ServerOptions> = {},
-): Promise<{ server: RunningServer; url: string }> {
-  const log = pino({ level: "silent" });
-  const server = await startServer({
-    engine,
-    host: "127.0.0.1",
-    port: 0,
-    log,
-    version: "0.0.0",
-    closeGraceMs: 0,
-    ...options,
+export interface Playground {
+  browser: Browser;
+  engine: Engine;
+  url: string;
+}
+
+/** A browser, and a server over the starter models, for the tests of a file. */
+export function usePlayground(): Playground {
+  const site = {} as Playground;
+  let close: () => Promise<void>;
+  beforeAll(async () => {
+    const [browser, engine] = await Promise.all([launchBrowser(), startShippedEngine()]);
+    const { server, url } = await serve(engine);
+    Object.assign(site, { browser, engine, url });
+    close = async () => {
+      await browser.close();
+      await server.close();
+      await engine.close();
+    };
   });
-  return { server, url: `http://127.0.0.1:${server.address.port}` };
+  afterAll(() => close());
+  return site;
 }
 
 interface PageOptions {
@@ -140,3 +146,13 @@ export async function axeFindings(page: Page): Promise<string[]> {
       .filter(({ impact }) => impact === "serious" || impact === "critical")
       .map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map(({ html, failureSummary }) => html.slice(0, 160) + " " + failureSummary).join(" | ")))`);
 }
+
+/** What elements say of a number, in their order. */
+export const numbersOf = async (page: Page, selector: string, attribute = "data-value") =>
+  page
+    .locator(selector)
+    .evaluateAll(
+      (elements: { getAttribute(name: string): string }[], name) =>
+        elements.map((element) => Number(element.getAttribute(name))),
+      attribute,
+    );

@@ -4,6 +4,7 @@ import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
 import { SimdKernel } from "../../src/fusion/kernel/simd.js";
 import { kernelBuilds } from "../../src/fusion/kernel/wasm.js";
 import type { FusedRow, FusionKernel, LogitsRows, Plausibility } from "../../src/fusion/types.js";
+import { numRuns } from "../support/num-runs.js";
 import { anyRows, makeRows } from "../support/rows.js";
 
 /** A component as a strategy makes it: the base alone, an expert's axis, or an expert by itself. */
@@ -135,7 +136,7 @@ describe.each(kernelNames)("mixture of the %s kernel", (name) => {
         expectNear(divergence.forward, kl(mixed, p));
         expectNear(divergence.reverse, kl(p, mixed));
       }),
-      { numRuns: 150 },
+      { numRuns: numRuns(150) },
     );
   });
 
@@ -285,7 +286,7 @@ describe.each(kernelBuilds())("mixtures of simd (%s build) and reference kernel 
         expectNear(a.divergence.forward, b.divergence.forward);
         expectNear(a.divergence.reverse, b.divergence.reverse);
       }),
-      { numRuns: 150 },
+      { numRuns: numRuns(150) },
     );
   });
 });

@@ -6,6 +6,7 @@ import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
 import { SimdKernel } from "../../src/fusion/kernel/simd.js";
 import { kernelBuilds } from "../../src/fusion/kernel/wasm.js";
 import type { Divergence, Fusion, LogitsRows, WeightBounds } from "../../src/fusion/types.js";
+import { numRuns } from "../support/num-runs.js";
 import { anyRows, makeRows } from "../support/rows.js";
 
 const defaults = {
@@ -295,7 +296,7 @@ describe.each(kernelNames)("%s kernel", (name) => {
         expect(after.objective).toBeLessThanOrEqual(before.objective * 1.01 + 1e-4);
         expect(after.objective).toBeGreaterThanOrEqual(before.objective * 0.99 - 1e-4);
       }),
-      { numRuns: 40 },
+      { numRuns: numRuns(40) },
     );
   });
 
@@ -310,7 +311,7 @@ describe.each(kernelNames)("%s kernel", (name) => {
         );
         expectRelative(after.objective, before.objective);
       }),
-      { numRuns: 40 },
+      { numRuns: numRuns(40) },
     );
   });
 });
@@ -353,7 +354,7 @@ describe.each(kernelBuilds())("simd (%s build) and reference kernel agree", (bui
 
   it("on any rows", () => {
     fc.assert(fc.property(anyRows, fc.double({ min: 0.01, max: 1.99, noNaN: true }), compare), {
-      numRuns: 150,
+      numRuns: numRuns(150),
     });
   });
 

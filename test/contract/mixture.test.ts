@@ -6,6 +6,7 @@ import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
 import type { Component } from "../../src/strategies/mixture-row.js";
 import { posterior } from "../../src/strategies/shares.js";
 import type { Fusion, LogitsRows } from "../../src/fusion/types.js";
+import { numRuns } from "../support/num-runs.js";
 import { anyRows, makeRows } from "../support/rows.js";
 
 const joint = { ratio: 0.1, of: "joint" } as const;
@@ -75,7 +76,7 @@ describe.each(kernelNames)("a mixture with the %s kernel", (name) => {
           ).toBeLessThan(2e-5),
         );
       }),
-      { numRuns: 60 },
+      { numRuns: numRuns(60) },
     );
   });
 
@@ -93,7 +94,7 @@ describe.each(kernelNames)("a mixture with the %s kernel", (name) => {
         expect(fusion.targets[expert]).toEqual(single.targets[0]);
         expect([fusion.divergence, fusion.nats]).toEqual([single.divergence, single.nats]);
       }),
-      { numRuns: 60 },
+      { numRuns: numRuns(60) },
     );
   });
 
@@ -127,7 +128,7 @@ describe.each(kernelNames)("a mixture with the %s kernel", (name) => {
         expect(worstOf(lawOf(turned), law)).toBeLessThan(1e-6);
         expect(order.map((_, place) => turned.weights[place])).toEqual(order.map((t) => weights[t]));
       }),
-      { numRuns: 60 },
+      { numRuns: numRuns(60) },
     );
   });
 
@@ -149,7 +150,7 @@ describe.each(kernelNames)("a mixture with the %s kernel", (name) => {
         expect(lawOf(fusion)).toEqual(expected);
         expect(fusion.mixed).not.toContain(rows.experts.length);
       }),
-      { numRuns: 40 },
+      { numRuns: numRuns(40) },
     );
   });
 
@@ -222,7 +223,7 @@ describe.each(kernelNames)("a mixture with the %s kernel", (name) => {
               expect(cut.nats).toBeGreaterThanOrEqual(0.998 * budget);
           }
         }),
-        { numRuns: 40 },
+        { numRuns: numRuns(40) },
       );
     });
 

@@ -13,6 +13,7 @@ import {
   takes,
 } from "../../src/strategies/registry.js";
 import type { Expert, StrategyRun } from "../../src/strategies/strategy.js";
+import { numRuns } from "../support/num-runs.js";
 import { anyRows } from "../support/rows.js";
 
 /** What every strategy has to be, whatever it does: a new one in the registry is held to this without another line. */
@@ -107,7 +108,7 @@ describe.each(strategyTypes)("strategy %s", (type) => {
           );
           expect(Math.abs(fusion.nats - nats)).toBeLessThan(2e-3 * (1 + nats));
         }),
-        { numRuns: 60 },
+        { numRuns: numRuns(60) },
       );
     });
 
@@ -120,7 +121,7 @@ describe.each(strategyTypes)("strategy %s", (type) => {
           const { fusion } = step(run, kernel, same);
           expect(fusion.nats).toBeLessThan(1e-3);
         }),
-        { numRuns: 30 },
+        { numRuns: numRuns(30) },
       );
     });
 
@@ -141,7 +142,7 @@ describe.each(strategyTypes)("strategy %s", (type) => {
             expect(sum(Object.values(run.shares))).toBeCloseTo(1, 9);
           }
         }),
-        { numRuns: 30 },
+        { numRuns: numRuns(30) },
       );
     });
   });

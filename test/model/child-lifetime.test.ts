@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
-import { pino } from "pino";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { startEngine } from "../../src/engine/client.js";
 import { childrenOf, isAlive } from "../support/processes.js";
 import { defaultSettings, engineEntry, faultyEntry, resolvedConfig, root } from "../support/real-engine.js";
+import { silentLogger } from "../support/silent-logger.js";
 
 /** A child ends with its server, and while it loads it is watched: whatever it is doing, and however the server ends. */
 
@@ -97,7 +97,7 @@ describe("a child that loads", () => {
     const started = startEngine({
       configs,
       settings: defaultSettings,
-      log: pino({ level: "silent" }),
+      log: silentLogger,
       onProgress: () => undefined,
       entry: stuckEntry,
       loadTimeoutMs: 3_000,

@@ -1,7 +1,6 @@
 import { located } from "./members.js";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { pino } from "pino";
 import type { Card } from "../../src/routing/card.js";
 import { fusionConfigSchema, type FusionConfig } from "../../src/config/fusion-config.js";
 import type { StrategyConfig } from "../../src/strategies/registry.js";
@@ -16,6 +15,7 @@ import type {
   ResolvedFusionConfig,
 } from "../../src/protocol/protocol.js";
 import { greedy } from "./fake-models.js";
+import { silentLogger } from "./silent-logger.js";
 
 export const root = path.resolve(import.meta.dirname, "../..");
 export const modelPath = (name: string) => path.join(root, "test/data/starter", `${name}.gguf`);
@@ -85,7 +85,7 @@ export function startRealEngine(
   return startEngine({
     configs,
     settings: { ...defaultSettings, ...settings },
-    log: pino({ level: "silent" }),
+    log: silentLogger,
     onProgress: () => undefined,
     entry,
   });

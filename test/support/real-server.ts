@@ -1,8 +1,7 @@
 import OpenAI from "openai";
-import { pino } from "pino";
-import { startServer } from "../../src/api/server.js";
 import type { Engine, EngineSettings, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { resolvedConfig, startRealEngine } from "./real-engine.js";
+import { serve } from "./server.js";
 
 export interface RealServer {
   engine: Engine;
@@ -34,16 +33,7 @@ export async function serveConfigs(
   settings: Partial<EngineSettings> = {},
 ): Promise<RealServer> {
   const engine = await startRealEngine(configs, { cacheSequences: 8, ...settings });
-  const log = pino({ level: "silent" });
-  const server = await startServer({
-    engine,
-    host: "127.0.0.1",
-    port: 0,
-    log,
-    version: "0.0.0",
-    closeGraceMs: 0,
-  });
-  const url = `http://127.0.0.1:${server.address.port}`;
+  const { server, url } = await serve(engine);
   return {
     engine,
     url,

@@ -1,7 +1,8 @@
-import pino from "pino";
 import { onTestFinished } from "vitest";
-import { startServer, type ServerOptions } from "../../src/api/server.js";
+import { startServer, type RunningServer, type ServerOptions } from "../../src/api/server.js";
+import type { Engine } from "../../src/protocol/protocol.js";
 import { FakeEngine } from "./fake-engine.js";
+import { silentLogger } from "./silent-logger.js";
 
 export interface TestServer {
   engine: FakeEngine;
@@ -12,20 +13,31 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** A real server on a free port, with a scripted engine; closed when the test ends. */
-export async function startTestServer(options: Partial<ServerOptions> = {}): Promise<TestServer> {
-  const engine = options.engine instanceof FakeEngine ? options.engine : new FakeEngine();
+export interface Served {
+  server: RunningServer;
+  /** `http://127.0.0.1:PORT` */
+  url: string;
+}
+
+/** A real server on a free port; who starts it closes it. */
+export async function serve(engine: Engine, options: Partial<ServerOptions> = {}): Promise<Served> {
   const server = await startServer({
     engine,
     host: "127.0.0.1",
     port: 0,
-    log: pino({ level: "silent" }),
+    log: silentLogger,
     version: "0.0.0",
-    closeGraceMs: 1,
+    closeGraceMs: 0,
     ...options,
   });
+  return { server, url: `http://127.0.0.1:${server.address.port}` };
+}
+
+/** A real server on a free port, with a scripted engine; closed when the test ends. */
+export async function startTestServer(options: Partial<ServerOptions> = {}): Promise<TestServer> {
+  const engine = options.engine instanceof FakeEngine ? options.engine : new FakeEngine();
+  const { server, url } = await serve(engine, { closeGraceMs: 1, ...options });
   onTestFinished(() => server.close());
-  const url = `http://127.0.0.1:${server.address.port}`;
   return {
     engine,
     url,

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { AnswerBudget } from "../../../src/api/completion/answer-budget.js";
 import { describeEngine } from "../../support/fake-engine.js";
 
@@ -10,7 +10,7 @@ const [both, giant] = describeEngine().configs as [
 describe("AnswerBudget", () => {
   const full = { trace: "full", topLogprobs: null } as const;
 
-  test("counts what comes, and says what to do when it is too much", () => {
+  it("counts what comes, and says what to do when it is too much", () => {
     const budget = new AnswerBudget(full, both);
     let numTokens = 0;
     const takeAll = () => {
@@ -22,7 +22,7 @@ describe("AnswerBudget", () => {
     expect(numTokens).toBeGreaterThan(1000);
   });
 
-  test("has more room the less is told of each token", () => {
+  it("has more room the less is told of each token", () => {
     const mostOf = (budget: AnswerBudget) => {
       let most = 0;
       for (let step = 2 ** 22; step >= 1; step /= 2)

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { Metrics } from "../../../src/api/metrics.js";
 import { FakeEngine } from "../../support/fake-engine.js";
 
@@ -7,7 +7,7 @@ interface Dashboard {
   panels: { title: string; targets: { expr: string }[] }[];
 }
 
-test("the Grafana dashboard asks only for metrics that the server has", async () => {
+it("the Grafana dashboard asks only for metrics that the server has", async () => {
   const url = new URL("../../../deploy/grafana/dashboards/shoulders.json", import.meta.url);
   const { panels } = JSON.parse(readFileSync(url, "utf8")) as Dashboard;
   const metrics = await new Metrics(new FakeEngine()).registry.getMetricsAsJSON();

@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { fitConnections, readOpenFiles } from "../../../src/api/access/descriptors.js";
 
-test("the soft limit of open files is read as Linux writes it", () => {
+it("the soft limit of open files is read as Linux writes it", () => {
   const limits = "Limit                     Soft Limit           Hard Limit           Units     \n";
   const line = (soft: string) =>
     `${limits}Max open files            ${soft}                 524288               files     \n`;
@@ -10,7 +10,7 @@ test("the soft limit of open files is read as Linux writes it", () => {
   expect(readOpenFiles(limits)).toBeNull();
 });
 
-test("no more connections than wanted, nor than files may be opened", () => {
+it("no more connections than wanted, nor than files may be opened", () => {
   expect(fitConnections(16).connections).toBe(16);
   const { connections, openFiles } = fitConnections(Infinity);
   expect(connections).toBeLessThan(openFiles);

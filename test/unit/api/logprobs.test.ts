@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { chatLogprobs, finiteLogprob, TextLogprobsWriter } from "../../../src/api/openai/logprobs.js";
 import { tokenOf } from "../../support/fake-engine.js";
 
@@ -13,7 +13,7 @@ const tokensOfText = fc
     return { text, tokens };
   });
 
-test("bytes of chat logprobs, concatenated, are the content", () => {
+it("bytes of chat logprobs, concatenated, are the content", () => {
   fc.assert(
     fc.property(tokensOfText, ({ text, tokens }) => {
       const bytes = chatLogprobs(tokens).content.flatMap((entry) => entry.bytes);
@@ -22,7 +22,7 @@ test("bytes of chat logprobs, concatenated, are the content", () => {
   );
 });
 
-test("text_offset counts whole characters before a token, in one go or token by token", () => {
+it("text_offset counts whole characters before a token, in one go or token by token", () => {
   fc.assert(
     fc.property(tokensOfText, ({ text, tokens }) => {
       const whole = new TextLogprobsWriter().write(tokens);
@@ -41,7 +41,7 @@ test("text_offset counts whole characters before a token, in one go or token by 
   );
 });
 
-test("legacy names: text, or bytes of a part of a character", () => {
+it("legacy names: text, or bytes of a part of a character", () => {
   const euro = new TextEncoder().encode("€");
   const { tokens, top_logprobs } = new TextLogprobsWriter().write([
     tokenOf("é"),
@@ -52,7 +52,7 @@ test("legacy names: text, or bytes of a part of a character", () => {
   expect(top_logprobs[0]).toEqual({ é: -0.25, " The": -1.5 });
 });
 
-test.each([
+it.each([
   [-0.5, -0.5],
   [-Infinity, -9999],
   [Number.NaN, -9999],

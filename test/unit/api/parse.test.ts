@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { z } from "zod";
 import { parseRequest, unsupportedUnless } from "../../../src/api/parse.js";
 import { chatSchema, textSchema } from "../../../src/api/openai/schemas.js";
@@ -13,14 +13,14 @@ function errorOf(schema: z.ZodType, value: unknown): ShouldersError {
   throw new TypeError("no ShouldersError was thrown");
 }
 
-test("a field that is not honoured yet passes where it asks for nothing", () => {
+it("a field that is not honoured yet passes where it asks for nothing", () => {
   const schema = z.strictObject({ n: unsupportedUnless(z.int().min(1), (n) => n === 1, "send one") });
   for (const n of [1, null, undefined]) expect(parseRequest(schema, { n })).toEqual({ n });
   expect(errorOf(schema, { n: 2 })).toMatchObject({ code: "unsupported_field", param: "n" });
   expect(errorOf(schema, { n: 0 })).toMatchObject({ code: "invalid_request", param: "n" });
 });
 
-test("of very many unknown keys one is explained", () => {
+it("of very many unknown keys one is explained", () => {
   const body = Object.fromEntries(
     Array.from({ length: 50_000 }, (_, index) => [`${"k".repeat(90)}${index}`, 0]),
   );
@@ -28,11 +28,11 @@ test("of very many unknown keys one is explained", () => {
   expect(error.param).toBe("k".repeat(90) + "0");
 });
 
-test("a param is never long", () => {
+it("a param is never long", () => {
   expect(errorOf(z.strictObject({}), { ["k".repeat(1000)]: 1 }).param).toHaveLength(200);
 });
 
-test("the bodies can be written as JSON Schema, each field with its type", () => {
+it("the bodies can be written as JSON Schema, each field with its type", () => {
   for (const schema of [chatSchema, textSchema]) {
     const { properties } = z.toJSONSchema(schema, { io: "input" });
     expect(Object.keys(properties ?? {})).toEqual(Object.keys(schema.shape));

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { readAnswer, ToolCallReader, type ToolCallDelta } from "../../../src/api/openai/tool-calls.js";
 import { toolIdMark, type ToolForm } from "../../../src/protocol/protocol.js";
 import { plainToolForm } from "../../../src/engine/tool-prompts.js";
@@ -27,7 +27,7 @@ const calls = fc.array(
   },
 );
 
-test("calls come out as they went in, however the text is cut", () => {
+it("calls come out as they went in, however the text is cut", () => {
   fc.assert(
     fc.property(
       forms,
@@ -58,7 +58,7 @@ test("calls come out as they went in, however the text is cut", () => {
   );
 });
 
-test("text that is no call is text, also where it begins like one", () => {
+it("text that is no call is text, also where it begins like one", () => {
   fc.assert(
     fc.property(
       fc.constantFrom(plainToolForm, mistral, brackets, llama),
@@ -78,7 +78,7 @@ test("text that is no call is text, also where it begins like one", () => {
   );
 });
 
-test("what looks like the beginning of a call in plain JSON is text, where the form has no mark of its own", () => {
+it("what looks like the beginning of a call in plain JSON is text, where the form has no mark of its own", () => {
   const text = `Here: {"name": "x", "parameters": {}}`;
   expect(readAnswer(text, llama)).toEqual({ content: text, toolCalls: [] });
   expect(readAnswer(`{"name": "x", "parameters": {}}`, llama).toolCalls).toMatchObject([

@@ -1,10 +1,10 @@
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { deepestJson, jsonExcess, mostJsonParts, mostJsonValues } from "../../../src/config/json-size.js";
 
 const excess = (text: string) => jsonExcess(Buffer.from(text));
 const nested = (depth: number, open: string, close: string) => `${open.repeat(depth)}1${close.repeat(depth)}`;
 
-test.each([
+it.each([
   ["[", "]"],
   ['{"a":', "}"],
   ['[{"a":', "}]"],
@@ -14,7 +14,7 @@ test.each([
   expect(excess(nested(deepestJson / levels + 1, open, close))).toContain(`deeper than ${deepestJson}`);
 });
 
-test("values, and objects, lists and keys", () => {
+it("values, and objects, lists and keys", () => {
   const list = (count: number, element: string) => `[${Array(count).fill(element).join()}]`;
   expect(excess(list(mostJsonValues - 1, "1"))).toBeNull();
   expect(excess(list(mostJsonValues, "1"))).toContain(String(mostJsonValues));
@@ -25,7 +25,7 @@ test("values, and objects, lists and keys", () => {
   expect(excess(keys(mostJsonParts))).toContain(String(mostJsonParts));
 });
 
-test("what stands in a text does not count", () => {
+it("what stands in a text does not count", () => {
   const text = JSON.stringify({ a: `${"[".repeat(100)}"\\${"{,:".repeat(mostJsonValues)}\\` });
   expect(excess(text)).toBeNull();
   // A text that ends nowhere, and an escape at the very end.
@@ -33,7 +33,7 @@ test("what stands in a text does not count", () => {
   expect(excess('["\\')).toBeNull();
 });
 
-test("what closes more than was opened does not make room", () => {
+it("what closes more than was opened does not make room", () => {
   expect(excess(`${"]".repeat(200)}${"[".repeat(deepestJson)}`)).toBeNull();
   expect(excess(`${"]".repeat(200)}${"[".repeat(deepestJson + 1)}`)).toContain("deeper");
 });

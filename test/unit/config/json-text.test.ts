@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseJsonText } from "../../../src/config/json-text.js";
+import { numRuns } from "../../support/num-runs.js";
 
 describe("parseJsonText", () => {
   it("reads every JSON text as JSON.parse does", () => {
@@ -51,7 +52,7 @@ describe("parseJsonText", () => {
         if (parsed.ok) expect(accepted).toBe(true);
         else expect(accepted && !parsed.message.includes("twice")).toBe(false);
       }),
-      { numRuns: 2000 },
+      { numRuns: numRuns(2000) },
     );
   });
 

@@ -1,6 +1,6 @@
 import { located } from "../../support/members.js";
 import { copyFileSync, writeFileSync } from "node:fs";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, it } from "vitest";
 import type { Card } from "../../../src/routing/card.js";
 import { fusionConfigSchema } from "../../../src/config/fusion-config.js";
 import { configDigester } from "../../../src/engine/config-digest.js";
@@ -41,7 +41,7 @@ function resolved(fields: object = {}, { card, files }: Rest = {}): ResolvedFusi
 
 const digest = (config: ResolvedFusionConfig) => configDigester()(config);
 
-test("what changes an answer changes the digest, each in its own way", () => {
+it("what changes an answer changes the digest, each in its own way", () => {
   const mixture = { type: "mixture" };
   const variants: [string, ResolvedFusionConfig][] = [
     ["nothing", resolved()],
@@ -68,7 +68,7 @@ test("what changes an answer changes the digest, each in its own way", () => {
   expect(repeated).toEqual([]);
 });
 
-test("names, and where the files lie, do not", () => {
+it("names, and where the files lie, do not", () => {
   const moved = directory.file("elsewhere.gguf");
   const before = resolved();
   copyFileSync(before.members.base.path, moved);

@@ -152,7 +152,9 @@ describe("what is to be read", () => {
       return [1, 2];
     };
     const ask = (id: string, party: string, length: number) =>
-      void run(fakeRequest(id, { party, prompt: { type: "text", text: id.padEnd(length, ".") } }));
+      void run(
+        fakeRequest(id, { party, prompt: { type: "text", text: id.padEnd(length, ".") }, maxTokens: 4 }),
+      );
     for (let index = 0; index < 100; index++) ask(`a${index}`, "a", 5_000);
     ask("b", "b", 5_000);
     ask("short", "c", 10);

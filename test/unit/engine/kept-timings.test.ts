@@ -1,11 +1,9 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { keepTimings, readTimings, timingsKey, type TimedParts } from "../../../src/engine/kept-timings.js";
 import type { KnownTimings } from "../../../src/protocol/timings.js";
-import { defaultSettings, resolvedConfig, root } from "../../support/real-engine.js";
+import { defaultSettings, resolvedConfig } from "../../support/real-engine.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
 const timingsOf = (key: string, stepMs = 1): KnownTimings => ({
@@ -97,39 +95,6 @@ describe("kept timings", () => {
     expect(files()).toContain("old-79.json");
     expect(files()).not.toContain("old-16.json.draft");
     expect(readTimings(key, log)).not.toBeNull();
-  });
-
-  it("are whole whenever they are read while two processes write them", async () => {
-    const module = path.join(root, "dist/engine/kept-timings.js");
-    const program = `
-      import { keepTimings } from ${JSON.stringify(module)};
-      const known = JSON.parse(process.argv[1]);
-      for (let count = 0; count < 300; count++) keepTimings(known, { debug(fields) { throw fields.err; } });`;
-    const write = (stepMs: number) =>
-      spawn(
-        process.execPath,
-        ["--input-type=module", "-e", program, JSON.stringify(timingsOf(key, stepMs))],
-        {
-          stdio: ["ignore", "ignore", "inherit"],
-        },
-      );
-    keepTimings(timingsOf(key, 1), log);
-    const writers = [write(1), write(2)];
-    let numRunning = 2;
-    const exits = writers.map(async (writer) => {
-      const [code] = (await once(writer, "exit")) as [number];
-      numRunning--;
-      return code;
-    });
-    const seen = new Set<number | undefined>();
-    while (numRunning > 0) {
-      seen.add(readTimings(key, log)?.timings.stepMs);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    expect(await Promise.all(exits)).toEqual([0, 0]);
-    expect([...seen].sort()).toEqual([1, 2]);
-    expect(debug).not.toHaveBeenCalled();
-    expect(files()).toEqual([`${key}.json`]);
   });
 });
 

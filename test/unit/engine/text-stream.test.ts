@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TextStream, unfinishedBytes } from "../../../src/engine/text-stream.js";
+import { numRuns } from "../../support/num-runs.js";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
@@ -109,7 +110,7 @@ describe("TextStream", () => {
         const expected = new TextDecoder("utf-8", { ignoreBOM: true }).decode(whole);
         expect(run(cut(whole, at), []).text).toBe(expected);
       }),
-      { numRuns: 2000 },
+      { numRuns: numRuns(2000) },
     );
   });
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { compileGrammar } from "../../../src/grammar/gbnf.js";
 import { GrammarMachine } from "../../../src/grammar/machine.js";
 import { GrammarMask } from "../../../src/grammar/grammar-mask.js";
@@ -11,7 +11,7 @@ function takes(grammar: string, text: string | Uint8Array): boolean {
   return state >= 0 && machine.accepts(state);
 }
 
-test.each<[string, string[], string[]]>([
+it.each<[string, string[], string[]]>([
   ['root ::= "a" ("b" | "c")* # end\n', ["a", "abcb"], ["", "b", "ad"]],
   ['root ::= x{2} "-" x{1,2} "-" x{0,} \nx ::= [a-c]', ["ab-c-", "ab-cc-abc"], ["a-b-", "ab-abc-"]],
   ["root ::= [^a-z\\n]+ .?", ["AB1", "Éx"], ["a", "\n"]],
@@ -23,7 +23,7 @@ test.each<[string, string[], string[]]>([
   for (const text of bad) expect(takes(grammar, text), text).toBe(false);
 });
 
-test("only whole UTF-8 is text", () => {
+it("only whole UTF-8 is text", () => {
   const any = "root ::= .*";
   for (const bytes of [[0xc3, 0xa9], [0xf0, 0x9f, 0x98, 0x80], []])
     expect(takes(any, Uint8Array.from(bytes))).toBe(true);
@@ -58,7 +58,7 @@ function letterTable(from = allLetters): TokenTable {
 
 describe("a hostile grammar costs little and is refused", () => {
   const letters = Array.from(allLetters);
-  test.each([
+  it.each([
     ["it tells all texts apart", `root ::= ${letters.map((l, i) => `"${l}" root "${i}"`).join(" | ")} | "."`],
     ["it doubles at each character", 'root ::= "a" root "b" | "a" root "c" | "a" root "d" | "."'],
     [
@@ -84,7 +84,7 @@ describe("a hostile grammar costs little and is refused", () => {
   });
 });
 
-test("a token that was given and does not fit is refused", () => {
+it("a token that was given and does not fit is refused", () => {
   const mask = new GrammarMask(compileGrammar('root ::= "a" "b"'), letterTable());
   mask.accept(97);
   expect(() => {
@@ -92,7 +92,7 @@ test("a token that was given and does not fit is refused", () => {
   }).toThrow(expect.objectContaining({ code: "invalid_request", param: "fusion.continue" }));
 });
 
-test("a long answer is followed with little memory", () => {
+it("a long answer is followed with little memory", () => {
   const table = letterTable();
   const mask = new GrammarMask(compileGrammar('root ::= "(" root ")" | [a-z]*'), table);
   for (let count = 0; count < 20_000; count++) {
@@ -123,7 +123,7 @@ function drawWithin(mask: GrammarMask, table: TokenTable, room: number, seed: nu
 
 describe("a text ends before its room does", () => {
   const table = letterTable("abcdefxyz");
-  test.each<[name: string, grammar: string, fewestTokens: number]>([
+  it.each<[name: string, grammar: string, fewestTokens: number]>([
     ["letters without end", 'root ::= "<" [a-z]* ">"', 2],
     ["groups without end", 'root ::= "(" root* ")"', 2],
     // Each of the six letters could be a token, and three at a time are one.
@@ -143,7 +143,7 @@ describe("a text ends before its room does", () => {
     expect(takes(text, cut)).toBe(false);
   });
 
-  test("and is free until then", () => {
+  it("and is free until then", () => {
     const mask = new GrammarMask(compileGrammar('root ::= "<" [a-z]* ">"', table), table);
     mask.accept("<".charCodeAt(0));
     const tokenOf = (content: string) =>
@@ -155,13 +155,13 @@ describe("a text ends before its room does", () => {
     expect(mask.allows(tokenOf(">"), 1)).toBe(true);
   });
 
-  test("a grammar whose shortest text is astronomically long is measured, and not written out", () => {
+  it("a grammar whose shortest text is astronomically long is measured, and not written out", () => {
     const grammar = compileGrammar('root ::= ((("ab"{2000}){2000}){2000}){2000}', table);
     const mask = new GrammarMask(grammar, table);
     expect(Buffer.concat(drawWithin(mask, table, 4, 1)).toString()).toMatch(/^(ab)+a?$/);
   });
 
-  test("a long chain of rules is measured in time that grows with its length", () => {
+  it("a long chain of rules is measured in time that grows with its length", () => {
     const names = Array.from({ length: 20_000 }, (_, index) => index);
     const chain = names.map((index) => `r${index} ::= r${index + 1}`).join("\n");
     const startMs = performance.now();
@@ -170,7 +170,7 @@ describe("a text ends before its room does", () => {
   });
 });
 
-test("a vocabulary without single bytes is never led into a character that it cannot finish", () => {
+it("a vocabulary without single bytes is never led into a character that it cannot finish", () => {
   const texts = ["a", "b", ".", "é"].map((text) => Buffer.from(text));
   const tokens = [...texts, Uint8Array.of(0xf0)];
   const vocabulary = {

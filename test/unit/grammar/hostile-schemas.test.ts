@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { GrammarBuilder } from "../../../src/grammar/json/grammar-builder.js";
 import { addSchema } from "../../../src/grammar/json/json-grammar.js";
 import { toolsSchema } from "../../../src/api/openai/tools.js";
@@ -12,7 +12,7 @@ function convert(schema: unknown): string {
 const object = (a: unknown) => ({ type: "object", properties: { a } });
 const range = (count: number) => Array.from({ length: count }, (_, index) => index);
 
-test.each<[string, unknown, string]>([
+it.each<[string, unknown, string]>([
   ["a branch of null", object({ oneOf: [null, 1] }), "schema.properties.a.oneOf"],
   ["a branch of a list", object({ oneOf: [[], {}] }), "schema.properties.a.oneOf"],
   ["a broken escape", object({ $ref: "#/$defs/%E0%A4%A" }), "schema.properties.a.$ref"],
@@ -93,14 +93,14 @@ describe("what is large costs as much as it is large", () => {
     }
     return best;
   };
-  test.each(Object.entries(schemas))("%s", (_name, schemaOf) => {
+  it.each(Object.entries(schemas))("%s", (_name, schemaOf) => {
     // Sixteen times as much: 256 times the time, were it quadratic.
     const [small, large] = [schemaOf(1 / 16), schemaOf(1)];
     expect(cpuMs(large)).toBeLessThan(80 * Math.max(2, cpuMs(small)));
   });
 });
 
-test("branches that are told apart by looking at each pair are counted", () => {
+it("branches that are told apart by looking at each pair are counted", () => {
   const branches = (count: number) =>
     range(count).map((index) => ({ type: "object", properties: { [`p${index}`]: {} }, required: [] }));
   const marked = (count: number) =>
@@ -115,7 +115,7 @@ test("branches that are told apart by looking at each pair are counted", () => {
   expect(() => convert(object({ oneOf: branches(5_000) }))).toThrow("may overlap");
 });
 
-test("a schema that stands for far more than it says is refused while its grammar is made", () => {
+it("a schema that stands for far more than it says is refused while its grammar is made", () => {
   const integers = range(400).map((index) => ({
     type: "integer",
     minimum: index * 1_000,
@@ -125,7 +125,7 @@ test("a schema that stands for far more than it says is refused while its gramma
   expect(convert(object({ anyOf: integers.slice(0, 100) })).length).toBeLessThan(1_048_576);
 });
 
-test("tools may have 262144 bytes together", () => {
+it("tools may have 262144 bytes together", () => {
   const tool = (length: number) => [
     { type: "function", function: { name: "f", description: "a".repeat(length) } },
   ];

@@ -1,11 +1,12 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { GrammarBuilder } from "../../../src/grammar/json/grammar-builder.js";
 import { addSchema } from "../../../src/grammar/json/json-grammar.js";
 import { compileGrammar } from "../../../src/grammar/gbnf.js";
 import { GrammarMachine } from "../../../src/grammar/machine.js";
 import { writeRandomly } from "../../support/grammar.js";
 import { anySchema, isValid } from "../../support/json-schemas.js";
+import { numRuns } from "../../support/num-runs.js";
 
 function machineOf(schema: unknown): GrammarMachine {
   const builder = new GrammarBuilder("response_format");
@@ -19,17 +20,17 @@ function allows(schema: unknown, text: string): boolean {
 }
 
 describe("a grammar of a schema", () => {
-  test("writes only JSON that the schema allows", () => {
+  it("writes only JSON that the schema allows", () => {
     fc.assert(
       fc.property(anySchema, fc.integer(), (schema, seed) => {
         const text = writeRandomly(machineOf(schema), seed);
         if (text !== null) expect(isValid(schema, text), `${JSON.stringify(schema)}: ${text}`).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: numRuns(150) },
     );
   });
 
-  test.each<[unknown, string[], string[]]>([
+  it.each<[unknown, string[], string[]]>([
     [{ type: "integer" }, ["0", "-12"], ["1.5", "01", "1e3", ""]],
     [{ type: "integer", minimum: 1 }, ["1", "10"], ["0", "-1"]],
     [{ type: "integer", minimum: -1, maximum: 2 }, ["-1", "0", "2"], ["3", "-2", "22"]],
@@ -53,7 +54,7 @@ describe("a grammar of a schema", () => {
     for (const text of bad) expect(allows(schema, text), text).toBe(false);
   });
 
-  test("optional properties may be left out, with commas where they belong", () => {
+  it("optional properties may be left out, with commas where they belong", () => {
     const properties = { a: { const: 1 }, b: { const: 2 }, c: { const: 3 } };
     const schema = { type: "object", properties, required: ["b"], additionalProperties: false };
     const texts = ['{"b": 2}', '{"a": 1, "b": 2}', '{"b": 2, "c": 3}', '{"a":1,"b":2,"c":3}'];
@@ -63,7 +64,7 @@ describe("a grammar of a schema", () => {
     expect(allows({ type: "object", properties }, "{}")).toBe(true);
   });
 
-  test("a schema may refer to itself", () => {
+  it("a schema may refer to itself", () => {
     const schema = {
       type: "object",
       properties: { next: { anyOf: [{ $ref: "#" }, { type: "null" }] } },
@@ -79,7 +80,7 @@ describe("a grammar of a schema", () => {
   });
 });
 
-test.each<[unknown, string]>([
+it.each<[unknown, string]>([
   [{ type: "string", pattern: "a+" }, "schema.pattern"],
   [{ type: "object", properties: { a: { type: "string", format: "email" } } }, "schema.properties.a.format"],
   [{ type: "number", maximum: 3 }, "schema.maximum"],

@@ -1,5 +1,5 @@
 import { parse } from "csv-parse/sync";
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { TraceCsv } from "../../../src/trace/csv.js";
 import type { TokenRecord } from "../../../src/trace/record.js";
 import { tokenOf } from "../../support/fake-engine.js";
@@ -10,7 +10,7 @@ function linesOf(records: readonly TokenRecord[]): string[] {
   return [csv.head(), ...records.map((record) => csv.line(record))].join("").trim().split("\r\n");
 }
 
-test("a text that a spreadsheet would take for a formula is marked, a number is not", () => {
+it("a text that a spreadsheet would take for a formula is marked, a number is not", () => {
   const { record } = tokenOf("a");
   const cellsOf = (text: string) =>
     parse(linesOf([{ ...record, token: { id: 100, text } }]).join("\r\n"))[1]!.slice(1, 4);
@@ -20,7 +20,7 @@ test("a text that a spreadsheet would take for a formula is marked, a number is 
     expect(cellsOf(text)).toEqual(["100", text, "-0.25"]);
 });
 
-test("a mixture's shares have a column each, empty where a token has none", () => {
+it("a mixture's shares have a column each, empty where a token has none", () => {
   const { record } = tokenOf("a");
   const lines = linesOf([record, { ...record, shares: { base: 0.25, trivia: 0.75 } }]).map((line) =>
     line.split(","),

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { TraceStore, type TraceEvent } from "../../../src/trace/store.js";
 import { tokenOf } from "../../support/fake-engine.js";
 
@@ -16,7 +16,7 @@ const { record } = tokenOf("a");
 const recordBytes = JSON.stringify(record).length;
 
 describe("bounds", () => {
-  test("the oldest traces go when there is too much", () => {
+  it("the oldest traces go when there is too much", () => {
     const store = new TraceStore({ maxBytes: 2 * (512 + recordBytes), maxAgeMs: 1000 });
     for (const id of ["a", "b"]) {
       store.begin(begun(id));
@@ -30,7 +30,7 @@ describe("bounds", () => {
     expect(store.get("a", "ann")).toBeNull();
   });
 
-  test("of several owners the one with most loses his oldest, and nobody else loses any", () => {
+  it("of several owners the one with most loses his oldest, and nobody else loses any", () => {
     const store = new TraceStore({ maxBytes: 6 * (512 + recordBytes), maxAgeMs: 1000 });
     const keep = (id: string, owner: string) => {
       store.begin({ ...header(id), owner });
@@ -47,7 +47,7 @@ describe("bounds", () => {
     expect(store.bytes).toBe(6 * (512 + recordBytes));
   });
 
-  test("one trace alone stays within them, and nothing breaks when it goes", async () => {
+  it("one trace alone stays within them, and nothing breaks when it goes", async () => {
     const store = new TraceStore({ maxBytes: 1000, maxAgeMs: 1000 });
     store.begin(begun("a"));
     const events = store.follow("a", new AbortController().signal);
@@ -62,7 +62,7 @@ describe("bounds", () => {
     expect(store.get("a", "ann")).toBeNull();
   });
 
-  test("old ones go, running ones stay", () => {
+  it("old ones go, running ones stay", () => {
     let now = 0;
     const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000, now: () => now });
     store.begin(begun("running"));
@@ -79,7 +79,7 @@ describe("bounds", () => {
 });
 
 describe("readers", () => {
-  test("nobody sees the traces of another owner", () => {
+  it("nobody sees the traces of another owner", () => {
     const store = new TraceStore({ maxBytes: 10_000, maxAgeMs: 1000 });
     store.begin(begun("a"));
     store.begin({ ...begun("b"), owner: "bob" });
@@ -87,7 +87,7 @@ describe("readers", () => {
     expect([store.get("a", "bob"), store.get("b", "ann")]).toEqual([null, null]);
   });
 
-  test("a trace is a copy of what was appended", () => {
+  it("a trace is a copy of what was appended", () => {
     const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000 });
     store.begin(begun("a"));
     store.append("a", [record]);
@@ -108,7 +108,7 @@ describe("readers", () => {
     expect(store.list("ann")).toHaveLength(1);
   });
 
-  test("two who follow see the same, each at its own pace", async () => {
+  it("two who follow see the same, each at its own pace", async () => {
     const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000 });
     store.begin(begun("a"));
     const { signal } = new AbortController();
@@ -127,7 +127,7 @@ describe("readers", () => {
     expect(rest[0]).toMatchObject({ records: [JSON.stringify(record), JSON.stringify(record)] });
   });
 
-  test("a long trace comes in several events, a reader of it keeps nothing that was dropped", async () => {
+  it("a long trace comes in several events, a reader of it keeps nothing that was dropped", async () => {
     const store = new TraceStore({ maxBytes: 200_000, maxAgeMs: 1000 });
     store.begin(begun("a"));
     const records = Array.from({ length: 200 }, (_, position) => ({ ...record, position }));
@@ -148,7 +148,7 @@ describe("readers", () => {
     expect(stored?.recordAt(0)).toBeNull();
   });
 
-  test("one who leaves is let go", async () => {
+  it("one who leaves is let go", async () => {
     const store = new TraceStore({ maxBytes: 1e6, maxAgeMs: 1000 });
     store.begin(begun("a"));
     const controller = new AbortController();

@@ -7,10 +7,10 @@ import {
   replaceSection,
   schemaPath,
   settingsTable,
-} from "../../../scripts/generated-docs.js";
-import { knownKeys } from "../../../src/config/explain-issues.js";
-import { fusionConfigSchema } from "../../../src/config/fusion-config.js";
-import { CARD_ENDING, SCHEMA_FILE } from "../../../src/config/load.js";
+} from "../../scripts/generated-docs.js";
+import { knownKeys } from "../../src/config/explain-issues.js";
+import { fusionConfigSchema } from "../../src/config/fusion-config.js";
+import { CARD_ENDING, SCHEMA_FILE } from "../../src/config/load.js";
 
 describe("generated documentation (npm run docs)", () => {
   it("the table of settings in docs/operations.md is fresh", async () => {

@@ -1,24 +1,14 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { GeneratedToken, GenerationEvent, GenerationRequest } from "../../src/protocol/protocol.js";
 import { TextStream } from "../../src/engine/text-stream.js";
 import { ShouldersError } from "../../src/errors.js";
+import type { Chunk } from "../support/chunk.js";
 import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
 import { readEvents, startTestServer, type TestServer } from "../support/server.js";
 
 const messages = [{ role: "user", content: "hi" }];
 const chat = { model: "both", messages };
 const text = { model: "both", prompt: "hi" };
-
-interface Chunk {
-  choices: {
-    index: number;
-    delta: { role?: string; content?: string };
-    text?: string;
-    logprobs: { content: { token: string; bytes: number[]; top_logprobs: unknown[] }[] } | null;
-    finish_reason: string | null;
-  }[];
-  usage?: { prompt_tokens: number; completion_tokens: number } | null;
-}
 
 /** The events that the engine makes of tokens with these bytes. */
 function eventsOf(pieces: Uint8Array[]): (request: GenerationRequest) => GenerationEvent[] {
@@ -43,7 +33,7 @@ async function stream(server: TestServer, fields: object = {}): Promise<Chunk[]>
   return events.slice(0, -1) as Chunk[];
 }
 
-const contentOf = (chunks: Chunk[]) => chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("");
+const contentOf = (chunks: Chunk[]) => chunks.map(({ choices }) => choices[0]?.delta?.content ?? "").join("");
 
 async function statusOf(server: TestServer, path: string, body: unknown): Promise<[number, string | null]> {
   const response = await server.post(path, body);
@@ -54,15 +44,15 @@ async function statusOf(server: TestServer, path: string, body: unknown): Promis
 describe("a character that is split over tokens", () => {
   const content = "é日😀";
 
-  test("is neither U+FFFD nor dropped", async () => {
+  it("is neither U+FFFD nor dropped", async () => {
     const server = await startTestServer();
     server.engine.script = eventsOf(bytesOf(content));
     const chunks = await stream(server);
     expect(contentOf(chunks)).toBe(content);
-    for (const { choices } of chunks) expect(choices[0]?.delta.content ?? "").not.toContain("\uFFFD");
+    for (const { choices } of chunks) expect(choices[0]?.delta?.content ?? "").not.toContain("\uFFFD");
   });
 
-  test("has an entry of logprobs for each of its tokens, with the token's own bytes", async () => {
+  it("has an entry of logprobs for each of its tokens, with the token's own bytes", async () => {
     const server = await startTestServer();
     server.engine.script = eventsOf(bytesOf(content));
     const entries = (await stream(server, { logprobs: true })).flatMap(
@@ -71,7 +61,7 @@ describe("a character that is split over tokens", () => {
     expect(entries.map(({ bytes }) => bytes)).toEqual([...Buffer.from(content)].map((byte) => [byte]));
   });
 
-  test("does not keep the role chunk back", async () => {
+  it("does not keep the role chunk back", async () => {
     const server = await startTestServer();
     server.engine.script = eventsOf(bytesOf(content));
     const [first] = await stream(server);
@@ -79,7 +69,7 @@ describe("a character that is split over tokens", () => {
   });
 });
 
-test("no prefix of a stop string leaks, and held text is not lost when max_tokens hits", async () => {
+it("no prefix of a stop string leaks, and held text is not lost when max_tokens hits", async () => {
   const server = await startTestServer();
   server.engine.script = eventsOf(bytesOf("one END two"));
   expect(contentOf(await stream(server, { stop: "END" }))).toBe("one ");
@@ -87,7 +77,7 @@ test("no prefix of a stop string leaks, and held text is not lost when max_token
   expect(contentOf(await stream(server, { stop: "END" }))).toBe("one EN");
 });
 
-test("usage comes only when asked for, once, and with choices", async () => {
+it("usage comes only when asked for, once, and with choices", async () => {
   const server = await startTestServer();
   expect((await stream(server)).every((chunk) => !("usage" in chunk))).toBe(true);
   const chunks = await stream(server, { stream_options: { include_usage: true } });
@@ -96,7 +86,7 @@ test("usage comes only when asked for, once, and with choices", async () => {
   expect(chunks.slice(0, -1).every(({ usage }) => usage === null)).toBe(true);
 });
 
-test("an overflow is a 400, also of a stream", async () => {
+it("an overflow is a 400, also of a stream", async () => {
   const server = await startTestServer();
   server.engine.script = () => [
     new ShouldersError("context_length_exceeded", "Too long.", { param: "messages" }),
@@ -108,7 +98,7 @@ test("an overflow is a 400, also of a stream", async () => {
     ]);
 });
 
-test("null is the default", async () => {
+it("null is the default", async () => {
   const server = await startTestServer();
   const nulls = {
     temperature: null,
@@ -122,14 +112,14 @@ test("null is the default", async () => {
   expect((await server.post("/v1/chat/completions", { ...chat, ...nulls })).status).toBe(200);
 });
 
-test("n gives n choices, and their usage is summed", async () => {
+it("n gives n choices, and their usage is summed", async () => {
   const server = await startTestServer();
   const answer = (await (await server.post("/v1/chat/completions", { ...chat, n: 3 })).json()) as Chunk;
   expect(answer.choices.map(({ index }) => index)).toEqual([0, 1, 2]);
   expect(answer.usage).toMatchObject({ prompt_tokens: 7, completion_tokens: 9 });
 });
 
-test("legacy logprobs are the four arrays", async () => {
+it("legacy logprobs are the four arrays", async () => {
   const server = await startTestServer();
   const answer = (await (await server.post("/v1/completions", { ...text, logprobs: 1 })).json()) as Chunk;
   expect(Object.keys(answer.choices[0]?.logprobs ?? {})).toEqual([
@@ -140,7 +130,7 @@ test("legacy logprobs are the four arrays", async () => {
   ]);
 });
 
-test("alternatives come only when asked for", async () => {
+it("alternatives come only when asked for", async () => {
   const server = await startTestServer();
   server.engine.script = () => {
     const events = answering("a");
@@ -154,7 +144,7 @@ test("alternatives come only when asked for", async () => {
   expect(server.engine.submitted[0]?.topLogprobs).toBe(0);
 });
 
-test("echo is done; best_of and suffix are refused", async () => {
+it("echo is done; best_of and suffix are refused", async () => {
   const server = await startTestServer();
   const echoed = (await (await server.post("/v1/completions", { ...text, echo: true })).json()) as Chunk;
   expect(echoed.choices[0]?.text).toBe("hiHello world");
@@ -162,7 +152,7 @@ test("echo is done; best_of and suffix are refused", async () => {
   expect(await statusOf(server, "/v1/completions", { ...text, suffix: "x" })).toEqual([400, "suffix"]);
 });
 
-test("an unknown model is a 404", async () => {
+it("an unknown model is a 404", async () => {
   const server = await startTestServer();
   expect(await statusOf(server, "/v1/chat/completions", { ...chat, model: "gpt-4o" })).toEqual([
     404,
@@ -170,7 +160,7 @@ test("an unknown model is a 404", async () => {
   ]);
 });
 
-test("GET /v1/models/{id} is there", async () => {
+it("GET /v1/models/{id} is there", async () => {
   const server = await startTestServer();
   expect(await (await fetch(`${server.url}/v1/models/both`)).json()).toMatchObject({
     id: "both",
@@ -178,12 +168,12 @@ test("GET /v1/models/{id} is there", async () => {
   });
 });
 
-test("malformed JSON is a 400, which no client tries again", async () => {
+it("malformed JSON is a 400, which no client tries again", async () => {
   const server = await startTestServer();
   expect(await statusOf(server, "/v1/chat/completions", '{"model":')).toEqual([400, null]);
 });
 
-test("a value out of range is refused, not clamped", async () => {
+it("a value out of range is refused, not clamped", async () => {
   const server = await startTestServer();
   for (const [field, value] of Object.entries({
     temperature: 2.1,
@@ -195,13 +185,13 @@ test("a value out of range is refused, not clamped", async () => {
     expect(await statusOf(server, "/v1/chat/completions", { ...chat, [field]: value })).toEqual([400, field]);
 });
 
-test("a bias outside the vocabulary is refused, not dropped", async () => {
+it("a bias outside the vocabulary is refused, not dropped", async () => {
   const server = await startTestServer();
   const body = { ...chat, logit_bias: { "980": 1 } };
   expect(await statusOf(server, "/v1/chat/completions", body)).toEqual([400, "logit_bias"]);
 });
 
-test("max_tokens: 0 reaches the engine as 0", async () => {
+it("max_tokens: 0 reaches the engine as 0", async () => {
   const server = await startTestServer();
   server.engine.script = () => [accepted, doneAfter(0, "length")];
   const answer = (await (await server.post("/v1/completions", { ...text, max_tokens: 0 })).json()) as Chunk;
@@ -212,12 +202,12 @@ test("max_tokens: 0 reaches the engine as 0", async () => {
   });
 });
 
-test('stop: "" is refused', async () => {
+it('stop: "" is refused', async () => {
   const server = await startTestServer();
   expect(await statusOf(server, "/v1/chat/completions", { ...chat, stop: "" })).toEqual([400, "stop"]);
 });
 
-test("a hang-up is seen on the response, when the request was read long ago", async () => {
+it("a hang-up is seen on the response, when the request was read long ago", async () => {
   const server = await startTestServer();
   server.engine.script = () => [accepted, deltaOf("a"), new Gate()];
   const controller = new AbortController();
@@ -229,7 +219,7 @@ test("a hang-up is seen on the response, when the request was read long ago", as
   await server.engine.untilCancelled(1);
 });
 
-test("a server that is told to close says so in a stream that it cuts", async () => {
+it("a server that is told to close says so in a stream that it cuts", async () => {
   const server = await startTestServer({ closeGraceMs: 20 });
   server.engine.script = () => [accepted, deltaOf("a"), new Gate()];
   const response = await server.post("/v1/chat/completions", { ...chat, stream: true });

@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { mean } from "simple-statistics";
 import { describe, expect, it } from "vitest";
-import { replaceSection, root } from "../../../scripts/generated-docs.js";
-import { familyReport, resultSections, severalReport } from "../../../scripts/results.js";
-import { readRules } from "../../../scripts/several-rules.js";
-import { loadSuite } from "../../../src/evaluation/suite.js";
-import type { Report } from "../../../src/evaluation/report.js";
+import { replaceSection, root } from "../../scripts/generated-docs.js";
+import { familyReport, resultSections, severalReport } from "../../scripts/results.js";
+import { readRules } from "../../scripts/several-rules.js";
+import { loadSuite } from "../../src/evaluation/suite.js";
+import type { Report } from "../../src/evaluation/report.js";
 
 describe("what is written about results (scripts/write-results.ts)", () => {
   it.each(resultSections().map((section) => ({ ...section, file: path.relative(root, section.file) })))(

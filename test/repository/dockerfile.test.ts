@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { createContextFilter, parseDockerfile } from "../../../scripts/dockerfile.js";
-import { root } from "../../../scripts/generated-docs.js";
-import { defaultLimits } from "../../../src/api/context.js";
+import { createContextFilter, parseDockerfile } from "../../scripts/dockerfile.js";
+import { root } from "../../scripts/generated-docs.js";
+import { defaultLimits } from "../../src/api/context.js";
 
 const read = (file: string) => readFileSync(path.join(root, file), "utf8");
 const inContext = createContextFilter(read(".dockerignore"));

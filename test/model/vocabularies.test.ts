@@ -1,14 +1,14 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { GrammarBuilder } from "../../../src/grammar/json/grammar-builder.js";
-import { addSchema } from "../../../src/grammar/json/json-grammar.js";
-import { compileGrammar } from "../../../src/grammar/gbnf.js";
-import { GrammarMask } from "../../../src/grammar/grammar-mask.js";
-import type { TokenTable } from "../../../src/grammar/token-table.js";
-import { hostileGrammars } from "../../support/hostile-grammars.js";
-import { temporaryDirectory } from "../../support/temporary-directory.js";
-import { checkOutVocabularies, readTokenTable } from "../../support/vocabularies.js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { GrammarBuilder } from "../../src/grammar/json/grammar-builder.js";
+import { addSchema } from "../../src/grammar/json/json-grammar.js";
+import { compileGrammar } from "../../src/grammar/gbnf.js";
+import { GrammarMask } from "../../src/grammar/grammar-mask.js";
+import type { TokenTable } from "../../src/grammar/token-table.js";
+import { hostileGrammars } from "../support/hostile-grammars.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+import { checkOutVocabularies, readTokenTable } from "../support/vocabularies.js";
 
 const sources = temporaryDirectory();
 let directory = "";
@@ -49,7 +49,7 @@ function write(mask: GrammarMask, table: TokenTable, text: string): void {
   }
 }
 
-test("JSON can be asked of the vocabularies of well-known models", async () => {
+it("JSON can be asked of the vocabularies of well-known models", async () => {
   const files = readdirSync(directory).filter((name) => name.endsWith(".gguf"));
   expect(files.length).toBeGreaterThanOrEqual(16);
   let numWritten = 0;
@@ -78,7 +78,7 @@ describe("a grammar made to be slow costs each token a few times what plain text
     plainMs = cpuMs() - startMs;
   }, 120_000);
 
-  test.each(Object.entries(hostileGrammars))("%s", (_name, text) => {
+  it.each(Object.entries(hostileGrammars))("%s", (_name, text) => {
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(65_536);
     const row = new Float32Array(table.size);
     const startMs = cpuMs();

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createKernel } from "../../../src/fusion/kernel/kernel.js";
-import { meanTarget, objective } from "../../../src/fusion/objective.js";
-import { solveExact } from "../../../src/fusion/solvers/exact.js";
-import { solveGrid } from "../../../src/fusion/solvers/grid.js";
-import { solvers } from "../../../src/fusion/solvers/solver.js";
-import type { AxisPoint, Divergence, WeightBounds } from "../../../src/fusion/types.js";
-import { anyRows } from "../../support/rows.js";
+import { createKernel } from "../../src/fusion/kernel/kernel.js";
+import { meanTarget, objective } from "../../src/fusion/objective.js";
+import { solveExact } from "../../src/fusion/solvers/exact.js";
+import { solveGrid } from "../../src/fusion/solvers/grid.js";
+import { solvers } from "../../src/fusion/solvers/solver.js";
+import type { AxisPoint, Divergence, WeightBounds } from "../../src/fusion/types.js";
+import { numRuns } from "../support/num-runs.js";
+import { anyRows } from "../support/rows.js";
 
 /** An axis over a few tokens, exactly: probabilities p and shifts d. */
 function makeAxis(p: readonly number[], shifts: readonly number[]): (alpha: number) => AxisPoint {
@@ -116,7 +117,7 @@ describe("exact solver", () => {
           isAsGood(makeAxis(p, shifts), bounds, target);
         },
       ),
-      { numRuns: 400 },
+      { numRuns: numRuns(400) },
     );
   });
 
@@ -130,7 +131,7 @@ describe("exact solver", () => {
           isAsGood((alpha) => kernel.evaluate(t, alpha), bounds, target);
         });
       }),
-      { numRuns: 40 },
+      { numRuns: numRuns(40) },
     );
   });
 });

@@ -3,14 +3,14 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import pino from "pino";
-import { expect, onTestFinished, test } from "vitest";
-import { samplingSchema } from "../../../src/config/fusion-config.js";
-import { startEngine } from "../../../src/engine/client.js";
-import { plainRequest, type FromEngine, type GenerationRequest } from "../../../src/protocol/protocol.js";
-import { temporaryDirectory } from "../../support/temporary-directory.js";
+import { expect, it, onTestFinished } from "vitest";
+import { samplingSchema } from "../../src/config/fusion-config.js";
+import { startEngine } from "../../src/engine/client.js";
+import { plainRequest, type FromEngine, type GenerationRequest } from "../../src/protocol/protocol.js";
+import { silentLogger } from "../support/silent-logger.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
 
-const entry = new URL("../../../dist/engine/child.js", import.meta.url);
+const entry = new URL("../../dist/engine/child.js", import.meta.url);
 
 /** The real child, with no models loaded. */
 function forkChild() {
@@ -29,7 +29,7 @@ async function drained(child: ChildProcess, messages: FromEngine[]): Promise<voi
   while (messages.filter(({ type }) => type === "pong").length === before) await once(child, "message");
 }
 
-test("a message that nobody can handle ends neither the child nor what comes after it", async () => {
+it("a message that nobody can handle ends neither the child nor what comes after it", async () => {
   const { child, messages } = forkChild();
   const garbage = [
     null,
@@ -75,14 +75,14 @@ process.on("message", ({ type, request }) => {
 process.on("disconnect", () => process.exit());
 `;
 
-test("a request that the pipe does not take fails by itself, and the next one is answered", async () => {
+it("a request that the pipe does not take fails by itself, and the next one is answered", async () => {
   const directory = temporaryDirectory();
   onTestFinished(() => directory.remove());
   writeFileSync(directory.file("child.mjs"), readyChild);
   const engine = await startEngine({
     configs: [],
     settings: {} as never,
-    log: pino({ level: "silent" }),
+    log: silentLogger,
     onProgress: () => undefined,
     entry: pathToFileURL(directory.file("child.mjs")),
   });

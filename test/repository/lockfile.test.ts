@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { completeLock, findLeftOut, readLock } from "../../../scripts/lockfile.js";
+import { completeLock, findLeftOut, readLock } from "../../scripts/lockfile.js";
 
 describe("package-lock.json", () => {
   it("names the packages of every platform (else: npx tsx scripts/complete-lock.ts)", () => {

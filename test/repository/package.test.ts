@@ -1,14 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { expect, test } from "vitest";
-import { root } from "../../../scripts/generated-docs.js";
+import { expect, it } from "vitest";
+import { root } from "../../scripts/generated-docs.js";
 
 interface Packed {
   files: { path: string }[];
 }
 
-test("the package has what runs: program, configs and the models they name, and nothing else", () => {
+it("the package has what runs: program, configs and the models they name, and nothing else", () => {
   const text = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
     cwd: root,
     encoding: "utf8",

@@ -1,0 +1,42 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { inOrder } from "../config/members.js";
+import { lifelineDescriptor } from "./lifeline.js";
+import type { ResolvedFusionConfig } from "../protocol/protocol.js";
+
+/** A child that has closed its pipe and has not ended after this time never will. */
+const endTimeoutMs = 2_000;
+/** How long a child may take to end by itself before it is killed. */
+const closeTimeoutMs = 10_000;
+
+/** Forks an engine process with a thread for every model's decode. It ends with this process, or with its pipe. */
+export function forkChild(entry: URL, configs: readonly ResolvedFusionConfig[]): ChildProcess {
+  const paths = configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path));
+  const child = fork(entry, {
+    serialization: "advanced",
+    // Checking model files leaves garbage that V8 would keep room for; the child collects it once it has loaded.
+    execArgv: ["--expose-gc"],
+    // Every model's decode occupies a thread of libuv's pool while it runs; file and DNS work needs some too.
+    // With an arena a thread, glibc would keep far more memory than is in use.
+    env: {
+      MALLOC_ARENA_MAX: "2",
+      ...process.env,
+      UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)),
+    },
+    // What native code prints must not mix with an answer on standard output.
+    stdio: ["ignore", 2, 2, "ipc", "pipe"],
+  });
+  const lifeline = child.stdio[lifelineDescriptor] as Socket | undefined;
+  lifeline?.unref();
+  lifeline?.on("error", () => undefined);
+  child.once("disconnect", () => setTimeout(() => child.kill("SIGKILL"), endTimeoutMs).unref());
+  return child;
+}
+
+/** Waits for the child's end, and kills it if it takes too long. */
+export async function endOf(child: ChildProcess): Promise<void> {
+  const killer = setTimeout(() => child.kill("SIGKILL"), closeTimeoutMs);
+  await once(child, "exit");
+  clearTimeout(killer);
+}

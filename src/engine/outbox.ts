@@ -1,0 +1,41 @@
+import type { Choice, GenerationRequest } from "../protocol/protocol.js";
+
+/** What was asked in one turn of the event loop. Answers to one prompt are asked for together: it crosses the pipe once. */
+export class Outbox {
+  readonly #requests = new Map<string, GenerationRequest>();
+  readonly #send: (request: GenerationRequest, choices: Choice[]) => void;
+
+  constructor(send: (request: GenerationRequest, choices: Choice[]) => void) {
+    this.#send = send;
+  }
+
+  push(request: GenerationRequest): void {
+    if (this.#requests.size === 0) queueMicrotask(() => this.#flush());
+    this.#requests.set(request.requestId, request);
+  }
+
+  /** @returns whether it was still there, and so will never be sent */
+  remove(requestId: string): boolean {
+    return this.#requests.delete(requestId);
+  }
+
+  #flush(): void {
+    const groups: GenerationRequest[][] = [];
+    for (const request of this.#requests.values()) {
+      const group = groups.find(([first]) => first && areChoices(first, request));
+      if (group) group.push(request);
+      else groups.push([request]);
+    }
+    this.#requests.clear();
+    for (const group of groups) {
+      const choices = group.map(({ requestId, seed }) => ({ requestId, seed }));
+      this.#send(group[0] as GenerationRequest, choices);
+    }
+  }
+}
+
+/** Whether they differ in id and seed alone. */
+function areChoices(one: GenerationRequest, other: GenerationRequest): boolean {
+  const fields = Object.keys(one) as (keyof GenerationRequest)[];
+  return fields.every((field) => field === "requestId" || field === "seed" || one[field] === other[field]);
+}

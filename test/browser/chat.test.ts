@@ -1,0 +1,192 @@
+import type { Page } from "playwright-core";
+import { expect, it } from "vitest";
+import type { TokenRecord } from "../../src/trace/record.js";
+import { accepted, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
+import { startTestServer } from "../support/server.js";
+import { ask, lastTrace, numbersOf, openPage, question, usePlayground } from "./support.js";
+
+const site = usePlayground();
+
+it("a chat streams; tokens, marks and shares are those of the trace", async () => {
+  const page = await openPage(site.browser, site.url);
+  const frames: string[] = [];
+  page.on("websocket", (socket) =>
+    socket.on("framereceived", ({ payload }) => {
+      frames.push((JSON.parse(String(payload)) as { type: string }).type);
+    }),
+  );
+  await page.getByRole("button", { name: `Try ${question}` }).click();
+  await page.getByRole("button", { name: "Retry" }).waitFor();
+  expect(frames.filter((type) => type === "response.output_text.delta").length).toBeGreaterThan(1);
+
+  const { tokens } = await lastTrace(page, site.url);
+  expect(await page.locator(".token").allTextContents()).toEqual(
+    tokens.map(({ token }) => (token.text === "" ? "end" : token.text)),
+  );
+  const seen = await page
+    .locator(".token")
+    .evaluateAll((spans: { className: string }[]) =>
+      spans.map(({ className }) => [className.includes("expert-0"), className.includes("flipped")]),
+    );
+  expect(seen).toEqual(tokens.map(({ chosen, flipped }) => [chosen === "trivia", flipped]));
+  const background = await page
+    .locator(".token.moved")
+    .first()
+    .evaluate((span) => (globalThis as unknown as Styles).getComputedStyle(span).backgroundColor);
+  expect(background).not.toBe("rgba(0, 0, 0, 0)");
+
+  const share = tokens.filter(({ chosen }) => chosen === "trivia").length / tokens.length;
+  expect(await numbersOf(page, ".legend [data-share]", "data-share")).toEqual([share, 1 - share]);
+  expect(await page.locator(".legend").textContent()).toContain(`${Math.round(share * 100)} %`);
+});
+
+interface Styles {
+  getComputedStyle(element: unknown): { backgroundColor: string };
+}
+
+it("the inspector shows the numbers of the trace, token by token, by keyboard", async () => {
+  const page = await openPage(site.browser, site.url);
+  await page.getByLabel("Model").selectOption("both");
+  await page.getByLabel("Most tokens").fill("6");
+  await ask(page, question);
+  const { tokens } = await lastTrace(page, site.url);
+
+  await page.locator(".token").first().focus();
+  await page.keyboard.press("Enter");
+  for (const [index, record] of tokens.entries()) {
+    if (index > 0) await page.keyboard.press("ArrowRight");
+    await page.getByText(`Token ${index + 1} of ${tokens.length}`).waitFor();
+    await expectInspected(page, record);
+  }
+  await page.keyboard.press("Escape");
+  await page.locator(".inspector").waitFor({ state: "hidden" });
+});
+
+async function expectInspected(page: Page, record: TokenRecord): Promise<void> {
+  const { weights, divergence, top, curves, timing, logprob } = record;
+  const rows = [divergence, ...Object.values(divergence.targets)];
+  expect(await numbersOf(page, "[data-field=weight]")).toEqual(Object.values(weights));
+  expect(await numbersOf(page, "[data-field=forward]")).toEqual(rows.map(({ forward }) => forward));
+  expect(await numbersOf(page, "[data-field=reverse]")).toEqual(rows.map(({ reverse }) => reverse));
+  expect(await numbersOf(page, "[data-field=logprob]")).toEqual([logprob]);
+  const columns = [top!.base, top!.fused, top!.reference, ...Object.values(top!.experts)];
+  expect(await numbersOf(page, ".top-column li", "data-logprob")).toEqual(
+    columns.flat().map((candidate) => candidate.logprob),
+  );
+  expect(await page.locator("[data-curve] canvas").count()).toBe(2 * Object.keys(curves!).length);
+  expect(await page.locator(".bar-row.time").count()).toBe(Object.keys(timing.decodeMs).length + 2);
+  expect(await page.locator(".inspector .badge").count()).toBe(record.flipped ? 1 : 0);
+}
+
+it("stop ends an answer, retry brings another, edit asks anew", async () => {
+  const page = await openPage(site.browser, site.url);
+  await page.getByLabel("Model").selectOption("giant");
+  await page.locator("#message").fill(question);
+  // Within the page: on a busy machine the answer would be whole before a click came from here.
+  const stopped = page.evaluate(`new Promise((resolve) => {
+    const observer = new MutationObserver(() => {
+      if (document.querySelectorAll(".token").length <= 5) return;
+      observer.disconnect();
+      document.querySelector("button.stop").click();
+      resolve();
+    });
+    observer.observe(document.body, { childList: true, subtree: true });
+  })`);
+  await page.locator("#message").press("Enter");
+  await stopped;
+  await page.getByText("Stopped.").waitFor();
+  expect(await page.locator(".token").count()).toBeLessThan(480);
+
+  await page.getByLabel("Most tokens").fill("5");
+  await page.getByRole("button", { name: "Retry" }).click();
+  await page.getByText("2 of 2").waitFor();
+  expect(await page.locator(".token").count()).toBe(5);
+  await page.getByRole("button", { name: "Answer before" }).click();
+  await page.getByText("Stopped.").waitFor();
+
+  await page.getByRole("button", { name: "Edit the message" }).click();
+  await page.locator(".edit textarea").fill("Where was Venur Gevol born?");
+  await page.getByRole("button", { name: "Send again" }).click();
+  await page.getByRole("button", { name: "Retry" }).waitFor();
+  expect(await page.locator(".bubble").allTextContents()).toEqual(["Where was Venur Gevol born?"]);
+});
+
+it("sampling settings and the system prompt reach the server", async () => {
+  const page = await openPage(site.browser, site.url);
+  const sent: string[] = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => sent.push(String(payload))));
+  await page.getByLabel("System prompt").fill("Be brief.");
+  await page.getByLabel("Temperature").fill("0.5");
+  await page.getByLabel("Seed").fill("7");
+  await page.getByLabel("Record top tens").uncheck();
+  await ask(page, question);
+  expect(JSON.parse(sent[0] ?? "")).toMatchObject({
+    type: "response.create",
+    response: {
+      model: "trivia",
+      messages: [
+        { role: "system", content: "Be brief." },
+        { role: "user", content: question },
+      ],
+      temperature: 0.5,
+      seed: 7,
+      fusion: { trace: "weights" },
+    },
+  });
+  await page.locator(".token").first().click();
+  await page.getByText("Not recorded").waitFor();
+});
+
+it("the timeline stays zoomed in while an answer grows", async () => {
+  const held: (() => void)[] = [];
+  const page = await openPage(site.browser, site.url, {
+    prepare: (opened) =>
+      opened.routeWebSocket(/stream/, (socket) => {
+        socket.connectToServer().onMessage((message) => {
+          const isHeld = held.length > 0 || String(message).includes('"position":40,');
+          if (isHeld) held.push(() => socket.send(message));
+          else socket.send(message);
+        });
+      }),
+  });
+  await page.getByLabel("Model").selectOption("giant");
+  await page.getByLabel("Most tokens").fill("60");
+  await page.locator("#message").fill(question);
+  await page.locator("#message").press("Enter");
+  await page.locator(".token").nth(15).click();
+  await expect.poll(() => held.length).toBeGreaterThan(0);
+  const chart = page.locator("[data-chart=divergences] canvas");
+  await chart.scrollIntoViewIfNeeded();
+  const { x, y, width, height } = (await page.locator("[data-chart=divergences] .u-over").boundingBox())!;
+  await page.mouse.move(x + width * 0.25, y + height / 2);
+  await page.mouse.down();
+  await page.mouse.move(x + width * 0.75, y + height / 2, { steps: 4 });
+  await page.mouse.up();
+  const zoomed = await chart.getAttribute("aria-label");
+  expect(zoomed).not.toMatch(/token 1 to/);
+  for (const release of held.splice(0)) release();
+  await expect.poll(() => page.locator(".inspector-head").textContent()).toContain("of 60");
+  expect(await chart.getAttribute("aria-label")).toBe(zoomed);
+  await page.mouse.dblclick(x + width / 2, y + height / 2);
+  await expect.poll(() => chart.getAttribute("aria-label")).toMatch(/token 1 to 60$/);
+});
+
+it("characters that are split over tokens are whole, in the chat and on the page of a trace", async () => {
+  const parts = [...new TextEncoder().encode("日")].map((byte, index) =>
+    tokenOf(Uint8Array.of(byte), index, { token: { id: 300 + index, text: "\ufffd", bytes: [byte] } }),
+  );
+  const scripted = await startTestServer();
+  scripted.engine.script = () => [
+    accepted,
+    { type: "delta", text: "日", tokens: parts },
+    deltaOf(" Ort", parts.length),
+    doneAfter(parts.length + 1, "length"),
+  ];
+  const page = await openPage(site.browser, scripted.url);
+  const shown = () => page.locator(".token").allTextContents();
+  await ask(page, question);
+  expect(await shown()).toEqual(["·", "·", "日", " Ort"]);
+  await page.getByRole("link", { name: "Open trace" }).click();
+  await page.getByText("Token 1 of 4").waitFor();
+  expect(await shown()).toEqual(["·", "·", "日", " Ort"]);
+});

@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import { END, fakeRequest, says } from "../../support/fake-models.js";
+import { doneOf, type Outcome, start, tokensOf } from "../../support/scripted-engine.js";
+
+describe("teacher forcing", () => {
+  const trained = { base: says("giant"), reference: says("dwarf"), experts: [says("right")] };
+
+  it("takes the given tokens, with the record of each, and then ends", async () => {
+    const { run } = start({
+      ...trained,
+      strategy: { type: "static", weights: { e0: 2 }, plausibility: null },
+    });
+    const outcome = await run(fakeRequest("a", { forced: { type: "text", text: "rival" }, maxTokens: 1 }));
+    expect(outcome.text).toBe("rival");
+    expect(doneOf(outcome)).toMatchObject({ finishReason: "length", usage: { completionTokens: 5 } });
+    const records = outcome.events.flatMap((event) => (event.type === "delta" ? event.tokens : []));
+    expect(records.map(({ record }) => record.weights)).toEqual(Array(5).fill({ e0: 2 }));
+    // The law says "right": the first two letters are likely, the third is not.
+    expect(records[1]!.record.logprob).toBeGreaterThan(-0.1);
+    expect(records[2]!.record.logprob).toBeLessThan(-3);
+  });
+
+  it("goes on past an end of sequence and over stop strings", async () => {
+    const { run } = start({ base: says("x") });
+    const tokens = [0x61, END, 0x62];
+    const outcome = await run(fakeRequest("a", { forced: { type: "tokens", tokens }, stop: ["b"] }));
+    expect(tokensOf(outcome)).toEqual(tokens);
+    expect(outcome.text).toBe("ab");
+  });
+
+  it("is refused when it does not fit, with both numbers", async () => {
+    const { run } = start({ base: says("x") });
+    const forced = { type: "text", text: "y".repeat(60) } as const;
+    const outcome = await run(fakeRequest("a", { forced }));
+    expect(outcome.error).toMatchObject({ code: "context_length_exceeded" });
+    expect(outcome.error?.message).toMatch(/60 of them for the completion, and the prompt has 9/);
+  });
+
+  it("an answer's beginning is weighed as if it had been drawn, and the rest is drawn", async () => {
+    const { run } = start({
+      ...trained,
+      strategy: { type: "static", weights: { e0: 2 }, plausibility: null },
+    });
+    const whole = await run(fakeRequest("a", { maxTokens: 4 }));
+    const answerPrefix = { type: "text", text: "ri" } as const;
+    const outcome = await run(fakeRequest("b", { answerPrefix, maxTokens: 2 }));
+    expect(outcome.text).toBe("righ");
+    expect(doneOf(outcome).usage).toEqual(doneOf(whole).usage);
+    const plainRecords = ({ events }: Outcome) =>
+      events
+        .flatMap((event) => (event.type === "delta" ? event.tokens : []))
+        .map(({ record }) => ({ ...record, timing: null }));
+    expect(plainRecords(outcome)).toEqual(plainRecords(whole));
+  });
+
+  it("tells the bytes of tokens that are no whole characters", async () => {
+    const { run } = start({ base: says("x") });
+    const outcome = await run(fakeRequest("a", { forced: { type: "text", text: "aé" } }));
+    const records = outcome.events.flatMap((event) => (event.type === "delta" ? event.tokens : []));
+    expect(records.map(({ record }) => record.token)).toEqual([
+      { id: 0x61, text: "a" },
+      { id: 0xc3, text: "\ufffd", bytes: [0xc3] },
+      { id: 0xa9, text: "\ufffd", bytes: [0xa9] },
+    ]);
+  });
+
+  it("an answer that begins and may not go on is its beginning", async () => {
+    const { run } = start({ base: says("right") });
+    const outcome = await run(fakeRequest("a", { answerPrefix: { type: "text", text: "xy" }, maxTokens: 0 }));
+    expect(outcome.text).toBe("xy");
+    expect(doneOf(outcome)).toMatchObject({ finishReason: "length", usage: { completionTokens: 2 } });
+  });
+});
