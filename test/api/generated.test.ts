@@ -84,7 +84,7 @@ describe(`generated requests (seed ${seed}; SHOULDERS_TEST_SEED repeats it)`, ()
     const server = await startTestServer({ engine: new AnsweringEngine(), traceBytes: 1_000_000 });
     const tally = await askAll(server.url, ["both", "giant"], 18_000, seed);
     // The generator must find both sides of the edge.
-    expect(tally.ok).toBeGreaterThan(1000);
+    expect(tally.ok).toBeGreaterThan(600);
     expect(tally.refused).toBeGreaterThan(5000);
     expect(server.engine.stats.running).toBe(0);
     expect(await metricOf(server, "shoulders_requests_started_total")).toBe(18_000);

@@ -33,6 +33,7 @@ export class AnswerBudget {
       "invalid_request",
       `An answer in one piece may tell of ${this.#mostTokens} tokens in all its choices when it tells so much of each: ` +
         "stream it, or ask for fewer choices or tokens, fewer logprobs, or less in fusion.trace.",
+      { param: "max_tokens" },
     );
   }
 }
