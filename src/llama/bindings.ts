@@ -21,8 +21,8 @@ const primitives: Record<Primitive | "void" | "string" | "memory", string> = {
   memory: "void *",
 };
 
-// Calls run on stacks of koffi's; of those off the event loop only what is used takes memory.
-koffi.config({ async_stack_size: stackBytes });
+// Calls run on stacks of koffi's; of those off the event loop only what is used takes memory. Set before any call.
+if (koffi.config().async_stack_size !== stackBytes) koffi.config({ async_stack_size: stackBytes });
 
 /** Anonymous, so that opening the library twice in a process registers no name twice. */
 export const structTypes = Object.fromEntries(
