@@ -1,6 +1,7 @@
 // Loads model files one after the other as the engine does, and decodes a few tokens with those that load. Says a line
 // for each: what became of it. A file that ends the process is the one that was begun last.
 import { openLibrary } from "../../dist/llama/library.js";
+import { inMainMemory } from "../../dist/llama/types.js";
 
 const library = await openLibrary({ backend: "cpu" });
 const contextOptions = { numCells: 64, numSequences: 1, batchTokens: 64, maxRows: 2, threads: 1 };
@@ -10,8 +11,7 @@ for (const file of process.argv.slice(2)) {
   say({ file, outcome: "begun" });
   try {
     const model = await library.loadModel(file, {
-      source: { gpuLayers: "auto" },
-      contextTokens: 64,
+      placement: inMainMemory,
       onProgress: () => undefined,
     });
     const context = model.createContext(contextOptions);

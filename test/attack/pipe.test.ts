@@ -14,7 +14,8 @@ import { defaultSettings, engineEntry, resolvedConfig, textRequest } from "../su
 
 const seed = Number(process.env["SHOULDERS_TEST_SEED"] ?? 20240611);
 const config = resolvedConfig({ id: "giant", base: "giant" });
-const load = { type: "load", configs: [config], settings: defaultSettings };
+const choice = { backend: "cpu", flashAttention: "auto", isTrial: false };
+const load = { type: "load", configs: [config], settings: defaultSettings, choice, timings: null };
 
 const children = new Set<ChildProcess>();
 afterEach(() => {
@@ -25,7 +26,7 @@ afterEach(() => {
 function startChild(): ChildProcess {
   const child = fork(engineEntry, {
     serialization: "advanced",
-    stdio: ["ignore", "ignore", "ignore", "ipc"],
+    stdio: ["ignore", "ignore", "ignore", "ipc", "pipe"],
   });
   children.add(child);
   return child;
@@ -193,7 +194,7 @@ describe(`what comes through the pipe (seed ${seed})`, () => {
     });
     for (const parts of garbage) {
       const child = spawn(process.execPath, [fileURLToPath(engineEntry)], {
-        stdio: ["ignore", "ignore", "ignore", "pipe"],
+        stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
         env: { ...process.env, NODE_CHANNEL_FD: "3", NODE_CHANNEL_SERIALIZATION_MODE: "advanced" },
       });
       children.add(child);
