@@ -68,8 +68,8 @@ const stays: Attack = {
         return socket;
       }),
     );
-    // Half of a body may take up to the time of a whole request.
-    const mayStay = 10;
+    // Half of a body may take up to the time of a whole request; who asked for h2c has been answered, and may ask again.
+    const mayStay = 20;
     const startMs = performance.now();
     let open = Infinity;
     while (open > before + mayStay + 4 && performance.now() - startMs < lateMs) {
