@@ -226,8 +226,9 @@ export class Sequence implements SequenceView, Claim {
       tokens,
       skippedShare: fusionUsage.skippedShare + (run.skippedShare - fusionUsage.skippedShare) / tokens,
     };
+    const { active } = run;
     run.learn(fusion, logprobs);
-    this.#chooseCursors();
+    if (run.active !== active) this.#chooseCursors();
   }
 
   /** The base always; the reference for the prompt's sake and for shifts; experts that run. */

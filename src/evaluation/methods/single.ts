@@ -1,4 +1,4 @@
-import type { StrategyConfig } from "../../strategies/registry.js";
+import { strategyOf, type StrategyConfig } from "../../strategies/registry.js";
 import type { Roles } from "../suite.js";
 import type { Task } from "../tasks/task.js";
 import type { ConfigMaker } from "./config-maker.js";
@@ -19,9 +19,9 @@ export function rightExpertMethods(roles: Roles, maker: ConfigMaker): Method[] {
   const idOf = new Map(
     roles.experts.map((expert) => [expert.id, maker.make(`right.${expert.id}`, { experts: [expert] })]),
   );
-  const planWith = (task: Task, strategyOf: (expert: string) => StrategyConfig): Plan | null => {
+  const planWith = (task: Task, settingsFor: (expert: string) => StrategyConfig): Plan | null => {
     const configId = idOf.get(task.expert ?? "");
-    return configId === undefined ? null : plan(configId, strategyOf(task.expert ?? ""));
+    return configId === undefined ? null : plan(configId, settingsFor(task.expert ?? ""));
   };
   return plausibleSets.flatMap(({ suffix, words, plausibility }): Method[] => [
     ...[0.5, 1, 1.5].map((weight): Method => ({
@@ -88,12 +88,12 @@ export function exampleMethods(roles: Roles, tasks: readonly Task[], maker: Conf
     taskToId.set(task.name, maker.make(`examples.${task.name}`, { experts, fewShot: task.examples }));
   }
   if (shown.length === 0) return [];
-  const planWith = (task: Task, strategyOf: (expert: string) => StrategyConfig): Plan | null => {
+  const planWith = (task: Task, settingsFor: (expert: string) => StrategyConfig): Plan | null => {
     const configId = taskToId.get(task.name);
     const expert = roles.experts.find(({ id }) => id === task.expert)?.id ?? null;
-    const strategy = strategyOf(expert ?? "");
+    const strategy = settingsFor(expert ?? "");
     const isChat = task.items.every(({ prompt }) => prompt.type === "chat");
-    const isPossible = isChat && (strategy.type === "base" || expert !== null);
+    const isPossible = isChat && (!strategyOf(strategy).needsExperts || expert !== null);
     return configId === undefined || !isPossible ? null : plan(configId, strategy);
   };
   return [
