@@ -89,6 +89,11 @@ export default tseslint.config(
             "Throw a ShouldersError from src/errors.ts (or invariant()), so that every error says what to do.",
         },
         { selector: "TSEnumDeclaration", message: "Use a string union." },
+        {
+          selector: "Literal[value=/^Invalid '/], TemplateElement[value.raw=/^Invalid '/]",
+          message:
+            "Use fieldError() from src/errors.ts: a field and a reason, which make a sentence where it is answered.",
+        },
       ],
       "max-lines": ["error", { max: 300, skipBlankLines: true, skipComments: true }],
       "max-lines-per-function": ["error", { max: 60, skipBlankLines: true, skipComments: true }],

@@ -61,29 +61,42 @@ const errorDefinitions = {
 export type ErrorCode = keyof typeof errorDefinitions;
 
 /** Plain data of an error: what crosses the pipe between engine and server. */
-export interface ErrorData {
+export type ErrorData = {
   code: ErrorCode;
-  message: string;
   /** Path of the field at fault in the request, dotted (`messages.0.content`), or null. */
   param: string | null;
+} & (
+  | { message: string }
+  /** Why the field cannot be taken; see `fieldError`. */
+  | { reason: string }
+);
+
+interface ErrorOptions {
+  param?: string | null;
+  cause?: unknown;
+  retryAfterSeconds?: number | null;
 }
+
+/** Longest path of a field that is repeated to a client, which may have made it up. */
+const longestParam = 200;
 
 /** The only error that is thrown on purpose: a code from the table, a message that says what to do. */
 export class ShouldersError extends Error {
   readonly code: ErrorCode;
   readonly param: string | null;
+  /** Why the field cannot be taken, from which the message is made; null: the message is a sentence of its own. */
+  readonly reason: string | null;
   /** Time after which a new try may succeed; null: as the status says. */
   readonly retryAfterSeconds: number | null;
 
-  constructor(
-    code: ErrorCode,
-    message: string,
-    options: { param?: string | null; cause?: unknown; retryAfterSeconds?: number } = {},
-  ) {
+  constructor(code: ErrorCode, told: string | { reason: string }, options: ErrorOptions = {}) {
+    const param = options.param?.slice(0, longestParam) ?? null;
+    const message = typeof told === "string" ? told : fieldMessage(param, told.reason);
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "ShouldersError";
     this.code = code;
-    this.param = options.param ?? null;
+    this.param = param;
+    this.reason = typeof told === "string" ? null : told.reason;
     this.retryAfterSeconds = options.retryAfterSeconds ?? null;
   }
 
@@ -95,18 +108,61 @@ export class ShouldersError extends Error {
     return errorDefinitions[this.code].type;
   }
 
+  /** The same fault, of the field by the name that this client knows it by. */
+  at(param: string): ShouldersError {
+    const { code, message, reason, cause, retryAfterSeconds } = this;
+    return new ShouldersError(code, reason === null ? message : { reason }, {
+      param,
+      cause,
+      retryAfterSeconds,
+    });
+  }
+
   toData(): ErrorData {
-    return { code: this.code, message: this.message, param: this.param };
+    const { code, message, reason, param } = this;
+    return reason === null ? { code, message, param } : { code, reason, param };
   }
 
   static fromData(data: ErrorData): ShouldersError {
-    return new ShouldersError(data.code, data.message, { param: data.param });
+    const { code, param } = data;
+    return new ShouldersError(code, "reason" in data ? { reason: data.reason } : data.message, { param });
   }
 
   /** Wraps whatever was thrown; what is not ours becomes `internal` and keeps its cause. */
   static from(thrown: unknown): ShouldersError {
     if (thrown instanceof ShouldersError) return thrown;
     return new ShouldersError("internal", "Internal error: see the server's log.", { cause: thrown });
+  }
+}
+
+/**
+ * A field of a request that cannot be taken.
+ *
+ * @param param its path, dotted; empty: the whole request
+ * @param reason what is wrong, without the field's name and a full stop: `expected a number`
+ */
+export function fieldError(
+  param: string,
+  reason: string,
+  code: "invalid_request" | "unsupported_field" = "invalid_request",
+): ShouldersError {
+  return new ShouldersError(code, { reason }, { param: param === "" ? null : param });
+}
+
+/** The sentence that a client gets of a field error. */
+function fieldMessage(param: string | null, reason: string): string {
+  // eslint-disable-next-line no-restricted-syntax -- the one place
+  const field = param === null ? "Invalid request" : `Invalid '${param}'`;
+  return `${field}: ${reason}${reason.endsWith("?") ? "" : "."}`;
+}
+
+/** Runs what may refuse a field, and gives the field the name that the client of this route knows it by. */
+export function withFieldNames<Result>(nameOf: (param: string) => string, run: () => Result): Result {
+  try {
+    return run();
+  } catch (thrown) {
+    if (!(thrown instanceof ShouldersError) || thrown.param === null) throw thrown;
+    throw thrown.at(nameOf(thrown.param));
   }
 }
 

@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import { dottedPath, explainIssues } from "../config/explain-issues.js";
-import { ShouldersError } from "../errors.js";
+import { checkValue, dottedPath, explainIssues, noOwnWords } from "../config/explain-issues.js";
+import { fieldError, invariant } from "../errors.js";
 
 type Issue = z.core.$ZodIssue;
 
@@ -23,18 +23,13 @@ export function unsupportedUnless<Schema extends z.ZodType>(
 
 /** @throws ShouldersError that names the first field at fault. */
 export function parseRequest<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
-  const result = schema.safeParse(value, firstFaultOnly);
-  if (result.success) return result.data;
-  const first = result.error.issues[0];
-  if (first === undefined) return result.data as never;
+  const checked = checkValue(schema, value, firstFaultOnly);
+  if (checked.isValid) return checked.data;
+  const first = checked.issues[0];
+  invariant(first, "a refused value has an issue");
   const problem = hasOwnMessage(first) ? first : explainIssues(schema, value, [firstOnly(first)])[0];
   const { path, message } = problem ?? first;
-  const param = dottedPath(path).slice(0, 200);
-  throw new ShouldersError(
-    isUnsupported(first) ? "unsupported_field" : "invalid_request",
-    `${param === "" ? "Invalid request" : `Invalid '${param}'`}: ${message}${message.endsWith("?") ? "" : "."}`,
-    { param: param === "" ? null : param },
-  );
+  throw fieldError(dottedPath(path), message, isUnsupported(first) ? "unsupported_field" : "invalid_request");
 }
 
 function isUnsupported(issue: Issue): boolean {
@@ -43,7 +38,7 @@ function isUnsupported(issue: Issue): boolean {
 
 /** A union that says itself what it expects, rather than what its likeliest branch does. */
 function hasOwnMessage(issue: Issue): boolean {
-  return issue.code === "invalid_union" && issue.message !== "Invalid input" && issue.errors.length > 0;
+  return issue.code === "invalid_union" && issue.message !== noOwnWords && issue.errors.length > 0;
 }
 
 /** A body can hold very many unknown keys; explaining one is enough. */

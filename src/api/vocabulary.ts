@@ -1,7 +1,7 @@
 import type { RequestHandler, Response } from "express";
 import { z } from "zod";
-import type { EngineQuery, QueryResults } from "../protocol/protocol.js";
-import { ShouldersError } from "../errors.js";
+import type { EngineQuery, Prompt, QueryResults } from "../protocol/protocol.js";
+import { fieldError, ShouldersError } from "../errors.js";
 import { findConfig, requireEngine, type ApiContext } from "./context.js";
 import { tokenIds } from "./long-list.js";
 import { localsOf } from "./middleware/locals.js";
@@ -63,10 +63,9 @@ export function detokenize(context: ApiContext): RequestHandler {
     const { vocabularySize } = findConfig(requireEngine(context), configId);
     const index = body.tokens.findIndex((token) => token >= vocabularySize);
     if (index >= 0)
-      throw new ShouldersError(
-        "invalid_request",
-        `Invalid 'tokens.${index}': a token id must be below ${vocabularySize}, the size of the vocabulary.`,
-        { param: `tokens.${index}` },
+      throw fieldError(
+        `tokens.${index}`,
+        `a token id must be below ${vocabularySize}, the size of the vocabulary`,
       );
     const result = await ask(context, response, {
       type: "detokenize",
@@ -82,8 +81,12 @@ export function applyTemplate(context: ApiContext): RequestHandler {
   return async (request, response) => {
     const body = parseRequest(applyTemplateSchema, request.body);
     const configId = configIdOf(context, response, body.model);
-    const plan = planCompletion("chat", { ...body, model: configId }, requireEngine(context));
-    const { prompt } = plan.request;
+    const plan = planCompletion(
+      "chat",
+      { ...body, model: configId },
+      { requester: localsOf(response), description: requireEngine(context) },
+    );
+    const [prompt] = plan.prompts as [Prompt];
     const result = await ask(context, response, { type: "renderPrompt", configId, prompt });
     if (result === null) return;
     const { prompts } = result;

@@ -52,7 +52,8 @@ async function run(
   request: Partial<GenerationRequest> & { prompt: Prompt },
 ): Promise<{ tokens: GeneratedToken[]; done: Extract<GenerationEvent, { type: "done" }> }> {
   const tokens: GeneratedToken[] = [];
-  const whole = { ...plainRequest, requestId: randomUUID(), owner: "calibrate", configId, sampling: greedy };
+  const requester = { owner: "calibrate", party: "calibrate" };
+  const whole = { ...plainRequest, ...requester, requestId: randomUUID(), configId, sampling: greedy };
   for await (const event of engine.generate({ ...whole, maxTokens: 1, ...request }, signal)) {
     if (event.type === "accepted") continue;
     tokens.push(...event.tokens);

@@ -4,8 +4,8 @@ import type { Trial } from "../routing/card.js";
 
 /** The expert by itself. */
 const alone: ComponentConfig = { kind: "alone", weight: 1, plausibility: null };
-/** The base by itself: an expert that should not speak. */
-const silent: ComponentConfig = { kind: "fused", weight: 0, plausibility: null };
+/** The base by itself: an expert that is not to answer. */
+const baseAlone: ComponentConfig = { kind: "fused", weight: 0, plausibility: null };
 
 /**
  * The setting that stands unless another is clearly better: of those that serve every task of the trained family well,
@@ -100,7 +100,7 @@ export async function chooseComponent(
     }
     return bestOf(tried);
   };
-  const { component: best } = await tryAll([usual, ...sets.map((set) => fused(1, set)), alone, silent]);
+  const { component: best } = await tryAll([usual, ...sets.map((set) => fused(1, set)), alone, baseAlone]);
   if (best.kind === "fused" && best.weight !== 0)
     await tryAll(weights.map((weight) => fused(weight, best.plausibility)));
   const [first, ...others] = tried as [Tried, ...Tried[]];

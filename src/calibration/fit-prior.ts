@@ -17,7 +17,7 @@ function quantile(values: readonly number[], q: number): number {
 const nearest = ({ experts }: Distances): number => Math.min(...experts);
 
 /** How much farther than its own prompts (98 % of them) "none" begins, where none is known to be out-of-domain. */
-const foreignFactor = 4;
+const outOfDomainFactor = 4;
 /** Slopes that are tried: even where examples are separated, a few of them do not prove a cliff. */
 const slopes = Array.from({ length: 29 }, (_, index) => 1 + index / 4);
 
@@ -28,15 +28,15 @@ const slopes = Array.from({ length: 29 }, (_, index) => 1 + index / 4);
  */
 export function fitNone(
   own: readonly number[],
-  foreign: readonly number[],
+  outOfDomain: readonly number[],
 ): Pick<PriorSettings["none"], "distance" | "slope"> {
   const most = quantile(own, 0.98);
-  if (foreign.length === 0) return { distance: foreignFactor * most, slope: 2 };
+  if (outOfDomain.length === 0) return { distance: outOfDomainFactor * most, slope: 2 };
   const pointsOf = (distances: readonly number[], target: number) =>
     distances.map((distance) => ({ x: Math.log(Math.max(distance, Number.MIN_VALUE)), target }));
   const points = [
     ...pointsOf(own, 1 / (own.length + 2)),
-    ...pointsOf(foreign, (foreign.length + 1) / (foreign.length + 2)),
+    ...pointsOf(outOfDomain, (outOfDomain.length + 1) / (outOfDomain.length + 2)),
   ];
   const fits = slopes.map((slope) => {
     const middle = middleOf(points, slope);
@@ -91,7 +91,7 @@ interface Judged {
 
 function figuresOf(
   judged: readonly Judged[],
-  foreign: readonly Judged[],
+  outOfDomain: readonly Judged[],
   ids: readonly string[],
 ): Card["figures"] {
   const names = ["base", ...ids];
@@ -105,7 +105,7 @@ function figuresOf(
       const counts = names.map((name, index) => [name, rows.filter((one) => largest(one) === index).length]);
       return { given: names[own] as string, largest: Object.fromEntries(counts) as Record<string, number> };
     }),
-    leftOut: foreign.length === 0 ? null : mean(foreign.map(({ shares }) => shares[0] as number)),
+    leftOut: outOfDomain.length === 0 ? null : mean(outOfDomain.map(({ shares }) => shares[0] as number)),
   };
 }
 
@@ -120,7 +120,7 @@ function figuresOf(
 export function fitPrior(groups: readonly Group[], dimension: number): FittedPrior {
   const classes = new Classes(groups, dimension);
   const examples = classes.leaveOneOut();
-  const foreign = classes.leaveClassOut();
+  const outOfDomain = classes.leaveClassOut();
   const noneExamples = classes.leaveOneOutNone();
   const readings = examples.map((own) => own.flat());
   const errors = readings.flatMap((distances, index) =>
@@ -129,20 +129,20 @@ export function fitPrior(groups: readonly Group[], dimension: number): FittedPri
   const own = readings.flat();
   const settings = {
     temperature: fitTemperature(readings, dimension),
-    none: fitNone(own.map(nearest), [...foreign.flat(2), ...noneExamples.flat()].map(nearest)),
+    none: fitNone(own.map(nearest), [...outOfDomain.flat(2), ...noneExamples.flat()].map(nearest)),
     // Laplace's rule of succession: how often the classifier errs, as far as so many examples can tell.
     floor: (errors.length + 1) / (own.length + 2),
   };
   const asGiven = (of: readonly Distances[][]): Distances[] => of.map(([first]) => first as Distances);
   const judge = (at: number) => (distances: Distances) => ({
     own: at,
-    shares: sharesOf(distances.experts, distances.none, { ...settings, strangers: [1] }),
+    shares: sharesOf(distances.experts, distances.none, { ...settings, outOfDomain: [1] }),
   });
   const judged = [
     ...examples.flatMap((of, index) => asGiven(of).map(judge(index + 1))),
     ...asGiven(noneExamples).map(judge(0)),
   ];
-  const unseen = foreign.map(asGiven);
+  const unseen = outOfDomain.map(asGiven);
   const ids = groups.flatMap(({ expert }) => expert ?? []);
   return {
     prior: {

@@ -17,7 +17,7 @@ import { defaultFeature } from "../routing/feature.js";
 import { fingerprintOf } from "../routing/fingerprint.js";
 import { fitPrior } from "./fit-prior.js";
 import type { CalibratedModels } from "../routing/match-card.js";
-import { sharesOfStrangers } from "./stand-in.js";
+import { sharesOutOfDomain } from "./stand-in.js";
 
 export interface CardParts {
   asked: Asked;
@@ -102,7 +102,7 @@ const numExamples = (groups: Groups, expert: string): number =>
   groups.find((group) => group.expert === expert)?.examples.length ?? 0;
 
 /** Who answers prompts that fit no expert: every expert's answers are asked of every expert and of the base. */
-async function strangers(
+async function outOfDomainShares(
   { asked, concurrency, onProgress }: CardParts,
   experts: readonly ExpertCard[],
   givenOf: ReadonlyMap<string, readonly Given[]>,
@@ -110,7 +110,7 @@ async function strangers(
   const owners = [...givenOf.keys()].filter((id) => (givenOf.get(id)?.length ?? 0) > 0);
   const numAnswers = owners.reduce((sum, id) => sum + (givenOf.get(id)?.length ?? 0), 0);
   let numDone = 0;
-  return sharesOfStrangers(
+  return sharesOutOfDomain(
     experts.map(({ id, component }) => ({ expert: id, component })),
     owners,
     (owner, { expert, component }) =>
@@ -155,7 +155,7 @@ export async function makeCard(parts: CardParts): Promise<Card> {
     givenOf.set(id, given);
     experts.push(await calibrateExpert(parts, { id, model: path }, given));
   }
-  prior.none.shares = await strangers(parts, experts, givenOf);
+  prior.none.shares = await outOfDomainShares(parts, experts, givenOf);
   return {
     version: CARD_VERSION,
     config: models.config.id,

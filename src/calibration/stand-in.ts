@@ -31,7 +31,7 @@ function meanFigures(all: readonly Figures[]): Figures {
  *
  * @param owners the experts that have answers.
  */
-export async function sharesOfStrangers(
+export async function sharesOutOfDomain(
   speakers: readonly (Speaker & { expert: string })[],
   owners: readonly string[],
   score: ScoreAnswers,

@@ -47,6 +47,8 @@ export async function complete(question: string, flags: CompleteFlags, stop: Sto
     const request: GenerationRequest = {
       ...plainRequest,
       requestId: randomUUID(),
+      owner: "complete",
+      party: "complete",
       configId: config.id,
       prompt: { type: "chat", messages: [{ role: "user", content: question }] },
       maxTokens: maxTokens === undefined ? null : parseCount("--max-tokens", maxTokens),

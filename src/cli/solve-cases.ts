@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ShouldersError, type ErrorData } from "../errors.js";
+import { ShouldersError, type ErrorCode } from "../errors.js";
 import type { KernelName } from "../fusion/kernel/kernel.js";
 import { type KernelFor, makeKernelPool } from "../fusion/kernel/pool.js";
 import type { Divergence, SolverName, TokenLogprob } from "../fusion/types.js";
@@ -62,7 +62,7 @@ export type SolveResult =
       fusedTop: TokenLogprob[];
       evaluations: number;
     }
-  | { name: string | null; error: Pick<ErrorData, "code" | "message"> };
+  | { name: string | null; error: { code: ErrorCode; message: string } };
 
 const numTop = 10;
 

@@ -8,6 +8,7 @@ export interface Problem {
 }
 
 type Issue = z.core.$ZodIssue;
+type RawIssue = z.core.$ZodRawIssue;
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
 /** `experts.0.model`; empty for the whole. */
@@ -15,8 +16,22 @@ export function dottedPath(path: readonly PropertyKey[]): string {
   return path.map(String).join(".");
 }
 
+export type Checked<Schema extends z.ZodType> =
+  { isValid: true; data: z.output<Schema> } | { isValid: false; issues: readonly Issue[] };
+
+/** Checks a value; its issues have our words where the schema has none of its own. */
+export function checkValue<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  context: z.core.ParseContext<Issue> = {},
+): Checked<Schema> {
+  const result = schema.safeParse(value, { ...context, error: wordsOf });
+  if (result.success) return { isValid: true, data: result.data };
+  return { isValid: false, issues: result.error.issues };
+}
+
 /**
- * Zod's issues as problems a person can act on: unknown keys name the nearest known one, a union tells what is
+ * The issues of `checkValue` as problems a person can act on: unknown keys name the nearest known one, a union tells what is
  * wrong with the alternative that was meant, a missing key is called missing. Values are not repeated (they
  * may be private), except numbers.
  */
@@ -33,22 +48,65 @@ export function explainIssues(schema: z.ZodType, value: unknown, issues: readonl
       return [{ path, message: unionMessage(issue, valueAt(value, path)) }];
     }
     if (issue.code === "invalid_key")
-      return [{ path, message: `bad key: ${issue.issues.map(plainMessage).join("; ")}` }];
+      return [{ path, message: `bad key: ${issue.issues.map((inner) => inner.message).join("; ")}` }];
     return [{ path, message: messageFor(issue, valueAt(value, path)) }];
   };
   return issues.flatMap((issue) => explain(issue, []));
 }
 
-function plainMessage(issue: { message: string }): string {
-  const message = issue.message.replace(/^Invalid (?:input|option|string|discriminator value)[:.] /, "");
-  return message.charAt(0).toLowerCase() + message.slice(1);
+function messageFor(issue: Issue, given: unknown): string {
+  if (issue.code === "custom") return issue.message;
+  if (given === undefined) return `missing: ${issue.message}`;
+  return issue.message + (typeof given === "number" ? `, got ${given}` : "");
 }
 
-function messageFor(issue: Issue, given: unknown): string {
-  if (given === undefined && issue.code !== "custom")
-    return `missing: ${plainMessage(issue)}`.replace(/, received undefined$/, "");
-  const shown = typeof given === "number" && issue.code !== "custom" ? `, got ${given}` : "";
-  return plainMessage(issue) + shown;
+/** The message of an issue that has no words of its own: a union is explained by its branches. */
+export const noOwnWords = "it cannot be taken";
+
+/** What is wrong with a value, in words that may follow its name. */
+function wordsOf(issue: RawIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `expected ${issue.expected}${issue.input === undefined ? "" : `, received ${typeName(issue.input)}`}`;
+    case "invalid_value": {
+      const values = issue.values.map((value) =>
+        typeof value === "string" ? JSON.stringify(value) : String(value),
+      );
+      return `expected ${values.length > 1 ? "one of " : ""}${values.join("|")}`;
+    }
+    case "too_big":
+      return `too big: expected ${sizeWords(issue, issue.inclusive === false ? "<" : "<=", issue.maximum)}`;
+    case "too_small":
+      return `too small: expected ${sizeWords(issue, issue.inclusive === false ? ">" : ">=", issue.minimum)}`;
+    case "invalid_format":
+      return issue.pattern === undefined ? `no ${issue.format}` : `must match pattern ${issue.pattern}`;
+    case "not_multiple_of":
+      return `must be a multiple of ${issue.divisor}`;
+    case "custom":
+    case "invalid_element":
+    case "invalid_key":
+    case "invalid_union":
+    case "unrecognized_keys":
+      return noOwnWords;
+  }
+}
+
+const units: Record<string, string> = { string: "characters", array: "items", set: "items", map: "entries" };
+
+function sizeWords(
+  { origin, exact }: { origin: string; exact?: boolean },
+  relation: string,
+  limit: number | bigint,
+): string {
+  const bound = `${exact ? "exactly " : relation}${limit}`;
+  const unit = units[origin];
+  return unit === undefined ? `${origin} to be ${bound}` : `${origin} to have ${bound} ${unit}`;
+}
+
+function typeName(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  return typeof value === "number" && !Number.isFinite(value) ? String(value) : typeof value;
 }
 
 /** Whether a branch of a union refused the value itself, and not something inside it. */
@@ -71,7 +129,7 @@ function unionMessage(issue: z.core.$ZodIssueInvalidUnion, given: unknown): stri
     expected.push(...issue.options.map((option) => JSON.stringify(option)));
   const start = given === undefined ? "missing: expected" : "expected";
   const shown = typeof given === "number" ? `, got ${given}` : "";
-  return expected.length > 0 ? `${start} ${expected.join(" or ")}${shown}` : plainMessage(issue);
+  return expected.length > 0 ? `${start} ${expected.join(" or ")}${shown}` : issue.message;
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

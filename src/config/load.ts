@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { ShouldersError } from "../errors.js";
-import { dottedPath, explainIssues } from "./explain-issues.js";
+import { checkValue, dottedPath, explainIssues } from "./explain-issues.js";
 import { type FusionConfig, fusionConfigSchema } from "./fusion-config.js";
 import { defaultStrategy, type StrategyConfig } from "../strategies/registry.js";
 import { parseJsonText } from "./json-text.js";
@@ -36,9 +36,9 @@ export function parseFusionConfig(text: string, file: string): LoadedFusionConfi
   const json = parseJsonText(text);
   if (!json.ok)
     throw invalid(`${file}:${json.position.line}:${json.position.column}: not JSON: ${json.message}`);
-  const parsed = fusionConfigSchema.safeParse(json.value);
-  if (!parsed.success) {
-    const problems = explainIssues(fusionConfigSchema, json.value, parsed.error.issues);
+  const checked = checkValue(fusionConfigSchema, json.value);
+  if (!checked.isValid) {
+    const problems = explainIssues(fusionConfigSchema, json.value, checked.issues);
     const lines = problems.map((problem) => {
       const { line, column } = json.positionOf(problem.path);
       const where = problem.path.length > 0 ? ` ${dottedPath(problem.path)}` : "";
@@ -46,7 +46,7 @@ export function parseFusionConfig(text: string, file: string): LoadedFusionConfi
     });
     throw invalid(lines.join("\n"));
   }
-  const { data } = parsed;
+  const { data } = checked;
   return { file, config: { ...data, strategy: data.strategy ?? defaultStrategy(data.experts) } };
 }
 

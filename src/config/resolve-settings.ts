@@ -3,7 +3,7 @@ import { z } from "zod";
 import { ShouldersError } from "../errors.js";
 import { KEYS_VARIABLE } from "./api-keys.js";
 import { CACHE_VARIABLE } from "./cache-folder.js";
-import { dottedPath, explainIssues } from "./explain-issues.js";
+import { checkValue, dottedPath, explainIssues } from "./explain-issues.js";
 import { parseJsonText } from "./json-text.js";
 import { nearestKey } from "./nearest-key.js";
 import { mostConfigBytes, readTextFile } from "./read-text-file.js";
@@ -158,9 +158,9 @@ function readSettingsFile(
   };
   // Values are checked one by one with the others; here only the shape and the keys.
   const shape = z.strictObject(Object.fromEntries(settingNames.map((name) => [name, z.unknown()])));
-  const checked = shape.partial().safeParse(parsed.value);
-  if (!checked.success) {
-    for (const problem of explainIssues(shape, parsed.value, checked.error.issues))
+  const checked = checkValue(shape.partial(), parsed.value);
+  if (!checked.isValid) {
+    for (const problem of explainIssues(shape, parsed.value, checked.issues))
       problems.push(`${[at(problem.path), dottedPath(problem.path)].join(" ").trim()}: ${problem.message}`);
     return { candidates: [] };
   }

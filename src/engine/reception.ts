@@ -1,7 +1,6 @@
 import { ShouldersError } from "../errors.js";
 import { type Claim, overflow } from "./admission.js";
 import { done } from "./commit.js";
-import { type CreatorParts, sequenceCreator } from "./create-sequence.js";
 import { Entrance, Entrant } from "./entrance.js";
 import { checkSize, sizeOf } from "./prompt-size.js";
 import type {
@@ -15,8 +14,9 @@ import type {
 import { answerQuery, checkQuery, sizeOfQuery } from "./queries.js";
 import type { QueueLimits, RequestQueue } from "./request-queue.js";
 import { Sequence } from "./sequence.js";
+import { type FactoryParts, SequenceFactory } from "./sequence-factory.js";
 
-export interface ReceptionParts extends CreatorParts {
+export interface ReceptionParts extends FactoryParts {
   limits: QueueLimits;
   emit: (message: FromEngine) => void;
 }
@@ -39,13 +39,13 @@ export class Reception {
   readonly #parts: ReceptionParts;
   readonly #loop: StepLoop;
   readonly #entrance = new Entrance();
-  readonly #createSequences: ReturnType<typeof sequenceCreator>;
+  readonly #sequences: SequenceFactory;
   #numArrived = 0;
 
   constructor(parts: ReceptionParts, loop: StepLoop) {
     this.#parts = parts;
     this.#loop = loop;
-    this.#createSequences = sequenceCreator(parts);
+    this.#sequences = new SequenceFactory(parts);
   }
 
   /** Answers whose prompt, and questions whose text, has not been read yet. */
@@ -67,7 +67,7 @@ export class Reception {
     const read = async (entrant: Entrant) => {
       const { wanted } = entrant;
       try {
-        const sequences = await this.#createSequences(arrived, (id) => wanted.has(id));
+        const sequences = await this.#sequences.create(arrived, (id) => wanted.has(id));
         this.#entrance.leave(entrant);
         for (const sequence of sequences) this.#enter(sequence);
         if (sequences.length > 0) this.#loop.wake();

@@ -25,7 +25,14 @@ function drawnToken(token: number, vocabulary: Vocabulary): TokenRecord["token"]
 }
 
 export function candidate({ token, logprob }: TokenLogprob, vocabulary: Vocabulary): TokenCandidate {
-  return { ...tokenText(token, vocabulary), logprob };
+  return { ...tokenText(token, vocabulary), logprob: finite(logprob) };
+}
+
+/** Log-probability of a token that cannot come: JSON has no infinities, and OpenAI writes this. */
+const leastLogprob = -9999;
+
+function finite(logprob: number): number {
+  return Number.isFinite(logprob) ? logprob : leastLogprob;
 }
 
 export interface RecordParts {
@@ -52,7 +59,7 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
   const record: TokenRecord = {
     position: sequence.base.tokens.length,
     token: drawnToken(parts.token, vocabulary),
-    logprob: parts.logprob,
+    logprob: finite(parts.logprob),
     weights: byId(fusion.weights),
     chosen: fusion.chosen === null ? null : (ids[fusion.chosen] ?? null),
     divergence: { ...fusion.divergence, targets: byId(fusion.targets) },

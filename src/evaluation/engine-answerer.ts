@@ -116,6 +116,7 @@ export class EngineAnswerer implements Answerer {
       ...plainRequest,
       requestId: randomUUID(),
       owner: "eval",
+      party: "eval",
       configId,
       prompt: item.prompt,
       maxTokens: item.maxTokens,

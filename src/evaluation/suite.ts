@@ -1,7 +1,7 @@
 import { mostConfigBytes, readTextFile } from "../config/read-text-file.js";
 import path from "node:path";
 import { z } from "zod";
-import { dottedPath, explainIssues } from "../config/explain-issues.js";
+import { checkValue, dottedPath, explainIssues } from "../config/explain-issues.js";
 import { modelSchema, type ModelSource } from "../config/model-source.js";
 import { boundsSchema } from "../strategies/fields.js";
 import { parseJsonText } from "../config/json-text.js";
@@ -119,15 +119,15 @@ export function parseSuite(text: string, file: string): Suite {
   const json = parseJsonText(text);
   if (!json.ok)
     throw invalid(`${file}:${json.position.line}:${json.position.column}: not JSON: ${json.message}`);
-  const parsed = suiteSchema.safeParse(json.value);
-  if (!parsed.success) {
-    const lines = explainIssues(suiteSchema, json.value, parsed.error.issues).map((problem) => {
+  const checked = checkValue(suiteSchema, json.value);
+  if (!checked.isValid) {
+    const lines = explainIssues(suiteSchema, json.value, checked.issues).map((problem) => {
       const { line, column } = json.positionOf(problem.path);
       return `${file}:${line}:${column} ${dottedPath(problem.path)}: ${problem.message}`;
     });
     throw invalid(lines.join("\n"));
   }
-  const { tasks, targets, configs, methods, base, reference, ...given } = parsed.data;
+  const { tasks, targets, configs, methods, base, reference, ...given } = checked.data;
   const all = (named: Record<string, ModelSource>) =>
     Object.fromEntries(Object.entries(named).map(([name, source]) => [name, absolute(source, file)]));
   const asExperts = (named: Record<string, ModelSource>): ExpertRole[] =>

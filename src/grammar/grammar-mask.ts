@@ -1,4 +1,4 @@
-import { ShouldersError } from "../errors.js";
+import { fieldError } from "../errors.js";
 import type { CompiledGrammar } from "./gbnf.js";
 import { GrammarMachine } from "./machine.js";
 import { longestToken, type TokenTable } from "./token-table.js";
@@ -71,11 +71,7 @@ export class GrammarMask {
     this.#plan = this.#plan?.[0] === token ? this.#plan.slice(1) : null;
     const next = this.#machine.follow(this.#state, this.#table.bytes(token));
     if (next < 0)
-      throw new ShouldersError(
-        "invalid_request",
-        "Invalid 'fusion.continue': it is no beginning of what the request holds its answer to.",
-        { param: "fusion.continue" },
-      );
+      throw fieldError("fusion.continue", "it is no beginning of what the request holds its answer to");
     this.#tidy(next);
   }
 

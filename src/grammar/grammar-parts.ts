@@ -1,4 +1,4 @@
-import { ShouldersError } from "../errors.js";
+import { fieldError, type ShouldersError } from "../errors.js";
 import type { CharacterClass } from "./characters.js";
 
 /** What grammars are made of. */
@@ -17,5 +17,5 @@ export interface FlatGrammar {
 }
 
 export function refuseGrammar(message: string): ShouldersError {
-  return new ShouldersError("invalid_request", `Invalid 'grammar': ${message}.`, { param: "grammar" });
+  return fieldError("grammar", message);
 }

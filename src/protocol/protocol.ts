@@ -117,9 +117,10 @@ export interface GenerationRequest {
 export type Choice = Pick<GenerationRequest, "requestId" | "seed">;
 
 /** What a request is when nothing special is asked of it. */
-export const plainRequest: Omit<GenerationRequest, "requestId" | "configId" | "prompt" | "sampling"> = {
-  owner: "",
-  party: "",
+export const plainRequest: Omit<
+  GenerationRequest,
+  "requestId" | "owner" | "party" | "configId" | "prompt" | "sampling"
+> = {
   answerPrefix: null,
   forced: null,
   grammar: null,

@@ -1,6 +1,6 @@
 import path from "node:path";
 import { z } from "zod";
-import { dottedPath, explainIssues } from "../config/explain-issues.js";
+import { checkValue, dottedPath, explainIssues } from "../config/explain-issues.js";
 import { componentSchema, mostExperts, mostNamed } from "../strategies/fields.js";
 import { CARD_ENDING } from "../config/load.js";
 import { parseJsonText } from "../config/json-text.js";
@@ -152,11 +152,11 @@ export const cardSchema = fieldsSchema.check(({ value, issues }) => {
     if (expert !== null && !ids.includes(expert))
       problem(["prior", "classes", index, "expert"], "no such expert in this card");
   });
-  const strangers = Object.entries(value.prior.none.shares);
-  for (const [id] of strangers)
+  const outOfDomainShares = Object.entries(value.prior.none.shares);
+  for (const [id] of outOfDomainShares)
     if (id !== "base" && !ids.includes(id))
       problem(["prior", "none", "shares", id], "no such expert in this card");
-  if (strangers.every(([, share]) => share === 0))
+  if (outOfDomainShares.every(([, share]) => share === 0))
     problem(["prior", "none", "shares"], "one share at least must be above 0");
   for (const [index, id] of ids.entries())
     if (value.prior.classes.filter(({ expert }) => expert === id).length !== 1)
@@ -190,9 +190,9 @@ export function parseCard(text: string, file: string): Card {
   const version = z.looseObject({ version: z.unknown() }).safeParse(json.value).data?.version;
   if (typeof version === "number" && version !== CARD_VERSION)
     throw cardRefused(file, `a card of version ${version}; this program reads version ${CARD_VERSION}`);
-  const parsed = cardSchema.safeParse(json.value);
-  if (parsed.success) return parsed.data;
-  const [problem] = explainIssues(fieldsSchema, json.value, parsed.error.issues);
+  const checked = checkValue(cardSchema, json.value);
+  if (checked.isValid) return checked.data;
+  const [problem] = explainIssues(fieldsSchema, json.value, checked.issues);
   const { line, column } = json.positionOf(problem?.path ?? []);
   throw cardRefused(
     `${file}:${line}:${column}`,

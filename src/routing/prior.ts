@@ -32,7 +32,7 @@ export function softmax(scores: readonly number[]): number[] {
 export interface PriorSettings extends Pick<Prior, "temperature" | "floor"> {
   none: Pick<Prior["none"], "distance" | "slope">;
   /** Shares of prompts that fit no expert: the base's first, then each expert's; they add up to 1. */
-  strangers: readonly number[];
+  outOfDomain: readonly number[];
 }
 
 /**
@@ -40,7 +40,7 @@ export interface PriorSettings extends Pick<Prior, "temperature" | "floor"> {
  * classes the log-odds of two of them are −(d_1² − d_2²)/2, here divided by the temperature T.
  *
  * none = σ(slope · ln(d² / distance)), d² the least distance to an expert: a power of it and not an exponential, for
- * distances of unseen phrasings have heavy tails. share_t = (1 − none) · softmax(−d_t² / 2T) + none · strangers_t: who
+ * distances of unseen phrasings have heavy tails. share_t = (1 − none) · softmax(−d_t² / 2T) + none · outOfDomain_t: who
  * is nearest to a prompt that is far from all means nothing. Finally `floor` of all is spread evenly, so that no
  * log-loss is unbounded.
  *
@@ -51,7 +51,7 @@ export interface PriorSettings extends Pick<Prior, "temperature" | "floor"> {
 export function sharesOf(
   distances: readonly number[],
   nullDistance: number | null,
-  { temperature, none, strangers, floor }: PriorSettings,
+  { temperature, none, outOfDomain, floor }: PriorSettings,
 ): number[] {
   const nearest = Math.max(Math.min(...distances), Number.MIN_VALUE);
   const isNone = 1 / (1 + (none.distance / nearest) ** none.slope);
@@ -59,7 +59,7 @@ export function sharesOf(
     [nullDistance ?? Infinity, ...distances].map((distance) => -distance / (2 * temperature)),
   );
   return near.map((share, index, { length }) => {
-    const told = (1 - isNone) * share + isNone * (strangers[index] ?? 0);
+    const told = (1 - isNone) * share + isNone * (outOfDomain[index] ?? 0);
     return (1 - floor) * told + floor / length;
   });
 }
@@ -77,11 +77,11 @@ export function priorOf({ experts, prior }: Card, feature: Float64Array): number
     return found === undefined ? null : squaredDistance(whitened, found.mean);
   };
   const ids = experts.map(({ id }) => id);
-  const strangers = ["base", ...ids].map((id) => prior.none.shares[id] ?? 0);
-  const total = strangers.reduce((sum, share) => sum + share, 0);
+  const outOfDomain = ["base", ...ids].map((id) => prior.none.shares[id] ?? 0);
+  const total = outOfDomain.reduce((sum, share) => sum + share, 0);
   return sharesOf(
     ids.map((id) => distanceTo(id) ?? Infinity),
     distanceTo(null),
-    { ...prior, strangers: strangers.map((share) => share / total) },
+    { ...prior, outOfDomain: outOfDomain.map((share) => share / total) },
   );
 }

@@ -3,7 +3,7 @@ import { noDivergence } from "../fusion/objective.js";
 import type { Fusion, FusionKernel, LogitsRows, Plausibility, WeightBounds } from "../fusion/types.js";
 import { fuseBase } from "./base.js";
 import { fuseDynamic } from "./dynamic.js";
-import { isIdle } from "./idle.js";
+import { hasShift } from "./has-shift.js";
 import { fuseStatic } from "./static.js";
 
 /** How one expert takes part in a mixture: a complete model P_c, by the rule of a single expert. */
@@ -30,8 +30,8 @@ interface Law {
   /** Index of the expert's row; null: the base. */
   expert: number | null;
   share: number;
-  /** Its row is the reference's: it has no opinion. */
-  isSilent: boolean;
+  /** It has something to say here: not an expert whose row is the reference's. */
+  hasShift: boolean;
 }
 
 /**
@@ -41,7 +41,7 @@ interface Law {
  * text x and every c −ln M(x) ≤ −ln P_c(x) + ln(1/π_c). KL is convex: KL(M‖P) is within the largest of the experts'
  * budgets.
  *
- * An expert whose row is the reference's has no opinion and is left out, unless nobody else is there. Where one model is
+ * An expert whose row is the reference's has no shift and is left out, unless nobody else is there. Where one model is
  * left, the row is exactly its own, at its own cost.
  *
  * @param rows all of one length.
@@ -53,18 +53,18 @@ export function fuseMixture(
   rows: LogitsRows,
   { baseShare, parts }: { baseShare: number; parts: readonly MixturePart[] },
 ): Fusion {
-  const base: Law = { expert: null, share: baseShare, isSilent: false };
+  const base: Law = { expert: null, share: baseShare, hasShift: true };
   const experts = parts.map(({ component, share }, expert): Law => {
-    const isSilent = component.kind === "fused" && isIdle(rowOf(rows, expert), rows.reference);
-    return { expert, share, isSilent };
+    const isAlone = component.kind === "alone";
+    return { expert, share, hasShift: isAlone || hasShift(rowOf(rows, expert), rows.reference) };
   });
   const present = [base, ...experts].filter(({ share }) => share > 0);
-  const speaking = present.filter(({ isSilent }) => !isSilent);
-  const mixed = speaking.length > 0 ? speaking : present;
+  const shifted = present.filter((law) => law.hasShift);
+  const mixed = shifted.length > 0 ? shifted : present;
   const only = mixed.length === 1 ? mixed[0] : undefined;
 
   // The base comes last, so that the mixture is compared with all of it; a single model whose row is the answer too.
-  const others = experts.filter((law) => law !== only && (mixed.includes(law) || !law.isSilent));
+  const others = experts.filter((law) => law !== only && (mixed.includes(law) || law.hasShift));
   const order = [...others, only ?? base];
   const fusions = new Map<Law, Fusion>();
   if (only === undefined) kernel.mixStart(mixed.length);

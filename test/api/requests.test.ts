@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type GenerationRequest, plainRequest } from "../../src/protocol/protocol.js";
+import { choicesOf, planCompletion } from "../../src/api/completion/plan.js";
+import { describeEngine } from "../support/fake-engine.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
 const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
@@ -159,6 +161,18 @@ describe("what reaches the engine", () => {
     await submittedFor("/v1/chat/completions", { ...chat, ...idle });
     await submittedFor("/v1/completions", { ...text, echo: false, best_of: 1, suffix: "", n: 1 });
   });
+});
+
+it("no plan can be made without saying whose it is, and no request of it lacks a prompt", () => {
+  const description = describeEngine();
+  // @ts-expect-error -- the owner is missing
+  expect(() => planCompletion("chat", chat, { description })).toThrow(TypeError);
+  const plan = planCompletion("chat", chat, { description, requester: { owner: "ann", party: "p" } });
+  expect(plan.request).toMatchObject({ owner: "ann", party: "p" });
+  // @ts-expect-error -- what all choices share is no request yet
+  const request: GenerationRequest = plan.request;
+  expect(request).not.toHaveProperty("prompt");
+  expect(choicesOf(plan)).toMatchObject([{ request: { owner: "ann", prompt: plan.prompts[0] } }]);
 });
 
 /** A refusal: body, status, code, param, and a part of the message. */

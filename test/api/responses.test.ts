@@ -1,6 +1,6 @@
 import OpenAI from "openai";
 import { expect, it } from "vitest";
-import { ShouldersError } from "../../src/errors.js";
+import { fieldError, ShouldersError } from "../../src/errors.js";
 import { accepted, deltaOf, doneAfter } from "../support/fake-engine.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
@@ -120,6 +120,23 @@ it("a format is enforced as a chat completion's is", async () => {
   const response = await clientOf(server).responses.create({ ...plain, text: { format } });
   expect(response.text?.format).toEqual(format);
   expect(server.engine.submitted[0]?.grammar).toContain("town");
+});
+
+it("what the engine refuses is named as it is called here", async () => {
+  const server = await startTestServer();
+  const refused = async (error: ShouldersError, fields: object) => {
+    server.engine.script = () => [error];
+    const response = await server.post("/v1/responses", { ...plain, ...fields });
+    return ((await response.json()) as { error: object }).error;
+  };
+  const tooLong = new ShouldersError("context_length_exceeded", "Too long.", { param: "messages" });
+  expect(await refused(tooLong, {})).toMatchObject({ param: "input", message: "Too long." });
+  const format = { type: "json_schema", name: "a", schema: { type: "object" } };
+  const grammar = fieldError("grammar", "it tells too many texts apart");
+  expect(await refused(grammar, { text: { format } })).toMatchObject({
+    param: "text.format",
+    message: "Invalid 'text.format': it tells too many texts apart.",
+  });
 });
 
 it("what is not kept or not supported is refused by name", async () => {

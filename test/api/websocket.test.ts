@@ -148,7 +148,7 @@ describe("a response", () => {
     expect(done.response).toMatchObject({
       status: "failed",
       output_text: "",
-      error: { code: "context_length_exceeded", message: "Too long.", param: "messages" },
+      error: { code: "context_length_exceeded", message: "Too long.", param: "response.messages" },
     });
     server.engine.script = () => [accepted, deltaOf("a"), new ShouldersError("engine_died", "It died.")];
     socket.send(create({ id: "dead" }));
@@ -180,12 +180,12 @@ describe("frames", () => {
       [{ type: "response.create" }, { param: "response" }],
       [{ type: "ping", even_id: "e" }, { param: "even_id" }],
       [create({ id: "a b" }), { param: "response.id" }],
-      [create({ model: "nope" }), { code: "model_not_found", param: "model" }],
-      [create({ temperature: 3 }), { code: "invalid_request", param: "temperature" }],
-      [create({ tools: [{}] }), { code: "invalid_request", param: "tools.0.type" }],
-      [create({ n: 17 }), { code: "invalid_request", param: "n" }],
-      [create({ functions: [{}] }), { code: "unsupported_field", param: "functions" }],
-      [{ type: "response.create", response: { model: "both" } }, { param: "prompt" }],
+      [create({ model: "nope" }), { code: "model_not_found", param: "response.model" }],
+      [create({ temperature: 3 }), { code: "invalid_request", param: "response.temperature" }],
+      [create({ tools: [{}] }), { code: "invalid_request", param: "response.tools.0.type" }],
+      [create({ n: 17 }), { code: "invalid_request", param: "response.n" }],
+      [create({ functions: [{}] }), { code: "unsupported_field", param: "response.functions" }],
+      [{ type: "response.create", response: { model: "both" } }, { param: "response.prompt" }],
       [{ type: "response.cancel", response_id: "nobody" }, { param: "response_id" }],
     ];
     for (const [frame] of wrong) socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
@@ -214,7 +214,7 @@ describe("frames", () => {
     const socket = await connect(server.url);
     socket.send(create({ id: "twin" }));
     socket.send(create({ id: "twin" }));
-    expect((await socket.until("error")).error).toMatchObject({ param: "id" });
+    expect((await socket.until("error")).error).toMatchObject({ param: "response.id" });
     expect(server.engine.submitted).toHaveLength(1);
   });
 });

@@ -91,6 +91,8 @@ it("a request that the pipe does not take fails by itself, and the next one is a
     const request: GenerationRequest = {
       ...plainRequest,
       requestId,
+      owner: "tester",
+      party: "tester",
       configId: "c",
       prompt: { type: "text", text: "a" },
       sampling: samplingSchema.parse({}),

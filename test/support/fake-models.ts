@@ -233,6 +233,8 @@ export function fakeRequest(requestId: string, options: Partial<GenerationReques
   return {
     ...plainRequest,
     requestId,
+    owner: "tester",
+    party: "tester",
     configId: "fake",
     prompt: { type: "text", text: "question:" },
     maxTokens: null,

@@ -102,6 +102,8 @@ export function textRequest(
   return {
     ...plainRequest,
     requestId: `test-${++numRequests}`,
+    owner: "tester",
+    party: "tester",
     configId,
     prompt: { type: "text", text },
     maxTokens: 40,

@@ -7,14 +7,14 @@ import type {
   GenerationRequest,
   StepSample,
 } from "../../src/protocol/protocol.js";
-import type { ErrorData } from "../../src/errors.js";
+import { ShouldersError } from "../../src/errors.js";
 import { createKernel } from "../../src/fusion/kernel/kernel.js";
 import type { TokenRecord } from "../../src/trace/record.js";
 import { fakeModels, type FakeModelsOptions } from "./fake-models.js";
 
 export interface Outcome {
   events: GenerationEvent[];
-  error: ErrorData | null;
+  error: ShouldersError | null;
   text: string;
 }
 
@@ -41,7 +41,7 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
       if (stats.running + stats.waiting === 0) idle.splice(0).forEach((resolve) => resolve());
     } else if (message.type === "failed") {
       const outcome = outcomes.get(message.requestId) ?? { events: [], error: null, text: "" };
-      outcomes.set(message.requestId, { ...outcome, error: message.error });
+      outcomes.set(message.requestId, { ...outcome, error: ShouldersError.fromData(message.error) });
       settle(message.requestId);
     }
   };

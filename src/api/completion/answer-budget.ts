@@ -1,5 +1,6 @@
 import type { ConfigDescription, GenerationRequest } from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
+import type { RequestPlan } from "./plan.js";
 
 /** Most bytes of JSON of an answer that is not streamed: it is held until it is complete, and written at once. */
 const mostBytes = 16 * 1024 * 1024;
@@ -8,16 +9,24 @@ const costs = { text: 8, logprobs: 40, candidate: 50, record: 450, expert: 130, 
 /** Candidates of each model, and of the fusion, in a full trace. */
 const numTraced = 10;
 
+/** What a plan says of the size of its answer. */
+interface AskedOf extends Pick<RequestPlan, "fieldName"> {
+  request: Pick<RequestPlan["request"], "trace" | "topLogprobs">;
+}
+
 /**
  * How much an answer that is not streamed may come to hold: small requests can ask for large ones. Its tokens are
  * counted by what is told of each.
  */
 export class AnswerBudget {
   readonly #mostTokens: number;
+  /** The field by which the client says how long the answer is. */
+  readonly #param: string;
   #numTokens = 0;
 
-  constructor(request: Pick<GenerationRequest, "trace" | "topLogprobs">, config: ConfigDescription) {
+  constructor({ request, fieldName }: AskedOf, config: ConfigDescription) {
     this.#mostTokens = Math.floor(mostBytes / bytesOfToken(request, config));
+    this.#param = fieldName("max_tokens");
   }
 
   /** @throws ShouldersError `invalid_request`: more tokens than there is room for. */
@@ -33,7 +42,7 @@ export class AnswerBudget {
       "invalid_request",
       `An answer in one piece may tell of ${this.#mostTokens} tokens in all its choices when it tells so much of each: ` +
         "stream it, or ask for fewer choices or tokens, fewer logprobs, or less in fusion.trace.",
-      { param: "max_tokens" },
+      { param: this.#param },
     );
   }
 }

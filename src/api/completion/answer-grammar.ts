@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ShouldersError } from "../../errors.js";
+import { fieldError } from "../../errors.js";
 import { GrammarBuilder } from "../../grammar/json/grammar-builder.js";
 import { addSchema } from "../../grammar/json/json-grammar.js";
 import { addTools, type ToolPlan } from "../openai/tools.js";
@@ -47,10 +47,7 @@ export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): strin
   const format = body.response_format ?? { type: "text" as const };
   if (given !== null) {
     const other = format.type === "text" ? tools && "tools" : "response_format";
-    if (other !== null)
-      throw new ShouldersError("invalid_request", `Invalid 'grammar': leave out ${other}, or the grammar.`, {
-        param: "grammar",
-      });
+    if (other !== null) throw fieldError("grammar", `leave out ${other}, or the grammar`);
     return given;
   }
   const builder = new GrammarBuilder(grammarParamOf(body, tools !== null));

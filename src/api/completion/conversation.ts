@@ -1,5 +1,5 @@
 import type { ChatMessage, Prompt } from "../../protocol/protocol.js";
-import { ShouldersError } from "../../errors.js";
+import { fieldError } from "../../errors.js";
 import type { ChatBody } from "../openai/schemas.js";
 import { toldTools, type ToolPlan } from "../openai/tools.js";
 
@@ -21,12 +21,10 @@ function endingOf({
   add_generation_prompt: addsPrompt,
 }: ChatBody): "answer" | "continue" | "none" {
   if (continues !== true) return addsPrompt === false ? "none" : "answer";
-  const refuse = (param: string, why: string) =>
-    new ShouldersError("invalid_request", `Invalid '${param}': ${why}.`, { param });
   if (addsPrompt === true)
-    throw refuse("add_generation_prompt", "it cannot be true together with continue_final_message");
+    throw fieldError("add_generation_prompt", "it cannot be true together with continue_final_message");
   if (messages.at(-1)?.role !== "assistant")
-    throw refuse("continue_final_message", "the last message must be the assistant's");
+    throw fieldError("continue_final_message", "the last message must be the assistant's");
   return "continue";
 }
 

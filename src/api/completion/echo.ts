@@ -1,6 +1,6 @@
 import type { GeneratedToken, Prompt } from "../../protocol/protocol.js";
 import type { ApiContext } from "../context.js";
-import type { CompletionPlan } from "./plan.js";
+import type { RequestPlan } from "./plan.js";
 
 /** A prompt as it is given back before the answer. */
 export interface Echo {
@@ -17,7 +17,7 @@ export interface Echo {
  */
 export async function echoOf(
   { engine }: ApiContext,
-  { request }: CompletionPlan,
+  { id, seed, request }: RequestPlan,
   prompt: Prompt,
   signal: AbortSignal,
 ): Promise<Echo> {
@@ -33,7 +33,8 @@ export async function echoOf(
   const others: GeneratedToken[] = [];
   const scoring = {
     ...request,
-    requestId: `${request.requestId}-echo-${numEchoes++}`,
+    requestId: `${id}-echo-${numEchoes++}`,
+    seed,
     prompt: { type: "tokens" as const, tokens: [first] },
     forced: { type: "tokens" as const, tokens: rest },
     answerPrefix: null,

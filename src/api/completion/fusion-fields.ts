@@ -10,7 +10,7 @@ import {
   type StrategyConfig,
 } from "../../strategies/registry.js";
 import type { ConfigDescription, GenerationRequest } from "../../protocol/protocol.js";
-import { ShouldersError } from "../../errors.js";
+import { fieldError } from "../../errors.js";
 import { traceLevels } from "../../trace/record.js";
 import { tokenIds } from "../long-list.js";
 
@@ -86,9 +86,9 @@ export function fusionOf(
   const bounds = boundsOf(fusion?.bounds ?? null, inForce, config);
   const prior = priorOf(fusion?.prior, config);
   if (prior !== null && !takes(inForce, "shares"))
-    throw invalid("fusion.prior", "shares need a mixture strategy; leave it out");
+    throw fieldError("fusion.prior", "shares need a mixture strategy; leave it out");
   if (fusion?.budget != null && !takes(inForce, "budget"))
-    throw invalid("fusion.budget", "the base alone is never moved; leave it out");
+    throw fieldError("fusion.budget", "the base alone is never moved; leave it out");
   return { strategy, bounds, prior, budget: budgetOf(fusion?.budget) };
 }
 
@@ -108,9 +108,9 @@ function askedStrategy(
   const strategy = strategyOf(settings);
   for (const { path, id } of strategy.namedExperts(settings)) checkExperts([id], config, paramOf(path));
   const problem = strategy.problem(settings);
-  if (problem) throw invalid(paramOf(problem.path), problem.reason);
+  if (problem) throw fieldError(paramOf(problem.path), problem.reason);
   if (strategy.needsExperts && config.experts.length === 0)
-    throw invalid(
+    throw fieldError(
       weights === null ? "fusion.strategy" : "fusion.weights",
       "this model has no experts; leave it out",
     );
@@ -133,7 +133,7 @@ function budgetOf(budget: FusionFields["budget"]): GenerationRequest["budget"] {
 function checkShares(shares: Record<string, number>, config: ConfigDescription, param: string): void {
   checkExperts(withoutBase(shares), config, param);
   if (Object.values(shares).every((share) => share === 0))
-    throw invalid(param, "one share at least must be above 0");
+    throw fieldError(param, "one share at least must be above 0");
 }
 
 const withoutBase = (byId: object): string[] => Object.keys(byId).filter((id) => id !== "base");
@@ -147,7 +147,7 @@ function boundsOf(
   if (bounds == null) return null;
   const solved = strategyOf(strategy).solvedExperts(strategy, config.experts);
   if (solved.length === 0)
-    throw invalid(
+    throw fieldError(
       "fusion.bounds",
       'no weight is solved here; use a dynamic strategy, or a mixture whose components have weight "solved"',
     );
@@ -155,16 +155,15 @@ function boundsOf(
   checkExperts(Object.keys(bounds), config, "fusion.bounds");
   const fixed = Object.keys(bounds).find((id) => !solved.includes(id));
   if (fixed === undefined) return bounds;
-  throw invalid(`fusion.bounds.${fixed}`, "this expert's weight is not solved in the mixture; leave it out");
+  throw fieldError(
+    `fusion.bounds.${fixed}`,
+    "this expert's weight is not solved in the mixture; leave it out",
+  );
 }
 
 function checkExperts(ids: readonly string[], config: ConfigDescription, param: string): void {
   const known = config.experts.map(({ id }) => id);
   const stranger = ids.find((id) => !known.includes(id));
   if (stranger === undefined) return;
-  throw invalid(param, `no expert "${stranger.slice(0, 64)}"; known: ${known.join(", ") || "none"}`);
-}
-
-function invalid(param: string, message: string): ShouldersError {
-  return new ShouldersError("invalid_request", `Invalid '${param}': ${message}.`, { param });
+  throw fieldError(param, `no expert "${stranger.slice(0, 64)}"; known: ${known.join(", ") || "none"}`);
 }

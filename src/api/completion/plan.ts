@@ -9,7 +9,7 @@ import type {
   Prompt,
   ToolForm,
 } from "../../protocol/protocol.js";
-import { ShouldersError } from "../../errors.js";
+import { fieldError, withFieldNames } from "../../errors.js";
 import { findConfig } from "../context.js";
 import { parseRequest } from "../parse.js";
 import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
@@ -20,9 +20,22 @@ import { planTools } from "../openai/tools.js";
 
 export type CompletionKind = "chat" | "text";
 
+/** Who asks. */
+export interface Requester {
+  /** Name of the key. */
+  owner: string;
+  /** With whom it shares what is given out evenly: the key or, without keys, the client's address. */
+  party: string;
+}
+
+/** What all choices of a request ask the engine for. */
+export type SharedRequest = Omit<GenerationRequest, "requestId" | "prompt" | "seed">;
+
 /** A request that has been understood: what to ask the engine for, and how to answer. */
-export interface CompletionPlan {
+export interface RequestPlan {
   kind: CompletionKind;
+  /** The completion's, and its first choice's. */
+  id: string;
   /** Unix time, seconds. */
   created: number;
   model: string;
@@ -32,81 +45,114 @@ export interface CompletionPlan {
   /** Every prompt of the request; each is answered `numAnswers` times. */
   prompts: Prompt[];
   numAnswers: number;
+  /** Seed of the first choice; null: each is random. */
+  seed: number | null;
   /** The answer begins with its prompt. */
   isEchoed: boolean;
   /** How calls stand in the answer; null: it may have none. */
   toolForm: ToolForm | null;
-  /** The field that an answer is held to a grammar by, for the engine's complaints. */
-  grammarParam: string;
+  request: SharedRequest;
+  /** What the client calls a field that the engine names. */
+  fieldName: (param: string) => string;
+}
+
+/** One of a request's answers. */
+export interface ChoicePlan {
+  created: number;
+  model: string;
   /** Its usage counts the prompt: of several answers to one prompt, only the first does. */
   countsPrompt: boolean;
-  /** The first choice; `requestId` is the completion's id. */
   request: GenerationRequest;
+  fieldName: RequestPlan["fieldName"];
 }
 
 /**
  * A plan of its own for each choice, those of one prompt together. Ids and seeds are distinct: choice i has seed
  * + i, and the completion's id with `-i` after it.
  */
-export function choicesOf(plan: CompletionPlan): CompletionPlan[] {
-  const { prompts, numAnswers, request } = plan;
+export function choicesOf(plan: RequestPlan): ChoicePlan[] {
+  const { id, created, model, prompts, numAnswers, seed, request, fieldName } = plan;
   return prompts.flatMap((prompt, p) =>
-    Array.from({ length: numAnswers }, (_, answer): CompletionPlan => {
+    Array.from({ length: numAnswers }, (_, answer): ChoicePlan => {
       const index = p * numAnswers + answer;
-      const requestId = index === 0 ? request.requestId : `${request.requestId}-${index}`;
-      const seed = request.seed === null ? null : (request.seed + index) >>> 0;
-      return { ...plan, countsPrompt: answer === 0, request: { ...request, prompt, seed, requestId } };
+      const own = {
+        requestId: index === 0 ? id : `${id}-${index}`,
+        prompt,
+        seed: seed === null ? null : (seed + index) >>> 0,
+      };
+      return { created, model, countsPrompt: answer === 0, request: { ...request, ...own }, fieldName };
     }),
   );
 }
 
-/** @throws ShouldersError that names the field at fault. */
-export function planCompletion(
-  kind: CompletionKind,
-  body: unknown,
-  description: EngineDescription,
-): CompletionPlan {
-  if (kind === "chat") {
-    const chat = parseRequest(chatSchema, body);
-    const { toolForm } = findConfig(description, chat.model);
-    const tools = planTools(chat, toolForm);
-    return plan(kind, chat, description, {
-      prompts: [toConversation(chat, tools)],
-      isEchoed: false,
-      toolForm: tools && toolForm,
-      grammarParam: grammarParamOf(chat, tools !== null),
-      grammar: answerGrammar(chat, tools),
-      maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? null,
-      topLogprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : null,
-    });
-  }
+export interface PlanOptions {
+  requester: Requester;
+  description: EngineDescription;
+  /** What the client calls a field of a completion's body, where it sent another one. */
+  fieldName?: (param: string) => string;
+}
+
+/** @throws ShouldersError that names the field at fault, as the client calls it. */
+export function planCompletion(kind: CompletionKind, body: unknown, options: PlanOptions): RequestPlan {
+  const { fieldName = (param: string) => param } = options;
+  return withFieldNames(fieldName, () => {
+    const { paramOf, ...plan } = kind === "chat" ? planChat(body, options) : planText(body, options);
+    return { ...plan, fieldName: (param) => fieldName(paramOf[param] ?? param) };
+  });
+}
+
+/** `paramOf`: which of a body's fields has given what the engine names, where there are several. */
+type NamelessPlan = Omit<RequestPlan, "fieldName"> & { paramOf: Record<string, string> };
+
+function planChat(body: unknown, options: PlanOptions): NamelessPlan {
+  const chat = parseRequest(chatSchema, body);
+  const { toolForm } = findConfig(options.description, chat.model);
+  const tools = planTools(chat, toolForm);
+  return planParsed("chat", chat, options, {
+    prompts: [toConversation(chat, tools)],
+    isEchoed: false,
+    toolForm: tools && toolForm,
+    paramOf: {
+      grammar: grammarParamOf(chat, tools !== null),
+      max_tokens: chat.max_completion_tokens == null ? "max_tokens" : "max_completion_tokens",
+    },
+    grammar: answerGrammar(chat, tools),
+    maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? null,
+    topLogprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : null,
+  });
+}
+
+function planText(body: unknown, options: PlanOptions): NamelessPlan {
   const text = parseRequest(textSchema, body);
-  return plan(kind, text, description, {
+  return planParsed("text", text, options, {
     prompts: toPrompts(text.prompt),
     isEchoed: text.echo ?? false,
     toolForm: null,
-    grammarParam: grammarParamOf(text, false),
+    paramOf: { grammar: grammarParamOf(text, false) },
     grammar: answerGrammar(text, null),
     maxTokens: text.max_tokens ?? 16,
     topLogprobs: text.logprobs ?? null,
   });
 }
 
-type OwnParts = Pick<CompletionPlan, "prompts" | "isEchoed" | "toolForm" | "grammarParam"> &
-  Pick<GenerationRequest, "maxTokens" | "topLogprobs" | "grammar">;
+type OwnParts = Pick<NamelessPlan, "prompts" | "isEchoed" | "toolForm" | "paramOf"> &
+  Pick<SharedRequest, "maxTokens" | "topLogprobs" | "grammar">;
 
-function plan(
+function planParsed(
   kind: CompletionKind,
   body: ChatBody | TextBody,
-  description: EngineDescription,
-  { prompts, isEchoed, toolForm, grammarParam, ...own }: OwnParts,
-): CompletionPlan {
+  { requester, description }: PlanOptions,
+  { prompts, isEchoed, toolForm, paramOf, ...own }: OwnParts,
+): NamelessPlan {
   const config = findConfig(description, body.model);
   const answerPrefix = toGiven(body.fusion?.continue);
   if (answerPrefix?.type === "tokens") checkTokens(answerPrefix.tokens, config, "fusion.continue");
   const numAnswers = body.n ?? 1;
   if (prompts.length * numAnswers > mostChoices)
-    throw invalid("prompt", `${prompts.length} prompts times n = ${numAnswers} are more than ${mostChoices}`);
+    throw fieldError(
+      "prompt",
+      `${prompts.length} prompts times n = ${numAnswers} are more than ${mostChoices}`,
+    );
   for (const prompt of prompts) if (prompt.type === "tokens") checkTokens(prompt.tokens, config, "prompt");
   const logitBias = Object.entries(body.logit_bias ?? {}).map(([token, bias]) => ({
     token: Number(token),
@@ -119,6 +165,7 @@ function plan(
   );
   return {
     kind,
+    id: newId(kind === "chat" ? "chatcmpl-" : "cmpl-"),
     created: Math.floor(Date.now() / 1000),
     model: config.id,
     systemFingerprint: systemFingerprint(description, config),
@@ -126,30 +173,31 @@ function plan(
     includeUsage: body.stream_options?.include_usage ?? false,
     prompts,
     numAnswers,
+    // Any integer, by its low 32 bits.
+    seed: body.seed == null ? null : body.seed >>> 0,
     isEchoed,
     toolForm,
-    grammarParam,
-    countsPrompt: true,
+    paramOf,
     request: {
       ...plainRequest,
       ...own,
-      prompt: prompts[0] as Prompt,
+      owner: requester.owner,
+      party: requester.party,
       answerPrefix,
-      // Nobody shows a key yet: all are one.
-      owner: "anonymous",
-      party: "anonymous",
-      requestId: `${kind === "chat" ? "chatcmpl" : "cmpl"}-${randomUUID().replaceAll("-", "")}`,
       configId: config.id,
       stop: typeof body.stop === "string" ? [body.stop] : (body.stop ?? []),
       sampling: samplingOf(body, config.sampling),
-      // Any integer, by its low 32 bits.
-      seed: body.seed == null ? null : body.seed >>> 0,
       logitBias,
       logprobs: body.fusion?.logprobs ?? "fused",
       ...fusionOf(body.fusion, config),
       trace: body.fusion?.trace ?? "weights",
     },
   };
+}
+
+/** An id that nothing else has. */
+export function newId(prefix: string): string {
+  return prefix + randomUUID().replaceAll("-", "");
 }
 
 function samplingOf(body: ChatBody | TextBody, defaults: SamplingSettings): SamplingSettings {
@@ -169,11 +217,10 @@ function samplingOf(body: ChatBody | TextBody, defaults: SamplingSettings): Samp
 function checkTokens(tokens: readonly number[], config: ConfigDescription, param: string): void {
   const stranger = tokens.find((token) => token >= config.vocabularySize);
   if (stranger === undefined) return;
-  throw invalid(param, `token id ${stranger} is outside the vocabulary of ${config.vocabularySize} tokens`);
-}
-
-function invalid(param: string, message: string): ShouldersError {
-  return new ShouldersError("invalid_request", `Invalid '${param}': ${message}.`, { param });
+  throw fieldError(
+    param,
+    `token id ${stranger} is outside the vocabulary of ${config.vocabularySize} tokens`,
+  );
 }
 
 /** One prompt, or several: a list of ids is one. */

@@ -4,7 +4,7 @@ import { ShouldersError } from "../../errors.js";
 import type { AnswerBudget } from "./answer-budget.js";
 import type { ApiContext } from "../context.js";
 import { echoOf, type Echo } from "./echo.js";
-import { choicesOf, type CompletionPlan } from "./plan.js";
+import { choicesOf, type RequestPlan } from "./plan.js";
 import { runCompletion } from "./run-completion.js";
 
 /** `index`: of the choice. An `echo`, where one was asked for, is a choice's first event. */
@@ -21,7 +21,7 @@ export interface ChoiceEvent {
  */
 export async function* runChoices(
   context: ApiContext,
-  plan: CompletionPlan,
+  plan: RequestPlan,
   signal: AbortSignal,
 ): AsyncGenerator<ChoiceEvent, void> {
   const own = new AbortController();

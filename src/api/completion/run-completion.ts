@@ -1,11 +1,9 @@
 import { noUsage } from "../../protocol/protocol.js";
 import type { GenerationEvent, Usage } from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
-import type { TokenRecord } from "../../trace/record.js";
 import type { TraceEnding } from "../../trace/store.js";
 import type { ApiContext } from "../context.js";
-import type { CompletionPlan } from "./plan.js";
-import { finiteLogprob } from "../openai/logprobs.js";
+import type { ChoicePlan } from "./plan.js";
 import { recordsOf, toUsage } from "../openai/shapes.js";
 
 /**
@@ -16,7 +14,7 @@ import { recordsOf, toUsage } from "../openai/shapes.js";
  */
 export async function* runCompletion(
   context: ApiContext,
-  plan: CompletionPlan,
+  plan: ChoicePlan,
   signal: AbortSignal,
 ): AsyncGenerator<GenerationEvent, void> {
   // Read anew each time: it changes while we wait.
@@ -38,7 +36,6 @@ export async function* runCompletion(
         usage = { ...usage, promptTokens: event.promptTokens };
         if (request.trace !== "off") beginTrace(context, plan, event.promptTokens);
       } else {
-        event.tokens.forEach(({ record }) => makeLogprobsFinite(record));
         context.traces.append(request.requestId, recordsOf(event.tokens));
         timer.tokens(recordsOf(event.tokens));
         usage = { ...usage, completionTokens: usage.completionTokens + event.tokens.length };
@@ -60,37 +57,20 @@ export async function* runCompletion(
     // Aborted for no reason of ours: the client has left.
     if (isAborted() && !(cause instanceof ShouldersError)) return;
     ending = { status: "failed", finish_reason: null };
-    throw inWordsOf(plan, ShouldersError.from(cause));
+    const error = ShouldersError.from(cause);
+    throw error.param === null ? error : error.at(plan.fieldName(error.param));
   } finally {
     context.traces.end(request.requestId, { ...ending, usage: toUsage(usage) });
     if (isAccepted) timer.end(countedUsage(plan, usage), queueMs);
   }
 }
 
-/** The engine knows a grammar only, whichever field it was made of. */
-function inWordsOf({ grammarParam }: CompletionPlan, error: ShouldersError): ShouldersError {
-  if (error.param !== "grammar" || grammarParam === "grammar") return error;
-  const message = error.message.replace("'grammar'", `'${grammarParam}'`);
-  return new ShouldersError(error.code, message, { param: grammarParam });
-}
-
 /** The usage that a completion counts: of several answers to one prompt the first counts it. */
-export function countedUsage({ countsPrompt }: CompletionPlan, usage: Usage): Usage {
+export function countedUsage({ countsPrompt }: ChoicePlan, usage: Usage): Usage {
   return countsPrompt ? usage : { ...usage, promptTokens: 0, cachedTokens: 0 };
 }
 
-function beginTrace(
-  { traces }: ApiContext,
-  { request, model, created }: CompletionPlan,
-  promptTokens: number,
-) {
+function beginTrace({ traces }: ApiContext, { request, model, created }: ChoicePlan, promptTokens: number) {
   const { requestId: id, owner } = request;
   traces.begin({ id, owner, model, created, prompt_tokens: promptTokens });
-}
-
-/** JSON would write null for what is not a number. */
-function makeLogprobsFinite(record: TokenRecord): void {
-  const { base = [], reference = [], experts = {}, fused = [] } = record.top ?? {};
-  const candidates = [record.baseToken, ...base, ...reference, ...Object.values(experts).flat(), ...fused];
-  for (const candidate of [record, ...candidates]) candidate.logprob = finiteLogprob(candidate.logprob);
 }

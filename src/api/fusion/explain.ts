@@ -1,11 +1,18 @@
 import type { RequestHandler } from "express";
 import { z } from "zod";
 import type { GeneratedToken, GivenText, Usage } from "../../protocol/protocol.js";
-import { ShouldersError } from "../../errors.js";
+import { fieldError } from "../../errors.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { givenTokens } from "../completion/fusion-fields.js";
-import { planCompletion, type CompletionPlan } from "../completion/plan.js";
+import {
+  choicesOf,
+  newId,
+  planCompletion,
+  type ChoicePlan,
+  type PlanOptions,
+  type RequestPlan,
+} from "../completion/plan.js";
 import { chatSchema } from "../openai/schemas.js";
 import { recordsOf, toUsage } from "../openai/shapes.js";
 import { parseRequest } from "../parse.js";
@@ -36,13 +43,12 @@ type ExplainBody = z.output<typeof explainSchema>;
 /** `POST /v1/fusion/explain`: the records that a given answer would have had. */
 export function explain(context: ApiContext): RequestHandler {
   return async (request, response) => {
-    const plan = planExplanation(request.body, context);
     const locals = localsOf(response);
+    const plan = planExplanation(request.body, { requester: locals, description: requireEngine(context) });
     locals.model = plan.model;
-    plan.request.owner = locals.owner;
-    plan.request.party = locals.party;
+    const [only] = choicesOf(plan) as [ChoicePlan];
     const tokens: GeneratedToken[] = [];
-    for await (const event of runCompletion(context, plan, closedSignal(response, context.cut))) {
+    for await (const event of runCompletion(context, only, closedSignal(response, context.cut))) {
       if (event.type === "accepted") continue;
       tokens.push(...event.tokens);
       if (event.type === "done") response.json(explanation(plan, tokens, event.usage));
@@ -51,39 +57,35 @@ export function explain(context: ApiContext): RequestHandler {
 }
 
 /** @throws ShouldersError that names the field at fault. */
-function planExplanation(body: unknown, context: ApiContext): CompletionPlan {
-  const description = requireEngine(context);
+function planExplanation(body: unknown, options: PlanOptions): RequestPlan {
   const { model, messages, prompt, completion, fusion } = parseRequest(explainSchema, body);
   const plan =
     messages == null
-      ? planCompletion("text", { model, prompt, fusion }, description)
-      : planCompletion("chat", { model, messages, fusion }, description);
-  const forced = toGiven(completion, findConfig(description, model).vocabularySize);
-  const requestId = plan.request.requestId.replace(/^\w+/, "explain");
-  return { ...plan, request: { ...plan.request, requestId, forced, maxTokens: null } };
+      ? planCompletion("text", { model, prompt, fusion }, options)
+      : planCompletion("chat", { model, messages, fusion }, options);
+  const forced = toGiven(completion, findConfig(options.description, model).vocabularySize);
+  return { ...plan, id: newId("explain-"), request: { ...plan.request, forced, maxTokens: null } };
 }
 
 function toGiven(completion: ExplainBody["completion"], vocabularySize: number): GivenText {
   if (typeof completion === "string") return { type: "text", text: completion };
   const index = completion.findIndex((token) => token >= vocabularySize);
   if (index < 0) return { type: "tokens", tokens: completion };
-  const param = `completion.${index}`;
-  throw new ShouldersError(
-    "invalid_request",
-    `Invalid '${param}': a token id must be below ${vocabularySize}, the size of the vocabulary.`,
-    { param },
+  throw fieldError(
+    `completion.${index}`,
+    `a token id must be below ${vocabularySize}, the size of the vocabulary`,
   );
 }
 
 function explanation(
-  { request, model, created, systemFingerprint }: CompletionPlan,
+  { id, model, created, systemFingerprint }: RequestPlan,
   tokens: GeneratedToken[],
   usage: Usage,
 ) {
   const records = recordsOf(tokens);
   const sum = records.reduce((total, { logprob }) => total + logprob, 0);
   return {
-    id: request.requestId,
+    id,
     object: "fusion.explanation",
     created,
     model,

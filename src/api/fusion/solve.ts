@@ -1,7 +1,8 @@
 import type { RequestHandler } from "express";
 import { z } from "zod";
-import { ShouldersError } from "../../errors.js";
+import { fieldError } from "../../errors.js";
 import { makeKernelPool } from "../../fusion/kernel/pool.js";
+import { NonFiniteRowError, type RowOwner } from "../../fusion/kernel/rows.js";
 import type { Fusion, FusionKernel, LogitsRows } from "../../fusion/types.js";
 import { boundsSchema, componentSchema, mostExperts } from "../../strategies/fields.js";
 import { recordOf } from "../../strategies/record-of.js";
@@ -67,7 +68,8 @@ export function solve(): RequestHandler {
     const { base, reference } = body;
     const vocabularySize = Math.min(...[base, reference, ...experts].map(({ length }) => length));
     const kernel = kernelFor(vocabularySize, ids.length);
-    const fusion = fuse(kernel, { base, reference, experts }, startStrategy(body, ids));
+    const run = startStrategy(body, ids);
+    const fusion = fuse(kernel, { base, reference, experts }, { run, ids });
     const byId = <Value>(values: readonly Value[]) =>
       Object.fromEntries(ids.map((id, index) => [id, values[index]]));
     response.json({
@@ -83,36 +85,39 @@ export function solve(): RequestHandler {
 }
 
 /** What is wrong with rows is, here, wrong with the request. */
-function fuse(kernel: FusionKernel, rows: LogitsRows, run: StrategyRun<Expert>): Fusion {
+function fuse(
+  kernel: FusionKernel,
+  rows: LogitsRows,
+  { run, ids }: { run: StrategyRun<Expert>; ids: readonly string[] },
+): Fusion {
   try {
     const free = rows.experts.map(() => Infinity);
     return run.fuse(kernel, rows, free);
   } catch (thrown) {
-    const { code, message } = ShouldersError.from(thrown);
-    if (code !== "non_finite_logits" && code !== "rows_invalid") throw thrown;
-    throw new ShouldersError("invalid_request", `Invalid rows: ${message}`, { param: "base" });
+    if (thrown instanceof NonFiniteRowError) throw fieldError(fieldOf(thrown.owner, ids), thrown.fault);
+    throw thrown;
   }
+}
+
+function fieldOf(owner: RowOwner | null, ids: readonly string[]): string {
+  if (owner === null) return "base";
+  return typeof owner === "string" ? owner : `experts.${ids[owner.expert]}`;
 }
 
 function startStrategy(body: SolveBody, ids: readonly string[]): StrategyRun<Expert> {
   const settings = body.strategy ?? paperStrategy;
   const strategy = strategyOf(settings);
   if (takes(settings, "shares"))
-    throw invalid(
-      "type",
+    throw fieldError(
+      "strategy.type",
       `the shares of a ${settings.type} follow an answer, and there is none here; use another`,
     );
   const stranger = strategy.namedExperts(settings).find(({ id }) => !ids.includes(id));
   if (stranger) {
     const known = ids.map((id) => JSON.stringify(id)).join(", ");
-    throw invalid(stranger.path.join("."), `every id must be one of experts: ${known}`);
+    throw fieldError(["strategy", ...stranger.path].join("."), `every id must be one of experts: ${known}`);
   }
   const bounds = body.bounds ?? ([0, 2] as const);
   const experts = ids.map((id) => ({ id, bounds, component: componentSchema.parse({}) }));
   return strategy.start(settings, { experts, prior: null, hasCard: false });
-}
-
-function invalid(path: string, reason: string): ShouldersError {
-  const param = `strategy.${path}`;
-  return new ShouldersError("invalid_request", `Invalid '${param}': ${reason}.`, { param });
 }

@@ -21,13 +21,11 @@ type Events = AsyncIterable<ChoiceEvent>;
 export function completionHandler(context: ApiContext, kind: CompletionKind): RequestHandler {
   return async (request, response) => {
     const description = requireEngine(context);
-    const plan = planCompletion(kind, request.body, description);
     const locals = localsOf(response);
+    const plan = planCompletion(kind, request.body, { requester: locals, description });
     locals.model = plan.model;
-    plan.request.owner = locals.owner;
-    plan.request.party = locals.party;
     const config = findConfig(description, plan.model);
-    const budget = new AnswerBudget(plan.request, config);
+    const budget = new AnswerBudget(plan, config);
     // However many are asked for, no answer is longer than the context.
     const mostTokens = Math.min(plan.request.maxTokens ?? 0, config.contextTokens);
     if (!plan.isStream) budget.check(plan.prompts.length * plan.numAnswers * mostTokens);

@@ -25,7 +25,7 @@ export function chatLogprobs(tokens: readonly GeneratedToken[]): ChatLogprobs {
 }
 
 function chatCandidate(token: string, logprob: number, bytes: Uint8Array): ChatCandidate {
-  return { token, logprob: finiteLogprob(logprob), bytes: [...bytes] };
+  return { token, logprob, bytes: [...bytes] };
 }
 
 export interface TextLogprobs {
@@ -47,7 +47,7 @@ export class TextLogprobsWriter {
     const names = tokens.map(({ record, bytes }) => tokenName(record.token.text, bytes));
     return {
       tokens: names,
-      token_logprobs: tokens.map(({ record }) => finiteLogprob(record.logprob)),
+      token_logprobs: tokens.map(({ record }) => record.logprob),
       top_logprobs: tokens.map((token, index) => alternatives(token, names[index] ?? "")),
       text_offset: tokens.map(({ bytes }) => this.#place(bytes)),
     };
@@ -83,12 +83,9 @@ export function joinLogprobs(a: TextLogprobs, b: TextLogprobs): TextLogprobs {
 }
 
 function alternatives({ record, topLogprobs }: GeneratedToken, name: string): Record<string, number> {
-  const entries = topLogprobs.map((top): [string, number] => [
-    tokenName(top.text, top.bytes),
-    finiteLogprob(top.logprob),
-  ]);
+  const entries = topLogprobs.map((top): [string, number] => [tokenName(top.text, top.bytes), top.logprob]);
   // Best first; of two tokens with the same text the better one stays.
-  return Object.fromEntries([...entries, [name, finiteLogprob(record.logprob)] as const].reverse());
+  return Object.fromEntries([...entries, [name, record.logprob] as const].reverse());
 }
 
 const strictDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
@@ -101,9 +98,4 @@ function tokenName(text: string, bytes: Uint8Array): string {
     if (bytes.length === 0) return text;
     return "bytes:" + [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
   }
-}
-
-/** JSON has no infinities: a token without probability has -9999. */
-export function finiteLogprob(logprob: number): number {
-  return Number.isFinite(logprob) ? logprob : -9999.0;
 }

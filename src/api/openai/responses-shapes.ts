@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { FinishReason, GeneratedToken, Usage } from "../../protocol/protocol.js";
 import type { OpenAiErrorBody } from "../openai-error.js";
 import { chatLogprobs } from "./logprobs.js";
-import type { CompletionPlan } from "../completion/plan.js";
+import type { RequestPlan } from "../completion/plan.js";
 import type { ResponsesBody } from "./responses-schema.js";
 import { recordsOf } from "./shapes.js";
 
@@ -18,14 +18,14 @@ export interface ResponseEvent {
 /** Writes the bodies of one response of `/v1/responses`, whole or as events. */
 export class ResponseWriter {
   readonly #body: ResponsesBody;
-  readonly #plan: CompletionPlan;
+  readonly #plan: RequestPlan;
   readonly #itemId = `msg_${randomUUID().replaceAll("-", "")}`;
   readonly #hasLogprobs: boolean;
   #text = "";
   readonly #tokens: GeneratedToken[] = [];
   #numEvents = 0;
 
-  constructor(body: ResponsesBody, plan: CompletionPlan) {
+  constructor(body: ResponsesBody, plan: RequestPlan) {
     this.#body = body;
     this.#plan = plan;
     this.#hasLogprobs = body.include?.includes("message.output_text.logprobs") ?? false;
@@ -124,10 +124,10 @@ export class ResponseWriter {
 
   /** Every field that OpenAI's schema requires, with what was asked for or its default. */
   #response(status: Status, output: object[]) {
-    const { request, created, model } = this.#plan;
+    const { id, request, created, model } = this.#plan;
     const body = this.#body;
     return {
-      id: request.requestId,
+      id,
       object: "response",
       created_at: created,
       status,

@@ -1,6 +1,6 @@
 import type { RequestHandler, Response } from "express";
-import type { EngineDescription, GenerationEvent } from "../../protocol/protocol.js";
-import { ShouldersError } from "../../errors.js";
+import type { GenerationEvent } from "../../protocol/protocol.js";
+import { fieldError, ShouldersError } from "../../errors.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { outcomeOf } from "../metrics.js";
@@ -8,7 +8,14 @@ import { toOpenAiError } from "../openai-error.js";
 import { parseRequest } from "../parse.js";
 import { runCompletion } from "../completion/run-completion.js";
 import { closedSignal, SseWriter } from "../sse-writer.js";
-import { planCompletion, type CompletionPlan } from "../completion/plan.js";
+import {
+  choicesOf,
+  newId,
+  planCompletion,
+  type ChoicePlan,
+  type PlanOptions,
+  type RequestPlan,
+} from "../completion/plan.js";
 import { responsesSchema, type ResponsesBody } from "./responses-schema.js";
 import { ResponseWriter, type ResponseEvent } from "./responses-shapes.js";
 
@@ -18,12 +25,11 @@ type Events = AsyncIterable<GenerationEvent>;
 export function responsesHandler(context: ApiContext): RequestHandler {
   return async (request, response) => {
     const body = parseRequest(responsesSchema, request.body);
-    const plan = planResponse(body, requireEngine(context));
     const locals = localsOf(response);
+    const plan = planResponse(body, { requester: locals, description: requireEngine(context) });
     locals.model = plan.model;
-    plan.request.owner = locals.owner;
-    plan.request.party = locals.party;
-    const events = runCompletion(context, plan, closedSignal(response, context.cut));
+    const [only] = choicesOf(plan) as [ChoicePlan];
+    const events = runCompletion(context, only, closedSignal(response, context.cut));
     const writer = new ResponseWriter(body, plan);
     if (body.stream === true) await stream(context, response, events, writer);
     else await answer(response, events, writer);
@@ -31,14 +37,10 @@ export function responsesHandler(context: ApiContext): RequestHandler {
 }
 
 /** @throws ShouldersError that names the field at fault, as it is called here. */
-function planResponse(body: ResponsesBody, description: EngineDescription): CompletionPlan {
+function planResponse(body: ResponsesBody, options: PlanOptions): RequestPlan {
   const hasLogprobs = (body.include?.length ?? 0) > 0;
   if (body.top_logprobs != null && body.top_logprobs > 0 && !hasLogprobs)
-    throw new ShouldersError(
-      "invalid_request",
-      "Invalid 'top_logprobs': needs include: [\"message.output_text.logprobs\"].",
-      { param: "top_logprobs" },
-    );
+    throw fieldError("top_logprobs", 'needs include: ["message.output_text.logprobs"]');
   const chat = {
     model: body.model,
     messages: toMessages(body),
@@ -50,9 +52,8 @@ function planResponse(body: ResponsesBody, description: EngineDescription): Comp
     response_format: toResponseFormat(body.text?.format),
     fusion: body.fusion,
   };
-  const plan = inOwnWords(() => planCompletion("chat", chat, description));
-  const requestId = plan.request.requestId.replace(/^\w+-/, "resp_");
-  return { ...plan, grammarParam: "text.format", request: { ...plan.request, requestId } };
+  const plan = planCompletion("chat", chat, { ...options, fieldName: (param) => fieldName(param, body) });
+  return { ...plan, id: newId("resp_") };
 }
 
 function toResponseFormat(format: NonNullable<ResponsesBody["text"]>["format"]): object | null {
@@ -61,16 +62,21 @@ function toResponseFormat(format: NonNullable<ResponsesBody["text"]>["format"]):
   return { type, json_schema: schema };
 }
 
+/** Fields of a chat completion that are called otherwise here, the longest first. */
+const renamed: readonly (readonly [chat: string, here: string])[] = [
+  ["response_format.json_schema", "text.format"],
+  ["response_format", "text.format"],
+  ["max_completion_tokens", "max_output_tokens"],
+  ["messages", "input"],
+];
+
 /** A chat completion's field by the name that it has here. */
-function inOwnWords<Result>(plan: () => Result): Result {
-  try {
-    return plan();
-  } catch (thrown) {
-    const error = ShouldersError.from(thrown);
-    if (!error.param?.startsWith("response_format")) throw thrown;
-    const rename = (text: string) => text.replace(/response_format(?:\.json_schema)?/, "text.format");
-    throw new ShouldersError(error.code, rename(error.message), { param: rename(error.param) });
-  }
+function fieldName(param: string, { instructions }: ResponsesBody): string {
+  const [first, index, ...rest] = param.split(".");
+  if (first === "messages" && index !== undefined && instructions != null)
+    return Number(index) === 0 ? "instructions" : ["input", Number(index) - 1, ...rest].join(".");
+  const found = renamed.find(([chat]) => param === chat || param.startsWith(`${chat}.`));
+  return found === undefined ? param : found[1] + param.slice(found[0].length);
 }
 
 function toMessages({ instructions, input }: ResponsesBody): object[] {

@@ -4,7 +4,7 @@ import type { TokenRecord } from "../../trace/record.js";
 import type { UsageRecord } from "../../trace/store.js";
 import type { ChoiceEvent, CollectedChoice } from "../completion/run-choices.js";
 import { ChatFormat, TextFormat, type ChoiceFormat } from "./choice-format.js";
-import type { CompletionPlan } from "../completion/plan.js";
+import type { RequestPlan } from "../completion/plan.js";
 
 type Tokens = readonly GeneratedToken[];
 type Done = Extract<GenerationEvent, { type: "done" }>;
@@ -12,14 +12,14 @@ type Shown = Exclude<ChoiceEvent["event"], { type: "accepted" }>;
 
 /** Writes the bodies of one completion, whole or in chunks. */
 export class CompletionWriter {
-  readonly #plan: CompletionPlan;
+  readonly #plan: RequestPlan;
   /** The format of each choice, by its index. */
   readonly #formats: ChoiceFormat[];
   readonly #hasOpened = new Set<number>();
   /** The usage of each choice that has ended, by its index. */
   readonly #usages: Usage[] = [];
 
-  constructor(plan: CompletionPlan) {
+  constructor(plan: RequestPlan) {
     this.#plan = plan;
     this.#formats = formatsOf(plan);
   }
@@ -82,8 +82,8 @@ export class CompletionWriter {
   }
 
   #envelope(object: string) {
-    const { request, created, model, systemFingerprint } = this.#plan;
-    return { id: request.requestId, object, created, model, system_fingerprint: systemFingerprint };
+    const { id, created, model, systemFingerprint } = this.#plan;
+    return { id, object, created, model, system_fingerprint: systemFingerprint };
   }
 
   #chunk(choices: object[], usage: UsageRecord | null = null): object {
@@ -98,7 +98,7 @@ export class CompletionWriter {
 }
 
 /** One for each choice. */
-export function formatsOf({ kind, prompts, numAnswers, request, toolForm }: CompletionPlan): ChoiceFormat[] {
+export function formatsOf({ kind, prompts, numAnswers, request, toolForm }: RequestPlan): ChoiceFormat[] {
   const hasLogprobs = request.topLogprobs !== null;
   const Format = kind === "chat" ? ChatFormat : TextFormat;
   return Array.from(
@@ -108,7 +108,7 @@ export function formatsOf({ kind, prompts, numAnswers, request, toolForm }: Comp
 }
 
 /** @param usages by index of the choice; a prompt counts once, however many answers it has. */
-export function totalUsage(usages: readonly Usage[], { numAnswers }: CompletionPlan): UsageRecord {
+export function totalUsage(usages: readonly Usage[], { numAnswers }: RequestPlan): UsageRecord {
   const total: Usage = { ...noUsage };
   usages.forEach((usage, index) => {
     total.completionTokens += usage.completionTokens;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { toolIdMark, type ToolForm, type ToolText } from "../../protocol/protocol.js";
-import { ShouldersError } from "../../errors.js";
+import { fieldError } from "../../errors.js";
 import { literal, type GrammarBuilder } from "../../grammar/json/grammar-builder.js";
 import { addSchema } from "../../grammar/json/json-grammar.js";
 import { mayFollowText } from "./tool-calls.js";
@@ -78,12 +78,12 @@ export function planTools(
 ): ToolPlan | null {
   const isNamed = typeof choice === "object" && choice !== null;
   if (!tools?.length) {
-    if (isNamed || choice === "required") throw refuse("tool_choice", "it needs tools; send them");
+    if (isNamed || choice === "required") throw fieldError("tool_choice", "it needs tools; send them");
     return null;
   }
   if (choice === "none") return null;
   const named = isNamed ? tools.filter((tool) => tool.function.name === choice.function.name) : tools;
-  if (named.length === 0) throw refuse("tool_choice", "no tool has this name");
+  if (named.length === 0) throw fieldError("tool_choice", "no tool has this name");
   return {
     form,
     tools: named,
@@ -112,7 +112,7 @@ export function addTools(builder: GrammarBuilder, plan: ToolPlan, content: strin
   const bodies = plan.tools.map(({ function: { name, parameters } }, index) => {
     const schema = { type: "object", ...(parameters ?? { additionalProperties: false }) };
     const path = `tools.${index}.function.parameters`;
-    if (schema.type !== "object") throw refuse(`${path}.type`, "arguments are an object");
+    if (schema.type !== "object") throw fieldError(`${path}.type`, "arguments are an object");
     return `${literal(name + form.middle)} ${addSchema(builder, schema, path)}`;
   });
   const body = builder.rule(bodies.join(" | "));
@@ -166,8 +166,4 @@ function classOf(characters: readonly string[], isNegated: boolean): string {
     (character) => `\\U${(character.codePointAt(0) ?? 0).toString(16).padStart(8, "0")}`,
   );
   return `[${isNegated ? "^" : ""}${codes.join("")}]`;
-}
-
-function refuse(param: string, why: string): ShouldersError {
-  return new ShouldersError("invalid_request", `Invalid '${param}': ${why}.`, { param });
 }

@@ -2,7 +2,7 @@ import { ShouldersError } from "../../errors.js";
 import type { ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import type { CompletionPlan } from "../completion/plan.js";
+import type { RequestPlan } from "../completion/plan.js";
 import { formatsOf, totalUsage } from "../openai/shapes.js";
 import { runChoices } from "../completion/run-choices.js";
 import { SocketChoice } from "./choice.js";
@@ -12,7 +12,7 @@ type Send = (frame: ServerFrame) => Promise<void>;
 
 interface SocketResponse {
   id: string;
-  plan: CompletionPlan;
+  plan: RequestPlan;
   signal: AbortSignal;
   /** Resolves when the reader has taken the frame. */
   send: Send;
@@ -44,15 +44,14 @@ export async function runResponse(
   };
   await send({
     type: "response.created",
-    response: { id, status: "in_progress", model: plan.model, trace_id: plan.request.requestId },
+    response: { id, status: "in_progress", model: plan.model, trace_id: plan.id },
   });
   try {
     for await (const { index, event } of runChoices(context, plan, signal))
       await sendAll(choices[index]?.frames(event) ?? []);
   } catch (thrown) {
     const error = ShouldersError.from(thrown);
-    if (error.status === 500)
-      context.log.error({ requestId: plan.request.requestId, err: error }, "response failed");
+    if (error.status === 500) context.log.error({ requestId: plan.id, err: error }, "response failed");
     await end("failed", toOpenAiError(error).body.error);
     return outcomeOf(error.status);
   }

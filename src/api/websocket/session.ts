@@ -1,23 +1,17 @@
 import { randomUUID } from "node:crypto";
 import type { WebSocket } from "ws";
 import { jsonExcess } from "../../config/json-size.js";
-import { ShouldersError } from "../../errors.js";
+import { fieldError, ShouldersError } from "../../errors.js";
 import { longestShort } from "../access/bodies.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import { planCompletion, type CompletionPlan } from "../completion/plan.js";
+import { planCompletion, type Requester, type RequestPlan } from "../completion/plan.js";
 import { parseRequest } from "../parse.js";
 import { clientFrameSchema, type ClientFrame, type ServerFrame } from "./frames.js";
 import { runResponse } from "./response.js";
 
 export const streamRoute = "/v1/stream";
-
-/** Who opened a socket: name of the key, and with whom it shares what is given out evenly. */
-export interface SocketOwner {
-  owner: string;
-  party: string;
-}
 
 /** One client on the WebSocket and its running responses. */
 export class StreamSession {
@@ -32,7 +26,7 @@ export class StreamSession {
   #hasAnsweredPing = true;
   #isClosing = false;
 
-  constructor(context: ApiContext, socket: WebSocket, { owner, party }: SocketOwner) {
+  constructor(context: ApiContext, socket: WebSocket, { owner, party }: Requester) {
     this.#context = context;
     this.owner = owner;
     this.party = party;
@@ -146,11 +140,9 @@ export class StreamSession {
     try {
       leave = gate.limiter.enter(this.owner);
       const plan = this.#plan(body);
-      const id = givenId ?? plan.request.requestId;
+      const id = givenId ?? plan.id;
       if (this.#running.has(id))
-        throw new ShouldersError("invalid_request", `Response "${id}" is still running; choose another id.`, {
-          param: "id",
-        });
+        throw fieldError("response.id", `response "${id}" is still running; choose another id`);
       this.#run(id, plan)
         .catch((error: unknown) => log.error({ err: error }, "response failed"))
         .finally(leave);
@@ -163,7 +155,7 @@ export class StreamSession {
   }
 
   /** @throws ShouldersError */
-  #plan(body: object): CompletionPlan {
+  #plan(body: object): RequestPlan {
     const most = this.#context.limits.socketResponses;
     if (this.#running.size >= most)
       throw new ShouldersError(
@@ -171,19 +163,20 @@ export class StreamSession {
         `A socket runs at most ${most} responses at a time; wait for one to end.`,
       );
     const kind = "messages" in body ? "chat" : "text";
-    const plan = planCompletion(kind, body, requireEngine(this.#context));
-    plan.request.owner = this.owner;
-    plan.request.party = this.party;
-    return plan;
+    return planCompletion(kind, body, {
+      requester: { owner: this.owner, party: this.party },
+      description: requireEngine(this.#context),
+      fieldName: (param) => `response.${param}`,
+    });
   }
 
-  async #run(id: string, plan: CompletionPlan): Promise<void> {
+  async #run(id: string, plan: RequestPlan): Promise<void> {
     const controller = new AbortController();
     this.#running.set(id, controller);
     const { signal } = controller;
     const outcome = await runResponse(this.#context, { id, plan, signal, send: this.#send });
     this.#running.delete(id);
-    this.#ended({ requestId: plan.request.requestId, model: plan.model, outcome });
+    this.#ended({ requestId: plan.id, model: plan.model, outcome });
     if (this.#isClosing) this.closeWhenIdle();
   }
 
@@ -198,9 +191,7 @@ export class StreamSession {
   #cancel(id: string): void {
     const controller = this.#running.get(id);
     if (controller === undefined)
-      throw new ShouldersError("invalid_request", "No running response on this socket has this id.", {
-        param: "response_id",
-      });
+      throw fieldError("response_id", "no running response on this socket has this id");
     controller.abort();
   }
 

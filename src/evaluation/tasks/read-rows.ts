@@ -1,6 +1,6 @@
 import { parse as parseCsv } from "csv-parse/sync";
 import { z } from "zod";
-import { dottedPath, explainIssues } from "../../config/explain-issues.js";
+import { checkValue, dottedPath, explainIssues } from "../../config/explain-issues.js";
 import { ShouldersError } from "../../errors.js";
 
 export const invalid = (message: string, cause?: unknown): ShouldersError =>
@@ -50,10 +50,12 @@ export function readRows(text: string, file: string, columns?: readonly string[]
 export function parseRows<T>(rows: readonly unknown[], schema: z.ZodType<T>, file: string): T[] {
   if (rows.length === 0) throw invalid(`${file}: no items in this file`);
   return rows.map((row, index) => {
-    const parsed = schema.safeParse(row);
-    if (parsed.success) return parsed.data;
-    const problems = explainIssues(schema, row, parsed.error.issues);
-    const shown = problems.map(({ path, message }) => `${dottedPath(path)}: ${message}`.replace(/^: /, ""));
+    const checked = checkValue(schema, row);
+    if (checked.isValid) return checked.data;
+    const problems = explainIssues(schema, row, checked.issues);
+    const shown = problems.map(({ path, message }) =>
+      path.length === 0 ? message : `${dottedPath(path)}: ${message}`,
+    );
     throw invalid(`${file}: item ${index + 1}: ${shown.join("; ")}`);
   });
 }

@@ -1,4 +1,4 @@
-import { ShouldersError } from "../../errors.js";
+import { fieldError } from "../../errors.js";
 
 /** Rules of GBNF, and those that every grammar of JSON here has. */
 
@@ -64,7 +64,7 @@ export class GrammarBuilder {
   spend(work: number): void {
     this.#work += work;
     if (this.#work > mostWork)
-      throw this.#refuse("it has too many branches of oneOf to tell apart; use anyOf");
+      throw fieldError(this.#param, "it has too many branches of oneOf to tell apart; use anyOf");
   }
 
   /** @returns the name of a rule with this body. */
@@ -99,12 +99,9 @@ export class GrammarBuilder {
   #count(body: string): void {
     this.#numCharacters += body.length + 16;
     if (this.#numCharacters > mostCharacters)
-      throw this.#refuse(
+      throw fieldError(
+        this.#param,
         `the grammar that it stands for has more than ${mostCharacters} characters; ask for less at a time`,
       );
-  }
-
-  #refuse(why: string): ShouldersError {
-    return new ShouldersError("invalid_request", `Invalid '${this.#param}': ${why}.`, { param: this.#param });
   }
 }

@@ -1,4 +1,4 @@
-import { ShouldersError } from "../../errors.js";
+import { fieldError, type ShouldersError } from "../../errors.js";
 
 /** Reading JSON schemas: what may stand in one, and refusals that name the place. */
 
@@ -86,6 +86,5 @@ export function objectAt(value: unknown, path: string): Record<string, unknown> 
 }
 
 export function refuse(path: string, why: string): ShouldersError {
-  const param = path.slice(0, 200);
-  return new ShouldersError("unsupported_field", `Invalid '${param}': ${why}.`, { param });
+  return fieldError(path, why, "unsupported_field");
 }

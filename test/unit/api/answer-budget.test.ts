@@ -7,11 +7,14 @@ const [both, giant] = describeEngine().configs as [
   ReturnType<typeof describeEngine>["configs"][number],
 ];
 
+type Asked = ConstructorParameters<typeof AnswerBudget>[0];
+const asking = (request: Asked["request"]): Asked => ({ request, fieldName: (param) => param });
+
 describe("AnswerBudget", () => {
   const full = { trace: "full", topLogprobs: null } as const;
 
   it("counts what comes, and says what to do when it is too much", () => {
-    const budget = new AnswerBudget(full, both);
+    const budget = new AnswerBudget(asking(full), both);
     let numTokens = 0;
     const takeAll = () => {
       for (; numTokens < 1e6; numTokens += 100) budget.take(100);
@@ -42,7 +45,7 @@ describe("AnswerBudget", () => {
       [{ trace: "off", topLogprobs: 0 }, both],
       [{ trace: "off", topLogprobs: null }, giant],
     ] as const;
-    const rooms = asked.map(([request, config]) => mostOf(new AnswerBudget(request, config)));
+    const rooms = asked.map(([request, config]) => mostOf(new AnswerBudget(asking(request), config)));
     expect(rooms).toEqual([...rooms].sort((a, b) => a - b));
     expect(new Set(rooms).size).toBe(rooms.length);
   });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { chatLogprobs, finiteLogprob, TextLogprobsWriter } from "../../../src/api/openai/logprobs.js";
+import { chatLogprobs, TextLogprobsWriter } from "../../../src/api/openai/logprobs.js";
 import { tokenOf } from "../../support/fake-engine.js";
 
 /** A text cut into tokens anywhere, inside characters too. */
@@ -51,9 +51,3 @@ it("legacy names: text, or bytes of a part of a character", () => {
   expect(tokens).toEqual(["é", "bytes:\\xe2\\x82", "bytes:\\xac"]);
   expect(top_logprobs[0]).toEqual({ é: -0.25, " The": -1.5 });
 });
-
-it.each([
-  [-0.5, -0.5],
-  [-Infinity, -9999],
-  [Number.NaN, -9999],
-])("%d is written %d", (given, written) => expect(finiteLogprob(given)).toBe(written));

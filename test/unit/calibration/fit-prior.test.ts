@@ -41,7 +41,7 @@ function priorOf({ prior }: ReturnType<typeof fitPrior>, feature: Float64Array):
   const shares = sharesOf(
     experts.map(({ mean }) => squaredDistance(whitened, mean)),
     none ? squaredDistance(whitened, none.mean) : null,
-    { ...prior, strangers: [1] },
+    { ...prior, outOfDomain: [1] },
   );
   return new Map([null, ...experts.map(({ expert }) => expert)].map((name, index) => [name, shares[index]!]));
 }
@@ -187,7 +187,7 @@ describe("a fitted prior", () => {
 });
 
 describe("the fit of none", () => {
-  it("lies between own and foreign prompts, and never within the own ones", () => {
+  it("lies between own and out-of-domain prompts, and never within the own ones", () => {
     const own = Array.from({ length: 64 }, (_, index) => 20 + index);
     const { distance, slope } = fitNone(
       own,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AnswerScore } from "../../../src/calibration/ask.js";
-import { type Speaker, sharesOfStrangers } from "../../../src/calibration/stand-in.js";
+import { type Speaker, sharesOutOfDomain } from "../../../src/calibration/stand-in.js";
 
 const numAnswers = 32;
 
@@ -19,7 +19,7 @@ const speaker = (expert: string) => ({ expert, component: null });
 
 function decide(table: Table, owners = Object.keys(table)) {
   const asked: [string, Speaker][] = [];
-  const shares = sharesOfStrangers(Object.keys(table).map(speaker), owners, (owner, who) => {
+  const shares = sharesOutOfDomain(Object.keys(table).map(speaker), owners, (owner, who) => {
     asked.push([owner, who]);
     return Promise.resolve(scores(who.expert === null ? 0 : (table[who.expert]?.[owner] ?? 0)));
   });

@@ -12,7 +12,7 @@ describe("the prefix cache", () => {
     config: { context: { tokens: 64, sequences: 2 } },
     limits: { cacheSequences: 2 },
   };
-  const ask = (id: string, text: string, owner = "") =>
+  const ask = (id: string, text: string, owner = "tester") =>
     fakeRequest(id, { owner, prompt: { type: "text", text }, maxTokens: 4 });
   const cachedOf = (outcome: Outcome) => doneOf(outcome).usage.cachedTokens;
 

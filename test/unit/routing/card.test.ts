@@ -182,7 +182,7 @@ describe("a card", () => {
 });
 
 describe("the prior", () => {
-  const settings = { temperature: 2, none: { distance: 10, slope: 1 }, strangers: [1, 0, 0], floor: 0.03 };
+  const settings = { temperature: 2, none: { distance: 10, slope: 1 }, outOfDomain: [1, 0, 0], floor: 0.03 };
 
   it("follows its formula", () => {
     const isNone = 1 / (1 + 10 / 4);
@@ -199,7 +199,7 @@ describe("the prior", () => {
   });
 
   it("gives what fits nobody to those who stand in, whoever is nearest", () => {
-    const standIn = { ...settings, strangers: [0.25, 0, 0.75] };
+    const standIn = { ...settings, outOfDomain: [0.25, 0, 0.75] };
     const expected = [0.25, 0, 0.75].map((share) => 0.97 * share + 0.01);
     for (const distances of [
       [1e9, 2e9],

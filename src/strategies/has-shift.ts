@@ -1,12 +1,12 @@
 import { constantShiftResolution } from "../fusion/kernel/rows.js";
 
 /**
- * Whether an expert's row is the reference's, or differs from it by a constant within what float32 logits resolve:
- * tuning changed nothing here. The first token that differs settles it, so it costs nothing with an expert that is
- * one. Masked tokens (−Infinity in both) are equal.
+ * Whether tuning changed anything here: not where an expert's row is the reference's, or differs from it by a constant
+ * within what float32 logits resolve. The first token that differs settles it, so it costs nothing with an expert that
+ * is one. Masked tokens (−Infinity in both) are equal.
  */
-export function isIdle(expert: Float32Array, reference: Float32Array | null): boolean {
-  if (reference === null) return false;
+export function hasShift(expert: Float32Array, reference: Float32Array | null): boolean {
+  if (reference === null) return true;
   const length = Math.min(expert.length, reference.length);
   let constant: number | null = null;
   for (let token = 0; token < length; token++) {
@@ -15,7 +15,7 @@ export function isIdle(expert: Float32Array, reference: Float32Array | null): bo
     const shift = e - r;
     constant ??= shift;
     if (!(Math.abs(shift - constant) <= 2 * constantShiftResolution * (Math.abs(e) + Math.abs(r))))
-      return false;
+      return true;
   }
-  return true;
+  return false;
 }

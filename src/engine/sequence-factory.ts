@@ -1,0 +1,89 @@
+import { randomInt } from "node:crypto";
+import { ShouldersError } from "../errors.js";
+import type { SamplerChain, SamplerOptions } from "../llama/types.js";
+import type { GrammarMask } from "../grammar/grammar-mask.js";
+import { TokenSampler } from "../sampling/token-sampler.js";
+import { startStrategy } from "./fuse.js";
+import { Grammars } from "./grammars.js";
+import type { LoadedConfig, LoadedModels } from "./loaded-models.js";
+import { buildPrompts, type ModelPrompts } from "./prompts.js";
+import type { Choice, GenerationRequest } from "../protocol/protocol.js";
+import { modelsOf, Sequence } from "./sequence.js";
+
+export interface FactoryParts {
+  models: LoadedModels;
+  createSamplerChain: (options: SamplerOptions) => SamplerChain;
+}
+
+/** A request for one answer or several, which has come. */
+export interface Arrived {
+  request: GenerationRequest;
+  choices: readonly Choice[];
+  /** Place of the first choice in the order of arrival. */
+  arrival: number;
+  arrivalMs: number;
+}
+
+/** Makes requests sequences: strategy, prompts of all models, sampler. */
+export class SequenceFactory {
+  readonly #models: LoadedModels;
+  readonly #createSamplerChain: FactoryParts["createSamplerChain"];
+  readonly #grammars: Grammars;
+
+  constructor({ models, createSamplerChain }: FactoryParts) {
+    this.#models = models;
+    this.#createSamplerChain = createSamplerChain;
+    this.#grammars = new Grammars(models.slots);
+  }
+
+  /**
+   * @returns a sequence for each choice that is wanted when the prompt has been read
+   * @throws ShouldersError for what is wrong with the request
+   */
+  async create(arrived: Arrived, isWanted: (requestId: string) => boolean): Promise<Sequence[]> {
+    const { request, choices } = arrived;
+    const config = this.#models.configs.get(request.configId);
+    if (!config)
+      throw new ShouldersError("model_not_found", `Unknown model "${request.configId}".`, { param: "model" });
+    // Told what is wrong before anything is read.
+    const run = startStrategy(request, config);
+    const wanted = () => choices.filter(({ requestId }) => isWanted(requestId));
+    const models = this.#models.slots.map((slot) => slot.model);
+    const prompts = await buildPrompts(
+      { request, config, models, isWanted: () => wanted().length > 0 },
+      modelsOf(config, run),
+    );
+    if (prompts === null) return [];
+    const makeMask = request.grammar === null ? null : await this.#grammars.masksOf(request.grammar, config);
+    return wanted().map((choice, index) => {
+      const grammar = makeMask?.() ?? null;
+      return new Sequence({
+        request: { ...request, ...choice },
+        config,
+        run: startStrategy(request, config),
+        prompts,
+        sampler: this.#sampler(request, choice, { config, grammar }),
+        arrival: arrived.arrival + choices.indexOf(choice),
+        waitingSinceMs: arrived.arrivalMs,
+        // They share the prompt.
+        tokens: index === 0 ? numTokens(prompts, config.base.model) : 1,
+      });
+    });
+  }
+
+  #sampler(
+    { sampling, logitBias }: GenerationRequest,
+    { seed }: Choice,
+    { config, grammar }: { config: LoadedConfig; grammar: GrammarMask | null },
+  ): TokenSampler {
+    const contextTokens = config.resolved.config.context.tokens;
+    return new TokenSampler(
+      { sampling, logitBias, seed: seed ?? randomInt(2 ** 32), contextTokens, grammar },
+      this.#createSamplerChain,
+    );
+  }
+}
+
+function numTokens({ tokensOf }: ModelPrompts, model: number): number {
+  return tokensOf.get(model)?.length ?? 0;
+}
