@@ -3,6 +3,10 @@ export class FairLine<W extends { party: string }> {
   /** The party whose turn it is first. */
   readonly #waitingOf = new Map<string, W[]>();
 
+  get isEmpty(): boolean {
+    return this.#waitingOf.size === 0;
+  }
+
   push(one: W): void {
     const waiting = this.#waitingOf.get(one.party);
     if (waiting) waiting.push(one);

@@ -15,7 +15,7 @@ export function createApp(context: ApiContext): Express {
   app.use(observe(context));
   app.use(access(context));
 
-  const readBody = jsonBody(context.bodies, context.limits.bodyBytes);
+  const readBody = jsonBody(context, context.limits.bodyBytes);
   for (const { method, path, handler } of createRoutes(context)) {
     app.all(path, named(path));
     if (method === "POST") app.post(path, ...readBody, handler);

@@ -3,6 +3,7 @@ import type { ConfigDescription, Engine, EngineDescription } from "../protocol/p
 import { ShouldersError } from "../errors.js";
 import type { TraceStore } from "../trace/store.js";
 import type { Bodies } from "./access/bodies.js";
+import type { Turns } from "./access/turns.js";
 import type { Connections } from "./access/connections.js";
 import type { Gate } from "./access/gate.js";
 import type { Metrics } from "./metrics.js";
@@ -69,6 +70,7 @@ export interface ApiContext {
   gate: Gate;
   connections: Connections;
   bodies: Bodies;
+  turns: Turns;
   /** Unix time, seconds. */
   startedAt: number;
   /** Aborted when the server was told to close. */

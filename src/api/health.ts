@@ -2,6 +2,11 @@ import type { RequestHandler } from "express";
 import { requireEngine, type ApiContext } from "./context.js";
 import { localsOf } from "./middleware/locals.js";
 
+/** Whether a request asks for what needs no key and costs nothing. */
+export function isHealth(url = ""): boolean {
+  return /^\/(?:livez|readyz)(?:\?|$)/.test(url);
+}
+
 /** `GET /livez`: the server's process answers. */
 export const livez: RequestHandler = (_request, response) => {
   response.json({ status: "ok" });

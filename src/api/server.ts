@@ -8,9 +8,12 @@ import { TraceStore } from "../trace/store.js";
 import { Bodies } from "./access/bodies.js";
 import { Connections } from "./access/connections.js";
 import { fitConnections } from "./access/descriptors.js";
+import { networkOf } from "./access/network.js";
+import { Turns } from "./access/turns.js";
 import { Gate, openRules, type AccessRules } from "./access/gate.js";
 import { createApp } from "./app.js";
 import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js";
+import { isHealth } from "./health.js";
 import { Metrics } from "./metrics.js";
 import { answerUnreadable } from "./unreadable.js";
 import { StreamEndpoint } from "./websocket/endpoint.js";
@@ -38,7 +41,8 @@ export interface RunningServer {
 const mostBodies = 32;
 
 function createHttpServer(context: ApiContext): Server {
-  const { connections, limits } = context;
+  const { connections, limits, turns } = context;
+  const app = createApp(context);
   const server = createServer(
     {
       maxHeaderSize: 16 * 1024,
@@ -47,11 +51,19 @@ function createHttpServer(context: ApiContext): Server {
       connectionsCheckingInterval: limits.connectionCheckMs,
       keepAliveTimeout: limits.keepAliveConnectionMs,
     },
-    createApp(context),
+    (request, response) => {
+      // Health is answered at once, but not a thousand times on one connection.
+      if (isHealth(request.url) && connections.numOpen(request.socket) <= 1) app(request, response);
+      else
+        turns.take(networkOf(request.socket.remoteAddress ?? ""), () => {
+          if (!response.destroyed) app(request, response);
+        });
+    },
   );
   // Their bytes are bounded. Node would leave out those past its number without a word, and the gate must see all.
   server.maxHeadersCount = 0;
   connections.watch(server);
+  server.prependListener("connection", () => turns.connected());
   server.on("clientError", (error, socket) => answerUnreadable(connections, error, socket));
   // Node would refuse what it does not know before anybody is asked who he is.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response));
@@ -91,6 +103,7 @@ function createContext(options: ServerOptions) {
     metrics,
     connections: new Connections(limits, log, (reason) => metrics.connectionClosed(reason)),
     bodies: new Bodies(mostBodies * limits.bodyBytes),
+    turns: new Turns(),
     gate: new Gate({ ...openRules, ...access }),
     startedAt: Math.floor(Date.now() / 1000),
     closing: closing.signal,

@@ -228,7 +228,7 @@ const pipelining: Attack[] = [
       const text = await exchange(
         target,
         "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" +
-          `POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n${authorized(keys.attacker)}\r\n` +
+          `POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${authorized(keys.attacker)}\r\n` +
           `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(asked)}\r\n\r\n${asked}`,
         70_000,
       );

@@ -136,6 +136,11 @@ export class Connections {
     return this.#places.get(socket)?.isReserved ?? false;
   }
 
+  /** Answers on the connection that are not over. */
+  numOpen(socket: Duplex): number {
+    return this.#places.get(socket)?.answers.size ?? 0;
+  }
+
   /** Whether bytes of an answer that is not over are on the connection. */
   isAnswering(socket: Duplex): boolean {
     return [...(this.#places.get(socket)?.answers ?? [])].some(({ headersSent }) => headersSent);

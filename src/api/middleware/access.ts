@@ -1,8 +1,9 @@
-import type { Request, RequestHandler } from "express";
+import type { RequestHandler } from "express";
 import { allBusy } from "../access/connections.js";
 import { anonymous } from "../access/key-ring.js";
 import { ShouldersError } from "../../errors.js";
 import type { ApiContext } from "../context.js";
+import { isHealth } from "../health.js";
 import { localsOf } from "./locals.js";
 import { operations } from "./observe.js";
 
@@ -31,7 +32,7 @@ export function access({ gate, connections }: ApiContext): RequestHandler {
     const owner = gate.identify(request);
     localsOf(response).owner = owner ?? anonymous;
     localsOf(response).party = gate.partyOf(request, owner);
-    if (connections.isReserved(request.socket) && !isHealth(request)) throw allBusy();
+    if (connections.isReserved(request.socket) && !isHealth(request.url)) throw allBusy();
     if (owner !== null && !operations.has(request.path)) {
       response.once("close", gate.limiter.enter(owner));
       if (gate.hasKeys) response.once("close", connections.enterOwner(owner));
@@ -41,9 +42,4 @@ export function access({ gate, connections }: ApiContext): RequestHandler {
       throw new ShouldersError("expectation_failed", "The only known Expect header is '100-continue'.");
     next();
   };
-}
-
-/** What needs no key, and costs nothing. */
-function isHealth({ path }: Request): boolean {
-  return path === "/livez" || path === "/readyz";
 }

@@ -1,7 +1,8 @@
 import express, { type Request, type RequestHandler } from "express";
 import { jsonExcess } from "../../config/json-size.js";
 import { ShouldersError } from "../../errors.js";
-import { type Bodies, longestShort } from "../access/bodies.js";
+import type { Bodies } from "../access/bodies.js";
+import type { Turns } from "../access/turns.js";
 import { localsOf } from "./locals.js";
 
 const requireJson: RequestHandler = (request, _response, next) => {
@@ -30,8 +31,8 @@ function whenThereIsRoom(bodies: Bodies, most: number): RequestHandler {
 
 const decoder = new TextDecoder();
 
-/** In its turn, where it is large: what comes after it up to the first wait is done in the same turn. */
-function parseJson(bodies: Bodies): RequestHandler {
+/** In its turn: what comes after it up to the first wait is done in the same turn. */
+function parseJson(turns: Turns): RequestHandler {
   return (request, response, next) => {
     const bytes: unknown = request.body;
     // There is none.
@@ -50,8 +51,7 @@ function parseJson(bodies: Bodies): RequestHandler {
       }
       next();
     };
-    if (bytes.length <= longestShort) parse();
-    else bodies.inTurn(localsOf(response).party, parse);
+    turns.take(localsOf(response).party, parse);
   };
 }
 
@@ -81,7 +81,10 @@ function charsetOf(request: Request): string {
 }
 
 /** Reads a JSON body of at most so many bytes. That it must be an object is for the schema to say. */
-export function jsonBody(bodies: Bodies, bytes: number): RequestHandler[] {
+export function jsonBody(
+  { bodies, turns }: { bodies: Bodies; turns: Turns },
+  bytes: number,
+): RequestHandler[] {
   const read = express.raw({ limit: bytes, type: "application/json" });
-  return [requireJson, whenThereIsRoom(bodies, bytes), read, parseJson(bodies)];
+  return [requireJson, whenThereIsRoom(bodies, bytes), read, parseJson(turns)];
 }

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { type ServerOptions, type WebSocket, WebSocketServer } from "ws";
 import { ShouldersError } from "../../errors.js";
 import { allBusy } from "../access/connections.js";
+import { networkOf } from "../access/network.js";
 import { anonymous } from "../access/key-ring.js";
 import type { ApiContext } from "../context.js";
 import { outcomeOf } from "../metrics.js";
@@ -48,8 +49,10 @@ export class StreamEndpoint {
       socket.on("error", () => socket.destroy());
       // Answers to what was asked before on the same connection are not overtaken.
       context.connections.whenAnswered(socket, () => {
-        if (request.headers.upgrade?.toLowerCase() === "websocket") this.#upgrade(request, socket, head);
-        else {
+        if (request.headers.upgrade?.toLowerCase() === "websocket") {
+          const network = networkOf(request.socket.remoteAddress ?? "");
+          context.turns.take(network, () => this.#upgrade(request, socket, head));
+        } else {
           context.connections.putBack(socket);
           serveWithoutUpgrade(server, { request, socket, head });
         }

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import type { WebSocket } from "ws";
 import { jsonExcess } from "../../config/json-size.js";
 import { fieldError, ShouldersError } from "../../errors.js";
-import { longestShort } from "../access/bodies.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
@@ -84,23 +83,19 @@ export class StreamSession {
     this.#socket.terminate();
   }
 
-  /** Large frames are handled in their turn, and those behind them after them. */
+  /** Frames are handled in their turn; while one waits, no more are read. */
   #take(bytes: Buffer, isBinary: boolean): void {
-    if (this.#frames.length === 0 && bytes.length <= longestShort) {
-      this.#receive(bytes, isBinary);
-      return;
-    }
-    this.#socket.pause();
     this.#frames.push({ bytes, isBinary });
-    if (this.#frames.length === 1) this.#context.bodies.inTurn(this.party, () => this.#handleNext());
+    if (this.#frames.length === 1) this.#context.turns.take(this.party, () => this.#handleNext());
+    if (this.#frames.length > 0) this.#socket.pause();
   }
 
   #handleNext(): void {
     const [frame] = this.#frames;
     if (frame) this.#receive(frame.bytes, frame.isBinary);
     this.#frames.shift();
-    if (this.#frames.length > 0) this.#context.bodies.inTurn(this.party, () => this.#handleNext());
-    else this.#socket.resume();
+    if (this.#frames.length > 0) this.#context.turns.take(this.party, () => this.#handleNext());
+    else if (this.#socket.isPaused) this.#socket.resume();
   }
 
   #receive(bytes: Buffer, isBinary: boolean): void {

@@ -2,8 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Bodies } from "../../../src/api/access/bodies.js";
 
-const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
-
 describe("Bodies", () => {
   it("gives who is alone half of the room, and the next ones what is left in the order in which they came", () => {
     const bodies = new Bodies(100);
@@ -67,21 +65,5 @@ describe("Bodies", () => {
         expect(isRead).toBe(true);
       }),
     );
-  });
-
-  it("works on one in each turn of the event loop, and parties take turns", async () => {
-    const bodies = new Bodies(100);
-    const worked: string[] = [];
-    for (const name of ["a1", "a2", "a3", "b1"]) bodies.inTurn(name.slice(0, 1), () => worked.push(name));
-    expect(worked).toEqual(["a1"]);
-    const lengths: number[] = [];
-    while (worked.length < 4) {
-      await nextTurn();
-      lengths.push(worked.length);
-    }
-    // Nobody's second before another's first, and never two of them without everybody else's events in between.
-    expect(worked).toEqual(["a1", "a2", "b1", "a3"]);
-    for (const [index, length] of lengths.entries())
-      expect(length - (lengths[index - 1] ?? 1)).toBeLessThan(2);
   });
 });
