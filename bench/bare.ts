@@ -14,6 +14,8 @@ export class BareModels implements AsyncDisposable {
   readonly #numSequences: number;
   readonly #loaded: { model: LoadedModel; context: ModelContext }[];
   #position = 0;
+  /** Number of the first sequence's row of the last step, by model. */
+  #rows: number[] = [];
 
   private constructor(loaded: { model: LoadedModel; context: ModelContext }[], numSequences: number) {
     this.#loaded = loaded;
@@ -40,8 +42,9 @@ export class BareModels implements AsyncDisposable {
     return new BareModels(loaded, numSequences);
   }
 
-  get contexts(): ModelContext[] {
-    return this.#loaded.map(({ context }) => context);
+  /** The first sequence's rows of the last step. */
+  get rows(): Float32Array[] {
+    return this.#loaded.map(({ context }, index) => context.logits(this.#rows[index]!));
   }
 
   /** Empties every sequence, then gives each a prompt. */
@@ -61,10 +64,13 @@ export class BareModels implements AsyncDisposable {
   /** One token for every sequence. @returns ms of each model's decode, one after the other. */
   async step(): Promise<number[]> {
     const times: number[] = [];
+    this.#rows = [];
     for (const { context } of this.#loaded) {
       context.batch.clear();
-      for (let sequence = 0; sequence < this.#numSequences; sequence++)
-        context.batch.add(tokenAt(this.#position + 41 * sequence), this.#position, sequence, true);
+      const rows = Array.from({ length: this.#numSequences }, (_, sequence) =>
+        context.batch.add(tokenAt(this.#position + 41 * sequence), this.#position, sequence, true),
+      );
+      this.#rows.push(rows[0]!);
       const startMs = performance.now();
       await context.decode();
       times.push(performance.now() - startMs);

@@ -48,8 +48,7 @@ async function measurePool(
   const kernel = createKernel("simd", { vocabularySize, numExperts: 1 });
   const fuseInTurn = () => {
     for (const rows of sets) {
-      fuseDynamic(kernel, rows, settings, [Infinity]);
-      kernel.top("fused", 1);
+      fuseDynamic(kernel, rows, settings, [Infinity]).row.top(1);
       kernel.top("base", 1);
     }
   };

@@ -49,14 +49,14 @@ export async function benchPublicApi(): Promise<PartResult> {
         (options) => library.createSamplerChain(options, vocabularySize),
       );
       const startMs = performance.now();
-      const [base, reference, expert] = bare.contexts.map((context) => context.logits(0));
+      const [base, reference, expert] = bare.rows;
       const fusion = fuseDynamic(
         kernel,
         { base: base!, reference: reference!, experts: [expert!] },
         { solver: "exact", bounds: [[0, 2]], plausibility: null },
         [Infinity],
       );
-      const [best] = kernel.top("fused", 1) as [TokenLogprob];
+      const [best] = fusion.row.top(1) as [TokenLogprob];
       kernel.top("base", 1);
       sampler.sample(fusion.row, { argmax: best.token, baseRow: base!, numCandidates: null, room: 1 });
       ours.set(name, [...(ours.get(name) ?? []), performance.now() - startMs]);

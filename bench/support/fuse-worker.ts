@@ -28,7 +28,7 @@ parentPort?.on("message", (sequence: number) => {
     Infinity,
   ]);
   to.set(row.logits);
-  const tops = [kernel.top("fused", 1), kernel.top("base", 1)];
+  const tops = [row.top(1), kernel.top("base", 1)];
   parentPort?.postMessage({ sequence, fusion, logNormalizer: row.logNormalizer, tops });
 });
 parentPort?.postMessage("ready");

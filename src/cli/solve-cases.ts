@@ -164,7 +164,7 @@ function solve(
     forward: fusion.divergence.forward,
     reverse: fusion.divergence.reverse,
     targets: fusion.targets,
-    fusedTop: kernel.top("fused", numTop),
+    fusedTop: fusion.row.top(numTop),
     evaluations: fusion.evaluations,
   };
 }

@@ -3,16 +3,16 @@ import type { ModelSlot } from "./loaded-models.js";
 import type { PlannedSequence } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
 
-/** A sequence whose rows of this step are there, in every model; valid until the next decode. */
+/** A sequence whose rows of this step are there, in every model. */
 export interface ReadySequence {
   sequence: Sequence;
-  /** Model index to the row's index in that model's batch. */
+  /** Model index to the row's number in that model's context, which the next decode makes void. */
   rowOf: ReadonlyMap<number, number>;
 }
 
 export interface Decoded {
   ready: ReadySequence[];
-  /** The reference's rows that tell about a sequence's prompt; valid until the next decode. */
+  /** The reference's rows that tell about a sequence's prompt, by number. */
   routed: { sequence: Sequence; rows: number[] }[];
   /** Sequences that a model could not decode. */
   failed: { sequence: Sequence; error: ShouldersError }[];

@@ -234,13 +234,15 @@ export class FusionEngine {
       const fused = fuse(ready, this.#slots, kernel);
       const fuseMs = performance.now() - startMs;
       const vocabulary = this.#vocabulary(sequence.config.base.model);
-      const generated = sample({ sequence, fused, kernel, vocabulary, msOf: decoded.msOf, fuseMs });
+      const { generated, componentLogprobs } = sample({
+        ...{ sequence, fused, kernel, vocabulary, fuseMs },
+        msOf: decoded.msOf,
+      });
       clock.fuseMs += fuseMs;
       clock.sampleMs += generated.record.timing.sampleMs;
       clock.skippedShare += sequence.run.skippedShare;
-      const { token, flipped } = generated.record;
-      const logprobs = fused.fusion.mixed.length > 0 ? kernel.componentLogprobs(token.id) : [];
-      sequence.learn(fused.fusion, { logprobs, isFlipped: flipped });
+      const { flipped: isFlipped } = generated.record;
+      sequence.learn(fused.fusion, { logprobs: componentLogprobs, isFlipped });
       const vocabularies = sequence.allCursors.map(({ model }) => this.#vocabulary(model));
       const events = commit(sequence, generated, vocabularies);
       if (events.at(-1)?.type === "done") this.#end(sequence, null);

@@ -17,15 +17,21 @@ export interface SampleParts {
   fuseMs: number;
 }
 
+export interface Sampled {
+  generated: GeneratedToken;
+  /** Log-probability of the token under each model that the fusion mixed. */
+  componentLogprobs: number[];
+}
+
 /** Draws the sequence's next token from its fused row and writes down how it came about. */
-export function sample(parts: SampleParts): GeneratedToken {
+export function sample(parts: SampleParts): Sampled {
   const { sequence, fused, kernel, vocabulary, msOf, fuseMs } = parts;
   const { fusion } = fused;
   const { request } = sequence;
   const numTop = request.topLogprobs ?? 0;
   const isProcessed = request.logprobs === "processed";
   const startMs = performance.now();
-  const fusedTop = kernel.top("fused", Math.max(1, numTop));
+  const fusedTop = fusion.row.top(Math.max(1, numTop));
   const [best] = fusedTop as [TokenLogprob];
   const forced = sequence.forced[sequence.numGenerated];
   const drawn =
@@ -39,8 +45,8 @@ export function sample(parts: SampleParts): GeneratedToken {
       : { token: forced, processedLogprob: -Infinity, candidates: [] };
   const sampleMs = performance.now() - startMs;
   const [base] = kernel.top("base", 1) as [TokenLogprob];
-  // Rounding may leave a certain token a hair above 0.
-  const fusedLogprob = Math.min(0, (fusion.row.logits[drawn.token] ?? -Infinity) - fusion.row.logNormalizer);
+  const fusedLogprob = fusion.row.logprob(drawn.token);
+  const componentLogprobs = fusion.row.componentLogprobs(drawn.token);
   const record = buildRecord(
     {
       sequence,
@@ -58,7 +64,7 @@ export function sample(parts: SampleParts): GeneratedToken {
     ...candidate(entry, vocabulary),
     bytes: vocabulary.bytes(entry.token),
   }));
-  return { record, bytes: vocabulary.bytes(drawn.token), topLogprobs };
+  return { generated: { record, bytes: vocabulary.bytes(drawn.token), topLogprobs }, componentLogprobs };
 }
 
 function decodeMsByRole(

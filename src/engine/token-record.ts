@@ -72,7 +72,7 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
   const { shares } = sequence.run;
   if (shares) record.shares = { ...shares };
   if (sequence.request.trace === "full") {
-    const fusedTop = kernel.top("fused", numTraced).map((entry) => candidate(entry, vocabulary));
+    const fusedTop = fusion.row.top(numTraced).map((entry) => candidate(entry, vocabulary));
     record.top = { ...topRecord(ids, fused, kernel, vocabulary), fused: fusedTop };
     record.curves = byId(fused.experts.map((expert, index) => curve(expert, index, parts, kernel)));
   }

@@ -1,4 +1,5 @@
-import type { Divergence, FusedRow, FusionKernel, Plausibility } from "./types.js";
+import type { FusedRow } from "./fused-row.js";
+import type { Divergence, FusionKernel, Plausibility } from "./types.js";
 
 /** A fused row with what it costs. */
 export interface Step {
@@ -19,7 +20,7 @@ const mostTries = 40;
 /** Fuses b + s·Σ_t α_t d_t: KL(P̃‖P) = F(s) − ln P(S), S the tokens that take part. */
 export function fuseStep(kernel: FusionKernel, weights: readonly number[], step = 1): Step {
   const fused = kernel.fuse(weights.map((weight) => step * weight));
-  return { ...fused, step, nats: fused.divergence.forward - kernel.plausibleMass("fused") };
+  return { ...fused, step, nats: fused.divergence.forward - fused.row.mass };
 }
 
 /**

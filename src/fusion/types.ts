@@ -1,3 +1,7 @@
+import type { FusedRow } from "./fused-row.js";
+
+export type { FusedRow };
+
 /**
  * The words of the fusion (docs/fusion.md): P is the base's distribution, Q the reference's, Q_t the
  * expert's, d_t = e_t − r the shift of expert t, α_t its weight, P̃(α) = softmax(b + Σ_t α_t d_t).
@@ -46,16 +50,6 @@ export interface TokenLogprob {
   logprob: number;
 }
 
-/**
- * The fused row: unnormalised logits over the common vocabulary (−Infinity where a token is excluded), and the
- * log of their normaliser, so that logprob(i) = logits[i] − logNormalizer. A view into the kernel's memory:
- * valid until the kernel's next `load`, `fuse` or `mixStart`.
- */
-export interface FusedRow {
-  logits: Float32Array;
-  logNormalizer: number;
-}
-
 /** What a strategy found for one row. */
 export interface Fusion {
   row: FusedRow;
@@ -67,7 +61,7 @@ export interface Fusion {
    */
   chosen: number | null;
   /**
-   * What the row is a mixture of, in the order of the kernel's `componentLogprobs`: indices of experts' rows, null for
+   * What the row is a mixture of, in the order of its `componentLogprobs`: indices of experts' rows, null for
    * the base. Empty when the row is that of one model.
    */
   mixed: readonly (number | null)[];
@@ -123,12 +117,8 @@ export interface FusionKernel {
    * plausible sets.
    */
   fuse(weights: readonly number[] | null): { row: FusedRow; divergence: Divergence };
-  /**
-   * ln P(S), nats, ≤ 0: what the base gives, of all that it gives to tokens that no row masks, to the tokens that
-   * take part on the axis of one expert, or in the row fused last. The divergence of a row over S from the whole of P is
-   * KL(P̃‖P) = F − ln P(S), F being what `evaluate` and `fuse` give.
-   */
-  plausibleMass(of: number | "fused"): number;
+  /** The `mass` of a row over the tokens that take part on the axis of this expert. */
+  plausibleMass(expert: number): number;
   /**
    * Begins a mixture M = Σ_c π_c·P_c of at most `numComponents` rows, and forgets the one before. Memory grows when
    * there were never so many.
@@ -137,16 +127,13 @@ export interface FusionKernel {
   /** The row fused last becomes the next component P_c, with share π_c ≥ 0; `load` and `fuse` may follow. */
   mixAdd(share: number): void;
   /**
-   * Writes ln M as the fused row, for which `top("fused")` then stands; shares are divided by their sum. Its
-   * divergences are from the base's row as it was loaded last, over the tokens that no row masked then; Infinity
+   * Writes ln M as the fused row; shares are divided by their sum. Its divergences are from the base's row as it was loaded last, over the tokens that no row masked then; Infinity
    * where one law excludes a token that the other does not. With one share above 0 the row is that component's.
    */
   mixFinish(): { row: FusedRow; divergence: Divergence };
-  /** ln P_c(token) of every component since `mixStart`, in order, whatever its share. */
-  componentLogprobs(token: number): number[];
   /**
-   * The k most probable tokens of a loaded row (by role; over the tokens that no row masks) or of the row fused
-   * last, best first, fewer where fewer have a probability.
+   * The k most probable tokens of a loaded row (by role; over the tokens that no row masks), best first, fewer where
+   * fewer have a probability.
    */
-  top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[];
+  top(of: "base" | "reference" | { expert: number }, k: number): TokenLogprob[];
 }

@@ -26,6 +26,8 @@ export class LlamaBatch implements Batch {
   readonly #value: StructValue<"batch">;
   #numTokens = 0;
   #numRows = 0;
+  /** Number of the first row of this filling. */
+  #firstRow = 0;
 
   constructor(limits: BatchLimits) {
     const n = limits.capacity;
@@ -62,6 +64,10 @@ export class LlamaBatch implements Batch {
     return this.#numRows;
   }
 
+  get firstRow(): number {
+    return this.#firstRow;
+  }
+
   get value(): StructValue<"batch"> {
     this.#value.n_tokens = this.#numTokens;
     return this.#value;
@@ -69,10 +75,11 @@ export class LlamaBatch implements Batch {
 
   clear(): void {
     this.#numTokens = 0;
+    this.#firstRow += this.#numRows;
     this.#numRows = 0;
   }
 
-  /** Rows count from 0 in the order in which they were asked for. */
+  /** Rows count from 0 in the order in which they are asked for, through all fillings: no number comes twice. */
   add(token: Token, position: number, sequenceId: number, wantsRow: boolean): number {
     const { capacity, maxRows, numSequences, vocabularySize } = this.#limits;
     const index = this.#numTokens;
@@ -87,7 +94,7 @@ export class LlamaBatch implements Batch {
     this.#sequenceIds[index] = sequenceId;
     this.#wantsRow[index] = wantsRow ? 1 : 0;
     this.#numTokens++;
-    return wantsRow ? this.#numRows++ : -1;
+    return wantsRow ? this.#firstRow + this.#numRows++ : -1;
   }
 
   free(): void {

@@ -41,11 +41,11 @@ export class LlamaContext implements ModelContext {
   readonly #memory: Pointer;
   #decoding: Promise<void> | null = null;
   #release: Promise<void> | null = null;
-  /** Rows of the last decode that can be asked for. */
-  #numRows = 0;
+  /** Rows of the last decode that can be asked for, by their numbers: [first, end). */
+  #rows = { first: 0, end: 0 };
   /** Where the rows of the last decode begin; null until the first one is asked for. */
   #rowsAddress: Pointer | null = null;
-  /** Row index to a view [vocabularySize] of it; all of one address. */
+  /** Views [vocabularySize] of the rows of a decode, in their order; all of one address. */
   #views: Float32Array[] = [];
   #viewsAddress: Pointer | null = null;
   #viewsBuffer: ArrayBuffer | null = null;
@@ -99,8 +99,9 @@ export class LlamaContext implements ModelContext {
     const pointer = this.#ready();
     invariant(this.batch.numTokens > 0, "decode of an empty batch");
     this.#rowsAddress = null;
-    this.#numRows = 0;
-    this.#decoding = this.#owner.log.whileBusy(() => this.#decodeBatch(pointer, this.batch.numRows));
+    const { firstRow: first, numRows } = this.batch;
+    this.#rows = { first, end: first };
+    this.#decoding = this.#owner.log.whileBusy(() => this.#decodeBatch(pointer, first + numRows));
     try {
       await this.#decoding;
     } finally {
@@ -108,14 +109,14 @@ export class LlamaContext implements ModelContext {
     }
   }
 
-  async #decodeBatch(pointer: Pointer, numRows: number): Promise<void> {
+  async #decodeBatch(pointer: Pointer, endRow: number): Promise<void> {
     const { numTokens } = this.batch;
     const mark = this.#owner.log.mark();
     const status = await callAsync(this.#native.llama_decode, pointer, this.batch.value);
     if (status !== 0) throw await this.#decodeError(status, numTokens, mark);
     // A GPU goes on after llama_decode returns; asking for rows would then hold the event loop up.
     if (this.#owner.usesGpu) await callAsync(this.#native.llama_synchronize, pointer);
-    this.#numRows = numRows;
+    this.#rows.end = endRow;
   }
 
   async #decodeError(status: number, numTokens: number, mark: number): Promise<ShouldersError> {
@@ -135,7 +136,9 @@ export class LlamaContext implements ModelContext {
 
   logits(row: number): Float32Array {
     const pointer = this.#ready();
-    invariant(row >= 0 && row < this.#numRows, `row ${row} of ${this.#numRows} decoded rows`);
+    const { first, end } = this.#rows;
+    invariant(row >= first, `row ${row} was read after the next decode of ${this.#owner.path} wrote over it`);
+    invariant(row < end, `row ${row} of ${this.#owner.path} has not been decoded`);
     this.#rowsAddress ??= this.#native.llama_get_logits(pointer);
     invariant(this.#rowsAddress !== null, "libllama has no logits");
     if (this.#viewsAddress !== this.#rowsAddress) {
@@ -147,9 +150,10 @@ export class LlamaContext implements ModelContext {
       this.#views = [];
     }
     const { vocabularySize } = this.#owner;
-    return (this.#views[row] ??= new Float32Array(
+    const index = row - first;
+    return (this.#views[index] ??= new Float32Array(
       this.#viewsBuffer as ArrayBuffer,
-      row * vocabularySize * Float32Array.BYTES_PER_ELEMENT,
+      index * vocabularySize * Float32Array.BYTES_PER_ELEMENT,
       vocabularySize,
     ));
   }

@@ -82,7 +82,9 @@ async function decodeStep(context: ModelContext, position: number, numSequences:
   const token = 7 + position;
   context.batch.clear();
   // A sequence that joins begins at 0.
-  for (let id = 0; id < numSequences; id++) context.batch.add(token, id === 0 ? position : 0, id, true);
+  const rows = Array.from({ length: numSequences }, (_, id) =>
+    context.batch.add(token, id === 0 ? position : 0, id, true),
+  );
   await context.decode();
-  return Array.from({ length: numSequences }, (_, row) => [...context.logits(row)]).flat();
+  return rows.flatMap((row) => [...context.logits(row)]);
 }

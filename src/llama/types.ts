@@ -204,7 +204,7 @@ export interface Batch {
   readonly numTokens: number;
   readonly capacity: number;
   clear(): void;
-  /** @returns the row index to ask `logits` for, or −1 when `wantsRow` is false. */
+  /** @returns the number of the row to ask `logits` for, never given again, or −1 when `wantsRow` is false. */
   add(token: Token, position: number, sequenceId: number, wantsRow: boolean): number;
 }
 
@@ -221,7 +221,10 @@ export interface ModelContext extends AsyncDisposable {
   decode(): Promise<void>;
   /** Threads of the decodes that follow: of one token, and of more. */
   setThreads(single: number, batch: number): void;
-  /** A view of one row (length: vocabulary size), valid until the next decode. */
+  /**
+   * A view of a row of the last decode (length: vocabulary size). The next decode writes over it.
+   * @param row its number, as the batch gave it; that of an earlier decode is refused.
+   */
   logits(row: number): Float32Array;
   /** Forgets positions [from, to) of a sequence; `to` null: to its end. */
   removePositions(sequenceId: number, from: number, to: number | null): void;

@@ -69,7 +69,7 @@ function mix(kernel: FusionKernel, rows: LogitsRows, parts: readonly Part[]) {
   });
   kernel.load(rows, null);
   const { row, divergence } = kernel.mixFinish();
-  return { laws, mixed: logprobsOf(row), divergence };
+  return { laws, row, mixed: logprobsOf(row), divergence };
 }
 
 /** How many times the allowed difference two numbers are apart. */
@@ -112,7 +112,7 @@ describe.each(kernelNames)("mixture of the %s kernel", (name) => {
   it("is the logarithm of the shared sum of the components' probabilities, with its divergences", () => {
     fc.assert(
       fc.property(maskedRows, anyParts, (rows, parts) => {
-        const { laws, mixed, divergence } = mix(kernel, rows, parts);
+        const { laws, row, mixed, divergence } = mix(kernel, rows, parts);
         const total = parts.reduce((sum, { share }) => sum + share, 0);
         const expected = mixed.map((_, i) =>
           laws.reduce((sum, law, c) => sum + (parts[c]!.share / total) * Math.exp(law[i]!), 0),
@@ -126,7 +126,7 @@ describe.each(kernelNames)("mixture of the %s kernel", (name) => {
           mixed.map((logprob, i) => (isTiny(i) ? 0 : logprob)),
           expected.map((probability, i) => (isTiny(i) ? 0 : Math.log(probability))),
         );
-        expect(mixed.map((_, token) => kernel.componentLogprobs(token))).toEqual(
+        expect(mixed.map((_, token) => row.componentLogprobs(token))).toEqual(
           mixed.map((_, token) => laws.map((law) => law[token])),
         );
 
@@ -210,9 +210,10 @@ describe.each(kernelNames)("mixture of the %s kernel", (name) => {
     kernel.mixAdd(0.5);
     const expert = logprobsOf(kernel.fuse([1]).row);
     kernel.mixAdd(0.5);
-    const mixed = logprobsOf(kernel.mixFinish().row);
-    expect(Math.max(...mixed)).toBeCloseTo(kernel.top("fused", 1)[0]!.logprob, 6);
-    expect(mixed.indexOf(Math.max(...mixed))).toBe(kernel.top("fused", 1)[0]!.token);
+    const { row } = kernel.mixFinish();
+    const mixed = logprobsOf(row);
+    expect(Math.max(...mixed)).toBeCloseTo(row.top(1)[0]!.logprob, 6);
+    expect(mixed.indexOf(Math.max(...mixed))).toBe(row.top(1)[0]!.token);
     expect(logprobsOf(kernel.fuse([1]).row)).toEqual(expert);
     expect(logprobsOf(kernel.fuse(null).row)).toEqual(base);
   });
@@ -252,25 +253,68 @@ describe.each(kernelNames)("mixture of the %s kernel", (name) => {
         fc.double({ min: 0, max: 2, noNaN: true }),
         (rows, ratio, alpha) => {
           kernel.load(rows, { ratio, of: "expert" });
-          const p = logprobsOf(kernel.fuse(null).row);
-          expect(kernel.plausibleMass("fused")).toBeCloseTo(0, 6);
+          const whole = kernel.fuse(null).row;
+          const p = logprobsOf(whole);
+          expect(whole.mass).toBeCloseTo(0, 6);
           rows.experts.forEach((_, t) => {
-            const q = logprobsOf(kernel.fuse(rows.experts.map((_, s) => (s === t ? alpha || 1 : 0))).row);
+            const { row } = kernel.fuse(rows.experts.map((_, s) => (s === t ? alpha || 1 : 0)));
+            const q = logprobsOf(row);
             const mass = p.reduce(
               (sum, logprob, i) => (q[i]! > -Infinity ? sum + Math.exp(logprob) : sum),
               0,
             );
             if (mass > 1e-300) {
               expectNear(kernel.plausibleMass(t), Math.log(mass));
-              expectNear(kernel.plausibleMass("fused"), Math.log(mass));
+              expectNear(row.mass, Math.log(mass));
             }
-            const whole = q.reduce((sum, x, i) => (x > -Infinity ? sum + Math.exp(x) * (x - p[i]!) : sum), 0);
+            const nats = q.reduce((sum, x, i) => (x > -Infinity ? sum + Math.exp(x) * (x - p[i]!) : sum), 0);
             const { forward } = kernel.evaluate(t, alpha || 1);
-            expectNear(forward - kernel.plausibleMass(t), whole);
+            expectNear(forward - kernel.plausibleMass(t), nats);
           });
         },
       ),
     );
+  });
+});
+
+describe.each(kernelNames)("%s kernel, a row read too late", (name) => {
+  const rows = makeRows({ seed: 5, length: 64, numExperts: 2, spread: 3, shift: 1, numPeaks: 2, offset: 0 });
+  const capacity = { vocabularySize: 64, numExperts: 2 };
+  const readings = {
+    logits: (row: FusedRow) => row.logits,
+    logprob: (row: FusedRow) => row.logprob(3),
+    top: (row: FusedRow) => row.top(1),
+    mass: (row: FusedRow) => row.mass,
+    componentLogprobs: (row: FusedRow) => row.componentLogprobs(3),
+  };
+  const nexts = {
+    load: (kernel: FusionKernel) => kernel.load(rows, null),
+    fuse: (kernel: FusionKernel) => void kernel.fuse([0.5, 0]),
+    mixStart: (kernel: FusionKernel) => kernel.mixStart(1),
+    mixAdd: (kernel: FusionKernel) => kernel.mixAdd(1),
+  };
+
+  it.each(Object.keys(nexts) as (keyof typeof nexts)[])("says so after %s, however it is read", (next) => {
+    const kernel = createKernel(name, capacity);
+    kernel.load(rows, null);
+    kernel.mixStart(2);
+    const { row } = kernel.fuse([1, 0]);
+    for (const read of Object.values(readings)) expect(() => read(row)).not.toThrow();
+    nexts[next](kernel);
+    for (const read of Object.values(readings)) expect(() => read(row)).toThrow(/read after its kernel/);
+    expect(Number.isFinite(row.logNormalizer)).toBe(true);
+  });
+
+  it("is also that of a mixture", () => {
+    const kernel = createKernel(name, capacity);
+    kernel.load(rows, null);
+    kernel.mixStart(1);
+    kernel.fuse([1, 0]);
+    kernel.mixAdd(1);
+    const { row } = kernel.mixFinish();
+    expect(row.componentLogprobs(3)).toHaveLength(1);
+    kernel.fuse([1, 0]);
+    expect(() => row.componentLogprobs(3)).toThrow(/read after its kernel/);
   });
 });
 

@@ -279,7 +279,7 @@ describe.each(kernelNames)("%s kernel", (name) => {
     const top = kernel.top({ expert: 0 }, 5);
     expect(top.map(({ token }) => p[token]!)).toEqual([...p].sort((a, b) => b - a).slice(0, 5));
     for (const { token, logprob } of top) expect(logprob).toBeCloseTo(Math.log(p[token]!), 5);
-    expect(kernel.top("fused", 1000)).toHaveLength(defaults.length);
+    expect(kernel.fuse(null).row.top(1000)).toHaveLength(defaults.length);
   });
 
   it("adding a constant to a row changes nothing", () => {

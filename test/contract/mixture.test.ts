@@ -69,7 +69,7 @@ describe.each(kernelNames)("a mixture with the %s kernel", (name) => {
         expect(worstOf(lawOf(fusion), expected)).toBeLessThan(2e-5);
         // ln P_c of each, by which the shares are to change.
         const token = expected.indexOf(Math.max(...expected));
-        const logprobs = kernel.componentLogprobs(token);
+        const logprobs = fusion.row.componentLogprobs(token);
         fusion.mixed.forEach((expert, place) =>
           expect(
             Math.abs(Math.exp(logprobs[place]!) - laws[expert === null ? 0 : expert + 1]![token]!),

@@ -43,8 +43,8 @@ function step(run: StrategyRun<Expert>, kernel: FusionKernel, rows: LogitsRows) 
     before.map(() => Infinity),
   );
   const law = Array.from(fusion.row.logits, (logit) => Math.exp(logit - fusion.row.logNormalizer));
-  const [best] = kernel.top("fused", 1);
-  run.learn(fusion, fusion.mixed.length > 0 ? kernel.componentLogprobs(best!.token) : []);
+  const [best] = fusion.row.top(1);
+  run.learn(fusion, fusion.row.componentLogprobs(best!.token));
   return { fusion, law, before };
 }
 

@@ -3,6 +3,7 @@ import type { Engine } from "../../src/protocol/protocol.js";
 import { createKernel } from "../../src/fusion/kernel/kernel.js";
 import { openLibrary } from "../../src/llama/library.js";
 import { inMainMemory, type ModelContext, type NativeLibrary } from "../../src/llama/types.js";
+import { decodeRow } from "../support/llama.js";
 import {
   answer,
   modelPath,
@@ -54,22 +55,14 @@ describe("a fixed weight of 1", () => {
     const kernel = createKernel("reference", { vocabularySize: 2048, numExperts: 1 });
     for (const prompt of prompts) {
       const tokens = tokenize(prompt);
+      const rows: Float32Array[] = [];
       for (const context of contexts) {
         context.removePositions(0, 0, null);
-        context.batch.clear();
-        tokens.forEach((token, position) =>
-          context.batch.add(token, position, 0, position === tokens.length - 1),
-        );
-        await context.decode();
+        rows.push(await decodeRow(context, tokens));
       }
-      const [base, reference, expert] = contexts.map((context) => context.logits(0)) as [
-        Float32Array,
-        Float32Array,
-        Float32Array,
-      ];
+      const [base, reference, expert] = rows as [Float32Array, Float32Array, Float32Array];
       kernel.load({ base, reference, experts: [expert] }, null);
-      kernel.fuse([1]);
-      const expected = kernel.top("fused", 5);
+      const expected = kernel.fuse([1]).row.top(5);
       const sum = (token: number) => base[token]! + expert[token]! - reference[token]!;
       const { tokens: drawn } = await answer(
         engine,

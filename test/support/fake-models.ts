@@ -69,8 +69,10 @@ export class FakeContext implements ModelContext {
   failNext: ShouldersError | null = null;
   /** When set, decodes wait for it. */
   gate: Promise<void> | null = null;
-  #entries: { token: number; position: number; sequenceId: number; wantsRow: boolean }[] = [];
-  #rows: Float32Array[] = [];
+  #entries: { token: number; position: number; sequenceId: number; row: number }[] = [];
+  /** Rows of the last decode, by their numbers. */
+  #rows = new Map<number, Float32Array>();
+  #numRows = 0;
   readonly #law: FakeLaw;
 
   constructor(law: FakeLaw, numCells: number, capacity: number) {
@@ -85,8 +87,8 @@ export class FakeContext implements ModelContext {
       clear: () => (this.#entries = []),
       add: (token, position, sequenceId, wantsRow) => {
         if (this.#entries.length >= capacity) throw new Error("batch overflow");
-        const row = wantsRow ? this.#entries.filter((entry) => entry.wantsRow).length : -1;
-        this.#entries.push({ token, position, sequenceId, wantsRow });
+        const row = wantsRow ? this.#numRows++ : -1;
+        this.#entries.push({ token, position, sequenceId, row });
         return row;
       },
     };
@@ -100,13 +102,13 @@ export class FakeContext implements ModelContext {
       throw error;
     }
     this.batchSizes.push(this.#entries.length);
-    this.#rows = [];
-    for (const { token, position, sequenceId, wantsRow } of this.#entries) {
+    this.#rows.clear();
+    for (const { token, position, sequenceId, row } of this.#entries) {
       const tokens = this.cells.get(sequenceId) ?? [];
       if (position !== tokens.length) throw new Error(`position ${position} after ${tokens.length} tokens`);
       tokens.push(token);
       this.cells.set(sequenceId, tokens);
-      if (wantsRow) this.#rows.push(this.#law(tokens));
+      if (row >= 0) this.#rows.set(row, this.#law(tokens));
     }
     const used = [...this.cells.values()].reduce((sum, tokens) => sum + tokens.length, 0);
     if (used > this.numCells) throw new Error(`${used} cells of ${this.numCells}`);
@@ -117,7 +119,7 @@ export class FakeContext implements ModelContext {
   }
 
   logits(row: number): Float32Array {
-    const found = this.#rows[row];
+    const found = this.#rows.get(row);
     if (!found) throw new Error(`no row ${row}`);
     return found;
   }

@@ -79,7 +79,7 @@ export function solve(): RequestHandler {
       divergence: { ...fusion.divergence, targets: byId(fusion.targets) },
       objective: fusion.objective,
       evaluations: fusion.evaluations,
-      fused: kernel.top("fused", body.top ?? 10).map(({ token, logprob }) => ({ id: token, logprob })),
+      fused: fusion.row.top(body.top ?? 10).map(({ token, logprob }) => ({ id: token, logprob })),
     });
   };
 }

@@ -1,7 +1,7 @@
+import { FusedRow, type RowSource } from "../fused-row.js";
 import type {
   AxisPoint,
   Divergence,
-  FusedRow,
   FusionKernel,
   LogitsRows,
   Plausibility,
@@ -50,14 +50,26 @@ export class ReferenceKernel implements FusionKernel {
   #reference: Row | null = null;
   #experts: Row[] = [];
   #axes: Axis[] = [];
-  #fused: FusedRow = { logits: new Float32Array(0), logNormalizer: 0 };
+  #fused = { logits: new Float32Array(0), logNormalizer: 0 };
   #components: Component[] = [];
+  #isMixed = false;
+  readonly #last: RowSource = {
+    epoch: 0,
+    top: (k) => topOf(this.#fused.logits, k, this.#fused.logNormalizer),
+    mass: () => {
+      const { logits } = this.#fused;
+      return this.#massOf(this.#tokens.filter((i) => at(logits, i) > -Infinity));
+    },
+    componentLogprobs: (token) =>
+      this.#isMixed ? this.#components.map(({ logprobs }) => at(logprobs, token)) : [],
+  };
 
   constructor(capacity: KernelCapacity) {
     this.#capacity = capacity;
   }
 
   load(rows: LogitsRows, plausibility: Plausibility | null): void {
+    this.#last.epoch++;
     const length = commonLength(rows, this.#capacity);
     const masked = new Set(findMasked(rows, length));
     this.#tokens = Array.from({ length }, (_, token) => token).filter((token) => !masked.has(token));
@@ -123,23 +135,27 @@ export class ReferenceKernel implements FusionKernel {
     for (const i of tokens) logits[i] = fused(i);
     this.#fused.logNormalizer = logSumExp(tokens, (i) => at(logits, i));
     return {
-      row: { ...this.#fused },
+      row: this.#issue(false),
       divergence: { forward: Math.max(0, forward), reverse: Math.max(0, reverse) },
     };
   }
 
-  plausibleMass(of: number | "fused"): number {
+  plausibleMass(expert: number): number {
+    return this.#massOf((this.#axes[expert] as Axis).tokens);
+  }
+
+  #massOf(tokens: readonly number[]): number {
     const b = (i: number) => at(this.#base.logits, i);
-    const isFused = (i: number) => at(this.#fused.logits, i) > -Infinity;
-    const tokens = of === "fused" ? this.#tokens.filter(isFused) : (this.#axes[of] as Axis).tokens;
     return Math.min(0, logSumExp(tokens, b) - logSumExp(this.#tokens, b));
   }
 
   mixStart(): void {
+    this.#last.epoch++;
     this.#components = [];
   }
 
   mixAdd(share: number): void {
+    this.#last.epoch++;
     const { logits, logNormalizer } = this.#fused;
     this.#components.push({ share, logprobs: Float64Array.from(logits, (logit) => logit - logNormalizer) });
   }
@@ -168,17 +184,19 @@ export class ReferenceKernel implements FusionKernel {
     const p = (i: number) => (unmasked.has(i) ? at(base, i) - logBase : -Infinity);
     const m = (i: number) => at(logits, i);
     return {
-      row: { ...this.#fused },
+      row: this.#issue(true),
       divergence: { forward: divergence(logits, m, p), reverse: divergence(logits, p, m) },
     };
   }
 
-  componentLogprobs(token: number): number[] {
-    return this.#components.map(({ logprobs }) => at(logprobs, token));
+  /** A handle on the row that was just written. */
+  #issue(isMixed: boolean): FusedRow {
+    this.#isMixed = isMixed;
+    this.#last.epoch++;
+    return new FusedRow(this.#last, this.#fused.logits, this.#fused.logNormalizer);
   }
 
-  top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[] {
-    if (of === "fused") return topOf(this.#fused.logits, k, this.#fused.logNormalizer);
+  top(of: "base" | "reference" | { expert: number }, k: number): TokenLogprob[] {
     const row = of === "base" ? this.#base : of === "reference" ? this.#reference : this.#experts[of.expert];
     if (!row) return [];
     const tokens = new Set(this.#tokens);

@@ -1,7 +1,8 @@
+import { FusedRow, type RowSource } from "../fused-row.js";
+import { invariant } from "../../errors.js";
 import type {
   AxisPoint,
   Divergence,
-  FusedRow,
   FusionKernel,
   LogitsRows,
   Plausibility,
@@ -51,6 +52,16 @@ export class SimdKernel implements FusionKernel {
   /** The normalizer of the row fused last, and over its tokens ln Σ exp(b). */
   #logNormalizer = 0;
   #logPlausible = 0;
+  #isMixed = false;
+  readonly #last: RowSource = {
+    epoch: 0,
+    top: (k) => this.#topOf(this.#memory.fused, k, this.#logNormalizer),
+    mass: () => {
+      invariant(!this.#isMixed, "a mixture has no plausible set");
+      return this.#massOf(this.#logPlausible);
+    },
+    componentLogprobs: (token) => (this.#isMixed ? this.#mixture.logprobs(token) : []),
+  };
 
   constructor(capacity: KernelCapacity, build = kernelBuilds()[0] as KernelBuild) {
     this.#capacity = capacity;
@@ -74,6 +85,7 @@ export class SimdKernel implements FusionKernel {
   }
 
   load(rows: LogitsRows, plausibility: Plausibility | null): void {
+    this.#last.epoch++;
     this.#length = commonLength(rows, this.#capacity);
     this.#hasReference = rows.reference !== null;
     const experts = this.#experts.slice(0, rows.experts.length);
@@ -117,34 +129,34 @@ export class SimdKernel implements FusionKernel {
     else if (weighed.length === 1 && only)
       divergence = this.#fuseOne(only, weights[this.#axes.indexOf(only)] as number);
     else divergence = this.#fuseSeveral(weighed.length > 0 ? weighed : this.#axes, weights);
-    return { row: this.#fusedRow(), divergence };
+    return { row: this.#issue(false), divergence };
   }
 
-  plausibleMass(of: number | "fused"): number {
-    const logPlausible = of === "fused" ? this.#logPlausible : (this.#axes[of] as SimdAxis).logBase;
+  plausibleMass(expert: number): number {
+    return this.#massOf((this.#axes[expert] as SimdAxis).logBase);
+  }
+
+  #massOf(logPlausible: number): number {
     return Math.min(0, logPlausible - this.#logSum(this.#base));
   }
 
   mixStart(numComponents: number): void {
+    this.#last.epoch++;
     this.#mixture.start(numComponents);
   }
 
   mixAdd(share: number): void {
+    this.#last.epoch++;
     this.#mixture.add(share, this.#logNormalizer, this.#length);
   }
 
   mixFinish(): { row: FusedRow; divergence: Divergence } {
     const { logNormalizer, divergence } = this.#mixture.finish(this.#base, this.#length);
     this.#logNormalizer = logNormalizer;
-    return { row: this.#fusedRow(), divergence };
+    return { row: this.#issue(true), divergence };
   }
 
-  componentLogprobs(token: number): number[] {
-    return this.#mixture.logprobs(token);
-  }
-
-  top(of: "base" | "reference" | "fused" | { expert: number }, k: number): TokenLogprob[] {
-    if (of === "fused") return this.#topOf(this.#memory.fused, k, this.#logNormalizer);
+  top(of: "base" | "reference" | { expert: number }, k: number): TokenLogprob[] {
     if (of === "reference" && !this.#hasReference) return [];
     const row =
       of === "base" ? this.#base : of === "reference" ? this.#reference : this.#axes[of.expert]?.rows.expert;
@@ -161,8 +173,11 @@ export class SimdKernel implements FusionKernel {
     });
   }
 
-  #fusedRow(): FusedRow {
-    return { logits: this.#view(this.#memory.fused), logNormalizer: this.#logNormalizer };
+  /** A handle on the row that was just written. */
+  #issue(isMixed: boolean): FusedRow {
+    this.#isMixed = isMixed;
+    this.#last.epoch++;
+    return new FusedRow(this.#last, this.#view(this.#memory.fused), this.#logNormalizer);
   }
 
   /** Log of the sum of a loaded row's exponentials. */
