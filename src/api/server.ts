@@ -38,7 +38,7 @@ export interface RunningServer {
 }
 
 /** Bodies of the largest size that are held at a time. */
-const mostBodies = 32;
+const mostBodies = 16;
 
 function createHttpServer(context: ApiContext): Server {
   const { connections, limits, turns } = context;
