@@ -82,6 +82,7 @@ export function describeChecked(
     modelsTable(config),
     `vocabulary  ${vocabulary}`,
     `strategy    ${config.strategyInWords}`,
+    ...config.warnings.map(({ message, advice }) => `warning     ${message}. ${advice}`),
     ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
     `memory      ${memoryLines(engine).join("\n            ")}`,

@@ -8,7 +8,6 @@ import { startEngine } from "../engine/client.js";
 import type { Engine, ResolvedFusionConfig } from "../protocol/protocol.js";
 import { resolveModel } from "../llama/resolve-model.js";
 import type { Logger } from "../log.js";
-import { strategyOf } from "../strategies/registry.js";
 import { planDownloads } from "./plan-downloads.js";
 import { createProgress } from "./progress.js";
 import { toEngineSettings } from "./run-time.js";
@@ -56,10 +55,6 @@ export interface OpenEngineOptions {
   ignoresCards?: boolean;
 }
 
-/** Whether a config's answers begin with equal shares only because nobody has calibrated it. */
-const lacksCard = ({ config: { strategy }, card }: ResolvedFusionConfig): boolean =>
-  strategyOf(strategy).readsCard(strategy) && card === null;
-
 /**
  * Resolves the models and starts an engine that has loaded them, with a progress bar each. `signal` ends the
  * wait; the engine child goes with this process then.
@@ -68,10 +63,6 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   const { configs, settings, log, signal, ignoresCards = false } = options;
   await planDownloads(configs, settings, log, signal);
   const resolved = await resolveConfigs(configs, settings, signal, ignoresCards);
-  for (const { config } of ignoresCards ? [] : resolved.filter(lacksCard))
-    log.warn(
-      `config "${config.id}" has no calibration card: its experts begin with equal shares; see calibrate`,
-    );
   const progress = createProgress("Loading");
   try {
     const started = startEngine({
@@ -85,7 +76,11 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
       if (signal.aborted) stop();
       else signal.addEventListener("abort", stop, { once: true });
     });
-    return await Promise.race([started, aborted]);
+    const engine = await Promise.race([started, aborted]);
+    for (const { id, warnings } of engine.description?.configs ?? [])
+      for (const { code, message, advice } of warnings)
+        log.warn({ config: id, code }, `config "${id}": ${message}. ${advice}`);
+    return engine;
   } finally {
     progress.stop();
   }

@@ -67,7 +67,7 @@ export const fusionConfigSchema = z
       .describe("What each tuning changed is added to the base, by a weight."),
     strategy: strategySchema
       .optional()
-      .describe("Default: mixture with several experts, dynamic with one, base without."),
+      .describe("Default: mixture, which follows the calibration card; base without experts."),
     context: z
       .strictObject({
         tokens: z

@@ -4,6 +4,7 @@ import { cardRefused } from "../routing/card.js";
 import { inOrder, mapRoles, type Member, type Roles } from "../config/members.js";
 import { defaultBounds } from "../strategies/dynamic.js";
 import { componentSchema } from "../strategies/fields.js";
+import { cardFindings } from "../routing/card-findings.js";
 import { choicesFor, strategyOf } from "../strategies/registry.js";
 import type { Expert } from "../strategies/strategy.js";
 import { ShouldersError } from "../errors.js";
@@ -202,6 +203,7 @@ export function describeConfig(
     const { id, bounds, component } = expert;
     return { ...describe(expert), id, bounds, component };
   });
+  const calibrated = { experts, hasCard: config.resolved.card !== null };
   return {
     id: settings.id,
     description: settings.description,
@@ -210,8 +212,9 @@ export function describeConfig(
     reference: config.reference && describe(config.reference),
     experts,
     strategy: settings.strategy,
-    strategyInWords: strategy.words(settings.strategy),
-    strategyChoices: choicesFor(experts, strategy.plausibilityOf(settings.strategy)),
+    strategyInWords: strategy.words(settings.strategy, calibrated),
+    warnings: cardFindings(config.resolved),
+    strategyChoices: choicesFor(calibrated, strategy.plausibilityOf(settings.strategy)),
     vocabularySize: config.vocabularySize,
     contextTokens: settings.context.tokens,
     sequences: settings.context.sequences,

@@ -30,6 +30,15 @@ export interface ExpertDescription extends ModelDescription {
   component: ComponentConfig;
 }
 
+/** What is probably wrong with a config that loads all the same. */
+export interface Finding {
+  /** Stable: `expert_is_reference`. */
+  code: string;
+  message: string;
+  /** What to do. */
+  advice: string;
+}
+
 export interface ConfigDescription {
   id: string;
   description: string;
@@ -41,6 +50,8 @@ export interface ConfigDescription {
   strategy: StrategyConfig;
   /** What the strategy does, in one sentence. */
   strategyInWords: string;
+  /** What is probably wrong, and what to do. */
+  warnings: Finding[];
   /** What a request may ask for instead. */
   strategyChoices: StrategyChoice[];
   /** Length of the common vocabulary; rows are fused over it. */

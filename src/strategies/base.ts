@@ -20,6 +20,7 @@ export const base = {
   problem: () => null,
   solvedExperts: () => [],
   readsCard: () => false,
+  usesCard: () => false,
   start: <E extends Expert>() =>
     constantRun<E>({
       experts: [],

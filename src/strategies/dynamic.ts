@@ -42,6 +42,7 @@ export const dynamic = {
   problem: () => null,
   solvedExperts: (_settings, experts) => experts.map(({ id }) => id),
   readsCard: () => false,
+  usesCard: () => false,
   start: <E extends Expert>({ solver, plausibility }: DynamicSettings, { experts }: StartOptions<E>) => {
     const settings = { solver, bounds: experts.map(({ bounds }) => bounds), plausibility };
     return constantRun<E>({

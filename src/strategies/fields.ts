@@ -59,6 +59,14 @@ const plausibleTo = {
   gated: "plausible to the expert where it is sure, elsewhere to base or expert",
 } satisfies Record<Plausibility["of"], string>;
 
+/** What an expert makes of the base, within a sentence. */
+export function componentInWords(id: string, { kind, weight, plausibility }: ComponentConfig): string {
+  if (kind === "alone") return `${id} alone`;
+  if (weight === 0) return "the base alone";
+  const how = weight === "solved" ? "its weight solved at each token" : `weight ${weight}`;
+  return `the base with ${id}, ${how}, ${tokensInWords(plausibility)}`;
+}
+
 /** The end of a sentence about a strategy: over which tokens it weighs. */
 export function tokensInWords(plausibility: Plausibility | null): string {
   return plausibility === null ? "over all tokens" : `over tokens ${plausibleTo[plausibility.of]}`;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
 import type { Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
-import { type ComponentConfig, componentSchema, idSchema, mostNamed } from "./fields.js";
+import { type ComponentConfig, componentInWords, componentSchema, idSchema, mostNamed } from "./fields.js";
 import { type Component, fuseMixture } from "./mixture-row.js";
 import { recordOf } from "./record-of.js";
 import { Shares, type Voice } from "./shares.js";
@@ -16,8 +16,8 @@ const schema = z
       .union([z.enum(["card", "uniform"]), recordOf(idSchema, z.number().min(0).max(1), mostNamed)])
       .default("card")
       .describe(
-        "Shares at the start of an answer: from the calibration card (uniform where there is none), " +
-          "uniform, or given by expert id and base, in proportion.",
+        "Shares at the start of an answer: from the calibration card (where there is none, every expert has the " +
+          "same and the base none), uniform, or given by expert id and base, in proportion.",
       ),
     components: recordOf(idSchema, componentSchema, mostNamed)
       .default({})
@@ -41,7 +41,15 @@ const componentOf = (
 export const mixture = {
   schema,
   label: "A mixture of models",
-  words: () => "A mixture of the base and each expert on it, whose shares follow the answer.",
+  words: (settings, { experts, hasCard }) => {
+    const [only, ...others] = experts;
+    if (only === undefined || others.length > 0)
+      return "A mixture of the base and each expert on it, whose shares follow the answer.";
+    const words = componentInWords(only.id, componentOf(settings, only));
+    const sentence = `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
+    const isRouted = hasCard && settings.prior === "card";
+    return `${sentence}${isRouted ? "; the base alone where the card finds a prompt out-of-domain" : ""}.`;
+  },
   needsExperts: true,
   controls: ["shares", "bounds", "budget"],
   choice: () => schema.parse({ type: "mixture" }),
@@ -64,6 +72,8 @@ export const mixture = {
       })
       .map(({ id }) => id),
   readsCard: ({ prior }) => prior === "card",
+  usesCard: ({ prior, components }, experts) =>
+    prior === "card" || experts.some(({ id }) => !(id in components)),
   start: <E extends Expert>(settings: MixtureSettings, options: StartOptions<E>): StrategyRun<E> =>
     new MixtureRun(settings, options),
 } satisfies Strategy<MixtureSettings>;
@@ -74,16 +84,24 @@ export function isAllZero(shares: Readonly<Record<string, number>>): boolean {
 }
 
 /**
- * The prior of an answer, as its request or else its strategy has it: shares by `base` and expert id in proportion, or
- * `uniform`, or `prompt` where the card is to find them from the prompt.
+ * Where nobody knows what a prompt is about: every expert alike. The base by itself has no share, for who attaches an
+ * expert wants to hear it. (With a share, the base's habits win: the experts that a prompt is not for agree with it.)
+ */
+const equalShares = (experts: readonly Expert[]): Record<string, number> =>
+  Object.fromEntries(experts.map(({ id }) => [id, 1]));
+
+/**
+ * The prior of an answer, as its request or else its strategy has it: shares by `base` and expert id in proportion;
+ * null: the card is to find them from the prompt.
  */
 function priorOf<E extends Expert>(
   settings: MixtureSettings,
-  { prior, hasCard }: StartOptions<E>,
-): Readonly<Record<string, number>> | "uniform" | "prompt" {
+  { prior, hasCard, experts }: StartOptions<E>,
+): Readonly<Record<string, number>> | null {
   const wanted = prior?.shares ?? settings.prior;
-  if (wanted === "card") return hasCard ? "prompt" : "uniform";
-  if (wanted !== "uniform" && isAllZero(wanted))
+  if (wanted === "card") return hasCard ? null : equalShares(experts);
+  if (wanted === "uniform") return { base: 1, ...equalShares(experts) };
+  if (isAllZero(wanted))
     throw new ShouldersError("invalid_request", "One share of the prior at least must be above 0.", {
       param: "fusion.prior",
     });
@@ -111,17 +129,22 @@ class MixtureRun<E extends Expert> implements StrategyRun<E> {
       experts.map((expert) => [expert, { ...componentOf(settings, expert), bounds: expert.bounds }]),
     );
     const wanted = priorOf(settings, options);
-    this.asksPrompt = wanted === "prompt";
-    if (wanted === "uniform") this.begin(null);
-    else if (wanted !== "prompt") this.#begin((id) => wanted[id] ?? 0);
+    this.asksPrompt = wanted === null;
+    if (wanted !== null) this.#begin(wanted);
   }
 
   begin(prior: readonly number[] | null): void {
+    if (this.#shares !== null) return;
     const ids = ["base", ...this.experts.map(({ id }) => id)];
-    if (this.#shares === null) this.#begin((id) => prior?.[ids.indexOf(id)] ?? (prior ? 0 : 1));
+    this.#begin(
+      prior === null
+        ? equalShares(this.experts)
+        : Object.fromEntries(ids.map((id, index) => [id, prior[index] ?? 0])),
+    );
   }
 
-  #begin(shareOf: (id: string) => number): void {
+  #begin(shares: Readonly<Record<string, number>>): void {
+    const shareOf = (id: string) => shares[id] ?? 0;
     const biasOf = (id: string) => this.#prior?.bias[id] ?? 0;
     this.#shares = new Shares<E>(
       [

@@ -4,7 +4,7 @@ import { base } from "./base.js";
 import { dynamic } from "./dynamic.js";
 import { mixture } from "./mixture.js";
 import { fixed } from "./static.js";
-import type { Control, Expert, Strategy } from "./strategy.js";
+import type { CalibratedExperts, Control, Strategy } from "./strategy.js";
 
 /** Every strategy by the `type` that settings name it by: the only list of them. */
 const modules = { base, static: fixed, dynamic, mixture };
@@ -44,10 +44,9 @@ export function fixedWeights(
   return { ...fixed.choice([], plausibility), weights };
 }
 
-/** What a config means that names no strategy: a mixture with several experts, the solved weight with one. */
+/** What a config means that names no strategy: with experts what the card says, or the default component of each. */
 export function defaultStrategy(experts: readonly { id: string }[]): StrategyConfig {
-  const module = [base, dynamic][experts.length] ?? mixture;
-  return module.choice(experts, null);
+  return experts.length === 0 ? base.choice() : mixture.choice();
 }
 
 /** A strategy that a request may ask for instead of the config's. */
@@ -61,10 +60,8 @@ export interface StrategyChoice {
 }
 
 /** What a person can choose for a config with these experts, its own plausible set kept. */
-export function choicesFor(
-  experts: readonly Pick<Expert, "id" | "component">[],
-  plausibility: Plausibility | null,
-): StrategyChoice[] {
+export function choicesFor(config: CalibratedExperts, plausibility: Plausibility | null): StrategyChoice[] {
+  const { experts } = config;
   return Object.values(strategies)
     .map((strategy) => strategy as Strategy<StrategyConfig>)
     .filter(({ needsExperts }) => experts.length > 0 || !needsExperts)
@@ -73,7 +70,7 @@ export function choicesFor(
       const solvedExperts = strategy.solvedExperts(settings, experts);
       return {
         label: strategy.label,
-        words: strategy.words(settings),
+        words: strategy.words(settings, config),
         settings,
         controls: strategy.controls,
         solvedExperts,

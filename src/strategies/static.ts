@@ -35,6 +35,7 @@ export const fixed = {
   problem: () => null,
   solvedExperts: () => [],
   readsCard: () => false,
+  usesCard: () => false,
   start: <E extends Expert>({ weights, plausibility }: StaticSettings, { experts }: StartOptions<E>) => {
     const settings = { weights: experts.map(({ id }) => weights[id] ?? 0), plausibility };
     return constantRun<E>({

@@ -86,6 +86,12 @@ export interface NamedExpert {
   id: string;
 }
 
+/** What the words about a strategy depend on. */
+export interface CalibratedExperts {
+  experts: readonly Pick<Expert, "id" | "component">[];
+  hasCard: boolean;
+}
+
 /** What a person can change about a strategy in a request, besides choosing it. */
 export type Control = "weights" | "bounds" | "shares" | "budget";
 
@@ -99,8 +105,8 @@ export interface Strategy<Settings> {
   schema: z.ZodObject;
   /** A few words for a list of choices. */
   label: string;
-  /** One sentence that says what these settings do: command line, API and page show it. */
-  words(settings: Settings): string;
+  /** One sentence that says what these settings do with such a config: command line, API and page show it. */
+  words(settings: Settings, config: CalibratedExperts): string;
   /** Whether it is meaningless without experts. */
   needsExperts: boolean;
   controls: readonly Control[];
@@ -115,6 +121,8 @@ export interface Strategy<Settings> {
   solvedExperts(settings: Settings, experts: readonly Pick<Expert, "id" | "component">[]): string[];
   /** Whether its answers begin by a calibration card, where there is one. */
   readsCard(settings: Settings): boolean;
+  /** Whether a calibration card of these experts changes any of its answers. */
+  usesCard(settings: Settings, experts: readonly { id: string }[]): boolean;
   /** @throws ShouldersError `invalid_request` */
   start<E extends Expert>(settings: Settings, options: StartOptions<E>): StrategyRun<E>;
 }

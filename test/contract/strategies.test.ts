@@ -21,7 +21,7 @@ import { anyRows } from "../support/rows.js";
 const expertsOf = ({ experts }: LogitsRows): Expert[] =>
   experts.map((_, index) => ({ id: `e${index}`, bounds: [0, 2], component: componentSchema.parse({}) }));
 const settingsOf = (type: string, experts: readonly Expert[]): StrategyConfig =>
-  choicesFor(experts, null).find(({ settings }) => settings.type === type)!.settings;
+  choicesFor({ experts, hasCard: false }, null).find(({ settings }) => settings.type === type)!.settings;
 const plain = { prior: null, hasCard: false };
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
@@ -60,8 +60,12 @@ describe.each(strategyTypes)("strategy %s", (type) => {
   });
 
   it("says in one sentence what it does", () => {
-    expect(strategy.words(settings)).toMatch(/^[A-Z][^.]{10,140}\.$/);
-    expect(strategy.words(settings)).not.toMatch(/undefined|object|null/);
+    for (const experts of [three, three.slice(0, 1)])
+      for (const hasCard of [false, true]) {
+        const words = strategy.words(settings, { experts, hasCard });
+        expect(words).toMatch(/^[A-Z][^.]{10,180}\.$/);
+        expect(words).not.toMatch(/undefined|object|null/);
+      }
     expect(strategy.label).toMatch(/^[A-Z][\w ]{3,30}$/);
   });
 
@@ -112,11 +116,12 @@ describe.each(strategyTypes)("strategy %s", (type) => {
       );
     });
 
-    it("leaves the base as it is where tuning changed nothing", () => {
+    it("leaves the base as it is where tuning changed nothing and all tokens take part", () => {
       fc.assert(
         fc.property(anyRows, (rows) => {
           const same = { ...rows, experts: rows.experts.map(() => rows.reference!) };
-          const experts = expertsOf(same);
+          const component = componentSchema.parse({ plausibility: null });
+          const experts = expertsOf(same).map((expert) => ({ ...expert, component }));
           const run = strategy.start(settingsOf(type, experts), { ...plain, experts });
           const { fusion } = step(run, kernel, same);
           expect(fusion.nats).toBeLessThan(1e-3);

@@ -231,10 +231,11 @@ function withWords(
   config: Omit<ConfigDescription, "strategyInWords" | "strategyChoices">,
 ): ConfigDescription {
   const strategy = strategyOf(config.strategy);
+  const calibrated = { experts: config.experts, hasCard: false };
   return {
     ...config,
-    strategyInWords: strategy.words(config.strategy),
-    strategyChoices: choicesFor(config.experts, strategy.plausibilityOf(config.strategy)),
+    strategyInWords: strategy.words(config.strategy, calibrated),
+    strategyChoices: choicesFor(calibrated, strategy.plausibilityOf(config.strategy)),
   };
 }
 
@@ -247,6 +248,7 @@ export function describeEngine(): EngineDescription {
     sequences: 4,
     sampling: samplingSchema.parse({ temperature: 0.7, topK: 40 }),
     toolForm: plainToolForm,
+    warnings: [],
   };
   const both = withWords({
     ...shared,

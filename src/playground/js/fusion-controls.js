@@ -79,11 +79,14 @@ export class FusionControls {
   }
 
   #showDetails() {
-    const { experts, strategyInWords } = this.#config;
+    const { experts, strategyInWords, warnings } = this.#config;
     const { controls = [], solvedExperts = [] } = this.#chosen ?? {};
     fill(
       this.#details,
       h("p", { class: "hint" }, this.#chosen?.words ?? strategyInWords),
+      warnings.map(({ code, message, advice }) =>
+        h("p", { class: "hint warning", "data-code": code }, `${message}. ${advice}`),
+      ),
       solvedExperts.map((id) => this.#boundSliders(id)),
       controls.includes("weights") && experts.map(({ id }) => this.#weightSlider(id)),
       this.#takes("shares") && field("Shares at the start", this.#prior),

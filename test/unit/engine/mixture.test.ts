@@ -77,10 +77,13 @@ describe("shares", () => {
     expect(doneOf(outcome).usage.fusion.skippedShare).toBe(0);
   });
 
-  it("begin uniform without a card", async () => {
-    const { run } = start({ ...spoken, strategy: mixture() });
-    const [first] = recordsOf(await run(fakeRequest("a", { maxTokens: 1 })));
-    expect(first?.shares).toEqual({ base: 1 / 3, e0: 1 / 3, e1: 1 / 3 });
+  it("begin with the experts alike without a card, and with the base too where uniform is asked for", async () => {
+    const first = async (strategy: Mixture) => {
+      const { run } = start({ ...spoken, strategy });
+      return recordsOf(await run(fakeRequest("a", { maxTokens: 1 })))[0]?.shares;
+    };
+    expect(await first(mixture())).toEqual({ base: 0, e0: 1 / 2, e1: 1 / 2 });
+    expect(await first(mixture({ prior: "uniform" }))).toEqual({ base: 1 / 3, e0: 1 / 3, e1: 1 / 3 });
   });
 
   it("can be given, biased and pinned by a request", async () => {
@@ -251,10 +254,10 @@ describe("routing by the prompt", () => {
     },
   );
 
-  it("is uniform for a prompt of one token, and is not asked where the prior is given", async () => {
+  it("gives every expert the same for a prompt of one token, and is not asked where the prior is given", async () => {
     const { run, models } = start(routed);
     const [first] = recordsOf(await run(ask("a", "a")));
-    expect(first?.shares).toEqual({ base: 1 / 3, e0: 1 / 3, e1: 1 / 3 });
+    expect(first?.shares).toEqual({ base: 0, e0: 1 / 2, e1: 1 / 2 });
     const before = models.contexts[1]!.batchSizes.length;
     await run(ask("b", "about:", { ...prior({ shares: { base: 1 } }) }));
     expect(models.contexts[1]!.batchSizes).toHaveLength(before);
