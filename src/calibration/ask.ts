@@ -11,7 +11,7 @@ import type {
   GeneratedToken,
   Prompt,
 } from "../protocol/protocol.js";
-import { ShouldersError } from "../errors.js";
+import { ShouldersError, invariant } from "../errors.js";
 
 /** A prompt with the answer that is wanted, if it is known. */
 export interface Example {
@@ -126,6 +126,33 @@ export async function answerTokens(
     parseSpecial: false,
   });
   return [...ids];
+}
+
+/** Longest answer of its own that an expert is asked for. */
+const mostOwnTokens = 64;
+
+/** What an expert answers by itself, greedily. */
+async function ownAnswer(asked: Asked, prompt: Prompt, expert: string): Promise<number[]> {
+  const alone = { kind: "alone", weight: 1, plausibility: null } as const;
+  const strategy = mixtureOf({ [expert]: 1 }, { [expert]: alone });
+  const { tokens, done } = await run(asked, { prompt, strategy, maxTokens: mostOwnTokens });
+  const ids = tokens.map(({ record }) => record.token.id);
+  return done.finishReason === "stop" ? ids.slice(0, -1) : ids;
+}
+
+/** An answer to an expert's prompt, to be scored. */
+export interface Answer {
+  expert: string;
+  prompt: Example["prompt"];
+  tokens: number[];
+}
+
+/** The answer that is wanted, or where none is known the expert's own. */
+export async function answerOf(asked: Asked, { expert, prompt, answer }: Example): Promise<Answer> {
+  invariant(expert !== null, "prompts that fit no expert have no answers");
+  const tokens =
+    answer === null ? await ownAnswer(asked, prompt, expert) : await answerTokens(asked, prompt, answer);
+  return { expert, prompt, tokens };
 }
 
 /** How likely a strategy finds an answer, by teacher forcing, and whether it would end there. */

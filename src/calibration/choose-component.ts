@@ -73,6 +73,15 @@ export function isClearlyBetter(scores: readonly AnswerScore[], than: readonly A
 /** At most so many settings are tried for an expert. */
 export const mostTrials = 3 + sets.length + weights.length;
 
+/** What was chosen for an expert, and how the answers came out under every setting. */
+export interface Chosen {
+  component: ComponentConfig;
+  /** In the order in which they were tried. */
+  trials: Trial[];
+  ofBase: readonly AnswerScore[];
+  ofExpert: readonly AnswerScore[];
+}
+
 interface Tried {
   component: ComponentConfig;
   scores: readonly AnswerScore[];
@@ -87,11 +96,13 @@ const bestOf = (tried: readonly Tried[]): Tried =>
  * grid, because every setting costs a pass over all answers: who speaks and over which tokens, then how strongly.
  *
  * @param score the answers under a setting, always in the same order.
- * @returns what was tried, in order, and what is chosen of it: the usual setting, unless others are clearly better.
+ * @param areOwn the answers are the expert's own: what it says alone is no setting then, it would win.
+ * @returns what is chosen of what was tried: the usual setting, unless others are clearly better.
  */
 export async function chooseComponent(
   score: (component: ComponentConfig) => Promise<AnswerScore[]>,
-): Promise<{ component: ComponentConfig; trials: Trial[] }> {
+  areOwn: boolean,
+): Promise<Chosen> {
   const tried: Tried[] = [];
   const tryAll = async (components: readonly ComponentConfig[]): Promise<Tried> => {
     for (const component of components) {
@@ -100,10 +111,18 @@ export async function chooseComponent(
     }
     return bestOf(tried);
   };
-  const { component: best } = await tryAll([usual, ...sets.map((set) => fused(1, set)), alone, baseAlone]);
+  const unfused = areOwn ? [] : [alone, baseAlone];
+  const { component: best } = await tryAll([usual, ...sets.map((set) => fused(1, set)), ...unfused]);
   if (best.kind === "fused" && best.weight !== 0)
     await tryAll(weights.map((weight) => fused(weight, best.plausibility)));
   const [first, ...others] = tried as [Tried, ...Tried[]];
   const chosen = bestOf([first, ...others.filter(({ scores }) => isClearlyBetter(scores, first.scores))]);
-  return { component: chosen.component, trials: tried.map(({ trial }) => trial) };
+  const scoresOf = (component: ComponentConfig) =>
+    tried.find((one) => one.component === component)?.scores ?? [];
+  return {
+    component: chosen.component,
+    trials: tried.map(({ trial }) => trial),
+    ofBase: scoresOf(baseAlone),
+    ofExpert: scoresOf(alone),
+  };
 }

@@ -1,21 +1,24 @@
 import type { ComponentConfig } from "../strategies/fields.js";
-import type { StrategyConfig } from "../strategies/registry.js";
+import { defaultStrategy, type StrategyConfig } from "../strategies/registry.js";
 import {
+  type Answer,
   type AnswerScore,
+  answerOf,
   type Asked,
   type Example,
-  answerTokens,
   featureOfPrompt,
   mixtureOf,
   readingsOf,
   scoreAnswer,
 } from "./ask.js";
 import { CARD_VERSION, type Card, type ExpertCard } from "../routing/card.js";
-import { chooseComponent, mostTrials } from "./choose-component.js";
+import { chooseComponent, type Chosen, mostTrials } from "./choose-component.js";
 import type { Group } from "./classes.js";
+import { compared, type Comparison, strategyFor, type Today } from "./compare.js";
 import { defaultFeature } from "../routing/feature.js";
 import { fingerprintOf } from "../routing/fingerprint.js";
 import { fitPrior } from "./fit-prior.js";
+import { inParallel } from "./in-parallel.js";
 import type { CalibratedModels } from "../routing/match-card.js";
 import { sharesOutOfDomain } from "./stand-in.js";
 
@@ -25,6 +28,8 @@ export interface CardParts {
   vocabularySize: number;
   /** Examples of each expert in the order of the config, then those that fit none, if any. */
   groups: readonly { expert: string | null; examples: readonly Example[] }[];
+  /** What the config does before it has this card. */
+  today: Today;
   /** Requests at a time. */
   concurrency: number;
   date: Date;
@@ -32,39 +37,16 @@ export interface CardParts {
   onProgress: (what: string, fraction: number) => void;
 }
 
-/** Results in the order of the values, `concurrency` at a time. */
-async function inParallel<T, R>(
-  values: readonly T[],
-  concurrency: number,
-  run: (value: T) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
-  const queue = values.entries();
-  const work = async (): Promise<void> => {
-    for (const [index, value] of queue) results[index] = await run(value);
-  };
-  await Promise.all(Array.from({ length: concurrency }, work));
-  return results;
+/** A card, and what it is worth. */
+export interface Calibration {
+  card: Card;
+  /** null: no answers were given. */
+  comparison: Comparison | null;
 }
 
-type Groups = CardParts["groups"];
-
-interface Given {
-  prompt: Example["prompt"];
-  tokens: number[];
-}
-
-/** The answers of an expert's examples. */
-async function givenAnswers(
-  { asked, concurrency, groups }: Pick<CardParts, "asked" | "concurrency" | "groups">,
-  expert: string,
-): Promise<Given[]> {
-  const examples = groups.find((group) => group.expert === expert)?.examples ?? [];
-  const answered = examples.flatMap(({ prompt, answer }) => (answer === null ? [] : [{ prompt, answer }]));
-  return inParallel(answered, concurrency, async ({ prompt, answer }) => ({
-    prompt,
-    tokens: await answerTokens(asked, prompt, answer),
-  }));
+/** An answer to an example, and what its prompt, as it was given, looks like. */
+interface Given extends Answer {
+  feature: Float64Array;
 }
 
 /** An expert alone in a mixture, in a component of its own or else the default; null: the base alone. */
@@ -73,99 +55,168 @@ const strategyOf = (expert: string | null, component: ComponentConfig | null): S
     ? { type: "base" }
     : mixtureOf({ [expert]: 1 }, component === null ? {} : { [expert]: component });
 
-async function calibrateExpert(
-  { asked, concurrency, groups, onProgress }: CardParts,
-  { id: expert, model }: { id: string; model: string },
+type Steps = Pick<CardParts, "asked" | "concurrency" | "onProgress">;
+
+/** How likely every answer is under the strategy that it is to be scored by, in order. */
+async function scoreAll(
+  { asked, concurrency }: Steps,
   given: readonly Given[],
-): Promise<ExpertCard> {
-  const known = {
-    id: expert,
-    model: fingerprintOf(model),
-    numPrompts: numExamples(groups, expert),
-    numAnswers: given.length,
-  };
-  if (given.length === 0) return { ...known, component: null, trials: [] };
-  const what = `answers of ${expert}`;
-  let numDone = 0;
-  const score = (component: ComponentConfig): Promise<AnswerScore[]> =>
-    inParallel(given, concurrency, async (one) => {
-      const scored = await scoreAnswer(asked, one, strategyOf(expert, component));
-      onProgress(what, Math.min(0.99, ++numDone / (given.length * mostTrials)));
-      return scored;
-    });
-  const chosen = await chooseComponent(score);
-  onProgress(what, 1);
-  return { ...known, ...chosen };
+  strategyFor: (given: Given) => StrategyConfig,
+  onDone: () => void,
+): Promise<AnswerScore[]> {
+  return inParallel(given, concurrency, async (one) => {
+    const scored = await scoreAnswer(asked, one, strategyFor(one));
+    onDone();
+    return scored;
+  });
 }
 
-const numExamples = (groups: Groups, expert: string): number =>
-  groups.find((group) => group.expert === expert)?.examples.length ?? 0;
-
-/** Who answers prompts that fit no expert: every expert's answers are asked of every expert and of the base. */
-async function outOfDomainShares(
-  { asked, concurrency, onProgress }: CardParts,
-  experts: readonly ExpertCard[],
-  givenOf: ReadonlyMap<string, readonly Given[]>,
-): Promise<Record<string, number>> {
-  const owners = [...givenOf.keys()].filter((id) => (givenOf.get(id)?.length ?? 0) > 0);
-  const numAnswers = owners.reduce((sum, id) => sum + (givenOf.get(id)?.length ?? 0), 0);
+/** Counts towards a whole, and shows how far it is. */
+function counter({ onProgress }: Steps, what: string, total: number): () => void {
   let numDone = 0;
-  return sharesOutOfDomain(
-    experts.map(({ id, component }) => ({ expert: id, component })),
-    owners,
-    (owner, { expert, component }) =>
-      inParallel(givenOf.get(owner) ?? [], concurrency, async (one) => {
-        const scored = await scoreAnswer(asked, one, strategyOf(expert, component));
-        onProgress("answers of other experts", ++numDone / (numAnswers * (experts.length + 1)));
-        return scored;
-      }),
-  );
+  return () => onProgress(what, Math.min(0.99, ++numDone / total));
 }
 
-/**
- * Asks the models what a card of a config says: where prompts of each expert lie, and under which settings their
- * answers are likely.
- * @throws ShouldersError `calibration_invalid`, and what the engine refuses.
- */
-export async function makeCard(parts: CardParts): Promise<Card> {
-  const { asked, models, groups, concurrency, onProgress } = parts;
+async function readPrompts(parts: CardParts): Promise<Group[]> {
+  const { asked, groups, concurrency, onProgress } = parts;
   const read = groups.map(({ expert, examples }) => ({
     expert,
     readings: examples.map(({ prompt }) => readingsOf(prompt)),
   }));
-  const numReadings = read.flatMap(({ readings }) => readings.flat()).length;
-  let numRead = 0;
+  const count = counter(parts, "prompts", read.flatMap(({ readings }) => readings.flat()).length);
   const features: Group[] = [];
   for (const { expert, readings } of read) {
     const examples = await inParallel(readings, concurrency, async (prompts) => {
       const seen: Float64Array[] = [];
       for (const prompt of prompts) {
         seen.push(await featureOfPrompt(asked, prompt));
-        onProgress("prompts", ++numRead / numReadings);
+        count();
       }
       return seen;
     });
     features.push({ expert, examples });
   }
+  onProgress("prompts", 1);
+  return features;
+}
+
+/** The answers that are wanted of an expert or, where none is known, its own. */
+async function answersOf(
+  { asked, concurrency, groups }: CardParts,
+  expert: string,
+  features: readonly Group[],
+): Promise<{ given: Given[]; areOwn: boolean }> {
+  const examples = groups.find((group) => group.expert === expert)?.examples ?? [];
+  const seen = features.find((group) => group.expert === expert)?.examples ?? [];
+  const all = examples.map((example, index) => ({ example, feature: seen[index]?.[0] as Float64Array }));
+  const answered = all.filter(({ example }) => example.answer !== null);
+  const areOwn = answered.length === 0;
+  const given = await inParallel(areOwn ? all : answered, concurrency, async ({ example, feature }) => ({
+    ...(await answerOf(asked, example)),
+    feature,
+  }));
+  return { given: given.filter(({ tokens }) => tokens.length > 0), areOwn };
+}
+
+interface Calibrated {
+  card: ExpertCard;
+  given: readonly Given[];
+  /** null: the answers are the expert's own. */
+  chosen: Chosen | null;
+}
+
+async function calibrateExpert(
+  parts: CardParts,
+  { id: expert, model }: { id: string; model: string },
+  features: readonly Group[],
+): Promise<Calibrated> {
+  const { given, areOwn } = await answersOf(parts, expert, features);
+  const numPrompts = parts.groups.find((group) => group.expert === expert)?.examples.length ?? 0;
+  const known = {
+    id: expert,
+    model: fingerprintOf(model),
+    numPrompts,
+    numAnswers: areOwn ? 0 : given.length,
+  };
+  if (given.length === 0) return { card: { ...known, component: null, trials: [] }, given, chosen: null };
+  const what = `answers of ${expert}`;
+  const count = counter(parts, what, given.length * mostTrials);
+  const chosen = await chooseComponent(
+    (component) => scoreAll(parts, given, () => strategyOf(expert, component), count),
+    areOwn,
+  );
+  parts.onProgress(what, 1);
+  const { component, trials } = chosen;
+  return { card: { ...known, component, trials }, given, chosen: areOwn ? null : chosen };
+}
+
+/** Who answers prompts that fit no expert: every expert's answers are asked of every expert and of the base. */
+async function outOfDomainShares(
+  parts: CardParts,
+  experts: readonly Calibrated[],
+): Promise<Record<string, number>> {
+  const answered = experts.filter(({ chosen }) => chosen !== null);
+  const numAnswers = answered.reduce((sum, { given }) => sum + given.length, 0);
+  const what = "answers of other experts";
+  const count = counter(parts, what, numAnswers * (experts.length + 1));
+  const givenOf = new Map(answered.map(({ card, given }) => [card.id, given]));
+  const shares = await sharesOutOfDomain(
+    experts.map(({ card: { id, component } }) => ({ expert: id, component })),
+    [...givenOf.keys()],
+    (owner, { expert, component }) =>
+      scoreAll(parts, givenOf.get(owner) ?? [], () => strategyOf(expert, component), count),
+  );
+  if (numAnswers > 0 && experts.length > 1) parts.onProgress(what, 1);
+  return shares;
+}
+
+/** What the given answers come to today and by the card. */
+async function compare(
+  parts: CardParts,
+  card: Card,
+  experts: readonly Calibrated[],
+): Promise<Comparison | null> {
+  const answered = experts.flatMap(({ chosen, given }) => (chosen === null ? [] : [{ chosen, given }]));
+  const given = answered.flatMap((one) => one.given);
+  if (given.length === 0) return null;
+  const what = "answers as today and by the card";
+  const count = counter(parts, what, 2 * given.length);
+  const scoresOf = (way: Today) => scoreAll(parts, given, ({ feature }) => strategyFor(way, feature), count);
+  const today = await scoresOf(parts.today);
+  const byCard = await scoresOf({ strategy: defaultStrategy(card.experts), card });
+  parts.onProgress(what, 1);
+  return compared({
+    base: answered.flatMap(({ chosen }) => chosen.ofBase),
+    expert: answered.flatMap(({ chosen }) => chosen.ofExpert),
+    today,
+    card: byCard,
+  });
+}
+
+/**
+ * Asks the models what a card of a config says: where prompts of each expert lie, and under which settings their
+ * answers come out whole.
+ * @throws ShouldersError `calibration_invalid`, and what the engine refuses.
+ */
+export async function makeCard(parts: CardParts): Promise<Calibration> {
+  const { models } = parts;
+  const features = await readPrompts(parts);
   const { prior, figures } = fitPrior(features, defaultFeature.dimension);
-  const experts: ExpertCard[] = [];
-  const givenOf = new Map<string, Given[]>();
-  for (const { id, path } of models.members.experts) {
-    const given = await givenAnswers(parts, id);
-    givenOf.set(id, given);
-    experts.push(await calibrateExpert(parts, { id, model: path }, given));
-  }
-  prior.none.shares = await outOfDomainShares(parts, experts, givenOf);
-  return {
+  const experts: Calibrated[] = [];
+  for (const { id, path } of models.members.experts)
+    experts.push(await calibrateExpert(parts, { id, model: path }, features));
+  prior.none.shares = await outOfDomainShares(parts, experts);
+  const card: Card = {
     version: CARD_VERSION,
     config: models.config.id,
     date: parts.date.toISOString(),
     base: fingerprintOf(models.members.base.path),
     reference: fingerprintOf(models.members.reference?.path ?? ""),
-    experts,
+    experts: experts.map((expert) => expert.card),
     vocabularySize: parts.vocabularySize,
     feature: defaultFeature,
     figures,
     prior,
   };
+  return { card, comparison: await compare(parts, card, experts) };
 }

@@ -41,6 +41,8 @@ export async function sharesOutOfDomain(
     for (const owner of owners) scores.set(owner, await score(owner, speaker));
     return scores;
   };
+  // One alone has no others to stand in for.
+  if (speakers.length < 2) return { base: 1 };
   const ofBase = await scoresOf({ expert: null, component: null });
   let best: { expert: string; figures: Figures } | null = null;
   for (const speaker of speakers) {

@@ -6,10 +6,10 @@ import { loadTask, parseTaskArgument } from "../evaluation/tasks/load-task.js";
 import { invalid, parseRows, readRows } from "../evaluation/tasks/read-rows.js";
 import type { SettingFlags } from "./run-time.js";
 
-export type CalibrateFlags = SettingFlags & { examples: string[] };
+export type CalibrateFlags = SettingFlags & { examples: string[]; dryRun?: boolean; force?: boolean };
 
-/** Fewer prompts tell too little of an expert, more do not tell more. */
-export const promptCounts = { least: 8, most: 64 } as const;
+/** Fewer prompts tell too little of an expert, fewer than `good` tell it less surely, more than `most` no more. */
+export const promptCounts = { least: 4, good: 32, most: 64 } as const;
 
 const text = z.string().min(1);
 

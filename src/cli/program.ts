@@ -103,7 +103,9 @@ function addCalibrate(program: Command, finish: Finish): void {
     .requiredOption(
       "--examples <files...>",
       "JSON lines {expert, prompt | messages, answers?}, or EXPERT=TASKFILE (base=…: prompts that fit none)",
-    );
+    )
+    .option("--dry-run", "only say how long it would take")
+    .option("--force", "replace the card that is there without asking");
   addSettings(command, engineSettings);
   command.action((config: string, flags: CalibrateFlags) =>
     runUntilStopped(finish, asSignalled, async (stop) =>

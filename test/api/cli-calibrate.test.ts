@@ -19,13 +19,10 @@ let sums: string;
 
 const expert = (id: string) => ({ id, model: modelPath(`dwarf-${id}`) });
 
-function writeConfig(experts: object[]): void {
+function writeConfig(experts: object[], strategy: object = { type: "mixture" }): void {
   const models = { base: modelPath("giant"), reference: modelPath("dwarf") };
   const context = { tokens: 256, sequences: 4 };
-  writeFileSync(
-    config,
-    JSON.stringify({ id: "mine", ...models, experts, strategy: { type: "mixture" }, context }),
-  );
+  writeFileSync(config, JSON.stringify({ id: "mine", ...models, experts, strategy, context }));
 }
 
 beforeAll(() => {
@@ -61,10 +58,17 @@ describe("shoulders calibrate", { timeout: 180_000 }, () => {
 
     const { code, stdout, stderr } = await calibrate(mixed, `sums=${sums}`);
     expect({ code, stderr: /Reading prompts: done/.test(stderr) }).toEqual({ code: 0, stderr: true });
-    expect(stdout).toMatch(/prompts of +base +trivia +sums\n/);
+    expect(stderr).toMatch(/Calibrating mine takes about .*: \d+ prompts are read/);
+    expect(stdout).toMatch(/prompts of +taken for base +taken for trivia +taken for sums\n/);
     expect(stdout).toMatch(/none +\d+ +\d+ +\d+\ntrivia +\d+ +\d+ +0\nsums +\d+ +0 +\d+\n/);
-    expect(stdout).toMatch(/ sums +answers exact +tokens +nats a token\n/);
+    expect(stdout).toMatch(/ how sums can speak +answers right as a whole +tokens right +log-likelihood/);
+    expect(stdout).toMatch(/ how trivia can speak +its own answers right as a whole/);
+    expect(stdout).toMatch(/few +10 examples of sums: .*give 32 to 64\n/);
+    expect(stdout).toContain("no answers  of trivia");
     expect(stdout).toContain(`${directory.file("mine.card.json")} is written.`);
+    expect(stdout).toMatch(
+      /\nLeave config\.json as it is, it uses the card: \d+ % of 10 example answers .*\.\n$/,
+    );
 
     const card = loadCard(config, "mine")!;
     expect(card.experts.map(({ id, numPrompts, numAnswers }) => [id, numPrompts, numAnswers])).toEqual([
@@ -87,16 +91,40 @@ describe("shoulders calibrate", { timeout: 180_000 }, () => {
       "mine.card.json: its expert trivia was another model (dwarf-trivia.gguf)",
     );
     expect(refused.stderr).toContain("Run `shoulders calibrate` again, or delete this card");
-    writeConfig([expert("sums")]);
-    expect((await calibrate(`sums=${sums}`)).code).toBe(0);
+    writeConfig([expert("sums")], { type: "dynamic" });
+    const kept = loadCard(config, "mine");
+    const careful = await calibrate(`sums=${sums}`);
+    expect(careful).toMatchObject({ code: 2, stdout: "" });
+    expect(careful.stderr).toContain("mine.card.json is there already; give --force to replace it");
+    expect(loadCard(config, "mine")).toEqual(kept);
+
+    const { code, stdout } = await calibrate(`sums=${sums}`, "--force");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\nRemove "strategy" from config\.json to use the card: \d+ % of 10 .*\.\n$/);
     expect(loadCard(config, "mine")!.experts.map(({ id }) => id)).toEqual(["sums"]);
+    const unused = await run(["check", config, "--threads", "1"]);
+    for (const output of [unused.stdout, unused.stderr])
+      expect(output).toContain("its calibration card is not used, for the strategy");
+    writeConfig([expert("trivia"), expert("sums")]);
+  });
+
+  it("only says how long it would take, and needs four examples", async () => {
+    const few = directory.file("few.jsonl");
+    writeFileSync(few, linesOf("sums").slice(0, 4).join("\n"));
+    writeConfig([expert("sums")]);
+    const before = loadCard(config, "mine");
+    const { code, stdout } = await calibrate(`sums=${few}`, "--dry-run");
+    expect({ code, before: loadCard(config, "mine") }).toEqual({ code: 0, before });
+    expect(stdout).toMatch(
+      /^Calibrating mine takes about .*: \d+ prompts are read and answers scored up to \d+ times\.\n$/,
+    );
     writeConfig([expert("trivia"), expert("sums")]);
   });
 
   it("says what is wrong with examples before it loads a model", async () => {
     const { code, stdout, stderr } = await calibrate(mixed);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-    expect(stderr).toContain('expert "sums" has 0 example prompts; give 8 to 64');
+    expect(stderr).toContain('expert "sums" has 0 example prompts; give 4 to 64');
     expect(stderr).not.toContain("Loading");
   });
 });

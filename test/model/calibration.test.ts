@@ -8,9 +8,10 @@ import {
 } from "../../src/calibration/ask.js";
 import type { Card } from "../../src/routing/card.js";
 import { defaultFeature, featureOf } from "../../src/routing/feature.js";
+import type { Comparison } from "../../src/calibration/compare.js";
 import { makeCard } from "../../src/calibration/make-card.js";
 import { priorOf } from "../../src/routing/prior.js";
-import type { StrategyConfig } from "../../src/strategies/registry.js";
+import { paperStrategy, type StrategyConfig } from "../../src/strategies/registry.js";
 import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { openLibrary } from "../../src/llama/library.js";
 import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
@@ -51,13 +52,15 @@ const groups = Object.entries(tasks).map(([expert, task]) => ({
 
 let engine: Engine;
 let card: Card;
+let comparison: Comparison | null;
 let library: NativeLibrary;
 let dwarf: LoadedModel;
 
 beforeAll(async () => {
   engine = await startRealEngine([configOf(null)]);
-  card = await makeCard({
+  const calibration = await makeCard({
     asked: { engine, configId: "both", signal },
+    today: { strategy: paperStrategy, card: null },
     models: configOf(null),
     vocabularySize: engine.description!.configs[0]!.vocabularySize,
     groups,
@@ -65,6 +68,7 @@ beforeAll(async () => {
     date: new Date(0),
     onProgress: () => undefined,
   });
+  ({ card, comparison } = calibration);
   library = await openLibrary({ backend: "cpu" });
   dwarf = await load(library, starterModel("dwarf"));
 }, 120_000);
@@ -125,9 +129,19 @@ describe("a card of the starter models", () => {
       }
   });
 
-  it("has a component where answers were given, and none where not", () => {
+  it("says what it is worth against today's config, of the answers that were given", () => {
+    const { base, expert, today, card: withCard } = comparison!.figures;
+    expect(comparison!.numAnswers).toBe(12);
+    expect(withCard.exact).toBeGreaterThan(0.4);
+    // The paper's rule with two experts, and each model by itself.
+    for (const other of [base, expert, today]) expect(other.exact).toBeLessThan(withCard.exact);
+  });
+
+  it("has a component for each expert, by its own answers where none were given", () => {
     const [trivia, sums] = card.experts;
-    expect(sums).toMatchObject({ id: "sums", numPrompts: 12, numAnswers: 0, component: null, trials: [] });
+    expect(sums).toMatchObject({ id: "sums", numPrompts: 12, numAnswers: 0, component: { kind: "fused" } });
+    // What an expert says alone is not compared with what it says alone.
+    expect(sums!.trials.every(({ kind, weight }) => kind === "fused" && weight !== 0)).toBe(true);
     expect(trivia).toMatchObject({ id: "trivia", numPrompts: 12, numAnswers: 12 });
     const exactOf = (kind: string, weight: number) =>
       trivia!.trials.find((trial) => trial.kind === kind && trial.weight === weight)!.exact;

@@ -18,12 +18,12 @@ const scores = (numRight: number): AnswerScore[] =>
 
 const usual = { kind: "fused", weight: 1, plausibility: { ratio: 0.02, of: "expert" } };
 
-async function choose(numRightOf: (component: ComponentConfig) => number) {
+async function choose(numRightOf: (component: ComponentConfig) => number, areOwn = false) {
   const asked: ComponentConfig[] = [];
   const chosen = await chooseComponent((component) => {
     asked.push(component);
     return Promise.resolve(scores(numRightOf(component)));
-  });
+  }, areOwn);
   expect(chosen.trials.map(({ kind, weight, plausibility }) => ({ kind, weight, plausibility }))).toEqual(
     asked,
   );
@@ -76,6 +76,20 @@ describe("the choice of a component", () => {
     const { component, trials } = await choose(({ weight }) => (weight === 0 ? 20 : 5));
     expect(component).toEqual({ kind: "fused", weight: 0, plausibility: null });
     expect(trials.some(({ weight }) => weight === "solved")).toBe(false);
+  });
+
+  it("brings how the answers came out by the base and by the expert alone", async () => {
+    const { ofBase, ofExpert } = await choose(({ kind, weight }) =>
+      kind === "alone" ? 7 : weight === 0 ? 3 : 5,
+    );
+    expect(ofBase).toEqual(scores(3));
+    expect(ofExpert).toEqual(scores(7));
+  });
+
+  it("does not ask an expert alone for its own answers", async () => {
+    const { trials, ofBase, ofExpert } = await choose(({ kind }) => (kind === "alone" ? 20 : 5), true);
+    expect(trials.every(({ kind, weight }) => kind === "fused" && weight !== 0)).toBe(true);
+    expect([ofBase, ofExpert]).toEqual([[], []]);
   });
 
   it("looks for the weight in the set that is best", async () => {

@@ -55,7 +55,7 @@ describe("prompts that fit no expert", () => {
 
   it("belong to the base where there are no answers, or one expert alone", async () => {
     expect((await decide(family, [])).found).toEqual({ base: 1 });
-    expect((await decide({ law: { law: 32 } })).found).toEqual({ base: 1 });
+    expect(await decide({ law: { law: 32 } })).toEqual({ found: { base: 1 }, asked: [] });
   });
 
   it("are decided by the answers of others: an expert that is good at its own is not better than the base by it", async () => {

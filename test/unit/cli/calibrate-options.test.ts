@@ -77,9 +77,9 @@ describe("examples", () => {
   it("are refused with what is wrong", () => {
     const few = fileOf(
       "few.jsonl",
-      repeat(7, () => ({ expert: "law", prompt: "Case" })),
+      repeat(3, () => ({ expert: "law", prompt: "Case" })),
     );
-    expect(refusal([few], ["law"])).toBe('expert "law" has 7 example prompts; give 8 to 64 with --examples');
+    expect(refusal([few], ["law"])).toBe('expert "law" has 3 example prompts; give 4 to 64 with --examples');
     expect(refusal([few], ["maths"])).toBe('the config has no expert "law"; known: maths');
     expect(refusal([`maths=${few}`], ["law"])).toMatch(/few\.jsonl: item 1: /);
     expect(refusal(["none.jsonl"], ["law"])).toContain("none.jsonl: cannot be read");

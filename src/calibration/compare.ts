@@ -1,0 +1,51 @@
+import type { StrategyConfig } from "../strategies/registry.js";
+import type { Card } from "../routing/card.js";
+import { priorOf } from "../routing/prior.js";
+import type { AnswerScore } from "./ask.js";
+import { type Figures, figuresOf } from "./choose-component.js";
+
+/** How the given answers come out by the base alone, by their own experts alone, as the config is today, and by the card. */
+export type Ways<Value> = Record<"base" | "expert" | "today" | "card", Value>;
+
+export interface Comparison {
+  numAnswers: number;
+  figures: Ways<Figures>;
+}
+
+/** What a config does today: its strategy, and the card that lies beside it. */
+export interface Today {
+  strategy: StrategyConfig;
+  card: Card | null;
+}
+
+/** A strategy as it begins the answer to one prompt by a card, with what it takes from the card written into it. */
+export function strategyFor({ strategy, card }: Today, feature: Float64Array): StrategyConfig {
+  if (strategy.type !== "mixture" || card === null) return strategy;
+  const shares = priorOf(card, feature);
+  const ids = ["base", ...card.experts.map(({ id }) => id)];
+  const known = card.experts.flatMap(({ id, component }) => (component === null ? [] : [[id, component]]));
+  return {
+    ...strategy,
+    prior:
+      strategy.prior === "card"
+        ? Object.fromEntries(ids.map((id, index) => [id, shares[index] ?? 0]))
+        : strategy.prior,
+    components: { ...(Object.fromEntries(known) as typeof strategy.components), ...strategy.components },
+  };
+}
+
+/** @returns null where no answers were given. */
+export function compared(scores: Ways<readonly AnswerScore[]>): Comparison | null {
+  const numAnswers = scores.card.length;
+  if (numAnswers === 0) return null;
+  const { base, expert, today, card } = scores;
+  return {
+    numAnswers,
+    figures: {
+      base: figuresOf(base),
+      expert: figuresOf(expert),
+      today: figuresOf(today),
+      card: figuresOf(card),
+    },
+  };
+}

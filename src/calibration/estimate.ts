@@ -1,0 +1,62 @@
+import {
+  type Asked,
+  type Example,
+  answerOf,
+  featureOfPrompt,
+  mixtureOf,
+  readingsOf,
+  scoreAnswer,
+} from "./ask.js";
+import { mostTrials } from "./choose-component.js";
+import { inParallel } from "./in-parallel.js";
+
+/** What a calibration asks of an engine. */
+export interface Work {
+  /** Prompts to read, each in up to four forms. */
+  numReadings: number;
+  /** Answers to score, an answer once for each setting; at most. */
+  numScored: number;
+  seconds: number;
+}
+
+export interface Workload {
+  asked: Asked;
+  groups: readonly { expert: string | null; examples: readonly Example[] }[];
+  concurrency: number;
+}
+
+const seconds = async (run: () => Promise<unknown>): Promise<number> => {
+  const start = performance.now();
+  await run();
+  return (performance.now() - start) / 1000;
+};
+
+/** Reads a prompt and scores an answer for each place of the engine, of all experts alike, and counts the others. */
+export async function estimate({ asked, groups, concurrency }: Workload): Promise<Work> {
+  const ofExperts = groups.filter(({ expert }) => expert !== null);
+  const numReadings = groups.reduce(
+    (sum, { examples }) => sum + examples.reduce((inner, { prompt }) => inner + readingsOf(prompt).length, 0),
+    0,
+  );
+  const numAnswers = ofExperts.reduce((sum, { examples }) => sum + examples.length, 0);
+  // Every setting of an expert; every other expert and the base; today's config and the card.
+  const numOthers = ofExperts.length > 1 ? ofExperts.length + 1 : 0;
+  const numScored = numAnswers * (mostTrials + numOthers + 2);
+
+  const each = Math.ceil(concurrency / ofExperts.length);
+  const sample = ofExperts.flatMap(({ examples }) => examples.slice(0, each));
+  const forReadings = await seconds(() =>
+    inParallel(sample, concurrency, ({ prompt }) => featureOfPrompt(asked, prompt)),
+  );
+  const answers = await inParallel(sample, concurrency, (example) => answerOf(asked, example));
+  const forAnswers = await seconds(() =>
+    inParallel(answers, concurrency, (answer) =>
+      scoreAnswer(asked, answer, mixtureOf({ [answer.expert]: 1 }, {})),
+    ),
+  );
+  return {
+    numReadings,
+    numScored,
+    seconds: (numReadings * forReadings + numScored * forAnswers) / sample.length,
+  };
+}
