@@ -89,7 +89,12 @@ export function matches(characters: CharacterClass, point: number): boolean {
 
 /** The smallest code point of the class from low to high, both included; null: none. */
 export function firstMatch({ ends }: CharacterClass, low: number, high: number): number | null {
-  // The first range that does not end before low.
+  const start = ends[2 * rangeAt(ends, low)];
+  return start === undefined || start > high ? null : Math.max(low, start);
+}
+
+/** Which range is the first that does not end before low. */
+function rangeAt(ends: Uint32Array, low: number): number {
   let from = 0;
   let to = ends.length >> 1;
   while (from < to) {
@@ -97,14 +102,21 @@ export function firstMatch({ ends }: CharacterClass, low: number, high: number):
     if ((ends[2 * middle + 1] as number) < low) from = middle + 1;
     else to = middle;
   }
-  const start = ends[2 * from];
-  return start === undefined || start > high ? null : Math.max(low, start);
+  return from;
 }
 
 /** Whether the character can become one of the class. */
 export function canComplete(characters: CharacterClass, partial: PartialCharacter): boolean {
   const range = rangeOf(partial);
   return range !== null && firstMatch(characters, ...range) !== null;
+}
+
+/** Whether any bytes that may go on in a character make one of the class of it. */
+export function covers({ ends }: CharacterClass, { value, numMissing, least }: PartialCharacter): boolean {
+  const low = value << (6 * numMissing);
+  const high = ((value + 1) << (6 * numMissing)) - 1;
+  const range = rangeAt(ends, low);
+  return low >= least && (ends[2 * range] ?? Infinity) <= low && (ends[2 * range + 1] ?? -1) >= high;
 }
 
 /** The bytes with which the character can become one of the class; null: it cannot. */

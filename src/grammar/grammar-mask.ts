@@ -14,24 +14,24 @@ const mostWork = 50_000;
 export class GrammarMask {
   readonly #machine: GrammarMachine;
   readonly #table: TokenTable;
-  #state: number;
+  #position: number;
   /** Whether a whole text fits; null: not asked yet, as there is room to write one byte by byte. */
   #canEnd: boolean | null = null;
   /** Tokens that end the text within the cap; null: not needed yet. */
   #plan: number[] | null = null;
-  /** Tokens that end a text, by state, for the token that is being chosen. */
+  /** Tokens that end a text, by position, for the token that is being chosen. */
   readonly #numTokensOf = new Map<number, number>();
   #work = 0;
 
   constructor(grammar: CompiledGrammar, table: TokenTable) {
     this.#machine = new GrammarMachine(grammar);
     this.#table = table;
-    this.#state = this.#machine.start();
+    this.#position = this.#machine.start();
   }
 
   /** The answer is all that the grammar allows. */
   get isComplete(): boolean {
-    return this.#machine.isComplete(this.#state);
+    return this.#machine.isComplete(this.#position);
   }
 
   /**
@@ -40,9 +40,9 @@ export class GrammarMask {
    * @param room tokens that may still be drawn, this one included
    */
   allows(token: number, room: number): boolean {
-    if (this.#table.isEnd(token)) return this.#machine.accepts(this.#state);
+    if (this.#table.isEnd(token)) return this.#machine.accepts(this.#position);
     const bytes = this.#table.bytes(token);
-    const next = bytes.length === 0 ? -1 : this.#machine.follow(this.#state, bytes);
+    const next = bytes.length === 0 ? -1 : this.#machine.follow(this.#position, bytes);
     return next >= 0 && this.#leavesRoom(token, next, room);
   }
 
@@ -53,32 +53,60 @@ export class GrammarMask {
    * @returns null when no token that has a probability is allowed.
    */
   apply(logits: Float32Array, room: number): Float32Array | null {
-    const { scratch } = this.#table;
-    this.#tidy(this.#state);
-    let isEmpty = true;
-    for (let token = 0; token < scratch.length; token++) {
+    const { scratch, order, ends } = this.#table;
+    const { tokens, common, starts, text } = order;
+    this.#tidy(this.#position);
+    scratch.fill(-Infinity);
+    let numAllowed = 0;
+    const positions = new Int32Array(order.longest + 1);
+    positions[0] = this.#position;
+    // Of the token that was looked at last: how many bytes have positions, and how many the next one shares.
+    let numTaken = 0;
+    let numShared = 0;
+    let isCut = false;
+    for (let index = 0; index < tokens.length; index++) {
+      numShared = Math.min(numShared, common[index] as number);
+      const token = tokens[index] as number;
       const logit = logits[token] ?? -Infinity;
-      const isAllowed = logit > -Infinity && this.allows(token, room);
-      scratch[token] = isAllowed ? logit : -Infinity;
-      if (isAllowed) isEmpty = false;
+      if (!(logit > -Infinity) || (isCut && numShared > numTaken)) continue;
+      numTaken = Math.min(numTaken, numShared);
+      const start = starts[index] as number;
+      const length = (starts[index + 1] as number) - start;
+      let position = positions[numTaken] as number;
+      while (numTaken < length) {
+        position = this.#machine.step(position, text[start + numTaken] as number);
+        if (position < 0) break;
+        positions[++numTaken] = position;
+      }
+      numShared = length;
+      isCut = numTaken < length;
+      if (isCut || !this.#leavesRoom(token, position, room)) continue;
+      scratch[token] = logit;
+      numAllowed++;
     }
-    return isEmpty ? null : scratch;
+    if (this.#machine.accepts(this.#position))
+      for (const token of ends) {
+        const logit = logits[token] ?? -Infinity;
+        scratch[token] = logit;
+        if (logit > -Infinity) numAllowed++;
+      }
+    return numAllowed === 0 ? null : scratch;
   }
 
   /** @throws ShouldersError `invalid_request` for a token that was given instead of drawn, and does not fit. */
   accept(token: number): void {
     if (this.#table.isEnd(token)) return;
     this.#plan = this.#plan?.[0] === token ? this.#plan.slice(1) : null;
-    const next = this.#machine.follow(this.#state, this.#table.bytes(token));
+    const next = this.#machine.follow(this.#position, this.#table.bytes(token));
     if (next < 0)
       throw fieldError("fusion.continue", "it is no beginning of what the request holds its answer to");
     this.#tidy(next);
   }
 
-  #tidy(state: number): void {
+  #tidy(position: number): void {
     this.#work = 0;
     this.#numTokensOf.clear();
-    this.#state = this.#machine.tidy(state);
+    this.#position = this.#machine.tidy(position);
   }
 
   /**
@@ -87,21 +115,21 @@ export class GrammarMask {
    */
   #leavesRoom(token: number, next: number, room: number): boolean {
     if (this.#machine.shortest(next) < room) return true;
-    this.#canEnd ??= this.#numTokens(this.#state, room) <= room;
+    this.#canEnd ??= this.#numTokens(this.#position, room) <= room;
     if (!this.#canEnd) return true;
-    this.#plan ??= this.#table.write(this.#machine.shortestText(this.#state));
+    this.#plan ??= this.#table.write(this.#machine.shortestText(this.#position));
     return this.#plan[0] === token || this.#numTokens(next, room - 1) < room;
   }
 
   /** How many tokens end a text that stands here; bytes where those are far too many, or much was counted. */
-  #numTokens(state: number, room: number): number {
-    const known = this.#numTokensOf.get(state);
+  #numTokens(position: number, room: number): number {
+    const known = this.#numTokensOf.get(position);
     if (known !== undefined) return known;
-    const numBytes = this.#machine.shortest(state);
+    const numBytes = this.#machine.shortest(position);
     if (numBytes > room * longestToken || this.#work > mostWork) return numBytes;
     this.#work += numBytes;
-    const { length } = this.#table.write(this.#machine.shortestText(state));
-    this.#numTokensOf.set(state, length);
+    const { length } = this.#table.write(this.#machine.shortestText(position));
+    this.#numTokensOf.set(position, length);
     return length;
   }
 }

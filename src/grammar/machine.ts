@@ -1,19 +1,13 @@
-import {
-  canComplete,
-  characterClass,
-  completionOf,
-  matches,
-  nextCharacter,
-  type CharacterClass,
-  type PartialCharacter,
-} from "./characters.js";
+import { CharacterAutomata, dead, type Outcome } from "./character-automata.js";
+import { characterClass, completionOf, type CharacterClass, type PartialCharacter } from "./characters.js";
 import type { CompiledGrammar } from "./gbnf.js";
 import { refuseGrammar } from "./grammar-parts.js";
 
 /**
  * Follows a text, byte by byte, through a grammar. The places where it may stand are stacks of elements still to
- * come, shared as linked lists; a set of them is a state, and states and their steps are kept, so that asking the
- * whole vocabulary at each token costs a table look-up a byte. Every cost is bounded: a grammar that is too
+ * come, shared as linked lists; a set of them is a state. A position is a state and how far a character has come in
+ * it, in one number. States, their steps by character, and those by byte are kept, so that asking the whole
+ * vocabulary at each token costs a look or two into a table for a byte. Every cost is bounded: a grammar that is too
  * ambiguous fails its own request and holds nobody else up.
  */
 
@@ -22,27 +16,31 @@ const mostStacks = 1_000;
 const mostExpansions = 20_000;
 /** Stacks looked at for one token, the whole vocabulary asked. */
 const mostWork = 300_000;
-/** States kept with their steps, 1 KiB each; past it they are found anew. */
+/** States, and nodes of 1 KiB each, that are kept; past it they are found anew. */
 const mostStates = 4_096;
 const mostNodes = 500_000;
 /** Above any node's number: one token makes fewer than its work. */
 const largestNode = 2 ** 30;
 
+/** Of a position: those below say how far a character is. One token makes some 20,000 of either at most. */
+const stateBits = 16;
+const nodeMask = (1 << stateBits) - 1;
+
 const nothing = characterClass([]);
 
-const dead = -1;
-const unknown = -2;
-
 interface State {
-  /** Nodes whose top is a class of characters. */
+  /** Stacks whose top is a class of characters. */
   stacks: readonly number[];
+  /** The class of each, by its place among those that the automata tell apart from here. */
+  classOf: readonly number[];
   /** The text may end here. */
   accepts: boolean;
-  partial: PartialCharacter | null;
+  /** Where the automata begin a character of these classes. */
+  start: number;
   /** Bytes of the shortest text with which it may end; Infinity: the alphabet cannot write one; null: not asked yet. */
   shortest: number | null;
-  /** The next state by byte, `dead` or `unknown`. */
-  next: Int32Array;
+  /** The position after a character, by the negative of its group. */
+  after: number[];
 }
 
 /** The states of one grammar, found as they are needed. For one text: `tidy` renumbers them. */
@@ -54,58 +52,76 @@ export class GrammarMachine {
   /** Bytes of the shortest text that empties the stack, by node. */
   #shortestOf: number[] = [0];
   #nodeOf = new Map<number, number>();
+  #automata: CharacterAutomata;
   #states: State[] = [];
-  #stateOf = new Map<string, number>();
-  /** The state after a character, by the stacks that take it: a vocabulary has thousands of characters for few. */
-  #stateAfter = new Map<string, number>();
+  #positionOf = new Map<string, number>();
+  /** The position after a character, by the stacks that take it. */
+  #positionAfter = new Map<string, number>();
+  /** `State.shortest` in the middle of a character, for one token. */
+  readonly #shortestWithin = new Map<number, number>();
   /** Stacks looked at since the last token. */
   #work = 0;
 
   constructor(grammar: CompiledGrammar) {
     this.#grammar = grammar;
-    this.start();
+    this.#automata = this.#createAutomata();
   }
 
   start(): number {
     const alternatives = this.#grammar.rules[this.#grammar.root] ?? [];
-    return this.#intern(this.#expand(alternatives.map((element) => this.#push(element, 0))), null);
+    return this.#intern(this.#expand(alternatives.map((element) => this.#push(element, 0))));
   }
 
-  accepts(state: number): boolean {
-    const { accepts, partial } = this.#states[state] as State;
-    return accepts && partial === null;
+  accepts(position: number): boolean {
+    const { accepts, start } = this.#stateAt(position);
+    return accepts && (position & nodeMask) === start;
   }
 
   /** Nothing may follow. */
-  isComplete(state: number): boolean {
-    return this.accepts(state) && (this.#states[state] as State).stacks.length === 0;
+  isComplete(position: number): boolean {
+    return this.accepts(position) && this.#stateAt(position).stacks.length === 0;
   }
 
-  /** @returns the state after these bytes, or −1 when the grammar does not allow them. */
-  follow(state: number, bytes: Uint8Array): number {
-    let at = state;
-    for (let index = 0; index < bytes.length && at !== dead; index++) {
-      const byte = bytes[index] as number;
-      const known = (this.#states[at] as State).next[byte] as number;
-      at = known === unknown ? this.#step(at, byte) : known;
-    }
+  /** @returns the position after these bytes, or −1 when the grammar does not allow them. */
+  follow(position: number, bytes: Uint8Array): number {
+    let at = position;
+    for (let index = 0; index < bytes.length && at !== dead; index++)
+      at = this.step(at, bytes[index] as number);
     return at;
   }
 
+  /** @returns the position after this byte, or −1 when the grammar does not allow it. */
+  step(position: number, byte: number): number {
+    const node = position & nodeMask;
+    const outcome = this.#automata.step(node, byte);
+    if (outcome >= 0) return (position - node) | outcome;
+    if (outcome === dead) return dead;
+    const state = this.#stateAt(position);
+    return state.after[-outcome] ?? (state.after[-outcome] = this.#take(state, node, outcome));
+  }
+
   /** Bytes of the shortest text with which it may end; Infinity: the alphabet cannot write one. */
-  shortest(at: number): number {
-    const state = this.#states[at] as State;
-    if (state.shortest !== null) return state.shortest;
+  shortest(position: number): number {
+    const state = this.#stateAt(position);
+    const node = position & nodeMask;
+    const isWhole = node === state.start;
+    const known = isWhole ? state.shortest : this.#shortestWithin.get(position);
+    if (known !== null && known !== undefined) return known;
     this.#spend(state.stacks.length);
-    const isEnd = state.accepts && state.partial === null;
-    const way = isEnd ? null : this.#shortestWay(state.stacks, state.partial);
-    return (state.shortest = isEnd ? 0 : (way?.length ?? Infinity));
+    const length =
+      isWhole && state.accepts
+        ? 0
+        : (this.#shortestWay(state.stacks, this.#automata.partial(node))?.length ?? Infinity);
+    if (isWhole) state.shortest = length;
+    else this.#shortestWithin.set(position, length);
+    return length;
   }
 
   /** That text. */
-  shortestText(state: number): Uint8Array {
-    const { stacks, accepts, partial } = this.#states[state] as State;
-    const way = accepts && partial === null ? null : this.#shortestWay(stacks, partial);
+  shortestText(position: number): Uint8Array {
+    const { stacks } = this.#stateAt(position);
+    const partial = this.#automata.partial(position & nodeMask);
+    const way = this.accepts(position) ? null : this.#shortestWay(stacks, partial);
     if (way === null) return new Uint8Array(0);
     const { elements, alphabet, bestOf } = this.#grammar;
     const bytes = [...way.bytes];
@@ -135,47 +151,47 @@ export class GrammarMachine {
     return best;
   }
 
-  /** Makes ready for the next token: drops all states when there are too many. @returns the given one's new number. */
-  tidy(state: number): number {
+  /** Makes ready for the next token: drops all states when there are too many. @returns the given position's new number. */
+  tidy(position: number): number {
     this.#work = 0;
-    if (this.#states.length < mostStates && this.#elementOf.length < mostNodes) return state;
-    const { stacks, accepts, partial } = this.#states[state] as State;
+    this.#shortestWithin.clear();
+    const sizes = [this.#states.length, this.#automata.numNodes];
+    if (Math.max(...sizes) < mostStates && this.#elementOf.length < mostNodes) return position;
+    const { stacks, accepts } = this.#stateAt(position);
+    const partial = this.#automata.partial(position & nodeMask);
     const lists = stacks.map((node) => this.#list(node));
     [this.#elementOf, this.#belowOf, this.#shortestOf] = [[-1], [-1], [0]];
     this.#nodeOf = new Map();
+    this.#automata = this.#createAutomata();
     this.#states = [];
-    this.#stateOf = new Map();
-    this.#stateAfter = new Map();
+    this.#positionOf = new Map();
+    this.#positionAfter = new Map();
     const nodes = lists.map((list) => list.reduceRight((below, element) => this.#push(element, below), 0));
-    return this.#intern({ stacks: nodes, accepts }, partial);
+    const whole = this.#intern({ stacks: nodes, accepts });
+    if (partial === null) return whole;
+    const start = whole & nodeMask;
+    return (whole - start) | this.#automata.resume(start, partial);
   }
 
-  #step(from: number, byte: number): number {
-    const state = this.#states[from] as State;
-    const partial = nextCharacter(state.partial, byte);
-    let to = dead;
-    if (partial !== null) {
-      this.#spend(1 + state.stacks.length);
-      const isWhole = partial.numMissing === 0;
-      const taken = state.stacks.filter((node) => {
-        const characters = this.#classOf(node);
-        return isWhole ? matches(characters, partial.value) : canComplete(characters, partial);
-      });
-      if (taken.length > 0)
-        to = isWhole ? this.#take(taken) : this.#intern({ stacks: taken, accepts: false }, partial);
-    }
-    state.next[byte] = to;
-    return to;
+  #stateAt(position: number): State {
+    return this.#states[position >> stateBits] as State;
   }
 
-  /** The state after a character that these stacks take. */
-  #take(taken: readonly number[]): number {
+  #createAutomata(): CharacterAutomata {
+    return new CharacterAutomata((work) => this.#spend(work));
+  }
+
+  /** The position after a character of this group. */
+  #take({ stacks, classOf }: State, node: number, group: Outcome): number {
+    const has = this.#automata.classesOf(node, group);
+    this.#spend(1 + stacks.length);
+    const taken = stacks.filter((_, index) => has[classOf[index] as number] === 1);
     const key = taken.join();
-    const known = this.#stateAfter.get(key);
+    const known = this.#positionAfter.get(key);
     if (known !== undefined) return known;
-    const after = this.#expand(taken.map((node) => this.#after(node)));
-    const to = after.accepts || after.stacks.length > 0 ? this.#intern(after, null) : dead;
-    this.#stateAfter.set(key, to);
+    const after = this.#expand(taken.map((stack) => this.#after(stack)));
+    const to = after.accepts || after.stacks.length > 0 ? this.#intern(after) : dead;
+    this.#positionAfter.set(key, to);
     return to;
   }
 
@@ -231,16 +247,24 @@ export class GrammarMachine {
     return list;
   }
 
-  #intern({ stacks, accepts }: Pick<State, "stacks" | "accepts">, partial: PartialCharacter | null): number {
-    const key = `${stacks.join()} ${accepts} ${partial ? [partial.value, partial.numMissing, partial.least].join() : ""}`;
-    const known = this.#stateOf.get(key);
+  /** @returns the position at the beginning of a character. */
+  #intern({ stacks, accepts }: Pick<State, "stacks" | "accepts">): number {
+    const key = `${stacks.join()} ${accepts}`;
+    const known = this.#positionOf.get(key);
     if (known !== undefined) return known;
     // Making a state costs about as much as looking at some stacks.
-    this.#spend(16);
-    const next = new Int32Array(256).fill(unknown);
-    const state = this.#states.push({ stacks, accepts, partial, shortest: null, next }) - 1;
-    this.#stateOf.set(key, state);
-    return state;
+    this.#spend(16 + stacks.length);
+    const placeOf = new Map<CharacterClass, number>();
+    for (const node of stacks) {
+      const characters = this.#classOf(node);
+      if (!placeOf.has(characters)) placeOf.set(characters, placeOf.size);
+    }
+    const classOf = stacks.map((node) => placeOf.get(this.#classOf(node)) as number);
+    const start = this.#automata.start([...placeOf.keys()]);
+    const number = this.#states.push({ stacks, classOf, accepts, start, shortest: null, after: [] }) - 1;
+    const position = (number << stateBits) | start;
+    this.#positionOf.set(key, position);
+    return position;
   }
 
   #classOf(node: number): CharacterClass {

@@ -1,5 +1,6 @@
 import type { Vocabulary } from "../llama/types.js";
 import { firstMatch, type Alphabet, type CharacterClass } from "./characters.js";
+import { orderTokens, type TokenOrder } from "./token-order.js";
 
 /** Tokens of more bytes are not looked for where a text is to be written with few of them. */
 export const longestToken = 16;
@@ -10,8 +11,12 @@ export class TokenTable implements Alphabet {
   readonly hasAllBytes: boolean;
   /** Room for masked rows, which all sequences use in turn. */
   readonly scratch: Float32Array;
+  /** Of the tokens that are text. */
+  readonly order: TokenOrder;
+  /** Tokens that end an answer. */
+  readonly ends: readonly number[];
   readonly #bytes: Uint8Array[];
-  readonly #ends: Uint8Array;
+  readonly #isEnd: Uint8Array;
   /** ASCII characters that are tokens, sorted. */
   readonly #ascii: number[];
   readonly #shortest = new WeakMap<CharacterClass, readonly number[] | null>();
@@ -30,8 +35,12 @@ export class TokenTable implements Alphabet {
     this.hasAllBytes = Array.from({ length: 0xf5 - 0x80 }, (_, index) => 0x80 + index).every(
       (byte) => single.has(byte) || byte === 0xc0 || byte === 0xc1,
     );
-    this.#ends = Uint8Array.from({ length: size }, (_, token) =>
+    this.#isEnd = Uint8Array.from({ length: size }, (_, token) =>
       vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token)) ? 1 : 0,
+    );
+    this.ends = Array.from(this.#isEnd.keys()).filter((token) => this.isEnd(token));
+    this.order = orderTokens(
+      this.#bytes.map((bytes, token) => (this.isEnd(token) ? new Uint8Array(0) : bytes)),
     );
   }
 
@@ -50,7 +59,7 @@ export class TokenTable implements Alphabet {
   }
 
   isEnd(token: number): boolean {
-    return this.#ends[token] === 1;
+    return this.#isEnd[token] === 1;
   }
 
   /** The fewest tokens that write these bytes, each byte of which is a token, if need be. */

@@ -67,6 +67,37 @@ it("JSON can be asked of the vocabularies of well-known models", async () => {
   expect(numWritten).toBeGreaterThanOrEqual(12);
 }, 300_000);
 
+it("a grammar that stands somewhere new after each token costs what one that stays costs", async () => {
+  const table = await readTokenTable(path.join(directory, "ggml-vocab-qwen2.gguf"));
+  const row = new Float32Array(table.size);
+  const texts = {
+    stays: "root ::= .*",
+    counts: "root ::= .{0,2000}",
+    quotes: String.raw`root ::= ([^"\\\x00-\x1f] | "\\" ["\\bfnrt/]){0,500} "\""`,
+    words: `root ::= ([^ ]{1,12} " "){0,300}`,
+  };
+  const started = Object.entries(texts).map(([name, text]) => {
+    const mask = new GrammarMask(compileGrammar(text, table), table);
+    // The first time all of it is new.
+    mask.apply(row, 1_000);
+    return { name, mask, costs: [] as number[] };
+  });
+  // In turns, so that whatever else the machine does hits all of them.
+  for (let token = 0; token < 30; token++)
+    for (const { mask, costs } of started) {
+      const startMs = cpuMs();
+      const masked = mask.apply(row, 1_000) as Float32Array;
+      costs.push(cpuMs() - startMs);
+      mask.accept(
+        masked.findIndex((logit, id) => logit === 0 && id > 30_000 + token && table.bytes(id).length > 3),
+      );
+    }
+  const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] as number;
+  const [stays, ...others] = started.map(({ name, costs }) => ({ name, ms: median(costs) }));
+  for (const { name, ms } of others)
+    expect(ms, `${name} (${ms} and ${stays?.ms} ms)`).toBeLessThan(3 * stays!.ms);
+}, 120_000);
+
 describe("a grammar made to be slow costs each token a few times what plain text does, or is refused", () => {
   let table: TokenTable;
   let plainMs = 0;

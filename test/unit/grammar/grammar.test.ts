@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compileGrammar } from "../../../src/grammar/gbnf.js";
 import { GrammarMachine } from "../../../src/grammar/machine.js";
@@ -36,6 +37,47 @@ it("only whole UTF-8 is text", () => {
     [0x80],
   ])
     expect(takes(any, Uint8Array.from(bytes))).toBe(false);
+});
+
+const point = fc.oneof(
+  fc.constantFrom(0x41, 0x7f, 0x80, 0x7ff, 0x800, 0xfff, 0x1000, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x10ffff),
+  fc.integer({ min: 0, max: 0x10ffff }).filter((value) => value < 0xd800 || value > 0xdfff),
+);
+const ranges = fc.array(
+  fc.tuple(point, fc.oneof(point, fc.constantFrom(0))).map(([a, b]): [number, number] => [a, Math.max(a, b)]),
+  { minLength: 1, maxLength: 3 },
+);
+
+it("a character is read byte by byte as a regular expression reads it whole, whatever classes it may be of", () => {
+  const classes = fc.array(fc.tuple(ranges, fc.boolean()), { minLength: 1, maxLength: 3 });
+  const written = (range: [number, number][], isNegated: boolean, escape: (value: number) => string) =>
+    `[${isNegated ? "^" : ""}${range.map(([low, high]) => `${escape(low)}-${escape(high)}`).join("")}]`;
+  const gbnf = (value: number) => `\\U${value.toString(16).padStart(8, "0")}`;
+  const regular = (value: number) => `\\u{${value.toString(16)}}`;
+  fc.assert(
+    fc.property(classes, fc.array(point, { maxLength: 20 }), (all, points) => {
+      const rules = all.map(([range, isNegated], index) => `${written(range, isNegated, gbnf)} "${index}"`);
+      const machine = new GrammarMachine(compileGrammar(`root ::= ${rules.join(" | ")}`));
+      const near = all.flatMap(([range]) => range.flatMap(([low, high]) => [low - 1, low, high, high + 1]));
+      const isPoint = (value: number) =>
+        value >= 0 && value <= 0x10ffff && (value < 0xd800 || value > 0xdfff);
+      for (const value of [...points, ...near].filter(isPoint)) {
+        const bytes = Buffer.from(String.fromCodePoint(value));
+        const after = machine.follow(machine.start(), bytes);
+        for (const [index, [range, isNegated]] of all.entries()) {
+          const isTaken = after >= 0 && machine.follow(after, Buffer.from(String(index))) >= 0;
+          const expected = new RegExp(`^${written(range, isNegated, regular)}$`, "u");
+          expect(isTaken, `${value} of ${index}`).toBe(expected.test(String.fromCodePoint(value)));
+        }
+        // From the middle of a character some text leads to the end.
+        const middle = machine.follow(machine.start(), bytes.subarray(0, -1));
+        if (middle < 0 || bytes.length === 1) continue;
+        const end = machine.shortestText(middle);
+        expect(end).toHaveLength(machine.shortest(middle));
+        expect(machine.accepts(machine.follow(middle, end))).toBe(true);
+      }
+    }),
+  );
 });
 
 const allLetters = "abcdefghijklmnopqrstuvwxyz";
@@ -120,6 +162,55 @@ function drawWithin(mask: GrammarMask, table: TokenTable, room: number, seed: nu
   }
   return drawn;
 }
+
+it("the mask of a row says of each token what is said of it alone", () => {
+  const parts = ["a", "b", "é", "漢", "字", "😀", ".", "1", '"'];
+  const texts = [...parts, ...parts.flatMap((one) => parts.map((other) => one + other)), "", "abab", "aba"];
+  // Also tokens that end, or begin, in the middle of a character; two with the same bytes; and one that ends answers.
+  const halves = texts.flatMap((text) => [Buffer.from(text).subarray(0, -1), Buffer.from(text).subarray(1)]);
+  const tokens = [...texts.map((text) => Buffer.from(text)), ...halves];
+  for (let byte = 0; byte < 256; byte++) tokens.push(Buffer.of(byte));
+  const vocabulary = {
+    bytes: (token: number) => tokens[token] ?? new Uint8Array(0),
+    isEndOfGeneration: (token: number) => token === tokens.length,
+  } as unknown as Vocabulary;
+  const table = new TokenTable([vocabulary], tokens.length + 1);
+  const grammars = [
+    "root ::= .*",
+    "root ::= [^a.]{0,9} [.]",
+    'root ::= ([a-c] root | "漢字"{1,3} | [^\\x00-\\x7f]) ["1]?',
+    'root ::= ("a" | "ab" | "aba" [é-漢])* .',
+  ];
+  const seeds = fc.record({
+    text: fc.constantFrom(...grammars),
+    seed: fc.nat(),
+    room: fc.integer({ min: 2, max: 12 }),
+    left: fc.func(fc.double({ min: 0, max: 1, noNaN: true })),
+    share: fc.constantFrom(0, 0.1, 0.9),
+  });
+  fc.assert(
+    fc.property(seeds, ({ text, seed, room, left, share }) => {
+      const grammar = compileGrammar(text, table);
+      const mask = new GrammarMask(grammar, table);
+      for (let drawn = 0; drawn < room && !mask.isComplete; drawn++) {
+        const row = Float32Array.from({ length: table.size }, (_, token) =>
+          left(drawn, token) < share ? -Infinity : token,
+        );
+        const masked = Array.from(
+          mask.apply(row, room - drawn) ?? new Float32Array(table.size).fill(-Infinity),
+        );
+        const alone = Array.from(row, (logit, token) =>
+          mask.allows(token, room - drawn) ? logit : -Infinity,
+        );
+        expect(masked).toEqual(alone);
+        const allowed = masked.flatMap((logit, token) => (logit > -Infinity ? [token] : []));
+        const token = allowed[(seed + drawn) % Math.max(1, allowed.length)];
+        if (token === undefined || table.isEnd(token)) return;
+        mask.accept(token);
+      }
+    }),
+  );
+});
 
 describe("a text ends before its room does", () => {
   const table = letterTable("abcdefxyz");
