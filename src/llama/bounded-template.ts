@@ -1,13 +1,15 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 
 /**
- * Steps that any template may take, and for each turn. Of the 70 templates that llama.cpp keeps of well-known models
- * none takes more than 960 for one question with a function, and 210 for each further turn.
+ * Steps that any template may take, for each turn, and in all: a step is about a microsecond. Of the 70 templates that
+ * llama.cpp keeps of well-known models none takes more than 960 for one question with a function, or one for each
+ * character of many functions. Some look through all turns at each: at most 131,000 steps for 200 turns.
  */
 const freeSteps = 10_000;
-const stepsPerTurn = 1_000;
-/** Characters of a text that cost a step whenever an expression gives them back. */
-const textPerStep = 64;
+const stepsPerTurn = 2_000;
+const mostSteps = 500_000;
+/** Characters of a text that cost a step whenever an expression makes them. */
+const textPerStep = 2048;
 /** Reading a longer one takes seconds. */
 const longestTemplate = 1 << 20;
 
@@ -30,13 +32,12 @@ export class BoundedTemplate {
   }
 
   /**
-   * @param inputLength characters of all texts in the input: one more step for each, so that a template may go
-   * through them `textPerStep` times.
+   * @param inputLength characters of all texts in the input: one more step for each.
    * @throws TypeError past the limit of steps; else what the template raises
    */
   render(input: RenderInput, inputLength: number): string {
     const globals = new LibraryScope();
-    const most = freeSteps + stepsPerTurn * input.messages.length + inputLength;
+    const most = Math.min(mostSteps, freeSteps + stepsPerTurn * input.messages.length + inputLength);
     const interpreter = new CountingInterpreter(globals, most);
     for (const [name, value] of Object.entries(input)) globals.set(name, value);
     return String(interpreter.run(this.#template.parsed).value);
@@ -47,9 +48,16 @@ interface Scope {
   set(name: string, value: unknown): unknown;
 }
 
+interface Statement {
+  type: string;
+}
+
+/** What makes no value, and only names one that is there. */
+const givesBack = new Set(["Identifier", "StringLiteral"]);
+
 interface Evaluator {
   run(program: unknown): { value: unknown };
-  evaluate(statement: unknown, scope: Scope): { value: unknown };
+  evaluate(statement: Statement | undefined, scope: Scope): { value: unknown };
 }
 
 /** The library's own types of these two do not resolve. */
@@ -73,10 +81,11 @@ class CountingInterpreter extends LibraryInterpreter {
     globals.set("range", (...bounds: number[]) => this.#range(bounds));
   }
 
-  override evaluate(statement: unknown, scope: Scope): { value: unknown } {
+  override evaluate(statement: Statement | undefined, scope: Scope): { value: unknown } {
     this.#count(1);
     const result = super.evaluate(statement, scope);
     const { value } = result;
+    if (statement === undefined || givesBack.has(statement.type)) return result;
     if (typeof value === "string") this.#count(Math.floor(value.length / textPerStep));
     else if (Array.isArray(value) && value.length > this.#most) this.#count(value.length);
     return result;
