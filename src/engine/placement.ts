@@ -108,7 +108,8 @@ class Placer {
     const basis = { ...basisOf(this.#need), gpuLayers };
     const names = devices.map(({ name }) => name);
     const splitMode = wishes.splitMode ?? "layer";
-    const mainGpu = wishes.mainGpu === undefined ? 0 : names.indexOf(nameOf(wishes.mainGpu, this.#machine));
+    const main = wishes.mainGpu === undefined ? names[0] : nameOf(wishes.mainGpu, this.#machine);
+    const mainGpu = names.findIndex((name) => name.toLowerCase() === main?.toLowerCase());
     if (mainGpu < 0) throw refused(this.#need, `mainGpu is none of its devices, ${names.join(", ")}`);
     if (splitMode === "none") return [{ ...basis, devices: [names[mainGpu] as string] }];
     const room = devices.map((device) => Math.max(0, device.freeBytes - this.#usedOn(device.name)));

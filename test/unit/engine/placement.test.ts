@@ -219,6 +219,137 @@ describe("placement by a config", () => {
   });
 });
 
+describe("several cards of unequal memory", () => {
+  const names = (sizes: readonly number[], changes: Partial<Device> = {}) =>
+    sizes.map((size, index) => gpu(`CUDA${index}`, size, { description: `card of ${size}`, ...changes }));
+  /** What a plan takes of each card, in GiB. */
+  const usedOf = (needs: ModelNeed[], devices: Device[]) => {
+    const plan = placeModels(needs, machine(devices), measure);
+    const used = devices.map(({ name }) =>
+      plan.reduce((sum, { memory }) => {
+        const { weights, cells, compute, rows } = memory.get(name) ?? none();
+        return sum + weights + cells + compute + rows;
+      }, 0),
+    );
+    return { plan, used };
+  };
+  const layerBytes = made["base"]!.layerBytes + (made["base"]!.cellBytes * 8192) / made["base"]!.layers;
+  const spareOf = ({ totalBytes }: Device) => Math.min(gib / 2, totalBytes / 16);
+
+  it.each([
+    [[24, 8]],
+    [[8, 24]],
+    [[12, 24, 8]],
+    [[48, 4, 24, 12]],
+    [[6, 6, 6, 6]],
+    [[2, 3, 5, 80]],
+    [[10, 14]],
+  ])("of %j GiB: nothing lies where it does not fit, and as many layers on cards as fit there", (sizes) => {
+    const devices = names(sizes);
+    const { plan, used } = usedOf(all, devices);
+    devices.forEach((device, index) =>
+      expect(used[index]).toBeLessThanOrEqual(device.freeBytes - spareOf(device)),
+    );
+    const [base, reference, expert] = plan.map(({ placement }) => placement);
+    for (const small of [reference!, expert!]) {
+      expect(small.gpuLayers).toBe(25);
+      expect(small.devices).toHaveLength(1);
+    }
+    const others = usedOf(all.slice(1), devices).used;
+    const room = devices.map(
+      (device, index) => device.freeBytes - spareOf(device) - others[index]! - computeBytes,
+    );
+    const most = Math.min(
+      41,
+      room.reduce((sum, bytes) => sum + Math.max(0, Math.floor(bytes / layerBytes)), 0),
+    );
+    // Shares are by memory and layers are whole: a layer a card may be left over.
+    expect(base!.gpuLayers).toBeGreaterThanOrEqual(most - devices.length);
+    expect(findOverruns(plan, machine(devices), gib)).toEqual([]);
+  });
+
+  it.each([[[24, 8]], [[12, 24, 8]], [[48, 4, 24, 12]]])(
+    "of %j GiB: rows and layers are split by what is free on each, unless shares are set",
+    (sizes) => {
+      const devices = names(sizes, { splitsRows: true });
+      for (const splitMode of ["row", "layer"] as const) {
+        const wishes = { splitMode, device: devices.map(({ name }) => name) };
+        const [free] = where([need("base", wishes)], devices);
+        expect(free).toMatchObject({ splitMode, split: sizes.map((size) => size * 1024) });
+        const split = sizes.map((_, index) => index + 1);
+        expect(where([need("base", { ...wishes, split })], devices)[0]).toMatchObject({ splitMode, split });
+      }
+      // Those that another model has taken from are counted as they are left.
+      const shared = [need("base", { splitMode: "row" }), need("reference", { device: 0, gpuLayers: 25 })];
+      const split = where(shared, devices)[0]!.split!;
+      expect(split[0]).toBeLessThan(sizes[0]! * 1024);
+      expect(split.slice(1)).toEqual(sizes.slice(1).map((size) => size * 1024));
+    },
+  );
+
+  it.each<[string, Partial<ModelNeed["wishes"]>, RegExp]>([
+    [
+      "a card that is not there",
+      { device: ["CUDA0", "CUDA4"] },
+      /^Model base: there is no device CUDA4; there are: CUDA0 \(card of 24\), CUDA1 \(card of 12\), CUDA2 \(card of 8\)\.$/,
+    ],
+    [
+      "a card by a number too high",
+      { device: [0, 3] },
+      /^Model base: there is no device number 3; there are: CUDA0/,
+    ],
+    [
+      "rows over a card that cannot",
+      { splitMode: "row" },
+      /^Model base: splitMode "row" is not there: the backend of CUDA2 has no split of rows\. Use "layer"\.$/,
+    ],
+    ["too few shares", { split: [2, 1] }, /^Model base: split has 2 shares for 3 devices\.$/],
+    [
+      "shares for all where two are named",
+      { device: ["CUDA2", "CUDA0"], split: [3, 2, 1] },
+      /^Model base: split has 3 shares for 2 devices\.$/,
+    ],
+    ["one card twice", { device: ["CUDA1", 1] }, /^Model base: one device is named twice\.$/],
+    [
+      "a main card beside those that are named",
+      { device: ["CUDA0", "CUDA1"], mainGpu: "CUDA2" },
+      /^Model base: mainGpu is none of its devices, CUDA0, CUDA1\.$/,
+    ],
+    [
+      "a main card that is not there",
+      { mainGpu: 7 },
+      /^Model base: mainGpu is none of its devices, CUDA0, CUDA1, CUDA2\.$/,
+    ],
+  ])("refuses %s", (_name, wishes, message) => {
+    const devices = names([24, 12, 8]).map((device, index) => ({ ...device, splitsRows: index < 2 }));
+    expect(() => where([need("base", wishes)], devices)).toThrow(message);
+  });
+
+  it("takes a main card by name in any case", () => {
+    const wishes = { splitMode: "none" as const, mainGpu: "cuda2" };
+    expect(where([need("base", wishes)], names([24, 12, 48]))[0]).toMatchObject({ devices: ["CUDA2"] });
+  });
+
+  it("names each card that is asked for too much, with its numbers and what would fit", () => {
+    const devices = names([8, 4, 40], { splitsRows: true });
+    const needs = [need("base", { split: [2, 2, 1], gpuLayers: 41 }), need("reference", { device: 2 })];
+    let message = "";
+    try {
+      planMemory({ needs, machine: machine(devices), measure, programBytes: () => gib });
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    expect(message).toMatch(
+      /^The models do not fit: CUDA0 would need \d+\.\d GiB of 8\.0 GiB \(base: weights \d+\.\d GiB/,
+    );
+    expect(message).toMatch(/; CUDA1 would need \d+\.\d GiB of 4\.0 GiB \(base: /);
+    expect(message).not.toContain("CUDA2 would need");
+    const layers = Number(/It would fit with gpuLayers (\d+) for base/.exec(message)![1]);
+    const fewer = [need("base", { split: [2, 2, 1], gpuLayers: layers }), needs[1]!];
+    expect(findOverruns(placeModels(fewer, machine(devices), measure), machine(devices))).toEqual([]);
+  });
+});
+
 describe("the memory plan", () => {
   const plan = (needs: ModelNeed[], on: Machine) =>
     planMemory({ needs, machine: on, measure, programBytes: () => gib });
