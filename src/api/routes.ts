@@ -40,8 +40,7 @@ const jsonOrEvents = ["application/json", "text/event-stream"];
 /** Every route of the API: what express serves and what the OpenAPI document says. */
 export function createRoutes(context: ApiContext): Route[] {
   const routes: Route[] = [
-    ...completionRoutes(context),
-    ...fusionRoutes(context),
+    ...[...completionRoutes(context), ...fusionRoutes(context)].flatMap(withAndWithoutVersion),
     ...vocabularyRoutes(context),
     ...operationRoutes(context),
     {
@@ -54,11 +53,16 @@ export function createRoutes(context: ApiContext): Route[] {
   return routes;
 }
 
+/** Some clients are told an address that ends in /v1, others one that does not. */
+function withAndWithoutVersion(route: Route): Route[] {
+  return [route, { ...route, path: route.path.replace(/^\/v1/, "") }];
+}
+
 function completionRoutes(context: ApiContext): Route[] {
-  const completions = ["/v1", ""].flatMap((prefix): Route[] => [
+  return [
     {
       method: "POST",
-      path: `${prefix}/chat/completions`,
+      path: "/v1/chat/completions",
       summary: "Answer a conversation.",
       body: chatSchema,
       produces: jsonOrEvents,
@@ -66,15 +70,12 @@ function completionRoutes(context: ApiContext): Route[] {
     },
     {
       method: "POST",
-      path: `${prefix}/completions`,
+      path: "/v1/completions",
       summary: "Go on with a text, or with token ids.",
       body: textSchema,
       produces: jsonOrEvents,
       handler: completionHandler(context, "text"),
     },
-  ]);
-  return [
-    ...completions,
     {
       method: "POST",
       path: "/v1/responses",

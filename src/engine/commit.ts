@@ -18,8 +18,10 @@ export function commit(
   sequence.append(token);
   sequence.sampler.accept(token);
   const isForced = sequence.numGenerated <= sequence.forced.length;
-  if (!isForced && vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token)))
-    return [...delta(sequence.text.finish()), done(sequence, "stop", [generated])];
+  const isEnd =
+    sequence.request.stopTokens.includes(token) ||
+    vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token));
+  if (!isForced && isEnd) return [...delta(sequence.text.finish()), done(sequence, "stop", [generated])];
   const released = sequence.text.push(generated, generated.bytes);
   if (sequence.text.stopFound !== null) return [...delta(released), done(sequence, "stop", [])];
   const { isComplete } = sequence.sampler;

@@ -91,6 +91,8 @@ export interface GenerationRequest {
   /** Most tokens that are drawn; null: until the end of sequence or a full context. */
   maxTokens: number | null;
   stop: string[];
+  /** Tokens that end the answer, as an end-of-sequence token does. */
+  stopTokens: number[];
   sampling: SamplingSettings;
   /** 32-bit; null: drawn at random. */
   seed: number | null;
@@ -126,6 +128,7 @@ export const plainRequest: Omit<
   grammar: null,
   maxTokens: null,
   stop: [],
+  stopTokens: [],
   seed: null,
   logitBias: [],
   topLogprobs: null,

@@ -102,10 +102,15 @@ describe("what is wrong with a request", () => {
       [{ messages: [{ role: "nobody", content: "x" }] }, "messages.0.role"],
       [{ logit_bias: { "999999": 1 } }, "logit_bias"],
       [
-        { response_format: { type: "json_schema", json_schema: { name: "a", schema: { not: {} } } } },
+        {
+          response_format: {
+            type: "json_schema",
+            json_schema: { name: "a", strict: true, schema: { not: {} } },
+          },
+        },
         "response_format.json_schema.schema.not",
       ],
-      [{ stop: "" }, "stop"],
+      [{ stop: 3 }, "stop"],
     ] as const) {
       const error = await errorOf(client.chat.completions.create({ ...chat, ...(fields as object) }));
       expect(error).toBeInstanceOf(BadRequestError);

@@ -34,7 +34,9 @@ async function ask(fields: object): Promise<{ content: string; reason: string }>
 /** Bytes of the schema's shortest instance. */
 function shortestLength(schema: object): number {
   const builder = new GrammarBuilder("response_format");
-  const machine = new GrammarMachine(compileGrammar(builder.build(addSchema(builder, schema, "schema"))));
+  const machine = new GrammarMachine(
+    compileGrammar(builder.build(addSchema(builder, schema, { param: "schema", isStrict: true }))),
+  );
   return machine.shortest(machine.start());
 }
 

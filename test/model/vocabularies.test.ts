@@ -28,7 +28,7 @@ function schemaGrammar(): string {
     required: ["c", "d"],
     additionalProperties: false,
   };
-  return builder.build(`space ${addSchema(builder, schema, "schema")}`);
+  return builder.build(`space ${addSchema(builder, schema, { param: "schema", isStrict: true })}`);
 }
 
 /** Takes a text token by token, the longest that fits first, with the whole vocabulary asked at each. */

@@ -1,7 +1,11 @@
 import { z } from "zod";
 import { fieldError } from "../../errors.js";
-import { GrammarBuilder } from "../../grammar/json/grammar-builder.js";
+import { GrammarBuilder, literal } from "../../grammar/json/grammar-builder.js";
 import { addSchema } from "../../grammar/json/json-grammar.js";
+import { automatonOf } from "../../grammar/regular/automaton.js";
+import { NotRegular } from "../../grammar/regular/expression.js";
+import { readRegex } from "../../grammar/regular/regex-reader.js";
+import { plainWriting, writeAutomaton } from "../../grammar/regular/write-automaton.js";
 import { addTools, type ToolPlan } from "../openai/tools.js";
 
 /** What an answer must be: from `response_format`, `grammar` and `tools`. */
@@ -14,24 +18,38 @@ export const grammarSchema = z
   .nullish()
   .describe("GBNF with a rule named root, which the answer matches.");
 
+const schemaSchema = z
+  .looseObject({})
+  .refine(
+    (schema) => Buffer.byteLength(JSON.stringify(schema)) <= mostBytes,
+    "a schema may have at most 65536 bytes",
+  );
+
 export const responseFormatSchema = z
   .discriminatedUnion("type", [
-    z.strictObject({ type: z.literal("text") }),
-    z.strictObject({ type: z.literal("json_object") }),
-    z.strictObject({
+    z.object({ type: z.literal("text") }),
+    // llama.cpp and others take a schema here.
+    z.object({ type: z.literal("json_object"), schema: schemaSchema.nullish() }),
+    z.object({
       type: z.literal("json_schema"),
-      json_schema: z.strictObject({
-        name: z.string().regex(/^[\w-]{1,64}$/, "expected 1 to 64 letters, digits, _ or -"),
-        description: z.string().nullish(),
-        strict: z.boolean().nullish().describe("Accepted: the answer always matches the schema."),
-        schema: z
-          .looseObject({})
-          .refine(
-            (schema) => Buffer.byteLength(JSON.stringify(schema)) <= mostBytes,
-            "a schema may have at most 65536 bytes",
-          ),
+      json_schema: z.object({
+        name: z
+          .string()
+          .regex(/^[\w-]{1,64}$/, "expected 1 to 64 letters, digits, _ or -")
+          .nullish(),
+        strict: z
+          .boolean()
+          .nullish()
+          .describe("true: refuse a schema that the answer cannot be held to in all it says."),
+        schema: schemaSchema.nullish().describe("Default: any object."),
       }),
     }),
+    z.object({
+      type: z.literal("choice"),
+      choices: z.array(z.string().min(1).max(4096)).min(1).max(1024),
+    }),
+    z.object({ type: z.literal("regex"), regex: z.string().min(1).max(4096) }),
+    z.object({ type: z.literal("grammar"), grammar: z.string().min(1) }),
   ])
   .nullish()
   .describe("json_object: any JSON object; json_schema: JSON that matches the schema.");
@@ -41,24 +59,35 @@ interface AnswerFields {
   response_format?: z.output<typeof responseFormatSchema>;
 }
 
-/** @returns GBNF; null when any text will do. */
-export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): string | null {
-  const given = body.grammar == null || body.grammar === "" ? null : body.grammar;
+/** What an answer is held to. */
+export interface AnswerGrammar {
+  /** GBNF; null when any text will do. */
+  grammar: string | null;
+  /** Paths of what a schema says and the answer is not held to. */
+  ignored: string[];
+}
+
+/** @throws ShouldersError that names the field that asks for what cannot be done */
+export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): AnswerGrammar {
   const format = body.response_format ?? { type: "text" as const };
+  const given = body.grammar || (format.type === "grammar" && format.grammar) || null;
   if (given !== null) {
-    const other = format.type === "text" ? tools && "tools" : "response_format";
-    if (other !== null) throw fieldError("grammar", `leave out ${other}, or the grammar`);
-    return given;
+    const other = body.grammar && format.type !== "text" ? "response_format" : tools && "tools";
+    if (other !== null) throw fieldError(grammarParamOf(body, false), `leave out ${other}, or the grammar`);
+    return { grammar: given, ignored: [] };
   }
   const builder = new GrammarBuilder(grammarParamOf(body, tools !== null));
   const content = addFormat(builder, format);
-  if (tools !== null) return builder.build(addTools(builder, tools, content));
-  return content === null ? null : builder.build(content);
+  const root = tools === null ? content : addTools(builder, tools, content);
+  return { grammar: root === null ? null : builder.build(root), ignored: builder.ignored };
 }
 
 /** Which field of a request holds its answer to a grammar. */
-export function grammarParamOf({ response_format: format }: AnswerFields, hasTools: boolean): string {
-  if (format != null && format.type !== "text") return "response_format";
+export function grammarParamOf(
+  { response_format: format, grammar }: AnswerFields,
+  hasTools: boolean,
+): string {
+  if (format != null && format.type !== "text" && !grammar) return "response_format";
   return hasTools ? "tools" : "grammar";
 }
 
@@ -69,10 +98,37 @@ function addFormat(
 ): string | null {
   switch (format.type) {
     case "text":
+    case "grammar":
       return null;
-    case "json_object":
-      return "space object";
-    case "json_schema":
-      return `space ${addSchema(builder, format.json_schema.schema, "response_format.json_schema.schema")}`;
+    case "json_object": {
+      if (format.schema == null) return "space object";
+      return `space ${addSchema(builder, format.schema, { param: "response_format.schema", isStrict: false })}`;
+    }
+    case "json_schema": {
+      const { schema, strict } = format.json_schema;
+      const param = "response_format.json_schema.schema";
+      const isStrict = strict === true;
+      return `space ${addSchema(builder, schema ?? { type: "object" }, { param, isStrict })}`;
+    }
+    case "choice":
+      return format.choices.map(literal).join(" | ");
+    case "regex":
+      return addRegex(builder, format.regex);
   }
+}
+
+/** A text that is the regular expression's from its beginning to its end. */
+function addRegex(builder: GrammarBuilder, regex: string): string {
+  const param = "response_format.regex";
+  try {
+    const rule = writeAutomaton(builder, automatonOf(readRegex(regex)), {
+      writing: plainWriting,
+      ending: `""`,
+    });
+    if (rule !== null) return rule;
+  } catch (thrown) {
+    if (thrown instanceof NotRegular) throw fieldError(param, thrown.message, "unsupported_field");
+    throw thrown;
+  }
+  throw fieldError(param, "no text matches it");
 }

@@ -45,8 +45,8 @@ function toMessage(message: BodyMessage): ChatMessage {
   }
 }
 
-function textOf({ content }: BodyMessage): string {
-  if (content == null) return "";
+function textOf({ content, refusal }: BodyMessage): string {
+  if (content == null) return refusal ?? "";
   if (typeof content === "string") return content;
   return content.map((part) => (part.type === "text" ? part.text : "")).join("\n");
 }

@@ -11,11 +11,11 @@ import type {
 } from "../../protocol/protocol.js";
 import { fieldError, withFieldNames } from "../../errors.js";
 import { findConfig } from "../context.js";
-import { parseRequest } from "../parse.js";
 import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
 import { toConversation } from "./conversation.js";
 import { fusionOf } from "./fusion-fields.js";
 import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "../openai/schemas.js";
+import { readBody } from "../openai/read-body.js";
 import { planTools } from "../openai/tools.js";
 
 export type CompletionKind = "chat" | "text";
@@ -52,6 +52,8 @@ export interface RequestPlan {
   /** How calls stand in the answer; null: it may have none. */
   toolForm: ToolForm | null;
   request: SharedRequest;
+  /** Paths of what the request asked for and does not get, since the answer is an answer without it. */
+  ignored: string[];
   /** What the client calls a field that the engine names. */
   fieldName: (param: string) => string;
 }
@@ -96,16 +98,23 @@ export interface PlanOptions {
 export function planCompletion(kind: CompletionKind, body: unknown, options: PlanOptions): RequestPlan {
   const { fieldName = (param: string) => param } = options;
   return withFieldNames(fieldName, () => {
-    const { paramOf, ...plan } = kind === "chat" ? planChat(body, options) : planText(body, options);
-    return { ...plan, fieldName: (param) => fieldName(paramOf[param] ?? param) };
+    const read = kind === "chat" ? readBody(chatSchema, body) : readBody(textSchema, body);
+    return withFieldNames(read.fieldName, () => {
+      const { paramOf, ...plan } =
+        kind === "chat" ? planChat(read.body as ChatBody, options) : planText(read.body as TextBody, options);
+      return {
+        ...plan,
+        ignored: [...read.ignored, ...plan.ignored].map(fieldName),
+        fieldName: (param) => fieldName(read.fieldName(paramOf[param] ?? param)),
+      };
+    });
   });
 }
 
 /** `paramOf`: which of a body's fields has given what the engine names, where there are several. */
 type NamelessPlan = Omit<RequestPlan, "fieldName"> & { paramOf: Record<string, string> };
 
-function planChat(body: unknown, options: PlanOptions): NamelessPlan {
-  const chat = parseRequest(chatSchema, body);
+function planChat(chat: ChatBody, options: PlanOptions): NamelessPlan {
   const { toolForm } = findConfig(options.description, chat.model);
   const tools = planTools(chat, toolForm);
   return planParsed("chat", chat, options, {
@@ -116,33 +125,32 @@ function planChat(body: unknown, options: PlanOptions): NamelessPlan {
       grammar: grammarParamOf(chat, tools !== null),
       max_tokens: chat.max_completion_tokens == null ? "max_tokens" : "max_completion_tokens",
     },
-    grammar: answerGrammar(chat, tools),
-    maxTokens: chat.max_completion_tokens ?? chat.max_tokens ?? null,
+    ...answerGrammar(chat, tools),
+    maxTokens: boundOf(chat.max_completion_tokens ?? chat.max_tokens ?? -1),
     topLogprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : null,
   });
 }
 
-function planText(body: unknown, options: PlanOptions): NamelessPlan {
-  const text = parseRequest(textSchema, body);
+function planText(text: TextBody, options: PlanOptions): NamelessPlan {
   return planParsed("text", text, options, {
     prompts: toPrompts(text.prompt),
     isEchoed: text.echo ?? false,
     toolForm: null,
     paramOf: { grammar: grammarParamOf(text, false) },
-    grammar: answerGrammar(text, null),
-    maxTokens: text.max_tokens ?? 16,
+    ...answerGrammar(text, null),
+    maxTokens: boundOf(text.max_tokens ?? 16),
     topLogprobs: text.logprobs ?? null,
   });
 }
 
-type OwnParts = Pick<NamelessPlan, "prompts" | "isEchoed" | "toolForm" | "paramOf"> &
+type OwnParts = Pick<NamelessPlan, "prompts" | "isEchoed" | "toolForm" | "paramOf" | "ignored"> &
   Pick<SharedRequest, "maxTokens" | "topLogprobs" | "grammar">;
 
 function planParsed(
   kind: CompletionKind,
   body: ChatBody | TextBody,
   { requester, description }: PlanOptions,
-  { prompts, isEchoed, toolForm, paramOf, ...own }: OwnParts,
+  { prompts, isEchoed, toolForm, paramOf, ignored, ...own }: OwnParts,
 ): NamelessPlan {
   const config = findConfig(description, body.model);
   const answerPrefix = toGiven(body.fusion?.continue);
@@ -163,6 +171,7 @@ function planParsed(
     config,
     "logit_bias",
   );
+  checkTokens(body.stop_token_ids ?? [], config, "stop_token_ids");
   return {
     kind,
     id: newId(kind === "chat" ? "chatcmpl-" : "cmpl-"),
@@ -173,11 +182,12 @@ function planParsed(
     includeUsage: body.stream_options?.include_usage ?? false,
     prompts,
     numAnswers,
-    // Any integer, by its low 32 bits.
-    seed: body.seed == null ? null : body.seed >>> 0,
+    // Any integer but -1, by its low 32 bits.
+    seed: body.seed == null || body.seed === -1 ? null : body.seed >>> 0,
     isEchoed,
     toolForm,
     paramOf,
+    ignored: [...ignored, ...ignoredWishes(body)],
     request: {
       ...plainRequest,
       ...own,
@@ -185,7 +195,8 @@ function planParsed(
       party: requester.party,
       answerPrefix,
       configId: config.id,
-      stop: typeof body.stop === "string" ? [body.stop] : (body.stop ?? []),
+      stop: [body.stop ?? []].flat().filter((text) => text !== ""),
+      stopTokens: body.stop_token_ids ?? [],
       sampling: samplingOf(body, config.sampling),
       logitBias,
       logprobs: body.fusion?.logprobs ?? "fused",
@@ -199,6 +210,22 @@ function planParsed(
 export function newId(prefix: string): string {
   return prefix + randomUUID().replaceAll("-", "");
 }
+
+/** What is known and annotates only. */
+function ignoredWishes(body: ChatBody | TextBody): string[] {
+  const { store, metadata, service_tier: tier } = body;
+  const { reasoning_effort: effort = null, verbosity = null } = "messages" in body ? (body as ChatBody) : {};
+  return [
+    ...(effort !== null && effort !== "none" ? ["reasoning_effort"] : []),
+    ...(verbosity !== null && verbosity !== "medium" ? ["verbosity"] : []),
+    ...(store === true ? ["store"] : []),
+    ...(Object.keys(metadata ?? {}).length > 0 ? ["metadata"] : []),
+    ...(tier != null && tier !== "auto" && tier !== "default" ? ["service_tier"] : []),
+  ];
+}
+
+/** -1 is none. */
+const boundOf = (most: number): number | null => (most === -1 ? null : most);
 
 function samplingOf(body: ChatBody | TextBody, defaults: SamplingSettings): SamplingSettings {
   return {

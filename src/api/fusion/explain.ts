@@ -14,7 +14,7 @@ import {
   type RequestPlan,
 } from "../completion/plan.js";
 import { chatSchema } from "../openai/schemas.js";
-import { recordsOf, toUsage } from "../openai/shapes.js";
+import { ignoredOf, recordsOf, toUsage } from "../openai/shapes.js";
 import { parseRequest } from "../parse.js";
 import { runCompletion } from "../completion/run-completion.js";
 import { closedSignal } from "../sse-writer.js";
@@ -78,7 +78,7 @@ function toGiven(completion: ExplainBody["completion"], vocabularySize: number):
 }
 
 function explanation(
-  { id, model, created, systemFingerprint }: RequestPlan,
+  { id, model, created, systemFingerprint, ignored }: RequestPlan,
   tokens: GeneratedToken[],
   usage: Usage,
 ) {
@@ -94,5 +94,6 @@ function explanation(
     logprob: { sum, mean: sum / Math.max(1, records.length) },
     tokens: records,
     usage: toUsage(usage),
+    ...ignoredOf({ ignored }),
   };
 }

@@ -86,7 +86,8 @@ export class ResponseWriter {
   /** The whole response, of what was given to `delta` so far. */
   whole(finishReason: FinishReason, { promptTokens, cachedTokens, completionTokens, fusion }: Usage): object {
     const status = statusOf(finishReason);
-    const isTraced = this.#plan.request.trace !== "off";
+    const { ignored, request } = this.#plan;
+    const isTraced = request.trace !== "off";
     return {
       ...this.#response(status, [this.#item(status)]),
       usage: {
@@ -97,7 +98,12 @@ export class ResponseWriter {
         total_tokens: promptTokens + completionTokens,
         fusion,
       },
-      ...(isTraced && { fusion: { tokens: recordsOf(this.#tokens) } }),
+      ...((isTraced || ignored.length > 0) && {
+        fusion: {
+          ...(ignored.length > 0 && { ignored }),
+          ...(isTraced && { tokens: recordsOf(this.#tokens) }),
+        },
+      }),
     };
   }
 

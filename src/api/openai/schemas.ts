@@ -1,9 +1,12 @@
 import { z } from "zod";
 import { samplingSchema } from "../../config/fusion-config.js";
 import { recordOf } from "../../strategies/record-of.js";
+import { fieldError } from "../../errors.js";
 import { unsupportedUnless } from "../parse.js";
 import { grammarSchema, responseFormatSchema } from "../completion/answer-grammar.js";
 import { fusionSchema, givenTokens } from "../completion/fusion-fields.js";
+import { tokenIds } from "../long-list.js";
+import { undoneFields } from "./other-fields.js";
 import { toolCallSchema, toolChoiceSchema, toolsSchema } from "./tools.js";
 
 /** Bodies of completion requests. null means the default everywhere; defaults are applied in plan.ts. */
@@ -17,8 +20,21 @@ const samplingField = <Inner extends z.ZodType>(setting: z.ZodDefault<Inner>, de
 
 const stopString = z
   .string()
-  .min(1)
   .refine((text) => Buffer.byteLength(text) <= 256, "a stop string may have at most 256 bytes");
+/** Evaluation harnesses and completions in editors send a dozen and more. */
+const mostStops = 64;
+
+/** llama.cpp's list of pairs, as OpenAI's object; `false` in it means never. */
+function biasesOf(given: unknown): unknown {
+  if (!Array.isArray(given)) return given;
+  const biases = given.map((entry: unknown, index) => {
+    const [token, bias] = Array.isArray(entry) ? (entry as unknown[]) : [];
+    if (!Number.isInteger(token) || (typeof bias !== "number" && bias !== false))
+      throw fieldError(`logit_bias.${index}`, "expected a token id and a bias");
+    return [String(token), bias === false ? -100 : bias];
+  });
+  return Object.fromEntries(biases) as unknown;
+}
 
 const sharedFields = {
   model: z.string().min(1).describe("Id of a fusion config."),
@@ -36,27 +52,28 @@ const sharedFields = {
     .max(2 ** 63)
     .refine(Number.isInteger, "expected an integer")
     .nullish()
-    .describe("The same seed gives the same tokens; its low 32 bits count. Default: random."),
+    .describe("The same seed gives the same tokens; its low 32 bits count. Default, and -1: random."),
   stop: z
-    .union([stopString, z.array(stopString).min(1).max(4)])
+    .union([stopString, z.array(stopString).max(mostStops)])
     .nullish()
-    .describe("One to four strings at which to stop; they are not part of the answer."),
-  logit_bias: recordOf(
-    z.string().regex(/^(0|[1-9]\d{0,8})$/, "expected a token id"),
-    z.number().min(-100).max(100, "expected a bias from -100 to 100"),
-    1024,
-  )
-    .nullish()
-    .describe("Token id to what is added to its fused logit."),
+    .describe(
+      `Up to ${mostStops} strings at which to stop; they are not part of the answer, nor looked for in calls.`,
+    ),
+  stop_token_ids: tokenIds({ least: 0, most: mostStops }).nullish().describe("Tokens that end the answer."),
+  logit_bias: z
+    .preprocess(
+      biasesOf,
+      recordOf(
+        z.string().regex(/^(0|[1-9]\d{0,8})$/, "expected a token id"),
+        z.number().min(-100).max(100, "expected a bias from -100 to 100"),
+        1024,
+      ).nullish(),
+    )
+    .describe("Token id to what is added to its fused logit; or a list of pairs."),
   stream: z.boolean().nullish().describe("Answer as server-sent events."),
   stream_options: z
-    .strictObject({
+    .object({
       include_usage: z.boolean().nullish().describe("End the stream with a chunk that holds the usage."),
-      include_obfuscation: unsupportedUnless(
-        z.boolean(),
-        (isWanted) => !isWanted,
-        "set it to false or leave it out",
-      ),
     })
     .nullish(),
   n: z.int().min(1).max(16).nullish().describe("Answers to each prompt; their seeds are seed, seed + 1, …"),
@@ -71,11 +88,20 @@ const sharedFields = {
   safety_identifier: z.string().nullish(),
   prompt_cache_key: z.string().nullish(),
   prompt_cache_retention: z.string().nullish(),
+  best_of: z.int().min(0).max(20).nullish(),
+  ...undoneFields,
 };
 
-const maxTokens = (least: number) => z.int().min(least).max(maxInt32).nullish();
+/** -1 sets no bound. */
+const maxTokens = (least: number) =>
+  z
+    .int()
+    .max(maxInt32)
+    .refine((most) => most === -1 || most >= least, `expected -1, or at least ${least}`)
+    .nullish();
 
-const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
+// In messages, what clients add (`cache_control`, `index`, `parsed`, …) is left out: they send back what they got.
+const textPart = z.object({ type: z.literal("text"), text: z.string() });
 const otherPart = z
   .looseObject({ type: z.enum(["image_url", "input_audio", "file", "refusal"]) })
   .refine(() => false, {
@@ -92,7 +118,7 @@ export const mostChoices = 128;
 const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0;
 
 const messageSchema = z
-  .strictObject({
+  .object({
     role: z
       .enum(["system", "developer", "user", "assistant", "tool", "function"])
       .refine((role) => role !== "function", {
@@ -100,42 +126,48 @@ const messageSchema = z
         error: "not supported; use tool",
       }),
     content: z
-      .union([
-        z.string(),
-        z
-          .array(z.discriminatedUnion("type", [textPart, otherPart]))
-          .min(1)
-          .max(mostParts),
-      ])
+      .union([z.string(), z.array(z.discriminatedUnion("type", [textPart, otherPart])).max(mostParts)])
       .nullish()
       .describe("Text, or text parts, which are joined by line breaks."),
-    name: z.string().nullish().describe("Accepted; not shown to the models."),
-    // What an answer of ours or of OpenAI holds when it is sent back as a message.
-    refusal: unsupportedUnless(z.string(), () => false, "leave it out"),
+    refusal: z.string().nullish().describe("What an answer said instead of its content."),
     audio: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
-    annotations: unsupportedUnless(z.unknown(), isEmptyList, "leave it out"),
     tool_calls: z.array(toolCallSchema).max(128).nullish().describe("Calls that an answer made."),
-    function_call: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
+    function_call: unsupportedUnless(z.unknown(), (value) => value == null, "send it as tool_calls"),
     tool_call_id: z.string().nullish().describe("Which call a tool's message answers."),
-    parsed: z.unknown().optional().describe("Accepted: OpenAI's helpers add it to the answers they return."),
   })
   .check((context) => {
     const { role, content, tool_calls, tool_call_id } = context.value;
     const problem = (field: string, message: string) =>
       context.issues.push({ code: "custom", input: context.value, path: [field], message });
     const hasCalls = (tool_calls?.length ?? 0) > 0;
-    if (content == null && !(role === "assistant" && hasCalls)) problem("content", "missing: expected text");
+    // An answer may have been nothing but thinking, which is not sent back.
+    if (content == null && role !== "assistant") problem("content", "missing: expected text");
     if (hasCalls && role !== "assistant") problem("tool_calls", "only an assistant's message has calls");
     if (role === "tool" && tool_call_id == null) problem("tool_call_id", "a tool's message needs it");
-    if (role !== "tool" && tool_call_id != null) problem("tool_call_id", "only a tool's message has it");
   });
 
+/** The best of as many as are answered are all of them. */
+const asksForNoBest = ({
+  best_of: drawn,
+  n,
+}: {
+  best_of?: number | null | undefined;
+  n?: number | null | undefined;
+}) => drawn == null || drawn <= 1 || drawn === n;
+const bestOfIssue = {
+  path: ["best_of"],
+  error: "not supported yet; leave it out",
+  params: { code: "unsupported_field" },
+};
+
 const streamOptionsNeedStream = (body: { stream?: unknown; stream_options?: unknown }) =>
-  body.stream_options == null || body.stream === true;
+  // null and {} ask for nothing.
+  body.stream === true ||
+  !(body.stream_options as { include_usage?: unknown } | null | undefined)?.include_usage;
 const streamOptionsIssue = { path: ["stream_options"], error: "only allowed when stream is true" };
 
 export const chatSchema = z
-  .strictObject({
+  .object({
     ...sharedFields,
     messages: z
       .array(messageSchema)
@@ -169,16 +201,18 @@ export const chatSchema = z
       "only text is",
     ),
     audio: unsupportedUnless(z.unknown(), () => false, "leave it out"),
-    prediction: unsupportedUnless(z.unknown(), () => false, "leave it out"),
-    reasoning_effort: unsupportedUnless(z.string(), (effort) => effort === "none", "leave it out"),
-    verbosity: unsupportedUnless(z.string(), (verbosity) => verbosity === "medium", "leave it out"),
+    reasoning_effort: z.string().nullish(),
+    verbosity: z.string().nullish(),
     web_search_options: unsupportedUnless(z.unknown(), () => false, "leave it out"),
+    echo: unsupportedUnless(z.boolean(), (isWanted) => !isWanted, "ask /v1/completions"),
+    prompt: unsupportedUnless(z.unknown(), (prompt) => prompt === "", "ask /v1/completions"),
   })
-  .refine((body) => body.top_logprobs == null || body.logprobs === true, {
+  .refine((body) => !body.top_logprobs || body.logprobs === true, {
     path: ["top_logprobs"],
     error: "needs logprobs: true",
   })
-  .refine(streamOptionsNeedStream, streamOptionsIssue);
+  .refine(streamOptionsNeedStream, streamOptionsIssue)
+  .refine(asksForNoBest, bestOfIssue);
 
 function promptProblem(input: unknown): string {
   if (Array.isArray(input) && typeof input[0] !== "number" && input.length > mostChoices)
@@ -187,7 +221,7 @@ function promptProblem(input: unknown): string {
 }
 
 export const textSchema = z
-  .strictObject({
+  .object({
     ...sharedFields,
     prompt: z
       .union(
@@ -202,16 +236,17 @@ export const textSchema = z
       .describe("Text or token ids, or a list of either, as it is: no chat template is applied."),
     max_tokens: maxTokens(0).describe("Most tokens to generate. Default: 16."),
     logprobs: z
-      .int()
-      .min(0)
-      .max(5)
-      .nullish()
+      .preprocess(
+        (given) => (given === false ? null : given === true ? 0 : given),
+        z.int().min(0).max(20).nullish(),
+      )
       .describe("Report log-probabilities and this many alternatives."),
     echo: z.boolean().nullish().describe("Begin the answer with the prompt, with logprobs where asked for."),
+    messages: unsupportedUnless(z.unknown(), isEmptyList, "ask /v1/chat/completions"),
     suffix: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),
-    best_of: unsupportedUnless(z.int().min(0).max(20), (count) => count === 1, "leave it out"),
   })
-  .refine(streamOptionsNeedStream, streamOptionsIssue);
+  .refine(streamOptionsNeedStream, streamOptionsIssue)
+  .refine(asksForNoBest, bestOfIssue);
 
 export type ChatBody = z.output<typeof chatSchema>;
 export type TextBody = z.output<typeof textSchema>;

@@ -18,6 +18,7 @@ export class CompletionWriter {
   readonly #hasOpened = new Set<number>();
   /** The usage of each choice that has ended, by its index. */
   readonly #usages: Usage[] = [];
+  #hasTold = false;
 
   constructor(plan: RequestPlan) {
     this.#plan = plan;
@@ -36,9 +37,8 @@ export class CompletionWriter {
     const opening = this.#hasOpened.has(index) ? null : format.opening();
     this.#hasOpened.add(index);
     if (event.type === "done") this.#usages[index] = event.usage;
-    return [opening, ...this.#choices(format, event)].flatMap((choice) =>
-      choice === null ? [] : [this.#chunk([choice])],
-    );
+    const choices = [opening, ...this.#choices(format, event)].filter((choice) => choice !== null);
+    return choices.map((choice) => ({ ...this.#chunk([choice]), ...this.#ignoredOnce() }));
   }
 
   /** The chunk after the last one, where the client asked for it. */
@@ -55,7 +55,7 @@ export class CompletionWriter {
       return this.#withFusion(body, [...answer.tokens, ...tokens]);
     });
     const object = kind === "chat" ? "chat.completion" : "text_completion";
-    return { ...this.#envelope(object), choices, usage: this.#totalUsage() };
+    return { ...this.#envelope(object), choices, usage: this.#totalUsage(), ...ignoredOf(this.#plan) };
   }
 
   #choices(format: ChoiceFormat, event: Shown): (object | null)[] {
@@ -70,6 +70,13 @@ export class CompletionWriter {
       case "done":
         return [format.rest(), this.#withFusion(format.ending(event.finishReason), event.tokens)];
     }
+  }
+
+  /** The first chunk tells what was ignored. */
+  #ignoredOnce(): object {
+    if (this.#hasTold) return {};
+    this.#hasTold = true;
+    return ignoredOf(this.#plan);
   }
 
   get #isTraced(): boolean {
@@ -95,6 +102,11 @@ export class CompletionWriter {
   #totalUsage(): UsageRecord {
     return totalUsage(this.#usages, this.#plan);
   }
+}
+
+/** What an answer says of fields that were ignored, if any were. */
+export function ignoredOf({ ignored }: Pick<RequestPlan, "ignored">): { fusion?: { ignored: string[] } } {
+  return ignored.length > 0 ? { fusion: { ignored } } : {};
 }
 
 /** One for each choice. */

@@ -9,9 +9,9 @@ import { mayFollowText } from "./tool-calls.js";
 
 const toolName = z.string().regex(/^[\w-]{1,64}$/, "expected 1 to 64 letters, digits, _ or -");
 
-export const toolSchema = z.strictObject({
+export const toolSchema = z.object({
   type: z.literal("function"),
-  function: z.strictObject({
+  function: z.object({
     name: toolName,
     description: z.string().nullish(),
     parameters: z.looseObject({}).nullish().describe("JSON schema of the arguments. Default: no arguments."),
@@ -39,18 +39,25 @@ export const toolsSchema = z
 export const toolChoiceSchema = z
   .union(
     [
-      z.enum(["none", "auto", "required"]),
-      z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: toolName }) }),
+      z.enum(["none", "auto", "required", "any"]),
+      z.object({ type: z.literal("function"), function: z.object({ name: toolName }) }),
     ],
     { error: 'expected "none", "auto", "required" or {"type": "function", "function": {"name": …}}' },
   )
   .nullish()
   .describe("auto (default with tools): text or calls; required: calls; a name: calls of it.");
 
-export const toolCallSchema = z.strictObject({
-  id: z.string(),
-  type: z.literal("function"),
-  function: z.strictObject({ name: z.string(), arguments: z.string() }),
+export const toolCallSchema = z.object({
+  id: z
+    .string()
+    .nullish()
+    .transform((id) => id ?? ""),
+  type: z.literal("function").nullish(),
+  function: z.object({
+    name: z.string(),
+    // Some clients send what they have parsed.
+    arguments: z.union([z.string(), z.looseObject({}).transform((given) => JSON.stringify(given))]),
+  }),
 });
 
 type AskedTool = z.output<typeof toolSchema>;
@@ -77,8 +84,10 @@ export function planTools(
   form: ToolForm,
 ): ToolPlan | null {
   const isNamed = typeof choice === "object" && choice !== null;
+  // "any" is Mistral's word for it.
+  const isRequired = isNamed || choice === "required" || choice === "any";
   if (!tools?.length) {
-    if (isNamed || choice === "required") throw fieldError("tool_choice", "it needs tools; send them");
+    if (isNamed || isRequired) throw fieldError("tool_choice", "it needs tools; send them");
     return null;
   }
   if (choice === "none") return null;
@@ -87,7 +96,7 @@ export function planTools(
   return {
     form,
     tools: named,
-    isRequired: isNamed || choice === "required",
+    isRequired,
     mayBeSeveral: (parallel_tool_calls ?? true) && !isNamed,
   };
 }
@@ -109,11 +118,11 @@ export function toldTools({ tools }: ToolPlan): ToolText[] {
  */
 export function addTools(builder: GrammarBuilder, plan: ToolPlan, content: string | null): string {
   const { form } = plan;
-  const bodies = plan.tools.map(({ function: { name, parameters } }, index) => {
+  const bodies = plan.tools.map(({ function: { name, parameters, strict } }, index) => {
     const schema = { type: "object", ...(parameters ?? { additionalProperties: false }) };
     const path = `tools.${index}.function.parameters`;
     if (schema.type !== "object") throw fieldError(`${path}.type`, "arguments are an object");
-    return `${literal(name + form.middle)} ${addSchema(builder, schema, path)}`;
+    return `${literal(name + form.middle)} ${addSchema(builder, schema, { param: path, isStrict: strict === true })}`;
   });
   const body = builder.rule(bodies.join(" | "));
   const more = plan.mayBeSeveral && form.between !== null ? `(${formText(form.between)} ${body}){0,15}` : "";

@@ -106,7 +106,8 @@ export class StreamEndpoint {
     const { gate, closing, limits } = this.#context;
     gate.checkOrigin(request);
     const owner = gate.identify(request) ?? anonymous;
-    if (request.url?.split("?")[0] !== streamRoute)
+    const path = request.url?.split("?")[0];
+    if (path !== streamRoute && path !== streamRoute.replace("/v1", ""))
       throw new ShouldersError("route_not_found", `No WebSocket here; it is at ${streamRoute}.`);
     if (closing.aborted) throw new ShouldersError("server_closing", "The server is shutting down.");
     if (this.#context.connections.isReserved(request.socket)) throw allBusy();

@@ -78,7 +78,14 @@ export type ServerFrame =
   | { type: "session.created"; session: SessionDescription }
   | {
       type: "response.created";
-      response: { id: string; status: "in_progress"; model: string; trace_id: string };
+      response: {
+        id: string;
+        status: "in_progress";
+        model: string;
+        trace_id: string;
+        /** Fields that were ignored, where any were. */
+        fusion?: { ignored: string[] };
+      };
     }
   | ChoiceFrame
   | { type: "response.done"; response: EndedResponse }

@@ -3,7 +3,7 @@ import type { ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
 import type { RequestPlan } from "../completion/plan.js";
-import { formatsOf, totalUsage } from "../openai/shapes.js";
+import { formatsOf, ignoredOf, totalUsage } from "../openai/shapes.js";
 import { runChoices } from "../completion/run-choices.js";
 import { SocketChoice } from "./choice.js";
 import type { EndedResponse, ResponseStatus, ServerFrame } from "./frames.js";
@@ -44,7 +44,13 @@ export async function runResponse(
   };
   await send({
     type: "response.created",
-    response: { id, status: "in_progress", model: plan.model, trace_id: plan.id },
+    response: {
+      id,
+      status: "in_progress",
+      model: plan.model,
+      trace_id: plan.id,
+      ...ignoredOf(plan),
+    },
   });
   try {
     for await (const { index, event } of runChoices(context, plan, signal))

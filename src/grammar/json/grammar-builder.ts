@@ -51,6 +51,8 @@ const mostWork = 200_000;
 export class GrammarBuilder {
   readonly #nameOf = new Map<string, string>();
   readonly #param: string;
+  /** Paths of what schemas say and the grammar does not hold to. */
+  readonly ignored: string[] = [];
   #numCharacters = 0;
   #work = 0;
   readonly #rules: string[] = Object.entries(sharedRules).map(([name, body]) => `${name} ::= ${body}`);

@@ -24,12 +24,18 @@ const deepest = 64;
 
 const json = (value: unknown) => literal(JSON.stringify(value));
 
+export interface SchemaOptions {
+  /** Path of the schema in the request. */
+  param: string;
+  /** What cannot be held to is refused; else it is left out, and told in `builder.ignored`. */
+  isStrict: boolean;
+}
+
 /**
- * @param param path of the schema in the request
  * @returns the name of a rule: what the schema allows
  * @throws ShouldersError `unsupported_field` with the path of what cannot be enforced
  */
-export function addSchema(builder: GrammarBuilder, schema: unknown, param: string): string {
+export function addSchema(builder: GrammarBuilder, schema: unknown, { param }: SchemaOptions): string {
   return new SchemaWriter(builder, schema, param).write();
 }
 

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { z } from "zod";
 import { parseRequest, unsupportedUnless } from "../../../src/api/parse.js";
+import { readBody } from "../../../src/api/openai/read-body.js";
 import { chatSchema, textSchema } from "../../../src/api/openai/schemas.js";
 import { ShouldersError } from "../../../src/errors.js";
 
@@ -24,8 +25,10 @@ it("of very many unknown keys one is explained", () => {
   const body = Object.fromEntries(
     Array.from({ length: 50_000 }, (_, index) => [`${"k".repeat(90)}${index}`, 0]),
   );
-  const error = errorOf(chatSchema, { model: "m", messages: [{ role: "user", content: "x" }], ...body });
+  const whole = { model: "m", messages: [{ role: "user", content: "x" }], ...body };
+  const error = errorOf(z.strictObject(chatSchema.shape), whole);
   expect(error.param).toBe("k".repeat(90) + "0");
+  expect(() => readBody(chatSchema, whole)).toThrow("Invalid request: it has 50000 unknown fields.");
 });
 
 it("a param is never long", () => {

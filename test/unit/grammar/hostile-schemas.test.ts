@@ -6,7 +6,7 @@ import { ShouldersError } from "../../../src/errors.js";
 
 function convert(schema: unknown): string {
   const builder = new GrammarBuilder("tools");
-  return builder.build(addSchema(builder, schema, "schema"));
+  return builder.build(addSchema(builder, schema, { param: "schema", isStrict: true }));
 }
 
 const object = (a: unknown) => ({ type: "object", properties: { a } });

@@ -10,7 +10,7 @@ import { numRuns } from "../../support/num-runs.js";
 
 function machineOf(schema: unknown): GrammarMachine {
   const builder = new GrammarBuilder("response_format");
-  return new GrammarMachine(compileGrammar(builder.build(addSchema(builder, schema, "schema"))));
+  return new GrammarMachine(compileGrammar(builder.build(addSchema(builder, schema, { param: "schema", isStrict: true }))));
 }
 
 function allows(schema: unknown, text: string): boolean {

@@ -1,0 +1,157 @@
+import { fieldError } from "../../errors.js";
+import { isObject } from "../../grammar/json/json-schema.js";
+
+/** What other servers taught people to send, as the fields that it means here. */
+
+/** Fields with another name for the same thing. */
+const names: Readonly<Record<string, string>> = {
+  n_predict: "max_tokens",
+  num_predict: "max_tokens",
+  max_new_tokens: "max_tokens",
+  repetition_penalty: "repeat_penalty",
+  rep_pen: "repeat_penalty",
+  typical: "typical_p",
+  stop_sequences: "stop",
+  stop_sequence: "stop",
+  stopping_strings: "stop",
+  guided_grammar: "grammar",
+};
+
+type Convert = (value: unknown, path: string) => Meaning;
+
+/** Fields of a body, and what the client calls each. */
+interface Meaning {
+  fields: Record<string, unknown>;
+  /** Path here to path in the body, where it is another. */
+  names: Record<string, string>;
+}
+
+/** Fields whose value is written otherwise here. */
+const conversions: Readonly<Record<string, Convert>> = {
+  // llama.cpp's: a schema without its wrapping.
+  response_format: (value, path) => {
+    const { type, schema, ...rest } = isObject(value) ? value : {};
+    if (type !== "json_schema" || schema == null || rest["json_schema"] != null)
+      return { fields: { response_format: value }, names: {} };
+    const format = { type, json_schema: { name: "answer", ...rest, schema } };
+    return { fields: { response_format: format }, names: { "response_format.json_schema": path } };
+  },
+  json_schema: (value, path) => schemaOf(value, path),
+  guided_json: (value, path) => schemaOf(value, path),
+  guided_choice: (value, path) => formatOf({ type: "choice", choices: value }, path),
+  guided_regex: (value, path) => formatOf({ type: "regex", regex: value }, path),
+  structured_outputs: structured,
+  // Ollama's: "json", or a schema.
+  format: (value, path) =>
+    value === "json" ? formatOf({ type: "json_object" }, path) : schemaOf(value, path),
+  n_probs: (value, path) => {
+    const isAsked = typeof value === "number" && value > 0;
+    if (!isAsked) return { fields: {}, names: {} };
+    return { fields: { logprobs: true, top_logprobs: value }, names: { top_logprobs: path, logprobs: path } };
+  },
+};
+
+function formatOf(format: object, path: string): Meaning {
+  const inner = ["choices", "regex", "json_schema.schema", "json_schema"].map((name) => [
+    `response_format.${name}`,
+    path,
+  ]);
+  return {
+    fields: { response_format: format },
+    names: { ...(Object.fromEntries(inner) as Record<string, string>), response_format: path },
+  };
+}
+
+function schemaOf(value: unknown, path: string): Meaning {
+  const schema = typeof value === "string" ? parsed(value, path) : value;
+  return formatOf({ type: "json_schema", json_schema: { name: "answer", schema } }, path);
+}
+
+function parsed(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw fieldError(path, "expected a JSON schema");
+  }
+}
+
+/** vLLM's way to say what an answer must be. */
+function structured(value: unknown, path: string): Meaning {
+  if (!isObject(value)) throw fieldError(path, "expected an object");
+  const given = Object.keys(value).filter((key) => value[key] != null && value[key] !== false);
+  const [key, other] = given;
+  if (key === undefined) return { fields: {}, names: {} };
+  if (other !== undefined) throw fieldError(`${path}.${other}`, `leave it out, or ${key}`);
+  const inner = value[key];
+  const innerPath = `${path}.${key}`;
+  switch (key) {
+    case "json":
+      return schemaOf(inner, innerPath);
+    case "json_object":
+      return formatOf({ type: "json_object" }, innerPath);
+    case "choice":
+      return formatOf({ type: "choice", choices: inner }, innerPath);
+    case "regex":
+      return formatOf({ type: "regex", regex: inner }, innerPath);
+    case "grammar":
+      return { fields: { grammar: inner }, names: { grammar: innerPath } };
+    default:
+      throw fieldError(
+        innerPath,
+        "only json, json_object, choice, regex and grammar can be held to",
+        "unsupported_field",
+      );
+  }
+}
+
+/** Where several mean the same, the first counts. */
+export const aliasNames: readonly string[] = [...Object.keys(conversions), ...Object.keys(names), "options"];
+
+export interface UnaliasedBody {
+  body: Record<string, unknown>;
+  /** What the client calls a field, where it is another name: the path here to the path in its body. */
+  names: Record<string, string>;
+  /** Aliases that say nothing, since the field itself is given too. */
+  ignored: string[];
+}
+
+/**
+ * A body whose fields have the names that they have here. Where a field is given under both names, its own wins.
+ *
+ * @throws ShouldersError that names an alias whose value means nothing
+ */
+export function withoutAliases(given: Record<string, unknown>): UnaliasedBody {
+  // Set as a field of an object, it would change what the object is.
+  if (Object.hasOwn(given, "__proto__")) throw fieldError("__proto__", "nothing has this name");
+  const own = Object.entries(given).filter(([field]) => !aliasNames.includes(field));
+  const result: UnaliasedBody = { body: Object.fromEntries(own), names: {}, ignored: [] };
+  for (const alias of aliasNames) {
+    if (Object.hasOwn(given, alias) && given[alias] != null)
+      add(result, alias, meaningOf(alias, given[alias]));
+  }
+  return result;
+}
+
+function meaningOf(alias: string, value: unknown): Meaning {
+  const name = names[alias];
+  if (name !== undefined) return { fields: { [name]: value }, names: { [name]: alias } };
+  if (alias !== "options") return (conversions[alias] as Convert)(value, alias);
+  // Ollama's: sampling in an object of its own.
+  if (!isObject(value)) throw fieldError(alias, "expected an object");
+  const { body, names: inner } = withoutAliases(value);
+  const called = Object.keys(body).map((field) => [field, `${alias}.${inner[field] ?? field}`]);
+  return { fields: body, names: Object.fromEntries(called) as Record<string, string> };
+}
+
+function add({ body, names: called, ignored }: UnaliasedBody, alias: string, meaning: Meaning): void {
+  const taken = Object.keys(meaning.fields).filter((field) => body[field] != null);
+  if (taken.length > 0 && alias !== "options") {
+    ignored.push(alias);
+    return;
+  }
+  for (const [field, value] of Object.entries(meaning.fields)) {
+    if (taken.includes(field)) ignored.push(meaning.names[field] ?? alias);
+    else body[field] = value;
+  }
+  for (const [path, sent] of Object.entries(meaning.names)) if (!taken.includes(path)) called[path] ??= sent;
+}

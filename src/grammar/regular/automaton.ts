@@ -1,0 +1,229 @@
+import { allPoints, intersect, partsOf, union, type CodePoints } from "./code-points.js";
+import { NotRegular, type Expression } from "./expression.js";
+
+/**
+ * Deterministic automata of regular languages: what holds a text to several conditions at once, and can be written as
+ * a grammar. State 0 is where a text begins.
+ */
+export interface Automaton {
+  readonly edges: readonly (readonly Edge[])[];
+  /** By state: the text may end here. */
+  readonly accepts: readonly boolean[];
+}
+
+export interface Edge {
+  points: CodePoints;
+  to: number;
+}
+
+/** What is written down of one language at most. */
+const mostStates = 2_000;
+const mostPieces = 8_000;
+
+/** Pieces of an expression, joined by steps that take no character. */
+interface Piece {
+  moves: Edge[];
+  free: number[];
+  /** Steps that are taken only where nothing stands before, or after. */
+  atStart: number[];
+  atEnd: number[];
+}
+
+class PieceWriter {
+  readonly pieces: Piece[] = [];
+
+  add(): number {
+    if (this.pieces.length >= mostPieces) throw new NotRegular("it is too large");
+    return this.pieces.push({ moves: [], free: [], atStart: [], atEnd: [] }) - 1;
+  }
+
+  /** Writes an expression behind a piece. @returns the piece at its end */
+  write(expression: Expression, from: number): number {
+    const piece = this.pieces[from] as Piece;
+    const to = this.add();
+    switch (expression.type) {
+      case "set":
+        piece.moves.push({ points: expression.points, to });
+        return to;
+      case "start":
+        piece.atStart.push(to);
+        return to;
+      case "end":
+        piece.atEnd.push(to);
+        return to;
+      case "sequence":
+        return expression.parts.reduce((at, part) => this.write(part, at), from);
+      case "choice":
+        for (const branch of expression.branches) this.#join(this.write(branch, this.#after(from)), to);
+        return to;
+      case "repeat":
+        return this.#repeat(expression, from);
+    }
+  }
+
+  #repeat({ part, least, most }: Extract<Expression, { type: "repeat" }>, from: number): number {
+    let at = from;
+    for (let count = 0; count < least; count++) at = this.write(part, at);
+    const end = this.add();
+    if (most === null) {
+      const loop = this.#after(at);
+      this.#join(this.write(part, loop), loop);
+      this.#join(loop, end);
+      return end;
+    }
+    this.#join(at, end);
+    for (let count = least; count < most; count++) {
+      at = this.write(part, at);
+      this.#join(at, end);
+    }
+    return end;
+  }
+
+  #after(from: number): number {
+    const piece = this.add();
+    this.#join(from, piece);
+    return piece;
+  }
+
+  #join(from: number, to: number): void {
+    (this.pieces[from] as Piece).free.push(to);
+  }
+}
+
+/**
+ * @param isSearched the expression may match any part of the text, as `pattern` means it; else the whole
+ * @throws NotRegular where it would be too large
+ */
+export function automatonOf(expression: Expression, isSearched = false): Automaton {
+  const writer = new PieceWriter();
+  const start = writer.add();
+  const anything: Expression = {
+    type: "repeat",
+    part: { type: "set", points: allPoints },
+    least: 0,
+    most: null,
+  };
+  const parts = isSearched ? [anything, expression, anything] : [expression];
+  const end = writer.write({ type: "sequence", parts }, start);
+  return determined(writer.pieces, start, end);
+}
+
+/** Where a text may stand once it stands at these pieces. */
+function reached(
+  pieces: readonly Piece[],
+  from: readonly number[],
+  at: { start: boolean; end: boolean },
+): number[] {
+  const seen = new Set(from);
+  // A set grows while it is walked.
+  for (const index of seen) {
+    const piece = pieces[index] as Piece;
+    for (const next of piece.free) seen.add(next);
+    if (at.start) for (const next of piece.atStart) seen.add(next);
+    if (at.end) for (const next of piece.atEnd) seen.add(next);
+  }
+  return [...seen].sort((a, b) => a - b);
+}
+
+function determined(pieces: readonly Piece[], start: number, end: number): Automaton {
+  const builder = new AutomatonBuilder<number[]>((state) => state.join());
+  builder.explore(reached(pieces, [start], { start: true, end: false }), (state, isFirst) => {
+    const moves = state.flatMap((index) => (pieces[index] as Piece).moves);
+    const edges = partsOf(moves.map(({ points }) => points)).map((points) => {
+      const low = points[0]?.[0] ?? 0;
+      const to = moves
+        .filter((move) => intersect(move.points, [[low, low]]).length > 0)
+        .map((move) => move.to);
+      return { points, to: reached(pieces, to, { start: false, end: false }) };
+    });
+    return { edges, accepts: reached(pieces, state, { start: isFirst, end: true }).includes(end) };
+  });
+  return builder.build();
+}
+
+/** Texts that are in both languages. @throws NotRegular where they would be too large */
+export function both(a: Automaton, b: Automaton): Automaton {
+  const builder = new AutomatonBuilder<[number, number]>((state) => state.join());
+  builder.explore([0, 0], ([first, second]) => {
+    const edges = (a.edges[first] ?? []).flatMap((left) =>
+      (b.edges[second] ?? []).flatMap((right) => {
+        const points = intersect(left.points, right.points);
+        return points.length > 0 ? [{ points, to: [left.to, right.to] as [number, number] }] : [];
+      }),
+    );
+    return { edges, accepts: (a.accepts[first] ?? false) && (b.accepts[second] ?? false) };
+  });
+  return builder.build();
+}
+
+/** Makes an automaton whose states are found one after the other. */
+export class AutomatonBuilder<State> {
+  readonly #keyOf: (state: State) => string;
+  readonly #numberOf = new Map<string, number>();
+  readonly #states: State[] = [];
+  readonly #edges: Edge[][] = [];
+  readonly #accepts: boolean[] = [];
+
+  constructor(keyOf: (state: State) => string) {
+    this.#keyOf = keyOf;
+  }
+
+  explore(
+    start: State,
+    look: (
+      state: State,
+      isFirst: boolean,
+    ) => { edges: { points: CodePoints; to: State }[]; accepts: boolean },
+  ): void {
+    this.#number(start);
+    for (let at = 0; at < this.#states.length; at++) {
+      const { edges, accepts } = look(this.#states[at] as State, at === 0);
+      this.#accepts.push(accepts);
+      this.#edges.push(edges.map(({ points, to }) => ({ points, to: this.#number(to) })));
+    }
+  }
+
+  build(): Automaton {
+    return trimmed({ edges: this.#edges, accepts: this.#accepts });
+  }
+
+  #number(state: State): number {
+    const key = this.#keyOf(state);
+    const known = this.#numberOf.get(key);
+    if (known !== undefined) return known;
+    if (this.#states.length >= mostStates) throw new NotRegular("it is too large");
+    this.#numberOf.set(key, this.#states.length);
+    return this.#states.push(state) - 1;
+  }
+}
+
+/** Without steps from which no text comes to an end; steps to one state are one. */
+export function trimmed({ edges, accepts }: Automaton): Automaton {
+  const before = new Map<number, number[]>();
+  edges.forEach((from, index) => {
+    for (const { to } of from) before.set(to, [...(before.get(to) ?? []), index]);
+  });
+  const living = new Set(accepts.flatMap((isEnd, index) => (isEnd ? [index] : [])));
+  for (const index of living) for (const from of before.get(index) ?? []) living.add(from);
+  const kept = edges.map((from) => {
+    const byTarget = new Map<number, CodePoints>();
+    for (const { points, to } of from)
+      if (living.has(to)) byTarget.set(to, union(byTarget.get(to) ?? [], points));
+    return [...byTarget].map(([to, points]) => ({ points, to }));
+  });
+  return { edges: kept, accepts };
+}
+
+export function isEmpty({ edges, accepts }: Automaton): boolean {
+  return accepts[0] !== true && (edges[0]?.length ?? 0) === 0;
+}
+
+export function acceptsText({ edges, accepts }: Automaton, text: string): boolean {
+  let at: number | undefined = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0) ?? 0;
+    at = edges[at]?.find(({ points }) => points.some(([low, high]) => low <= point && point <= high))?.to;
+    if (at === undefined) return false;
+  }
+  return accepts[at] ?? false;
+}

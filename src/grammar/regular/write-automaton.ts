@@ -1,0 +1,97 @@
+import type { GrammarBuilder } from "../json/grammar-builder.js";
+import { isEmpty, trimmed, type Automaton } from "./automaton.js";
+import { complement, holds, intersect, pointAt, pointsOf, union, type CodePoints } from "./code-points.js";
+
+/** How characters of a text are written in the grammar's text. */
+export interface Writing {
+  /** Those that can be written at all. */
+  points: CodePoints;
+  /** GBNF of one of these characters. */
+  write: (points: CodePoints) => string;
+}
+
+const asHex = (point: number): string => `\\U${point.toString(16).padStart(8, "0")}`;
+
+/** A class of characters as GBNF; negated where that is shorter. */
+export function classText(points: CodePoints): string {
+  const rest = complement(points);
+  const isNegated = rest.length < points.length;
+  const ranges = (isNegated ? rest : points).map(([low, high]) =>
+    low === high ? asHex(low) : `${asHex(low)}-${asHex(high)}`,
+  );
+  return `[${isNegated ? "^" : ""}${ranges.join("")}]`;
+}
+
+export const plainWriting: Writing = {
+  points: complement(pointsOf([[0, 0]])),
+  write: classText,
+};
+
+/** Inside a JSON string these stand behind a backslash; other control characters are not written. */
+const escapes: readonly (readonly [character: string, letter: string])[] = [
+  ['"', '\\"'],
+  ["\\", "\\\\"],
+  ["\b", "b"],
+  ["\f", "f"],
+  ["\n", "n"],
+  ["\r", "r"],
+  ["\t", "t"],
+];
+const unescaped = complement(
+  union(pointsOf([[0, 0x1f]]), pointsOf([[0x7f, 0x7f]]), pointsOf([[0x22, 0x22]]), pointsOf([[0x5c, 0x5c]])),
+);
+const escaped = pointsOf(escapes.map(([character]) => [pointAt(character), pointAt(character)] as const));
+
+export const jsonWriting: Writing = {
+  points: union(unescaped, escaped),
+  write: (points) => {
+    const plain = intersect(points, unescaped);
+    const letters = escapes.flatMap(([character, letter]) =>
+      holds(points, pointAt(character)) ? [letter] : [],
+    );
+    return [
+      ...(plain.length > 0 ? [classText(plain)] : []),
+      ...letters.map((letter) => `"\\\\${letter}"`),
+    ].join(" | ");
+  },
+};
+
+/**
+ * Adds rules for the texts of an automaton.
+ *
+ * @param ending GBNF of what follows the text
+ * @returns the name of a rule; null: there is no such text
+ */
+export function writeAutomaton(
+  builder: GrammarBuilder,
+  automaton: Automaton,
+  { writing, ending }: { writing: Writing; ending: string },
+): string | null {
+  const { edges, accepts } = trimmed({
+    accepts: automaton.accepts,
+    edges: automaton.edges.map((from) =>
+      from.flatMap(({ points, to }) => {
+        const writable = intersect(points, writing.points);
+        return writable.length > 0 ? [{ points: writable, to }] : [];
+      }),
+    ),
+  });
+  if (isEmpty({ edges, accepts })) return null;
+  const rules = new Map<number, { name: string; define: (body: string) => void }>();
+  const reach = (state: number) => {
+    const known = rules.get(state);
+    if (known !== undefined) return known;
+    const rule = builder.reserve();
+    rules.set(state, rule);
+    return rule;
+  };
+  const first = reach(0);
+  // More rules come while these are written.
+  for (const [state, rule] of rules) {
+    const steps = (edges[state] ?? []).map(
+      ({ points, to }) => `(${writing.write(points)}) ${reach(to).name}`,
+    );
+    rule.define([...steps, ...(accepts[state] ? [ending] : [])].join(" | "));
+  }
+  return first.name;
+}

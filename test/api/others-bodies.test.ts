@@ -1,0 +1,226 @@
+import { expect, it } from "vitest";
+import type { GenerationRequest } from "../../src/protocol/protocol.js";
+import { startTestServer } from "../support/server.js";
+
+/** What programs send that were written for other servers, and what becomes of it. */
+
+const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
+const text = { model: "both", prompt: "hi" };
+
+interface Reply {
+  fusion?: { ignored?: string[] };
+  error?: { code: string; param: string; message: string };
+}
+
+async function send(fields: object, base: object = chat) {
+  const server = await startTestServer();
+  const path = "prompt" in base ? "/v1/completions" : "/v1/chat/completions";
+  const response = await server.post(path, { ...base, ...fields });
+  const reply = (await response.json()) as Reply;
+  return { status: response.status, reply, request: server.engine.submitted[0] };
+}
+
+it.each<[object, object?]>([
+  [{ stop: [] }],
+  [{ stop: [""] }],
+  [{ max_tokens: -1 }],
+  [{ max_completion_tokens: -1 }],
+  [{ max_tokens: -1 }, text],
+  [{ n_predict: -1 }, text],
+  [{ best_of: 1 }],
+  [{ best_of: 1 }, text],
+  [{ best_of: 3, n: 3 }, text],
+  [{ top_logprobs: 0 }],
+  [{ logprobs: false }, text],
+  [{ cache_prompt: true }],
+  [{ cache_prompt: false }],
+  [{ min_tokens: 0, ignore_eos: false, stop_token_ids: [] }],
+  [{ keep_alive: "5m" }],
+  [{ think: false }],
+  [{ skip_special_tokens: true, include_stop_str_in_output: false }],
+  [{ seed: -1 }],
+  [{ logit_bias: [] }],
+  [{ logit_bias: {} }],
+  [{ mirostat: 0, dry_multiplier: 0, xtc_probability: 0, dynatemp_range: 0, top_n_sigma: -1, tfs: 1 }],
+  [{ use_beam_search: false, num_beams: 1, no_repeat_ngram_size: 0, do_sample: true, guidance_scale: 1 }],
+  [{ documents: [], lora: [], bad_words: [], allowed_token_ids: null, suffix: "" }, text],
+  [{ functions: [], function_call: "auto", tools: [], tool_choice: "none", modalities: ["text"] }],
+  [{ response_format: { type: "text" }, grammar: "", structured_outputs: {}, chat_template_kwargs: {} }],
+  [{ stream_options: {} }],
+  [{ prompt: "" }],
+  [{ echo: false, user: "u", store: false, metadata: {}, service_tier: "auto", verbosity: "medium" }],
+])("%j asks for nothing, and nothing is said of it", async (fields, base) => {
+  const { status, reply, request } = await send(fields, base);
+  expect([status, reply.error, reply.fusion]).toEqual([200, undefined, undefined]);
+  const plain = await send({}, base);
+  const bound = "max_tokens" in fields || "n_predict" in fields ? { maxTokens: null } : {};
+  expect({ ...request, requestId: "" }).toEqual({ ...plain.request, requestId: "", ...bound });
+});
+
+const sampling = (fields: object) => ({ sampling: expect.objectContaining(fields) as never });
+const grammar = (part: string) => ({ grammar: expect.stringContaining(part) as never });
+const schema = { type: "object", properties: { town: { type: "string" } } };
+
+it.each<[object, Partial<GenerationRequest>, object?]>([
+  [{ n_predict: 5 }, { maxTokens: 5 }],
+  [{ num_predict: 5 }, { maxTokens: 5 }, text],
+  [{ max_new_tokens: 5 }, { maxTokens: 5 }, text],
+  [{ repetition_penalty: 1.25 }, sampling({ repeatPenalty: 1.25 })],
+  [
+    { options: { temperature: 0, num_predict: 7, top_k: 3 } },
+    { maxTokens: 7, ...sampling({ temperature: 0, topK: 3 }) },
+  ],
+  [{ temperature: 1, options: { temperature: 0 } }, sampling({ temperature: 1 })],
+  [{ stop_sequences: ["a"] }, { stop: ["a"] }],
+  [{ stop: ["", "a"] }, { stop: ["a"] }],
+  [{ stop: Array.from({ length: 64 }, (_, index) => `s${index}`) }, {}],
+  [{ stop_token_ids: [3, 4] }, { stopTokens: [3, 4] }],
+  [{ logit_bias: [[3, -1.5], [4, false]] }, { logitBias: [{ token: 3, bias: -1.5 }, { token: 4, bias: -100 }] }], // prettier-ignore
+  [{ n_probs: 4 }, { topLogprobs: 4 }],
+  [{ logprobs: 15 }, { topLogprobs: 15 }, text],
+  [{ logprobs: true }, { topLogprobs: 0 }, text],
+  [{ json_schema: schema }, grammar("town")],
+  [{ guided_json: schema }, grammar("town")],
+  [{ guided_json: JSON.stringify(schema) }, grammar("town")],
+  [{ structured_outputs: { json: schema } }, grammar("town")],
+  [{ response_format: { type: "json_object", schema } }, grammar("town")],
+  [{ response_format: { type: "json_schema", schema } }, grammar("town")],
+  [
+    { response_format: { type: "json_schema", json_schema: { name: "a", schema, other: 1 } } },
+    grammar("town"),
+  ],
+  [{ format: schema }, grammar("town")],
+  [{ format: "json" }, grammar("object")],
+  [{ structured_outputs: { json_object: true } }, grammar("object")],
+  [{ guided_choice: ["yes", "no"] }, grammar('"yes" | "no"')],
+  [{ structured_outputs: { choice: ["yes", "no"], json: null } }, grammar('"yes" | "no"')],
+  [{ guided_regex: "[ab]{2}" }, grammar("\\U00000061-\\U00000062")],
+  [{ structured_outputs: { regex: "[ab]{2}" } }, grammar("\\U00000061-\\U00000062")],
+  [{ guided_grammar: 'root ::= "x"' }, { grammar: 'root ::= "x"' }],
+  [{ structured_outputs: { grammar: 'root ::= "x"' } }, { grammar: 'root ::= "x"' }],
+  [{ response_format: { type: "grammar", grammar: 'root ::= "x"' } }, { grammar: 'root ::= "x"' }],
+])("%j is done", async (fields, expected, base) => {
+  const { status, reply, request } = await send(fields, base);
+  expect([status, reply.error]).toEqual([200, undefined]);
+  expect(request).toMatchObject(expected);
+});
+
+it.each<[object, string[], object?]>([
+  [{ id_slot: 3, samplers: ["top_k"], provider: { order: ["x"] } }, ["id_slot", "samplers", "provider"]],
+  [{ x_session: "a", litellm_call_id: "b" }, ["x_session", "litellm_call_id"]],
+  [{ guided_decoding_backend: "x", priority: 1 }, ["guided_decoding_backend", "priority"], text],
+  [{ prediction: { type: "content", content: "x" } }, ["prediction"]],
+  [{ think: true, reasoning_effort: "high", verbosity: "low" }, ["think", "reasoning_effort", "verbosity"]],
+  [{ store: true, metadata: { a: "b" }, service_tier: "flex" }, ["store", "metadata", "service_tier"]],
+  [{ max_tokens: 3, n_predict: 5 }, ["n_predict"]],
+  [{ temperature: 1, options: { temperature: 0, num_ctx: 9 } }, ["options.temperature", "num_ctx"]],
+])("of %j is told what was ignored", async (fields, ignored, base) => {
+  const { status, reply } = await send(fields, base);
+  expect([status, reply.error]).toEqual([200, undefined]);
+  expect(reply.fusion?.ignored).toEqual(ignored);
+});
+
+it.each<[object, string, string, RegExp, object?]>([
+  [{ temprature: 1 }, "invalid_request", "temprature", /did you mean "temperature"\?$/],
+  [{ max_token: 1 }, "invalid_request", "max_token", /did you mean "max_tokens"\?$/],
+  [{ respose_format: {} }, "invalid_request", "respose_format", /did you mean "response_format"\?$/],
+  [{ guided_jsn: {} }, "invalid_request", "guided_jsn", /did you mean "guided_json"\?$/],
+  [{ n_predict: "many" }, "invalid_request", "n_predict", /expected number/],
+  [{ options: { num_predict: 0.5 } }, "invalid_request", "options.num_predict", /expected int/],
+  [{ options: { temperature: 9 } }, "invalid_request", "options.temperature", /<=2/],
+  [{ options: 3 }, "invalid_request", "options", /object/],
+  [{ guided_json: "{" }, "invalid_request", "guided_json", /JSON schema/],
+  [{ guided_json: 3 }, "invalid_request", "guided_json", /expected object/],
+  [{ guided_json: { type: "strin" } }, "unsupported_field", "guided_json.type", /string/],
+  [{ guided_choice: "yes" }, "invalid_request", "guided_choice", /array/],
+  [{ guided_choice: [] }, "invalid_request", "guided_choice", />=1/],
+  [{ guided_regex: "(" }, "unsupported_field", "guided_regex", /no regular expression/],
+  [{ guided_regex: "(?=a)b" }, "unsupported_field", "guided_regex", /looks around/],
+  [
+    { structured_outputs: { structural_tag: "{}" } },
+    "unsupported_field",
+    "structured_outputs.structural_tag",
+    /only json/,
+  ],
+  [
+    { structured_outputs: { json: {}, regex: "a" } },
+    "invalid_request",
+    "structured_outputs.regex",
+    /leave it out/,
+  ],
+  [
+    { guided_grammar: "x", response_format: { type: "json_object" } },
+    "invalid_request",
+    "guided_grammar",
+    /response_format/,
+  ],
+  [{ logit_bias: [["word", 1]] }, "invalid_request", "logit_bias.0", /token id/],
+  [{ stop_token_ids: [980] }, "invalid_request", "stop_token_ids", /980/],
+  [{ ignore_eos: true }, "unsupported_field", "ignore_eos", /leave it out/],
+  [{ min_tokens: 5 }, "unsupported_field", "min_tokens", /leave it out/],
+  [{ mirostat: 2 }, "unsupported_field", "mirostat", /leave it out/],
+  [{ do_sample: false }, "unsupported_field", "do_sample", /temperature/],
+  [{ skip_special_tokens: false }, "unsupported_field", "skip_special_tokens", /leave it out/],
+  [{ best_of: 2 }, "unsupported_field", "best_of", /leave it out/, text],
+  [JSON.parse('{"__proto__": 1}') as object, "invalid_request", "__proto__", /nothing/],
+])("%j is refused: %s, %s", async (fields, code, param, message, base) => {
+  const { status, reply, request } = await send(fields, base);
+  expect([status, reply.error?.code, reply.error?.param]).toEqual([400, code, param]);
+  expect(reply.error?.message).toMatch(message);
+  expect(request).toBeUndefined();
+});
+
+it("keys that clients add to messages, parts, calls and tools are left out", async () => {
+  const call = {
+    id: "c1",
+    type: "function",
+    index: 0,
+    function: { name: "f", arguments: "{}", parsed_arguments: {} },
+  };
+  const { status, reply, request } = await send({
+    messages: [
+      { role: "system", content: [{ type: "text", text: "a", cache_control: { type: "ephemeral" } }] },
+      { role: "user", content: "b", name: "n", timestamp: 3, tool_call_id: null },
+      { role: "assistant", content: null, refusal: null, annotations: [{}], parsed: null, reasoning_details: [], tool_calls: [call], provider_specific_fields: {} },
+      { role: "tool", tool_call_id: "c1", name: "f", content: "d", status: "ok" },
+      { role: "assistant", content: "", reasoning: "hm" },
+      { role: "assistant", content: null, refusal: "No." },
+      { role: "assistant", tool_calls: [{ id: "c2", function: { name: "f", arguments: { a: 1 } } }] },
+      { role: "user", content: [] },
+    ],
+    tools: [{ type: "function", cache_control: {}, function: { name: "f", parameters: { type: "object" }, returns: {} } }],
+  }); // prettier-ignore
+  expect([status, reply.error, reply.fusion]).toEqual([200, undefined, undefined]);
+  expect(request?.prompt).toMatchObject({
+    messages: [
+      { role: "system", content: "a" },
+      { role: "user", content: "b" },
+      { role: "assistant", content: "", toolCalls: [{ id: "c1", name: "f", arguments: "{}" }] },
+      { role: "tool", content: "d", toolCallId: "c1" },
+      { role: "assistant", content: "" },
+      { role: "assistant", content: "No." },
+      { role: "assistant", content: "", toolCalls: [{ id: "c2", name: "f", arguments: '{"a":1}' }] },
+      { role: "user", content: "" },
+    ],
+  });
+});
+
+it("a stream tells once what was ignored, and a socket when the response begins", async () => {
+  const server = await startTestServer();
+  const response = await server.post("/v1/chat/completions", { ...chat, stream: true, id_slot: 1 });
+  const chunks = (await response.text())
+    .split("\n")
+    .filter((line) => line.startsWith("data: {"))
+    .map((line) => JSON.parse(line.slice(6)) as Reply);
+  expect(chunks[0]?.fusion).toEqual({ ignored: ["id_slot"] });
+  expect(chunks.slice(1).every(({ fusion }) => fusion === undefined)).toBe(true);
+});
+
+it("every route of the API is there without /v1, too", async () => {
+  const server = await startTestServer();
+  for (const path of ["/models", "/models/both", "/fusion/configs", "/fusion/traces"])
+    expect((await fetch(server.url + path)).status, path).toBe(200);
+  expect((await server.post("/responses", { model: "both", input: "hi" })).status).toBe(200);
+  expect((await server.post("/completions", text)).status).toBe(200);
+  expect((await server.post("/chat/completions", chat)).status).toBe(200);
+});
