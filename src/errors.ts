@@ -118,6 +118,14 @@ export class ShouldersError extends Error {
     });
   }
 
+  /** The same with the place of what is wrong before its message: `file:line:column field`. */
+  withPlace(place: string): ShouldersError {
+    return new ShouldersError(this.code, `${place}: ${this.message}`, {
+      param: this.param,
+      cause: this.cause ?? this,
+    });
+  }
+
   toData(): ErrorData {
     const { code, message, reason, param } = this;
     return reason === null ? { code, message, param } : { code, reason, param };

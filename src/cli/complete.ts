@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
+import { findFusionConfigs } from "../config/load.js";
 import { plainRequest } from "../protocol/protocol.js";
 import type { Engine, GenerationRequest } from "../protocol/protocol.js";
 import { ShouldersError, invariant } from "../errors.js";
@@ -39,7 +39,7 @@ async function printAnswer(
 export async function complete(question: string, flags: CompleteFlags, stop: Stop): Promise<number> {
   const { fusion, trace, maxTokens, ...settingFlags } = flags;
   const { settings, log } = prepare(settingFlags, "warn");
-  const configs = selectFusionConfigs(loadFusionConfigs(settings.fusionConfigs), [fusion]);
+  const configs = findFusionConfigs(settings.fusionConfigs, [fusion], () => undefined);
   const config = configs[0]?.config;
   invariant(config !== undefined, "one id selects one config");
   const engine = await openEngine({ configs, settings, log, signal: stop.signal });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type LoadedFusionConfig, loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
+import { type LoadedFusionConfig, findFusionConfigs, loadFusionConfigs } from "../config/load.js";
 import { ShouldersError } from "../errors.js";
 import type { Method } from "../evaluation/methods/method.js";
 import { configuredMethods, deriveMethods, selectMethods } from "../evaluation/methods/methods.js";
@@ -131,8 +131,7 @@ export function chooseMethods(
   fusionConfigs: string,
 ): Chosen {
   if (url !== null) return { tasks, methods: configuredMethods(fusionIds), configs: [] };
-  const written =
-    fusionIds.length > 0 ? selectFusionConfigs(loadFusionConfigs(fusionConfigs), fusionIds) : [];
+  const written = fusionIds.length > 0 ? findFusionConfigs(fusionConfigs, fusionIds, () => undefined) : [];
   if (suite === null && patterns.length === 0)
     return { tasks, methods: asWritten(written), configs: written };
   const roles = suite?.roles ?? rolesOfConfigs(written);

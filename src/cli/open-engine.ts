@@ -5,8 +5,9 @@ import type { ModelSource } from "../config/fusion-config.js";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import { startEngine } from "../engine/client.js";
+import { ShouldersError } from "../errors.js";
 import type { Engine, ResolvedFusionConfig } from "../protocol/protocol.js";
-import { resolveModel } from "../llama/resolve-model.js";
+import { isRemote, resolveModel } from "../llama/resolve-model.js";
 import type { Logger } from "../log.js";
 import { planDownloads } from "./plan-downloads.js";
 import { createProgress } from "./progress.js";
@@ -23,18 +24,29 @@ export async function resolveConfigs(
   ignoresCards = false,
 ): Promise<ResolvedFusionConfig[]> {
   const progress = createProgress("Downloading");
-  const find = ({ model }: ModelSource, file: string): Promise<string> =>
-    resolveModel(model, {
-      relativeTo: path.dirname(file),
-      downloadDirectory: settings.modelsDir,
-      onProgress: (fraction) => progress.update(model, fraction),
-      signal,
-    });
+  const find = async (
+    { model }: ModelSource,
+    { file, placeOf }: LoadedFusionConfig,
+    field: PropertyKey[],
+  ) => {
+    try {
+      return await resolveModel(model, {
+        relativeTo: path.dirname(file),
+        downloadDirectory: settings.modelsDir,
+        onProgress: (fraction) => progress.update(model, fraction),
+        signal,
+      });
+    } catch (error) {
+      throw ShouldersError.from(error).withPlace(placeOf(field));
+    }
+  };
   const resolved: ResolvedFusionConfig[] = [];
   try {
     // One after the other: a model that two configs name is downloaded by the first and found by the second.
-    for (const { file, config } of loaded) {
-      const found = { config, members: await locateMembers(config, (source) => find(source, file)) };
+    for (const one of loaded) {
+      const { file, config } = one;
+      const members = await locateMembers(config, (source, field) => find(source, one, field));
+      const found = { config, members };
       resolved.push({ ...found, card: ignoresCards ? null : cardOf(file, found) });
     }
   } catch (error) {
@@ -55,12 +67,43 @@ export interface OpenEngineOptions {
   ignoresCards?: boolean;
 }
 
+/** What is wrong with the paths of a config's models, each with its place; nothing is downloaded. */
+export async function findWrongPaths({
+  file,
+  config,
+  placeOf,
+}: LoadedFusionConfig): Promise<ShouldersError[]> {
+  const problems: ShouldersError[] = [];
+  await locateMembers(config, async ({ model }, field) => {
+    if (isRemote(model)) return model;
+    try {
+      return await resolveModel(model, {
+        relativeTo: path.dirname(file),
+        downloadDirectory: "",
+        onProgress: () => undefined,
+      });
+    } catch (error) {
+      problems.push(ShouldersError.from(error).withPlace(placeOf(field)));
+      return model;
+    }
+  });
+  return problems;
+}
+
+/** @throws ShouldersError all problems as one, a line each, if there are any. */
+export function throwAll(problems: readonly ShouldersError[]): void {
+  const [first] = problems;
+  if (first !== undefined)
+    throw new ShouldersError(first.code, problems.map(({ message }) => message).join("\n"));
+}
+
 /**
  * Resolves the models and starts an engine that has loaded them, with a progress bar each. `signal` ends the
  * wait; the engine child goes with this process then.
  */
 export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   const { configs, settings, log, signal, ignoresCards = false } = options;
+  throwAll((await Promise.all(configs.map(findWrongPaths))).flat());
   await planDownloads(configs, settings, log, signal);
   const resolved = await resolveConfigs(configs, settings, signal, ignoresCards);
   const progress = createProgress("Loading");

@@ -1,22 +1,11 @@
 import jsonc, { type Node, type ParseError } from "jsonc-parser";
 import { deepestJson, jsonExcess } from "./json-size.js";
+import { type ParsedText, toPosition } from "./text-position.js";
 
 /**
  * Where in a JSON text things stand. `JSON.parse` gives a position only for some faults and some versions of
  * Node, accepts a key twice, and says nothing about where a value that a schema refuses was written.
  */
-
-export interface JsonPosition {
-  /** Line and column count from 1. */
-  line: number;
-  column: number;
-}
-
-type Path = readonly PropertyKey[];
-
-export type ParsedJson =
-  | { ok: true; value: unknown; positionOf(path: Path): JsonPosition }
-  | { ok: false; message: string; position: JsonPosition };
 
 /** By the parser's name for a fault. */
 const expected: Readonly<Record<string, string>> = {
@@ -62,16 +51,11 @@ function repeatedKey(root: Node): Node | null {
   return null;
 }
 
-function toPosition(text: string, offset: number): JsonPosition {
-  const before = text.slice(0, offset).split("\n");
-  return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
-}
-
 /** @param given objects and lists of at most `deepestJson` levels: the parser goes down by recursion */
-export function parseJsonText(given: string): ParsedJson {
+export function parseJsonText(given: string): ParsedText {
   // A byte order mark is not JSON, but editors write it.
   const text = given.replace(/^\uFEFF/, "");
-  const refuse = (message: string, offset = 0): ParsedJson => ({
+  const refuse = (message: string, offset = 0): ParsedText => ({
     ok: false,
     message,
     position: toPosition(text, offset),

@@ -4,14 +4,16 @@ import { ShouldersError } from "../errors.js";
 import { checkValue, dottedPath, explainIssues } from "./explain-issues.js";
 import { type FusionConfig, fusionConfigSchema } from "./fusion-config.js";
 import { defaultStrategy, type StrategyConfig } from "../strategies/registry.js";
-import { parseJsonText } from "./json-text.js";
 import { nearestKey } from "./nearest-key.js";
 import { mostConfigBytes, readTextFile } from "./read-text-file.js";
+import { isYamlName, parseWrittenText } from "./written-text.js";
 
 /** A fusion config as read from a file: every default filled in, model sources still as written. */
 export interface LoadedFusionConfig {
   file: string;
   config: FusionConfig & { strategy: StrategyConfig };
+  /** Where in the file a field stands: `file:line:column dotted.path`. */
+  placeOf(path: readonly PropertyKey[]): string;
 }
 
 /** The published JSON Schema lies among the configs, for editors; it is not one of them. */
@@ -20,8 +22,12 @@ export const SCHEMA_FILE = "fusion-config.schema.json";
 /** Nor are the calibration cards. */
 export const CARD_ENDING = ".card.json";
 
-const isConfigName = (name: string): boolean =>
-  name.endsWith(".json") && !name.endsWith(CARD_ENDING) && name !== SCHEMA_FILE;
+/** Whether a name is one of a fusion config, by its ending. */
+export const isConfigName = (name: string): boolean =>
+  (/\.json$/i.test(name) || isYamlName(name)) && !name.endsWith(CARD_ENDING) && name !== SCHEMA_FILE;
+
+/** What is meant as a config, and would be passed over in silence. */
+const isForeignName = (name: string): boolean => /\.(jsonc|json5|toml)$/i.test(name);
 
 const invalid = (message: string, cause?: unknown): ShouldersError =>
   new ShouldersError("fusion_config_invalid", message, { cause });
@@ -33,27 +39,26 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
  * @throws ShouldersError `fusion_config_invalid`, a line per problem: `file:line:column dotted.path: what to do`.
  */
 export function parseFusionConfig(text: string, file: string): LoadedFusionConfig {
-  const json = parseJsonText(text);
-  if (!json.ok)
-    throw invalid(`${file}:${json.position.line}:${json.position.column}: not JSON: ${json.message}`);
-  const checked = checkValue(fusionConfigSchema, json.value);
+  const written = parseWrittenText(text, file);
+  if (!written.ok)
+    throw invalid(`${file}:${written.position.line}:${written.position.column}: ${written.message}`);
+  const placeOf = (field: readonly PropertyKey[]): string => {
+    const { line, column } = written.positionOf(field);
+    return `${file}:${line}:${column}${field.length > 0 ? ` ${dottedPath(field)}` : ""}`;
+  };
+  const checked = checkValue(fusionConfigSchema, written.value);
   if (!checked.isValid) {
-    const problems = explainIssues(fusionConfigSchema, json.value, checked.issues);
-    const lines = problems.map((problem) => {
-      const { line, column } = json.positionOf(problem.path);
-      const where = problem.path.length > 0 ? ` ${dottedPath(problem.path)}` : "";
-      return `${file}:${line}:${column}${where}: ${problem.message}`;
-    });
-    throw invalid(lines.join("\n"));
+    const problems = explainIssues(fusionConfigSchema, written.value, checked.issues);
+    throw invalid(problems.map((problem) => `${placeOf(problem.path)}: ${problem.message}`).join("\n"));
   }
   const { data } = checked;
-  return { file, config: { ...data, strategy: data.strategy ?? defaultStrategy(data.experts) } };
+  return { file, config: { ...data, strategy: data.strategy ?? defaultStrategy(data.experts) }, placeOf };
 }
 
 function listFiles(source: string): string[] {
   try {
     if (!statSync(source).isDirectory()) return [source];
-    const names = readdirSync(source).filter(isConfigName);
+    const names = readdirSync(source).filter((name) => isConfigName(name) || isForeignName(name));
     return names.sort().map((name) => path.join(source, name));
   } catch (error) {
     throw invalid(
@@ -64,6 +69,7 @@ function listFiles(source: string): string[] {
 }
 
 function readConfig(file: string): LoadedFusionConfig {
+  if (isForeignName(file)) throw invalid(`${file}: is not read; write it as .json or .yaml`);
   let text: string;
   try {
     text = readTextFile(file, mostConfigBytes);
@@ -73,32 +79,74 @@ function readConfig(file: string): LoadedFusionConfig {
   return parseFusionConfig(text, file);
 }
 
+/** The configs of a directory that can be used, and what is wrong with the others. */
+export interface ReadFusionConfigs {
+  loaded: LoadedFusionConfig[];
+  /** A line a problem, as `parseFusionConfig` writes them. */
+  problems: string[];
+}
+
 /**
- * Reads every `*.json` of a directory in the order of their names, or one file. All faulty files are reported
- * at once.
- * @throws ShouldersError `fusion_config_invalid`
+ * Reads every `*.json`, `*.yaml` and `*.yml` of a directory in the order of their names, or one file. Of configs with
+ * the same id none is used: nobody knows which is meant.
+ * @throws ShouldersError `fusion_config_invalid`: there is no config at all.
  */
-export function loadFusionConfigs(source: string): LoadedFusionConfig[] {
+export function readFusionConfigs(source: string): ReadFusionConfigs {
   const files = listFiles(source);
-  if (files.length === 0) throw invalid(`${source}: no fusion config (*.json) in this directory`);
-  const loaded: LoadedFusionConfig[] = [];
+  if (files.length === 0)
+    throw invalid(
+      `${source}: no fusion config (*.json, *.yaml) in this directory; \`shoulders init\` writes one`,
+    );
+  const read: LoadedFusionConfig[] = [];
   const problems: string[] = [];
   for (const file of files) {
     try {
-      loaded.push(readConfig(file));
+      read.push(readConfig(file));
     } catch (error) {
-      problems.push(ShouldersError.from(error).message);
+      problems.push(...ShouldersError.from(error).message.split("\n"));
     }
   }
-  for (const [index, { file, config }] of loaded.entries()) {
-    const first = loaded.findIndex((other) => other.config.id === config.id);
-    if (first < index)
+  const idToConfigs = new Map<string, LoadedFusionConfig[]>();
+  for (const one of read) idToConfigs.set(one.config.id, [...(idToConfigs.get(one.config.id) ?? []), one]);
+  const loaded: LoadedFusionConfig[] = [];
+  for (const [id, [first, ...others]] of idToConfigs) {
+    if (first !== undefined && others.length === 0) loaded.push(first);
+    for (const other of others)
       problems.push(
-        `${file} id: "${config.id}" is already the id of ${loaded[first]?.file ?? ""}; ids are unique`,
+        `${other.placeOf(["id"])}: "${id}" is already the id of ${first?.file ?? ""}; ids are unique`,
       );
   }
+  return { loaded, problems };
+}
+
+/**
+ * All configs of a directory, or one file. All faulty files are reported at once.
+ * @throws ShouldersError `fusion_config_invalid`
+ */
+export function loadFusionConfigs(source: string): LoadedFusionConfig[] {
+  const { loaded, problems } = readFusionConfigs(source);
   if (problems.length > 0) throw invalid(problems.join("\n"));
   return loaded;
+}
+
+/**
+ * The configs with these ids, or all that can be used: what is wrong with others stops none of them.
+ *
+ * @param warn hears what is wrong with others
+ * @throws ShouldersError `fusion_config_invalid`: none can be used, or one that is asked for may be among the faulty
+ *   ones; `settings_invalid` for an id that no config has.
+ */
+export function findFusionConfigs(
+  source: string,
+  ids: readonly string[],
+  warn: (problem: string) => void,
+): LoadedFusionConfig[] {
+  const { loaded, problems } = readFusionConfigs(source);
+  const known = new Set(loaded.map(({ config }) => config.id));
+  if (problems.length > 0 && (loaded.length === 0 || ids.some((id) => !known.has(id))))
+    throw invalid(problems.join("\n"));
+  problems.forEach(warn);
+  return selectFusionConfigs(loaded, ids);
 }
 
 /**

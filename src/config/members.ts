@@ -47,13 +47,21 @@ export function mapRoles<From, To>(roles: Roles<From>, to: (value: From) => To):
   };
 }
 
-/** The models of a config with their files, which are looked for one after the other: what one finds, the next knows. */
+/**
+ * The models of a config with their files, which are looked for one after the other: what one finds, the next knows.
+ *
+ * @param find also hears in which field of the config a source is named
+ */
 export async function locateMembers(
   config: Parameters<typeof membersOf>[0],
-  find: (source: ModelSource) => Promise<string>,
+  find: (source: ModelSource, field: PropertyKey[]) => Promise<string>,
 ): Promise<Roles<LocalMember>> {
   const members = membersOf(config);
   const located = new Map<Member, LocalMember>();
-  for (const member of inOrder(members)) located.set(member, { ...member, path: await find(member.source) });
+  for (const member of inOrder(members)) {
+    const field =
+      member.role === "expert" ? ["experts", members.experts.indexOf(member), "model"] : [member.role];
+    located.set(member, { ...member, path: await find(member.source, field) });
+  }
   return mapRoles(members, (member) => located.get(member) as LocalMember);
 }

@@ -4,7 +4,7 @@ import { ShouldersError } from "../errors.js";
 import { KEYS_VARIABLE } from "./api-keys.js";
 import { CACHE_VARIABLE } from "./cache-folder.js";
 import { checkValue, dottedPath, explainIssues } from "./explain-issues.js";
-import { parseJsonText } from "./json-text.js";
+import { expandHome } from "./home-path.js";
 import { nearestKey } from "./nearest-key.js";
 import { mostConfigBytes, readTextFile } from "./read-text-file.js";
 import {
@@ -15,6 +15,7 @@ import {
   settingNames,
   settingsSchema,
 } from "./settings.js";
+import { parseWrittenText } from "./written-text.js";
 
 export type SettingOrigin = "flag" | "environment" | "file" | "default";
 
@@ -88,7 +89,7 @@ function defaultOf(setting: SettingDescription, input: SettingsInput): Candidate
 
 /** An empty path stands for none. */
 function resolvePath(directory: string, value: string): string {
-  return value === "" ? "" : path.resolve(directory, value);
+  return value === "" ? "" : path.resolve(directory, expandHome(value));
 }
 
 /** Candidates written as text, the strongest first. A variable that is set to nothing counts as not set. */
@@ -136,7 +137,7 @@ function readSettingsFile(
 ): { candidates: [SettingName, Candidate][] } {
   const given = input.file ?? (input.environment[FILE_VARIABLE] || null);
   if (given === null) return { candidates: [] };
-  const file = path.resolve(input.workingDirectory, given);
+  const file = path.resolve(input.workingDirectory, expandHome(given));
   let text: string;
   try {
     text = readTextFile(file, mostConfigBytes);
@@ -147,9 +148,9 @@ function readSettingsFile(
     );
     return { candidates: [] };
   }
-  const parsed = parseJsonText(text);
+  const parsed = parseWrittenText(text, file);
   if (!parsed.ok) {
-    problems.push(`${file}:${parsed.position.line}:${parsed.position.column}: not JSON: ${parsed.message}`);
+    problems.push(`${file}:${parsed.position.line}:${parsed.position.column}: ${parsed.message}`);
     return { candidates: [] };
   }
   const at = (keys: readonly PropertyKey[]): string => {

@@ -4,8 +4,9 @@ import { z } from "zod";
 import { checkValue, dottedPath, explainIssues } from "../config/explain-issues.js";
 import { modelSchema, type ModelSource } from "../config/model-source.js";
 import { boundsSchema } from "../strategies/fields.js";
-import { parseJsonText } from "../config/json-text.js";
+import { expandHome } from "../config/home-path.js";
 import type { LoadedFusionConfig } from "../config/load.js";
+import { parseWrittenText } from "../config/written-text.js";
 import { formatNames } from "./tasks/formats.js";
 import { type Target, targetSchema } from "./targets.js";
 import { type TaskSource, taskName } from "./tasks/load-task.js";
@@ -111,14 +112,13 @@ export interface Suite {
 
 function absolute(source: ModelSource, file: string): ModelSource {
   if (/^(hf|huggingface|https?):/i.test(source.model)) return source;
-  return { ...source, model: path.resolve(path.dirname(file), source.model) };
+  return { ...source, model: path.resolve(path.dirname(file), expandHome(source.model)) };
 }
 
 /** @throws ShouldersError `evaluation_invalid`, a line per problem: `file:line:column dotted.path: what to do`. */
 export function parseSuite(text: string, file: string): Suite {
-  const json = parseJsonText(text);
-  if (!json.ok)
-    throw invalid(`${file}:${json.position.line}:${json.position.column}: not JSON: ${json.message}`);
+  const json = parseWrittenText(text, file);
+  if (!json.ok) throw invalid(`${file}:${json.position.line}:${json.position.column}: ${json.message}`);
   const checked = checkValue(suiteSchema, json.value);
   if (!checked.isValid) {
     const lines = explainIssues(suiteSchema, json.value, checked.issues).map((problem) => {
@@ -136,7 +136,7 @@ export function parseSuite(text: string, file: string): Suite {
       model,
       bounds: boundsSchema.parse([0, 2]),
     }));
-  const beside = (name: string) => path.join(path.dirname(file), name);
+  const beside = (name: string) => path.resolve(path.dirname(file), expandHome(name));
   return {
     roles: {
       base: absolute(base, file),

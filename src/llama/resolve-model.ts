@@ -1,6 +1,8 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 
+import { expandHome } from "../config/home-path.js";
+import { nearestKey } from "../config/nearest-key.js";
 import { ShouldersError } from "../errors.js";
 import { hubAddress } from "./remote-header.js";
 
@@ -24,9 +26,33 @@ const reachTimeoutMs = 15_000;
  */
 export async function resolveModel(source: string, options: ResolveModelOptions): Promise<string> {
   if (isRemote(source)) return download(source, options);
-  const file = path.resolve(options.relativeTo, source);
-  if (!existsSync(file)) throw new ShouldersError("model_file_invalid", `Model file ${file} does not exist.`);
+  const file = path.resolve(options.relativeTo, expandHome(source));
+  if (!existsSync(file))
+    throw new ShouldersError("model_file_invalid", `Model file ${file} does not exist. ${whatIsThere(file)}`);
   return file;
+}
+
+/** Names of models that are shown where none is near. */
+const mostShown = 6;
+
+/** What there is instead of a file: the nearest name in its folder, all models there, or the folder that is missing. */
+function whatIsThere(file: string): string {
+  const folder = path.dirname(file);
+  let names: string[];
+  try {
+    names = readdirSync(folder).filter((name) => /\.gguf$/i.test(name));
+  } catch {
+    let above = path.dirname(folder);
+    while (!existsSync(above)) above = path.dirname(above);
+    return `There is no folder ${folder}: its path is right as far as ${above}.`;
+  }
+  const bare = (name: string): string => name.replace(/\.gguf$/i, "");
+  const nearest = nearestKey(bare(path.basename(file)), names.map(bare));
+  const meant = names.find((name) => bare(name) === nearest);
+  if (meant !== undefined) return `Did you mean ${meant}?`;
+  if (names.length === 0) return `There is no GGUF file in ${folder}.`;
+  const more = names.length > mostShown ? ` and ${names.length - mostShown} more` : "";
+  return `There are ${names.slice(0, mostShown).join(", ")}${more}.`;
 }
 
 /** @returns the local file of a source as `resolveModel` does; null: it is to be downloaded. */
@@ -34,7 +60,7 @@ export async function findModel(
   source: string,
   options: Pick<ResolveModelOptions, "relativeTo" | "downloadDirectory">,
 ): Promise<string | null> {
-  if (!isRemote(source)) return path.resolve(options.relativeTo, source);
+  if (!isRemote(source)) return path.resolve(options.relativeTo, expandHome(source));
   const { resolveModelFile } = await import("node-llama-cpp");
   return resolveModelFile(source, {
     directory: options.downloadDirectory,
@@ -43,7 +69,8 @@ export async function findModel(
   }).catch(() => null);
 }
 
-function isRemote(source: string): boolean {
+/** Whether a source is to be downloaded. */
+export function isRemote(source: string): boolean {
   return /^(hf|huggingface|https?):/i.test(source);
 }
 

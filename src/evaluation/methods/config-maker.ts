@@ -1,3 +1,4 @@
+import { dottedPath } from "../../config/explain-issues.js";
 import type { ModelSource } from "../../config/fusion-config.js";
 import { type LoadedFusionConfig, parseFusionConfig } from "../../config/load.js";
 import type { Roles } from "../suite.js";
@@ -25,7 +26,8 @@ export class ConfigMaker {
       // Examples come on top of what a question and its answer need.
       context: fewShot.length === 0 ? context : { ...context, tokens: 2 * context.tokens },
     };
-    this.configs.set(id, parseFusionConfig(JSON.stringify(written), id));
+    const placeOf = (field: readonly PropertyKey[]) => `${id} ${dottedPath(field)}`;
+    this.configs.set(id, { ...parseFusionConfig(JSON.stringify(written), id), placeOf });
     return id;
   }
 

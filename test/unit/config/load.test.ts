@@ -2,7 +2,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loadFusionConfigs, parseFusionConfig, selectFusionConfigs } from "../../../src/config/load.js";
+import {
+  findFusionConfigs,
+  loadFusionConfigs,
+  parseFusionConfig,
+  selectFusionConfigs,
+} from "../../../src/config/load.js";
 import { ShouldersError } from "../../../src/errors.js";
 
 const root = path.join(import.meta.dirname, "../../..");
@@ -168,11 +173,49 @@ describe("loadFusionConfigs", () => {
     expect(load).toThrow(/c\.json:1:1: not JSON/);
     expect(load).toThrow(/d\.json:1:7 id: use 1 to 64/);
     expect(load).toThrow(/e\.json: cannot be read/);
-    expect(load).toThrow(/b\.json id: "tutor" is already the id of .*a\.json/);
+    expect(load).toThrow(/b\.json:1:7 id: "tutor" is already the id of .*a\.json/);
+  });
+
+  it("goes without the faulty ones, whose faults are told", () => {
+    write("a.json", minimal);
+    write("b.json", { ...minimal, id: "twin" });
+    write("c.yaml", "id: twin\nbase: b.gguf\n");
+    write("d.yml", "id: other\nbase: b.gguf\nexperts: 3\n");
+    write("e.toml", "");
+    const warnings: string[] = [];
+    const find = (ids: string[]) =>
+      findFusionConfigs(directory, ids, (problem) => warnings.push(problem)).map(({ config }) => config.id);
+    expect(find([])).toEqual(["tutor"]);
+    expect(
+      warnings.map((warning) => warning.replace(`${directory}/`, "").replace(`${directory}/`, "")),
+    ).toEqual([
+      "d.yml:3:10 experts: expected array, received number, got 3",
+      "e.toml: is not read; write it as .json or .yaml",
+      'c.yaml:1:5 id: "twin" is already the id of b.json; ids are unique',
+    ]);
+    expect(find(["tutor"])).toEqual(["tutor"]);
+    expect(() => find(["twin"])).toThrow(/already the id/);
+    rmSync(path.join(directory, "a.json"));
+    expect(() => find([])).toThrow(/already the id/);
+  });
+
+  it("says where a field stands, in JSON and in YAML", () => {
+    write(
+      "a.yaml",
+      "id: tutor\nreference: small.gguf\nbase: b.gguf\nexperts:\n  - id: maths\n    model: m.gguf\n",
+    );
+    write("b.json", withExpert);
+    const [yaml, json] = loadFusionConfigs(path.join(directory, "a.yaml"));
+    expect(json).toBeUndefined();
+    expect(yaml?.placeOf(["experts", 0, "model"])).toBe(`${directory}/a.yaml:6:12 experts.0.model`);
+    expect(yaml?.config.strategy.type).toBe("dynamic");
+    expect(loadFusionConfigs(path.join(directory, "b.json"))[0]?.placeOf(["base"])).toBe(
+      `${directory}/b.json:1:22 base`,
+    );
   });
 
   it("says what to do about a directory that is missing or empty", () => {
-    expect(() => loadFusionConfigs(directory)).toThrow("no fusion config (*.json) in this directory");
+    expect(() => loadFusionConfigs(directory)).toThrow("no fusion config (*.json, *.yaml) in this directory");
     expect(() => loadFusionConfigs(path.join(directory, "none"))).toThrow(
       "give a fusion config or a directory of them",
     );

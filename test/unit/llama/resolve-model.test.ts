@@ -30,6 +30,28 @@ describe("a model source", () => {
     });
   });
 
+  it("begins at the home folder after ~", async () => {
+    const { HOME } = process.env;
+    process.env.HOME = directory.path;
+    try {
+      expect(await resolveModel("~/here.gguf", { ...options, relativeTo: "/" })).toBe(
+        directory.file("here.gguf"),
+      );
+    } finally {
+      process.env.HOME = HOME;
+    }
+  });
+
+  it.each([
+    ["heer.gguf", "Did you mean here.gguf?"],
+    ["HERE.GGUF", "Did you mean here.gguf?"],
+    ["here", "Did you mean here.gguf?"],
+    ["something-else.gguf", "There are here.gguf."],
+    ["none/here.gguf", "There is no folder"],
+  ])("that is wrong is answered with what is near: %s", async (source, hint) => {
+    await expect(resolveModel(source, options)).rejects.toThrow(hint);
+  });
+
   it("is a URI whose file has been downloaded before", async () => {
     writeFileSync(directory.file("hf_someone_models_here.gguf"), "GGUF");
     expect(await resolveModel("hf:someone/models/here.gguf", options)).toMatch(
