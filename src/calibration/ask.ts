@@ -47,17 +47,19 @@ export const mixtureOf = (
   components: Record<string, ComponentConfig>,
 ): StrategyConfig => ({ type: "mixture", prior, components, floor: defaultFloor });
 
-async function run(
+export async function run(
   { engine, configId, signal }: Asked,
   request: Partial<GenerationRequest> & { prompt: Prompt },
-): Promise<{ tokens: GeneratedToken[]; done: Extract<GenerationEvent, { type: "done" }> }> {
+): Promise<{ text: string; tokens: GeneratedToken[]; done: Extract<GenerationEvent, { type: "done" }> }> {
+  let text = "";
   const tokens: GeneratedToken[] = [];
   const requester = { owner: "calibrate", party: "calibrate" };
   const whole = { ...plainRequest, ...requester, requestId: randomUUID(), configId, sampling: greedy };
   for await (const event of engine.generate({ ...whole, maxTokens: 1, ...request }, signal)) {
     if (event.type === "accepted") continue;
     tokens.push(...event.tokens);
-    if (event.type === "done") return { tokens, done: event };
+    if (event.type === "done") return { text, tokens, done: event };
+    text += event.text;
   }
   signal.throwIfAborted();
   throw new ShouldersError("engine_died", "The engine ended an answer without its end.");

@@ -1,10 +1,20 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { type Card, loadCard } from "../routing/card.js";
-import { type LoadedFusionConfig, loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
+import {
+  findFusionConfigs,
+  isConfigName,
+  type LoadedFusionConfig,
+  loadFusionConfigs,
+} from "../config/load.js";
+import { expandHome } from "../config/home-path.js";
 import type { Settings } from "../config/settings.js";
-import type { ConfigDescription, EngineDescription, ModelDescription } from "../protocol/protocol.js";
+import type { ConfigDescription, Engine, EngineDescription, ModelDescription } from "../protocol/protocol.js";
 import { invariant } from "../errors.js";
+import { measureFigures } from "../calibration/measure-figures.js";
+import { measuredCodes, measuredFindings } from "../engine/findings.js";
+import { keptFigures } from "../engine/kept-figures.js";
+import type { Logger } from "../log.js";
 import { openEngine } from "./open-engine.js";
 import { decodingLines, memoryLines } from "./engine-text.js";
 import { type SettingFlags, prepare } from "./run-time.js";
@@ -12,12 +22,11 @@ import type { Stop } from "./stop-signal.js";
 import { renderTable } from "./table.js";
 import { formatBytes, formatCount } from "./units.js";
 
-/** A config by the path of its file, or by its id among the configured ones. */
+/** A config by the path of its file, or by its id among the configured ones; what is wrong with others is not asked. */
 export function findConfig(given: string, settings: Settings): LoadedFusionConfig[] {
-  const isPath =
-    given.endsWith(".json") || given.includes("/") || given.includes(path.sep) || existsSync(given);
-  if (isPath) return loadFusionConfigs(path.resolve(given));
-  return selectFusionConfigs(loadFusionConfigs(settings.fusionConfigs), [given]);
+  const isPath = isConfigName(given) || given.includes("/") || given.includes(path.sep) || existsSync(given);
+  if (isPath) return loadFusionConfigs(path.resolve(expandHome(given)));
+  return findFusionConfigs(settings.fusionConfigs, [given], () => undefined);
 }
 
 function modelsTable(config: ConfigDescription): string {
@@ -82,28 +91,61 @@ export function describeChecked(
     modelsTable(config),
     `vocabulary  ${vocabulary}`,
     `strategy    ${config.strategyInWords}`,
-    ...config.warnings.map(({ message, advice }) => `warning     ${message}. ${advice}`),
     ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
     `memory      ${memoryLines(engine).join("\n            ")}`,
     `library     llama.cpp ${engine.library.llama} on ${engine.library.backend}${devices}`,
     `decoding    ${decodingLines(engine).join("\n            ")}`,
+    ...config.warnings.flatMap(({ message, advice }) => [`warning     ${message}.`, `            ${advice}`]),
     "",
   ].join("\n");
 }
 
-/** `shoulders check`: loads a config as the server would, and prints what it is made of. */
+const referenceId = ({ config }: LoadedFusionConfig): string => `${config.id}.reference`;
+
+/** The reference by itself, in the same engine and file, so that the base can be held against it. */
+function referenceAlone(loaded: LoadedFusionConfig): LoadedFusionConfig[] {
+  const { config } = loaded;
+  if (config.reference === null) return [];
+  const alone = { reference: null, experts: [], fewShot: [], strategy: { type: "base" as const } };
+  return [{ ...loaded, config: { ...config, ...alone, id: referenceId(loaded), base: config.reference } }];
+}
+
+/** What a few prompts show of a config; kept, so that the server knows it too. */
+async function examine(
+  engine: Engine,
+  loaded: LoadedFusionConfig,
+  described: ConfigDescription,
+  { signal, log }: { signal: AbortSignal; log: Logger },
+): Promise<ConfigDescription> {
+  const { id, reference, example = null } = loaded.config;
+  if (reference === null) return described;
+  const figures = await measureFigures(
+    { engine, configId: id, signal },
+    { given: example, referenceConfig: referenceId(loaded) },
+  );
+  keptFigures(log).keep(described.digest, figures);
+  const found = measuredFindings(figures);
+  const known = described.warnings.filter(({ code }) => !measuredCodes.includes(code));
+  return { ...described, warnings: [...known, ...found] };
+}
+
+/** `shoulders check`: loads a config as the server would, asks it a few prompts, and prints what it is made of. */
 export async function check(given: string, flags: SettingFlags, stop: Stop): Promise<number> {
   const { settings, log } = prepare(flags, "warn");
-  const configs = findConfig(given, settings);
+  const found = findConfig(given, settings);
+  const configs = [...found, ...found.flatMap(referenceAlone)];
   const engine = await openEngine({ configs, settings, log, signal: stop.signal });
   try {
     const { description } = engine;
     invariant(description !== null, "a started engine describes itself");
-    const texts = description.configs.map((config) => {
-      const file = configs.find((loaded) => loaded.config.id === config.id)?.file;
-      return describeChecked(config, description, file === undefined ? null : loadCard(file, config.id));
-    });
+    const texts: string[] = [];
+    for (const loaded of found) {
+      const described = description.configs.find(({ id }) => id === loaded.config.id);
+      invariant(described !== undefined, "a started engine describes its configs");
+      const examined = await examine(engine, loaded, described, { signal: stop.signal, log });
+      texts.push(describeChecked(examined, description, loadCard(loaded.file, loaded.config.id)));
+    }
     process.stdout.write(texts.join("\n"));
     return 0;
   } finally {

@@ -119,11 +119,7 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
       if (signal.aborted) stop();
       else signal.addEventListener("abort", stop, { once: true });
     });
-    const engine = await Promise.race([started, aborted]);
-    for (const { id, warnings } of engine.description?.configs ?? [])
-      for (const { code, message, advice } of warnings)
-        log.warn({ config: id, code }, `config "${id}": ${message}. ${advice}`);
-    return engine;
+    return await Promise.race([started, aborted]);
   } finally {
     progress.stop();
   }

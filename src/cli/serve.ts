@@ -1,14 +1,14 @@
 import { isIPv6 } from "node:net";
 import { type RunningServer, startServer } from "../api/server.js";
 import { loadApiKeys, requireKeysOnNetwork } from "../config/api-keys.js";
-import { loadFusionConfigs, selectFusionConfigs } from "../config/load.js";
+import { findFusionConfigs, type LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
-import type { Engine } from "../protocol/protocol.js";
+import type { Engine, EngineDescription } from "../protocol/protocol.js";
 import { invariant, ShouldersError } from "../errors.js";
 import { LineWriter, openSink } from "../line-writer.js";
 import { type Logger, numDroppedLines } from "../log.js";
 import { banner } from "./banner.js";
-import { openEngine } from "./open-engine.js";
+import { findWrongPaths, openEngine, throwAll } from "./open-engine.js";
 import { PendingEngine } from "./pending-engine.js";
 import { type SettingFlags, packageVersion, prepare } from "./run-time.js";
 import type { Stop } from "./stop-signal.js";
@@ -62,20 +62,44 @@ function say(text: string): void {
   process.once("exit", () => output.flushAtExit());
 }
 
+function logWarnings({ configs }: EngineDescription, log: Logger): void {
+  for (const { id, warnings } of configs)
+    for (const { code, message, advice } of warnings)
+      log.warn({ config: id, code }, `config "${id}": ${message}. ${advice}`);
+}
+
+/** The configs whose model files are where they say; of others it is said why they are left out. */
+async function withFiles(configs: readonly LoadedFusionConfig[], log: Logger): Promise<LoadedFusionConfig[]> {
+  const usable: LoadedFusionConfig[] = [];
+  const all: ShouldersError[] = [];
+  for (const config of configs) {
+    const problems = await findWrongPaths(config);
+    if (problems.length === 0) usable.push(config);
+    all.push(...problems);
+  }
+  if (usable.length === 0) throwAll(all);
+  for (const { message } of all) log.error(`this fusion config is left out: ${message}`);
+  return usable;
+}
+
 /**
  * `shoulders serve`: listens at once (alive, not ready), loads the models, says where to ask, and serves until a
  * signal asks it to end.
  */
 export async function serve(flags: SettingFlags, stop: Stop): Promise<number> {
   const { settings, log } = prepare(flags, "info");
-  const configs = selectFusionConfigs(loadFusionConfigs(settings.fusionConfigs), settings.load);
+  const configs = findFusionConfigs(settings.fusionConfigs, settings.load, (problem) =>
+    log.error(`this fusion config is left out: ${problem}`),
+  );
+  const usable = settings.load.length > 0 ? configs : await withFiles(configs, log);
   const engine = new PendingEngine();
   const server = await listen(engine, settings, log);
   try {
-    const started = await openEngine({ configs, settings, log, signal: stop.signal });
+    const started = await openEngine({ configs: usable, settings, log, signal: stop.signal });
     engine.arrive(started);
-    const shown = configs.map(({ config }) => config);
+    const shown = usable.map(({ config }) => config);
     invariant(started.description !== null, "a started engine describes itself");
+    logWarnings(started.description, log);
     say(banner(toUrl(server.address), shown, started.description));
     await untilAborted(stop.signal);
     log.info("stopping; answers in progress may finish");

@@ -13,7 +13,7 @@ export interface LoadedFusionConfig {
   file: string;
   config: FusionConfig & { strategy: StrategyConfig };
   /** Where in the file a field stands: `file:line:column dotted.path`. */
-  placeOf(path: readonly PropertyKey[]): string;
+  placeOf: (path: readonly PropertyKey[]) => string;
 }
 
 /** The published JSON Schema lies among the configs, for editors; it is not one of them. */

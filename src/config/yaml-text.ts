@@ -1,4 +1,17 @@
-import { isAlias, isMap, isScalar, isSeq, Lexer, CST, parseDocument, type Alias, type Node } from "yaml";
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  CST,
+  parseDocument,
+  type Alias,
+  type Node,
+  type Scalar,
+  type YAMLMap,
+  type YAMLSeq,
+} from "yaml";
 import { deepestJson, mostJsonParts, mostJsonValues } from "./json-size.js";
 import { type ParsedText, toPosition } from "./text-position.js";
 
@@ -57,6 +70,10 @@ function checkSize(text: string): void {
   }
 }
 
+/** Nodes that may be named. */
+const isNode = (node: Node | null): node is Scalar | YAMLMap | YAMLSeq =>
+  isScalar(node) || isMap(node) || isSeq(node);
+
 /** What a node stands for, as `JSON.parse` would give it. */
 class Reader {
   /** The nodes that have been named so far. */
@@ -71,7 +88,7 @@ class Reader {
     if (++this.#numValues > mostJsonValues)
       throw new YamlFault(`it has more than ${mostJsonValues} values, repeated ones included`, offset);
     if (isAlias(node)) return this.read(this.#named(node), depth + 1);
-    if (node !== null && "anchor" in node && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    if (isNode(node) && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
     if (isScalar(node)) return node.value;
     if (isSeq(node)) {
       this.#count(offset);
@@ -87,8 +104,9 @@ class Reader {
   /** A key as a text; null: it is something else. */
   keyOf(key: unknown): string | null {
     const node = isAlias(key) ? this.#named(key) : key;
-    return isScalar(node) && node.value !== null && typeof node.value !== "object"
-      ? String(node.value)
+    const value = isScalar(node) ? node.value : null;
+    return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
+      ? String(value)
       : null;
   }
 

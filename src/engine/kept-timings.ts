@@ -1,22 +1,14 @@
 import { inOrder } from "../config/members.js";
-import { createHash, randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
-import path from "node:path";
-import { cacheFolder } from "../config/cache-folder.js";
 import type { NativeLibrary } from "../llama/types.js";
 import type { Logger } from "../log.js";
 import type { EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
 import { type KnownTimings, knownTimingsSchema } from "../protocol/timings.js";
+import { KeptFiles } from "./kept-files.js";
 
 type Log = Pick<Logger, "debug">;
-
-/** Most files that are kept; those written longest ago go first. */
-const mostFiles = 64;
-const mostBytes = 2 ** 20;
-
-const folder = (): string => path.join(cacheFolder(), "decode-timings");
-const fileOf = (key: string): string => path.join(folder(), `${key}.json`);
 
 export interface TimedParts {
   library: NativeLibrary;
@@ -53,51 +45,14 @@ function quota(): string | null {
   }
 }
 
-/**
- * What was kept under this key; null: nothing that can be used. A file that is broken or of another program is no
- * error: it is written anew.
- */
+const kept = (log: Log): KeptFiles<KnownTimings> => new KeptFiles("decode-timings", knownTimingsSchema, log);
+
+/** Timings of an earlier start; null: none. */
 export function readTimings(key: string, log: Log): KnownTimings | null {
-  const file = fileOf(key);
-  try {
-    // Of a file that is too large for one of this program's, nothing is read.
-    const text = statSync(file).size > mostBytes ? "" : readFileSync(file, "utf8");
-    const known = knownTimingsSchema.parse(JSON.parse(text));
-    return known.key === key ? known : null;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT")
-      log.debug({ file, err: error }, "kept timings cannot be read; ways to decode are timed again");
-    return null;
-  }
+  const known = kept(log).read(key);
+  return known?.key === key ? known : null;
 }
 
-/**
- * Keeps timings for later starts, whole or not at all, also when two processes write at once. A folder that cannot be
- * written is no error: later starts time again.
- */
 export function keepTimings(known: KnownTimings, log: Log): void {
-  const file = fileOf(known.key);
-  const draft = `${file}.${randomUUID()}`;
-  try {
-    mkdirSync(folder(), { recursive: true });
-    try {
-      writeFileSync(draft, JSON.stringify(known));
-      renameSync(draft, file);
-    } catch (error) {
-      rmSync(draft, { force: true });
-      throw error;
-    }
-    dropOldest();
-  } catch (error) {
-    log.debug({ file, err: error }, "timings cannot be kept; the next start times again");
-  }
-}
-
-/** Also drafts that a process left when it was killed. */
-function dropOldest(): void {
-  const files = readdirSync(folder()).map((name) => path.join(folder(), name));
-  if (files.length <= mostFiles) return;
-  const ageOf = new Map(files.map((file) => [file, statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0]));
-  const byAge = files.sort((a, b) => (ageOf.get(b) ?? 0) - (ageOf.get(a) ?? 0));
-  for (const file of byAge.slice(mostFiles)) rmSync(file, { force: true });
+  kept(log).keep(known.key, known);
 }

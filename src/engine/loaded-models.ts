@@ -10,13 +10,17 @@ import type { Expert } from "../strategies/strategy.js";
 import { ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
 import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
+import type { ModelFacts } from "../llama/model-facts.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
+import { findingsOf } from "./findings.js";
 import { type MemoryPlan, planMemory } from "./memory-plan.js";
 import { collectNeeds } from "./model-needs.js";
 import { programBytes } from "./program-memory.js";
 import type {
   ConfigDescription,
   EngineSettings,
+  Finding,
+  MeasuredFigures,
   ModelDescription,
   ResolvedFusionConfig,
 } from "../protocol/protocol.js";
@@ -194,7 +198,7 @@ function rolesOf(
 export function describeConfig(
   config: LoadedConfig,
   slots: readonly ModelSlot[],
-  digest: string,
+  { digest, warnings }: Pick<ConfigDescription, "digest" | "warnings">,
 ): ConfigDescription {
   const settings = config.resolved.config;
   const strategy = strategyOf(settings.strategy);
@@ -213,7 +217,7 @@ export function describeConfig(
     experts,
     strategy: settings.strategy,
     strategyInWords: strategy.words(settings.strategy, calibrated),
-    warnings: cardFindings(config.resolved),
+    warnings,
     strategyChoices: choicesFor(calibrated, strategy.plausibilityOf(settings.strategy)),
     vocabularySize: config.vocabularySize,
     contextTokens: settings.context.tokens,
@@ -222,6 +226,27 @@ export function describeConfig(
     toolForm: config.toolForm,
     digest,
   };
+}
+
+/** What is probably wrong with a config, by its files and by what was measured of it. */
+export function examineConfig(
+  config: LoadedConfig,
+  slots: readonly ModelSlot[],
+  { contentOf, measured }: { contentOf: (path: string) => string; measured: MeasuredFigures | null },
+): Finding[] {
+  const modelOf = ({ model }: LoadedMember) => (slots[model] as ModelSlot).model;
+  const models = inOrder(mapRoles<LoadedMember, LoadedModel>(config, modelOf));
+  const problems = models.flatMap(({ path, chatTemplateWarning }) =>
+    chatTemplateWarning === null ? [] : [[path, chatTemplateWarning] as const],
+  );
+  const found = findingsOf({
+    config: config.resolved.config,
+    facts: mapRoles<LoadedMember, ModelFacts>(config, (member) => modelOf(member).facts),
+    templateProblems: new Map(problems),
+    contentOf,
+    measured,
+  });
+  return [...cardFindings(config.resolved), ...found];
 }
 
 function uniqueId(path: string, slots: readonly ModelSlot[]): string {

@@ -8,9 +8,10 @@ import { createLogger } from "../log.js";
 import { configDigester, fileHasher } from "./config-digest.js";
 import { DecodePlanner } from "./decode-plan.js";
 import { FusionEngine } from "./engine.js";
+import { keptFigures } from "./kept-figures.js";
 import { timingsKey } from "./kept-timings.js";
 import { holdLifeline } from "./lifeline.js";
-import { describeConfig, type LoadedModels, loadModels, planModels } from "./loaded-models.js";
+import { describeConfig, examineConfig, type LoadedModels, loadModels, planModels } from "./loaded-models.js";
 import type {
   BackendChoice,
   DecodePlan,
@@ -141,6 +142,7 @@ class EngineProcess {
         log: this.#log,
       });
       const digestOf = configDigester(hashOf);
+      const figures = keptFigures(this.#log);
       globalThis.gc?.();
       emit({
         type: "ready",
@@ -151,9 +153,12 @@ class EngineProcess {
           kernel: settings.kernel,
           decoding,
           memory: models.plan.places,
-          configs: [...models.configs.values()].map((config) =>
-            describeConfig(config, models.slots, digestOf(config.resolved)),
-          ),
+          configs: [...models.configs.values()].map((config) => {
+            const digest = digestOf(config.resolved);
+            const known = { contentOf: hashOf, measured: figures.read(digest) };
+            const warnings = examineConfig(config, models.slots, known);
+            return describeConfig(config, models.slots, { digest, warnings });
+          }),
         },
       });
       emit({ type: "events", events: [], step: null, stats: this.#engine.stats });

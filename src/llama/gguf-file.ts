@@ -28,6 +28,10 @@ export interface GgufSummary {
   /** Tensors of all parts of the file. */
   tensors: readonly GgufTensor[];
   vocabularySize: number;
+  /** Texts of its tokens, a byte a character. */
+  tokens: readonly string[];
+  /** The Jinja template of its chats; null: it has none. */
+  chatTemplate: string | null;
   /** Scalars and short strings of the metadata, by key. */
   values: ReadonlyMap<string, MetadataValue>;
 }
@@ -36,6 +40,7 @@ export interface GgufTensor {
   name: string;
   /** The number of its type. */
   type: number;
+  elements: number;
   bytes: number;
 }
 
@@ -45,17 +50,21 @@ interface GgufPart {
   values: Map<string, MetadataValue>;
   /** Array key to its number of elements. */
   arrayLengths: Map<string, number>;
+  tokens: readonly string[];
+  chatTemplate: string | null;
   /** Whether a token stands for each byte, as `<0x0A>` or as itself. */
   hasByteTokens: boolean;
   tensors: GgufTensor[];
 }
 
-/** Longest metadata string that is kept; chat templates and licences are longer and not needed here. */
+/** Longest metadata string that is kept, but for the chat template; licences are longer and not needed here. */
 const keptStringBytes = 4096;
+const longestTemplate = 1 << 20;
 const longestKey = 65_535;
 const mostTokens = 1 << 22;
 
 const tokensKey = "tokenizer.ggml.tokens";
+const templateKey = "tokenizer.chat_template";
 
 /**
  * Reads a model file's header and checks that everything it announces is there, before native code sees the
@@ -92,7 +101,8 @@ export function checkModelFile(path: string): GgufSummary {
     if (length !== undefined && length < numTokens)
       throw invalid(path, `is corrupt: ${key} has ${length} entries for ${numTokens} tokens`);
   }
-  return { path, parts, architecture, tensors, vocabularySize: numTokens, values: first.values };
+  const { values, tokens, chatTemplate } = first;
+  return { path, parts, architecture, tensors, vocabularySize: numTokens, tokens, chatTemplate, values };
 }
 
 function invalid(path: string, reason: string, cause?: unknown): ShouldersError {
@@ -162,7 +172,14 @@ function readPart(reader: GgufReader): GgufPart {
   // A tensor takes at least 24 bytes, an entry 13.
   const numTensors = reader.count(24, "the number of tensors");
   const numEntries = reader.count(13, "the number of metadata entries");
-  const part: GgufPart = { values: new Map(), arrayLengths: new Map(), hasByteTokens: false, tensors: [] };
+  const part: GgufPart = {
+    values: new Map(),
+    arrayLengths: new Map(),
+    tokens: [],
+    chatTemplate: null,
+    hasByteTokens: false,
+    tensors: [],
+  };
   for (let index = 0; index < numEntries; index++) readEntry(reader, part, index);
   part.tensors = checkTensors(reader, numTensors, alignmentOf(part.values));
   return part;
@@ -179,8 +196,10 @@ function readEntry(reader: GgufReader, part: GgufPart, index: number): void {
   }
   if (arrayElementTypes[key]) throw new GgufProblem(`is corrupt: ${key} is not an array`);
   if (type === stringType) {
-    const value = reader.string(key, keptStringBytes);
-    if (value !== null) part.values.set(key, value);
+    const isTemplate = key === templateKey;
+    const value = reader.string(key, isTemplate ? longestTemplate : keptStringBytes);
+    if (isTemplate) part.chatTemplate = value;
+    else if (value !== null) part.values.set(key, value);
     return;
   }
   const known = valueTypes[type];
@@ -200,17 +219,13 @@ function readArray(reader: GgufReader, part: GgufPart, key: string): number {
     throw new GgufProblem(`is corrupt: ${key} has elements of type ${known.name}`);
   const length = reader.count(known.bytes, `the length of ${key}`);
   if (type !== stringType) reader.skip(length * known.bytes, key);
-  else if (key === tokensKey) part.hasByteTokens = readTokens(reader, length);
+  else if (key === tokensKey) readTokens(reader, part, length);
   else for (let index = 0; index < length; index++) reader.skip(reader.count(1, `${key}[${index}]`), key);
   return length;
 }
 
-/**
- * libllama reads a token up to a NUL, names empty ones, and ends the process when two have the same text.
- *
- * @returns whether each byte has a token.
- */
-function readTokens(reader: GgufReader, length: number): boolean {
+/** libllama reads a token up to a NUL, names empty ones, and ends the process when two have the same text. */
+function readTokens(reader: GgufReader, part: GgufPart, length: number): void {
   if (length > mostTokens) throw new GgufProblem(`is corrupt: it has ${length} tokens, more than any model`);
   const textToToken = new Map<string, number>();
   for (let token = 0; token < length; token++) {
@@ -222,7 +237,8 @@ function readTokens(reader: GgufReader, length: number): boolean {
     if (other !== undefined) throw new GgufProblem(`is corrupt: tokens ${other} and ${token} are the same`);
     textToToken.set(text, token);
   }
-  return Array.from({ length: 256 }).every((_, byte) => {
+  part.tokens = [...textToToken.keys()];
+  part.hasByteTokens = Array.from({ length: 256 }).every((_, byte) => {
     const hex = byte.toString(16).toUpperCase().padStart(2, "0");
     return textToToken.has(`<0x${hex}>`) || textToToken.has(String.fromCharCode(byte));
   });
@@ -242,10 +258,10 @@ function checkTensors(reader: GgufReader, numTensors: number, alignment: number)
   for (let index = 0; index < numTensors; index++) {
     const name = reader.string(`the name of tensor ${index}`, tensorNameLimit - 1);
     if (name === null) throw new GgufProblem(`is corrupt: the name of tensor ${index} is too long`);
-    const { type, bytes } = readTensorType(reader, name);
+    const { type, elements, bytes } = readTensorType(reader, name);
     const end = reader.uint64(`the offset of tensor ${name}`) + bytes;
     if (end > last.end) last = { name, end };
-    tensors.push({ name, type, bytes: Number(bytes) });
+    tensors.push({ name, type, elements: Number(elements), bytes: Number(bytes) });
   }
   const dataStart = Math.ceil(reader.position / alignment) * alignment;
   const needed = BigInt(dataStart) + last.end;
@@ -257,7 +273,7 @@ function checkTensors(reader: GgufReader, numTensors: number, alignment: number)
   return tensors;
 }
 
-function readTensorType(reader: GgufReader, name: string): { type: number; bytes: bigint } {
+function readTensorType(reader: GgufReader, name: string): { type: number; elements: bigint; bytes: bigint } {
   const numDimensions = reader.uint32(`the dimensions of tensor ${name}`);
   if (numDimensions > mostDimensions)
     throw new GgufProblem(`is corrupt: tensor ${name} has ${numDimensions} dimensions`);
@@ -275,7 +291,7 @@ function readTensorType(reader: GgufReader, name: string): { type: number; bytes
   const [blockElements, blockBytes] = block;
   if (elements === 0n || rowLength % BigInt(blockElements) !== 0n)
     throw new GgufProblem(`is corrupt: tensor ${name} has rows of ${rowLength} elements`);
-  return { type, bytes: (elements / BigInt(blockElements)) * BigInt(blockBytes) };
+  return { type, elements, bytes: (elements / BigInt(blockElements)) * BigInt(blockBytes) };
 }
 
 /** Each decode would end the process: libllama loads any type for any tensor, and has no code for most of them. */

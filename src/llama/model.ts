@@ -11,6 +11,7 @@ import { LlamaContext } from "./context.js";
 import type { GgufSummary } from "./gguf-file.js";
 import { checkModelFile } from "./gguf-file.js";
 import type { NativeHandle } from "./library.js";
+import { describeToken, factsOf, type ModelFacts } from "./model-facts.js";
 import { logLinesArrived } from "./native-log.js";
 import { PlacedParameters } from "./parameters.js";
 import { RunLimit } from "./pre-tokenizers.js";
@@ -110,6 +111,16 @@ function checkKind(native: NativeFunctions, model: Pointer, path: string): void 
     );
 }
 
+/** As libllama reads them, which knows what a file leaves out. */
+function specialTokensOf(vocabulary: LlamaVocabulary): Pick<ModelFacts, "firstToken" | "endToken"> {
+  const describe = (token: Token | null) =>
+    token === null ? "none" : describeToken(token, vocabulary.rawText(token));
+  return {
+    firstToken: vocabulary.addsBos ? describe(vocabulary.bos) : "none",
+    endToken: describe(vocabulary.eos),
+  };
+}
+
 /** A model that has been loaded, with what belongs to it. */
 interface LoadedFile {
   pointer: Pointer;
@@ -128,6 +139,7 @@ export class LlamaModel implements LoadedModel {
   readonly contextTrain: number;
   readonly placement: Placement;
   readonly vocabulary: LlamaVocabulary;
+  readonly facts: ModelFacts;
   /** How chats are rendered; its `source` says whose template it is. */
   readonly chatTemplate: ChatTemplate;
   readonly #handle: NativeHandle;
@@ -162,6 +174,7 @@ export class LlamaModel implements LoadedModel {
     const vocabulary = native.llama_model_get_vocab(pointer);
     invariant(vocabulary !== null, "a model without a vocabulary");
     this.vocabulary = new LlamaVocabulary(native, vocabulary, () => this.#pointer === null);
+    this.facts = { ...factsOf(file), ...specialTokensOf(this.vocabulary) };
     this.#tokenizer = new Tokenizer(native, vocabulary, this.vocabulary, RunLimit.of(file.values));
     const textOf = (token: Token | null) => (token === null ? "" : this.vocabulary.rawText(token));
     this.chatTemplate = createChatTemplate({

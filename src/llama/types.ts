@@ -1,4 +1,5 @@
 import type { CacheType, RopeOverrides } from "../config/model-source.js";
+import type { ModelFacts } from "./model-facts.js";
 
 /** What the engine may ask of native code. Implemented over libllama in this room; scripted in the engine's tests. */
 
@@ -18,6 +19,8 @@ export interface LoadedModel extends AsyncDisposable {
   readonly contextTrain: number;
   readonly placement: Placement;
   readonly vocabulary: Vocabulary;
+  /** What its file says of it. */
+  readonly facts: ModelFacts;
   /** Tokens of plain text; `special`: control tokens written out (`<|im_end|>`) become their ids. No BOS is added. */
   tokenize(text: string, special: boolean): Token[];
   /** Does what `tokenize` does; a long text off the event loop. */

@@ -93,6 +93,9 @@ export interface VocabularyComparison {
   notes: string[];
 }
 
+/** What is compared of a vocabulary: also one of which only the header was read. */
+export type ComparedVocabulary = Pick<Vocabulary, "size" | "rawText" | "bos" | "addsBos">;
+
 /** Names of entries that only fill a vocabulary up to a round size. */
 const padding = /^$|^[[<]?\|?_?(pad|unused|reserved|dummy|extra|empty)[a-z_-]*[_ -]?\d*\|?[\]>]?$/i;
 
@@ -104,8 +107,8 @@ const padding = /^$|^[[<]?\|?_?(pad|unused|reserved|dummy|extra|empty)[a-z_-]*[_
  * @throws ShouldersError `vocabulary_mismatch` with the first differing ids and both texts.
  */
 export function compareVocabularies(
-  base: Vocabulary,
-  other: Vocabulary,
+  base: ComparedVocabulary,
+  other: ComparedVocabulary,
   names: { base: string; other: string },
 ): VocabularyComparison {
   const fail = (difference: string) =>
@@ -138,17 +141,17 @@ export function compareVocabularies(
 
 /** What may differ: a model tuned for chat often begins and ends its turns with other tokens of the same vocabulary. */
 function comparisonNotes(
-  base: Vocabulary,
-  other: Vocabulary,
+  base: ComparedVocabulary,
+  other: ComparedVocabulary,
   names: { base: string; other: string },
 ): string[] {
   const notes: string[] = [];
-  const describe = (vocabulary: Vocabulary, token: Token | null) =>
+  const describe = (vocabulary: ComparedVocabulary, token: Token | null) =>
     token === null ? "none" : `${token} ${quote(vocabulary.rawText(token))}`;
   const note = (what: string, ofBase: string, ofOther: string) => {
     if (ofBase !== ofOther) notes.push(`${what}: ${names.base} ${ofBase}, ${names.other} ${ofOther}`);
   };
-  const bos = (vocabulary: Vocabulary) =>
+  const bos = (vocabulary: ComparedVocabulary) =>
     vocabulary.addsBos ? describe(vocabulary, vocabulary.bos) : "none";
   note("first token of a prompt", bos(base), bos(other));
   if (base instanceof LlamaVocabulary && other instanceof LlamaVocabulary)

@@ -39,6 +39,14 @@ export interface Finding {
   advice: string;
 }
 
+/** What a few prompts have shown of a config's models. */
+export interface MeasuredFigures {
+  /** Expert id to the mean of KL(expert||reference) over the tokens, nats. */
+  experts: Record<string, { klNats: number }>;
+  /** −ln p of texts that the reference knows, nats a character; null: it knows none of those that were tried. */
+  text: { baseNats: number; referenceNats: number; numTexts: number } | null;
+}
+
 export interface ConfigDescription {
   id: string;
   description: string;

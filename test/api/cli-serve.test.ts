@@ -104,6 +104,33 @@ describe("shoulders serve", () => {
     expect(models.data.map(({ id }) => id)).toEqual(["giant"]);
   });
 
+  it("goes without a bad config, says why, and what is probably wrong with the others", async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "shoulders-serve-"));
+    const family = path.resolve("models/family");
+    const context = { tokens: 1024, sequences: 1 };
+    writeFileSync(
+      path.join(folder, "a.json"),
+      JSON.stringify({ id: "a", base: `${family}/giant.gguf`, context }),
+    );
+    writeFileSync(path.join(folder, "b.json"), "{");
+    writeFileSync(path.join(folder, "c.yaml"), `id: c\nbase: ${family}/gaint.gguf\n`);
+    try {
+      const child = serve("--fusion-configs", folder);
+      let log = "";
+      child.stderr!.on("data", (chunk: Buffer) => (log += chunk.toString()));
+      const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(await untilPrinted(child, "curl"))!;
+      expect(log).toMatch(/b\.json:1:2: not JSON/);
+      expect(log).toMatch(/c\.yaml:2:7 base: .*Did you mean giant\.gguf\?/);
+      const config = (await (await fetch(`${url}/v1/fusion/configs/a`)).json()) as {
+        warnings: { code: string }[];
+      };
+      expect(config.warnings.map(({ code }) => code)).toEqual(["context_beyond_training"]);
+      expect(log).toContain("trained for 512");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it("ends with 0 on SIGTERM while models load", async () => {
     const child = serve("--log-level", "debug");
     await once(child, "spawn");

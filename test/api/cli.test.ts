@@ -91,6 +91,41 @@ describe("shoulders check", () => {
       expect(stdout).toContain(text);
   });
 
+  it("is a doctor: says what is probably wrong, in the files and by asking them", async () => {
+    const family = (name: string) => path.resolve("models/family", `${name}.gguf`);
+    const file = path.join(directory, "sick.yaml");
+    writeFileSync(
+      file,
+      [
+        "id: sick",
+        `base: ${family("giant")}`,
+        `reference: ${family("dwarf")}`,
+        "context: {tokens: 2048, sequences: 1}",
+        "experts:",
+        ...["dwarf", "dwarf-problems", "dwarf-problems-hard", "giant-recall"].map(
+          (name) => `  - {id: ${name}, model: ${family(name)}}`,
+        ),
+        "",
+      ].join("\n"),
+    );
+    const { code, stdout } = await run(["check", file]);
+    expect(code).toBe(0);
+    const warnings = stdout.split("\n").filter((line) => line.startsWith("warning"));
+    expect(warnings.map((line) => line.replace(/^warning +/, "").slice(0, 60))).toEqual([
+      expect.stringMatching(/^it has no calibration card/),
+      expect.stringMatching(/^expert "dwarf" and the reference are the same model/),
+      expect.stringMatching(/^expert "giant-recall" was not tuned from the reference/),
+      "context.tokens is 2048, and the base was trained for 512.",
+      expect.stringMatching(/^expert "dwarf" says what the reference says/),
+      expect.stringMatching(/^expert "dwarf-problems-hard" is far from the reference/),
+    ]);
+  });
+
+  it("has nothing to say of what is shipped", async () => {
+    const { stdout } = await run(["check", "recall", "--fusion-configs", "fusion-configs"]);
+    expect(stdout).not.toContain("warning");
+  });
+
   it("takes an id as well", async () => {
     expect((await run(["check", "giant"])).stdout).toContain("giant.gguf");
   });
@@ -99,6 +134,7 @@ describe("shoulders check", () => {
     const { code, stderr } = await run(["check", configFile({ base: "none.gguf" })]);
     expect(code).toBe(1);
     expect(stderr).toContain(path.join(directory, "none.gguf"));
+    expect(stderr).toMatch(/config\.json:1:\d+ base: Model file/);
     expect(await run(["check", "none.json"])).toMatchObject({ code: 2 });
   });
 

@@ -271,6 +271,7 @@ export function describeEngine(): EngineDescription {
   const giant = withWords({
     ...shared,
     id: "giant",
+    warnings: [],
     digest: "91",
     description: "the base alone",
     example: null,

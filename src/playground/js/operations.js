@@ -17,6 +17,8 @@ export class OperationsView {
   #tiles = h("div", { class: "tiles" });
   #models = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Models" });
   #memory = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Memory" });
+  #warnings = h("ul", { class: "warnings" });
+  #warningCard = h("section", { class: "card", hidden: true }, h("h2", null, "Warnings"), this.#warnings);
   #failure = h("p", { class: "failure", role: "alert", hidden: true });
   #rate = h("div", { class: "chart" });
   #step = h("div", { class: "chart" });
@@ -40,6 +42,7 @@ export class OperationsView {
         h("section", { class: "card" }, h("h2", null, "Tokens a second"), this.#rate),
         h("section", { class: "card" }, h("h2", null, "Time of a step"), this.#step),
       ),
+      this.#warningCard,
       h("section", { class: "card" }, h("h2", null, "Models"), this.#models),
       h("section", { class: "card" }, h("h2", null, "Memory, as planned"), this.#memory),
     );
@@ -90,6 +93,24 @@ export class OperationsView {
     this.#showCharts();
     this.#showModels(now.metrics);
     this.#showMemory(now.metrics);
+    this.#showWarnings();
+  }
+
+  /** What is probably wrong with a config, and what to do. */
+  #showWarnings() {
+    const items = this.#configs.flatMap(({ id, warnings }) =>
+      warnings.map(({ code, message, advice }) =>
+        h(
+          "li",
+          { "data-code": code },
+          h("b", null, `${id}: `),
+          `${message}. `,
+          h("span", { class: "quiet" }, advice),
+        ),
+      ),
+    );
+    this.#warningCard.hidden = items.length === 0;
+    fill(this.#warnings, items);
   }
 
   #showTiles(metrics, tokensPerSecond) {

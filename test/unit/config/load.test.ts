@@ -208,7 +208,7 @@ describe("loadFusionConfigs", () => {
     const [yaml, json] = loadFusionConfigs(path.join(directory, "a.yaml"));
     expect(json).toBeUndefined();
     expect(yaml?.placeOf(["experts", 0, "model"])).toBe(`${directory}/a.yaml:6:12 experts.0.model`);
-    expect(yaml?.config.strategy.type).toBe("dynamic");
+    expect(yaml?.config.strategy.type).toBe("mixture");
     expect(loadFusionConfigs(path.join(directory, "b.json"))[0]?.placeOf(["base"])).toBe(
       `${directory}/b.json:1:22 base`,
     );

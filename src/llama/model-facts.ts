@@ -1,0 +1,86 @@
+import { basename } from "node:path";
+
+import { checkModelFile, type GgufSummary } from "./gguf-file.js";
+import { tensorTypeNames } from "./gguf-format.js";
+
+/** What a model file says of itself in its header, as far as it tells whether models fit together. */
+export interface ModelFacts {
+  path: string;
+  architecture: string;
+  /** Its size in layers, widths and heads, by their names in the header. */
+  shape: Readonly<Record<string, number>>;
+  /** The type of most of its bytes: `F16`, `Q4_K`. */
+  quantization: string;
+  numParameters: number;
+  sizeBytes: number;
+  /** Tokens that it was trained to hold; null: the file does not say. */
+  contextTrain: number | null;
+  chatTemplate: string | null;
+  /** The token that begins a prompt, `none`, or null: the file does not say. */
+  firstToken: string | null;
+  /** The token that ends a text, or null: the file does not say. */
+  endToken: string | null;
+}
+
+const shapeKeys = [
+  "block_count",
+  "embedding_length",
+  "feed_forward_length",
+  "attention.head_count",
+  "attention.head_count_kv",
+  "expert_count",
+];
+
+/** Facts of a file whose header has been read. */
+export function factsOf({
+  path,
+  architecture,
+  values,
+  tensors,
+  tokens,
+  chatTemplate,
+}: GgufSummary): ModelFacts {
+  const numberOf = (key: string): number | null => {
+    const value = values.get(`${architecture}.${key}`);
+    return value === undefined ? null : Number(value);
+  };
+  const tokenOf = (key: string): string | null => {
+    const id = values.get(`tokenizer.ggml.${key}`);
+    return id === undefined ? null : describeToken(Number(id), tokens[Number(id)] ?? "");
+  };
+  const typeToBytes = new Map<number, number>();
+  for (const { type, bytes } of tensors) typeToBytes.set(type, (typeToBytes.get(type) ?? 0) + bytes);
+  const [main] = [...typeToBytes].sort(([, a], [, b]) => b - a);
+  const addsFirst = values.get("tokenizer.ggml.add_bos_token");
+  return {
+    path,
+    architecture,
+    shape: Object.fromEntries(
+      shapeKeys.flatMap((key) => {
+        const value = numberOf(key);
+        return value === null ? [] : [[key, value]];
+      }),
+    ),
+    quantization: main === undefined ? "unknown" : (tensorTypeNames[main[0]] ?? `type ${main[0]}`),
+    numParameters: tensors.reduce((sum, { elements }) => sum + elements, 0),
+    sizeBytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
+    contextTrain: numberOf("context_length"),
+    chatTemplate,
+    firstToken: addsFirst === undefined ? null : addsFirst === false ? "none" : tokenOf("bos_token_id"),
+    endToken: tokenOf("eos_token_id"),
+  };
+}
+
+/** A token as findings write it: `2 "</s>"`. */
+export function describeToken(token: number, text: string): string {
+  return `${token} ${JSON.stringify(text)}`;
+}
+
+/** A header read for its own sake, before anything is loaded. @throws ShouldersError `model_file_invalid` */
+export function readModelFacts(path: string): ModelFacts & { tokens: readonly string[] } {
+  const file = checkModelFile(path);
+  return { ...factsOf(file), tokens: file.tokens };
+}
+
+/** How a model is called in sentences. */
+export const nameOf = ({ path }: Pick<ModelFacts, "path">): string => basename(path);
