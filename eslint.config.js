@@ -6,33 +6,42 @@ export const allowedImports = {
   "log.ts": ["errors.ts", "config", "line-writer.ts"],
   fusion: ["errors.ts"],
   strategies: ["errors.ts", "fusion"],
+  wire: ["errors.ts", "strategies"],
   config: ["errors.ts", "strategies"],
-  trace: ["errors.ts", "config"],
+  trace: ["errors.ts", "wire"],
   llama: ["errors.ts", "config"],
   grammar: ["errors.ts", "llama/types.ts"],
   sampling: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts", "grammar"],
   routing: ["errors.ts", "config", "strategies"],
-  protocol: ["errors.ts", "config", "strategies", "routing/card.ts", "trace/record.ts", "llama/types.ts"],
+  protocol: [
+    "errors.ts",
+    "wire/token-record.ts",
+    "config",
+    "strategies",
+    "routing/card.ts",
+    "llama/types.ts",
+  ],
   engine: [
     "errors.ts",
     "fair-line.ts",
     "log.ts",
+    "wire",
     "config",
     "strategies",
     "llama",
     "fusion",
     "grammar",
     "sampling",
-    "trace",
     "routing",
     "protocol",
   ],
   calibration: ["errors.ts", "config", "strategies", "routing", "protocol"],
-  evaluation: ["errors.ts", "log.ts", "config", "strategies", "routing", "trace", "protocol"],
+  evaluation: ["errors.ts", "log.ts", "config", "strategies", "routing", "protocol"],
   api: [
     "errors.ts",
     "fair-line.ts",
     "log.ts",
+    "wire",
     "config",
     "strategies",
     "fusion",
@@ -119,7 +128,7 @@ export default tseslint.config(
       globals: Object.fromEntries(
         (
           "addEventListener Blob CustomEvent devicePixelRatio document fetch getComputedStyle Image innerHeight location " +
-          "localStorage matchMedia performance ResizeObserver scrollY sessionStorage setInterval clearInterval " +
+          "localStorage matchMedia performance requestAnimationFrame ResizeObserver scrollY sessionStorage setInterval clearInterval " +
           "setTimeout TextDecoder TextEncoder URL WebSocket XMLSerializer"
         )
           .split(" ")

@@ -60,6 +60,7 @@ export default defineConfig({
           name: "system",
           include: ["test/**/*.test.ts"],
           exclude: ["test/unit/**", "test/attack/**"],
+          setupFiles: ["./test/support/check-answers.ts"],
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },

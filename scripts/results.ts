@@ -3,7 +3,7 @@ import path from "node:path";
 import { mean } from "simple-statistics";
 import { reportSections } from "../src/evaluation/markdown.js";
 import type { Report } from "../src/evaluation/report.js";
-import type { TokenCandidate, TokenRecord, TopRecord } from "../src/trace/record.js";
+import type { TokenCandidate, TokenRecord, TopRecord } from "../src/wire/token-record.js";
 import { architecturePath, operationsPath, readmePath, root, settingsTable } from "./generated-docs.js";
 import { allowedImports, roomsText } from "./rooms.js";
 import { rulesText } from "./several-rules.js";

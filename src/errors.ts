@@ -1,6 +1,12 @@
 /** OpenAI's `error.type` for each family of failures. */
-type ErrorType =
-  "invalid_request_error" | "authentication_error" | "not_found_error" | "rate_limit_error" | "server_error";
+export const errorTypes = [
+  "invalid_request_error",
+  "authentication_error",
+  "not_found_error",
+  "rate_limit_error",
+  "server_error",
+] as const;
+type ErrorType = (typeof errorTypes)[number];
 
 interface ErrorDefinition {
   /** HTTP status when the error reaches an HTTP client before the first byte of the answer. */
@@ -59,6 +65,7 @@ const errorDefinitions = {
 } as const satisfies Record<string, ErrorDefinition>;
 
 export type ErrorCode = keyof typeof errorDefinitions;
+export const errorCodes = Object.keys(errorDefinitions) as ErrorCode[];
 
 /** Plain data of an error: what crosses the pipe between engine and server. */
 export type ErrorData = {

@@ -1,5 +1,6 @@
 import type { RequestHandler } from "express";
 import { requireEngine, type ApiContext } from "./context.js";
+import type { Alive, Ready } from "../wire/service.js";
 import { localsOf } from "./middleware/locals.js";
 
 /** Whether a request asks for what needs no key and costs nothing. */
@@ -8,12 +9,12 @@ export function isHealth(url = ""): boolean {
 }
 
 /** `GET /livez`: the server's process answers. */
-export const livez: RequestHandler = (_request, response) => {
+export const livez: RequestHandler<object, Alive> = (_request, response) => {
   response.json({ status: "ok" });
 };
 
 /** `GET /readyz` and `GET /health`: a completion would be taken now. */
-export function readyz(context: ApiContext): RequestHandler {
+export function readyz(context: ApiContext): RequestHandler<object, Ready> {
   return (_request, response) => {
     const { configs } = requireEngine(context);
     response.json({ status: "ok", version: context.version, models: configs.map(({ id }) => id) });

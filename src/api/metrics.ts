@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Engine, StepSample, Usage } from "../protocol/protocol.js";
-import type { TokenRecord } from "../trace/record.js";
+import type { TokenRecord } from "../wire/token-record.js";
 import type { CloseReason } from "./access/connections.js";
 
 /** `client_error` and `server_error` by status; `aborted`: the client left before the end. */
@@ -81,9 +81,20 @@ export class Metrics {
   );
   readonly #divergence = this.#histogram(
     "divergence_nats",
-    "Divergence of the fused row from the base's: forward KL(fused||base), reverse KL(base||fused).",
+    "Divergence of the fused row from the base's over the tokens that take part: forward KL(fused||base), reverse.",
     ["config", "direction"],
     divergenceBuckets,
+  );
+  readonly #nats = this.#histogram(
+    "moved_nats",
+    "How far a token's row was moved: KL(fused||base) over the whole vocabulary.",
+    ["config"],
+    divergenceBuckets,
+  );
+  readonly #decided = this.#counter(
+    "decided_tokens_total",
+    "Tokens by what made them so: weight, plausible_set, certain, base or grammar.",
+    ["config", "by"],
   );
   readonly #flipped = this.#counter(
     "flipped_tokens_total",
@@ -224,15 +235,17 @@ export class Metrics {
     };
   }
 
-  #token(config: string, { weights, shares = {}, divergence, evaluations, flipped }: TokenRecord): void {
+  #token(config: string, record: TokenRecord): void {
+    const { weights, shares = {}, divergence, nats, decided_by, evaluations, flipped } = record;
     for (const [expert, weight] of Object.entries(weights)) this.#weight.observe({ config, expert }, weight);
     for (const [component, share] of Object.entries(shares))
       this.#share.observe({ config, component }, share);
     for (const direction of ["forward", "reverse"] as const)
-      // prom-client throws at infinities.
-      if (Number.isFinite(divergence[direction]))
+      if (divergence[direction] !== null)
         this.#divergence.observe({ config, direction }, divergence[direction]);
     this.#evaluations.observe(evaluations);
+    if (nats !== null) this.#nats.observe({ config }, nats);
+    this.#decided.inc({ config, by: decided_by });
     if (flipped) this.#flipped.inc({ config });
   }
 

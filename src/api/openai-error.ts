@@ -1,13 +1,10 @@
-import { ShouldersError } from "../errors.js";
-
-export interface OpenAiErrorBody {
-  error: { message: string; type: string; param: string | null; code: string };
-}
+import type { ShouldersError } from "../errors.js";
+import type { ErrorBody } from "../wire/error.js";
 
 export interface OpenAiError {
   status: number;
   headers: Record<string, string>;
-  body: OpenAiErrorBody;
+  body: ErrorBody;
 }
 
 /** How an error looks to a client. What went wrong inside is for the log, not for the wire. */

@@ -1,6 +1,26 @@
 import type { RequestHandler } from "express";
 import type { z } from "zod";
 import { ShouldersError } from "../errors.js";
+import {
+  chatChunkSchema,
+  chatCompletionSchema,
+  textChunkSchema,
+  textCompletionSchema,
+} from "../wire/completion.js";
+import { configListSchema, configSchema } from "../wire/config.js";
+import { serverFrameSchema } from "../wire/frames.js";
+import { explanationSchema, solutionSchema } from "../wire/fusion.js";
+import { responseEventSchema, responseSchema } from "../wire/response.js";
+import {
+  aliveSchema,
+  detokenizedSchema,
+  modelEntrySchema,
+  modelListSchema,
+  readySchema,
+  templatedSchema,
+  tokenizedSchema,
+} from "../wire/service.js";
+import { traceEventSchema, traceListSchema, traceSchema } from "../wire/trace.js";
 import type { ApiContext } from "./context.js";
 import { getConfig, listConfigs } from "./fusion/configs.js";
 import { explain, explainSchema } from "./fusion/explain.js";
@@ -12,7 +32,7 @@ import { getModel, listModels } from "./openai/models.js";
 import { responsesHandler } from "./openai/responses.js";
 import { responsesSchema } from "./openai/responses-schema.js";
 import { chatSchema, textSchema } from "./openai/schemas.js";
-import { getOpenApi } from "./openapi.js";
+import { getOpenApi, openApiSchema } from "./openapi.js";
 import {
   applyTemplate,
   applyTemplateSchema,
@@ -26,123 +46,189 @@ export interface Route {
   method: "GET" | "POST";
   /** Express's pattern; also the label in metrics and logs. */
   path: string;
+  /** Its id in the OpenAPI document. */
+  operation: string;
   /** One line for the OpenAPI document. */
   summary: string;
   body?: z.ZodType;
   query?: z.ZodType;
-  /** Media types of a good answer; JSON where left out. */
-  produces?: readonly string[];
+  /** Its good answer, where that is JSON. */
+  json?: z.ZodType;
+  /** Of an answer as server-sent events: what the data of each is, the last one's `[DONE]` apart. */
+  event?: z.ZodType;
+  /** Of a WebSocket: the frames that it sends. */
+  frame?: z.ZodType;
+  /** A media type of its good answer that is plain text. */
+  text?: string;
   handler: RequestHandler<{ id: string }>;
 }
 
-const jsonOrEvents = ["application/json", "text/event-stream"];
+/** A route whose handler answers JSON: what it answers has to be of the schema's type. */
+function jsonRoute<Json extends z.ZodType>(
+  route: Route & { json: Json; handler: RequestHandler<{ id: string }, z.output<Json>> },
+): Route {
+  return route;
+}
 
 /** Every route of the API: what express serves and what the OpenAPI document says. */
 export function createRoutes(context: ApiContext): Route[] {
   const routes: Route[] = [
-    ...[...completionRoutes(context), ...fusionRoutes(context)].flatMap(withAndWithoutVersion),
+    ...[
+      ...completionRoutes(context),
+      ...modelRoutes(context),
+      ...fusionRoutes(context),
+      ...traceRoutes(context),
+    ].flatMap(withAndWithoutVersion),
     ...vocabularyRoutes(context),
     ...operationRoutes(context),
-    {
+    jsonRoute({
       method: "GET",
       path: "/openapi.json",
+      operation: "getOpenApi",
       summary: "This document.",
+      json: openApiSchema,
       handler: getOpenApi(context, () => routes),
-    },
+    }),
   ];
   return routes;
 }
 
 /** Some clients are told an address that ends in /v1, others one that does not. */
 function withAndWithoutVersion(route: Route): Route[] {
-  return [route, { ...route, path: route.path.replace(/^\/v1/, "") }];
+  const { path, operation } = route;
+  return [route, { ...route, path: path.replace(/^\/v1/, ""), operation: `${operation}WithoutVersion` }];
 }
 
 function completionRoutes(context: ApiContext): Route[] {
   return [
-    {
+    jsonRoute({
       method: "POST",
       path: "/v1/chat/completions",
+      operation: "createChatCompletion",
       summary: "Answer a conversation.",
       body: chatSchema,
-      produces: jsonOrEvents,
+      json: chatCompletionSchema,
+      event: chatChunkSchema,
       handler: completionHandler(context, "chat"),
-    },
-    {
+    }),
+    jsonRoute({
       method: "POST",
       path: "/v1/completions",
+      operation: "createCompletion",
       summary: "Go on with a text, or with token ids.",
       body: textSchema,
-      produces: jsonOrEvents,
+      json: textCompletionSchema,
+      event: textChunkSchema,
       handler: completionHandler(context, "text"),
-    },
-    {
+    }),
+    jsonRoute({
       method: "POST",
       path: "/v1/responses",
+      operation: "createResponse",
       summary: "Answer a conversation, in OpenAI's newer shape.",
       body: responsesSchema,
-      produces: jsonOrEvents,
+      json: responseSchema,
+      event: responseEventSchema,
       handler: responsesHandler(context),
-    },
-    { method: "GET", path: "/v1/models", summary: "The fusion configs.", handler: listModels(context) },
-    { method: "GET", path: "/v1/models/:id", summary: "One of them.", handler: getModel(context) },
+    }),
     {
       method: "GET",
       path: "/v1/stream",
+      operation: "openStream",
       summary: "WebSocket: many responses on one socket, JSON text frames.",
+      frame: serverFrameSchema,
       handler: upgradeRequired,
     },
   ];
 }
 
+function modelRoutes(context: ApiContext): Route[] {
+  return [
+    jsonRoute({
+      method: "GET",
+      path: "/v1/models",
+      operation: "listModels",
+      summary: "The fusion configs.",
+      json: modelListSchema,
+      handler: listModels(context),
+    }),
+    jsonRoute({
+      method: "GET",
+      path: "/v1/models/:id",
+      operation: "getModel",
+      summary: "One of them.",
+      json: modelEntrySchema,
+      handler: getModel(context),
+    }),
+  ];
+}
+
 function fusionRoutes(context: ApiContext): Route[] {
   return [
-    {
+    jsonRoute({
       method: "GET",
       path: "/v1/fusion/configs",
+      operation: "listFusionConfigs",
       summary: "Models, sizes, vocabulary and strategy of every config.",
+      json: configListSchema,
       handler: listConfigs(context),
-    },
-    {
+    }),
+    jsonRoute({
       method: "GET",
       path: "/v1/fusion/configs/:id",
+      operation: "getFusionConfig",
       summary: "The same of one config.",
+      json: configSchema,
       handler: getConfig(context),
-    },
-    {
+    }),
+    jsonRoute({
       method: "POST",
       path: "/v1/fusion/explain",
+      operation: "explainAnswer",
       summary: "Weights and log-probabilities at every token of a given answer; nothing is drawn.",
       body: explainSchema,
+      json: explanationSchema,
       handler: explain(context),
-    },
-    {
+    }),
+    jsonRoute({
       method: "POST",
       path: "/v1/fusion/solve",
+      operation: "solveWeights",
       summary: "Weights for rows of logits; no model is needed.",
       body: solveSchema,
+      json: solutionSchema,
       handler: solve(),
-    },
-    {
+    }),
+  ];
+}
+
+function traceRoutes(context: ApiContext): Route[] {
+  return [
+    jsonRoute({
       method: "GET",
       path: "/v1/fusion/traces",
+      operation: "listTraces",
       summary: "Recent completions of the key, newest first.",
       query: listQuerySchema,
+      json: traceListSchema,
       handler: listTraces(context),
-    },
-    {
+    }),
+    jsonRoute({
       method: "GET",
       path: "/v1/fusion/traces/:id",
+      operation: "getTrace",
       summary: "What happened at each token of a completion.",
       query: traceQuerySchema,
-      produces: ["application/json", "text/csv"],
+      json: traceSchema,
+      text: "text/csv",
       handler: getTrace(context),
-    },
+    }),
     {
       method: "GET",
       path: "/v1/fusion/traces/:id/events",
+      operation: "followTrace",
       summary: "The same while it happens.",
-      produces: ["text/event-stream"],
+      event: traceEventSchema,
       handler: followTrace(context),
     },
   ];
@@ -151,41 +237,60 @@ function fusionRoutes(context: ApiContext): Route[] {
 /** The routes that llama-server has for a vocabulary and a template. */
 function vocabularyRoutes(context: ApiContext): Route[] {
   return [
-    {
+    jsonRoute({
       method: "POST",
       path: "/tokenize",
+      operation: "tokenize",
       summary: "Token ids of a text.",
       body: tokenizeSchema,
+      json: tokenizedSchema,
       handler: tokenize(context),
-    },
-    {
+    }),
+    jsonRoute({
       method: "POST",
       path: "/detokenize",
+      operation: "detokenize",
       summary: "The text of token ids.",
       body: detokenizeSchema,
+      json: detokenizedSchema,
       handler: detokenize(context),
-    },
-    {
+    }),
+    jsonRoute({
       method: "POST",
       path: "/apply-template",
+      operation: "applyTemplate",
       summary: "A conversation as the prompt that each model gets.",
       body: applyTemplateSchema,
+      json: templatedSchema,
       handler: applyTemplate(context),
-    },
+    }),
   ];
 }
 
 function operationRoutes(context: ApiContext): Route[] {
-  const isReady = readyz(context);
+  const isReady = { method: "GET", json: readySchema, handler: readyz(context) } as const;
   return [
-    { method: "GET", path: "/livez", summary: "The process answers.", handler: livez },
-    { method: "GET", path: "/readyz", summary: "A completion would be taken.", handler: isReady },
-    { method: "GET", path: "/health", summary: "As /readyz.", handler: isReady },
+    jsonRoute({
+      method: "GET",
+      path: "/livez",
+      operation: "isAlive",
+      summary: "The process answers.",
+      json: aliveSchema,
+      handler: livez,
+    }),
+    jsonRoute({
+      ...isReady,
+      path: "/readyz",
+      operation: "isReady",
+      summary: "A completion would be taken.",
+    }),
+    jsonRoute({ ...isReady, path: "/health", operation: "isHealthy", summary: "As /readyz." }),
     {
       method: "GET",
       path: "/metrics",
+      operation: "getMetrics",
       summary: "Prometheus.",
-      produces: ["text/plain"],
+      text: "text/plain",
       handler: getMetrics(context),
     },
   ];

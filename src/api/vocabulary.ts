@@ -2,6 +2,7 @@ import type { RequestHandler, Response } from "express";
 import { z } from "zod";
 import type { EngineQuery, Prompt, QueryResults } from "../protocol/protocol.js";
 import { fieldError, ShouldersError } from "../errors.js";
+import type { Detokenized, Piece, Templated, Tokenized } from "../wire/service.js";
 import { findConfig, requireEngine, type ApiContext } from "./context.js";
 import { tokenIds } from "./long-list.js";
 import { localsOf } from "./middleware/locals.js";
@@ -39,7 +40,7 @@ export const applyTemplateSchema = z.strictObject({
 });
 
 /** `POST /tokenize`, of the base's vocabulary. */
-export function tokenize(context: ApiContext): RequestHandler {
+export function tokenize(context: ApiContext): RequestHandler<object, Tokenized> {
   return async (request, response) => {
     const body = parseRequest(tokenizeSchema, request.body);
     const result = await ask(context, response, {
@@ -56,7 +57,7 @@ export function tokenize(context: ApiContext): RequestHandler {
 }
 
 /** `POST /detokenize` */
-export function detokenize(context: ApiContext): RequestHandler {
+export function detokenize(context: ApiContext): RequestHandler<object, Detokenized> {
   return async (request, response) => {
     const body = parseRequest(detokenizeSchema, request.body);
     const configId = configIdOf(context, response, body.model);
@@ -77,7 +78,7 @@ export function detokenize(context: ApiContext): RequestHandler {
 }
 
 /** `POST /apply-template`: the base's prompt as llama-server would answer it, and each model's beside it. */
-export function applyTemplate(context: ApiContext): RequestHandler {
+export function applyTemplate(context: ApiContext): RequestHandler<object, Templated> {
   return async (request, response) => {
     const body = parseRequest(applyTemplateSchema, request.body);
     const configId = configIdOf(context, response, body.model);
@@ -121,7 +122,7 @@ function configIdOf(context: ApiContext, response: Response, asked: string | nul
 
 const strictDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
-function withPieces({ ids, pieces: { bytes, lengths } }: QueryResults["tokenize"]) {
+function withPieces({ ids, pieces: { bytes, lengths } }: QueryResults["tokenize"]): Piece[] {
   let end = 0;
   return Array.from(ids, (id, index) => {
     const start = end;

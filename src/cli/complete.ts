@@ -4,7 +4,7 @@ import { findFusionConfigs } from "../config/load.js";
 import { plainRequest } from "../protocol/protocol.js";
 import type { Engine, GenerationRequest } from "../protocol/protocol.js";
 import { ShouldersError, invariant } from "../errors.js";
-import type { TokenRecord } from "../trace/record.js";
+import type { TokenRecord } from "../wire/token-record.js";
 import { openEngine } from "./open-engine.js";
 import { type SettingFlags, prepare } from "./run-time.js";
 import { type Stop, exitCodeOf } from "./stop-signal.js";

@@ -1,4 +1,4 @@
-import type { TokenRecord } from "../trace/record.js";
+import type { TokenRecord } from "../wire/token-record.js";
 import type { Style } from "./style.js";
 import { type Cell, type Column, renderTable, visible } from "./table.js";
 
@@ -42,7 +42,9 @@ export function renderTrace(
       { text: String(record.position), style: style.dim },
       { text: quoted(record.token.text), style: record.flipped ? dress : String },
       Math.exp(record.logprob).toFixed(3),
-      record.flipped ? quoted(record.baseToken.text) : { text: "same", style: style.dim },
+      record.flipped && record.base_token
+        ? quoted(record.base_token.text)
+        : { text: "same", style: style.dim },
       ...weights,
     ];
   });

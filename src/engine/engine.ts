@@ -234,14 +234,14 @@ export class FusionEngine {
       const fused = fuse(ready, this.#slots, kernel);
       const fuseMs = performance.now() - startMs;
       const vocabulary = this.#vocabulary(sequence.config.base.model);
-      const { generated, componentLogprobs } = sample({
+      const { generated, componentLogprobs, sampleMs } = sample({
         ...{ sequence, fused, kernel, vocabulary, fuseMs },
         msOf: decoded.msOf,
       });
       clock.fuseMs += fuseMs;
-      clock.sampleMs += generated.record.timing.sampleMs;
+      clock.sampleMs += sampleMs;
       clock.skippedShare += sequence.run.skippedShare;
-      const { flipped: isFlipped } = generated.record;
+      const isFlipped = generated.record.flipped === true;
       sequence.learn(fused.fusion, { logprobs: componentLogprobs, isFlipped });
       const vocabularies = sequence.allCursors.map(({ model }) => this.#vocabulary(model));
       const events = commit(sequence, generated, vocabularies);

@@ -4,7 +4,7 @@ import type { Vocabulary } from "../llama/types.js";
 import type { Fused } from "./fuse.js";
 import type { GeneratedToken } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
-import { buildRecord, candidate } from "./token-record.js";
+import { buildRecord, candidate, decisionOf } from "./token-record.js";
 
 export interface SampleParts {
   sequence: Sequence;
@@ -21,6 +21,8 @@ export interface Sampled {
   generated: GeneratedToken;
   /** Log-probability of the token under each model that the fusion mixed. */
   componentLogprobs: number[];
+  /** How long it took to draw it. */
+  sampleMs: number;
 }
 
 /** Draws the sequence's next token from its fused row and writes down how it came about. */
@@ -31,8 +33,8 @@ export function sample(parts: SampleParts): Sampled {
   const numTop = request.topLogprobs ?? 0;
   const isProcessed = request.logprobs === "processed";
   const startMs = performance.now();
-  const fusedTop = fusion.row.top(Math.max(1, numTop));
-  const [best] = fusedTop as [TokenLogprob];
+  const fusedTop = fusion.row.top(Math.max(2, numTop));
+  const [best, second] = fusedTop as [TokenLogprob, TokenLogprob?];
   const forced = sequence.forced[sequence.numGenerated];
   const drawn =
     forced === undefined
@@ -42,18 +44,26 @@ export function sample(parts: SampleParts): Sampled {
           numCandidates: isProcessed ? request.topLogprobs : null,
           room: sequence.maxTokens - sequence.numGenerated,
         })
-      : { token: forced, processedLogprob: -Infinity, candidates: [] };
+      : { token: forced, processedLogprob: -Infinity, candidates: [], isByGrammar: false };
   const sampleMs = performance.now() - startMs;
   const [base] = kernel.top("base", 1) as [TokenLogprob];
   const fusedLogprob = fusion.row.logprob(drawn.token);
   const componentLogprobs = fusion.row.componentLogprobs(drawn.token);
+  const baseLogit = (token: number) => fused.rows.base[token] ?? -Infinity;
+  const baseLogprob = baseLogit(drawn.token) - baseLogit(base.token) + base.logprob;
   const record = buildRecord(
     {
       sequence,
       token: drawn.token,
       logprob: isProcessed && forced === undefined ? drawn.processedLogprob : fusedLogprob,
       fused,
+      logRatio: fusedLogprob - baseLogprob,
       best: { base, fused: best },
+      decidedBy: drawn.isByGrammar
+        ? "grammar"
+        : second === undefined
+          ? "certain"
+          : decisionOf(fused, { base, fused: best }),
       vocabulary,
       timing: { decodeMs: decodeMsByRole(sequence, msOf), fuseMs, sampleMs },
     },
@@ -64,7 +74,8 @@ export function sample(parts: SampleParts): Sampled {
     ...candidate(entry, vocabulary),
     bytes: vocabulary.bytes(entry.token),
   }));
-  return { generated: { record, bytes: vocabulary.bytes(drawn.token), topLogprobs }, componentLogprobs };
+  const generated = { record, bytes: vocabulary.bytes(drawn.token), topLogprobs };
+  return { generated, componentLogprobs, sampleMs };
 }
 
 function decodeMsByRole(

@@ -1,7 +1,15 @@
 import { objective } from "../fusion/objective.js";
 import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
-import type { CurveRecord, TokenCandidate, TokenRecord, TokenText, TopRecord } from "../trace/record.js";
+import { toDivergence, toLogprob, toMs, toNats, toRounded, toTarget } from "../wire/numbers.js";
+import type {
+  CurveRecord,
+  Decision,
+  TokenCandidate,
+  TokenRecord,
+  TokenText,
+  TopRecord,
+} from "../wire/token-record.js";
 import type { Fused } from "./fuse.js";
 import type { LoadedExpert } from "./loaded-models.js";
 import type { Sequence } from "./sequence.js";
@@ -25,14 +33,7 @@ function drawnToken(token: number, vocabulary: Vocabulary): TokenRecord["token"]
 }
 
 export function candidate({ token, logprob }: TokenLogprob, vocabulary: Vocabulary): TokenCandidate {
-  return { ...tokenText(token, vocabulary), logprob: finite(logprob) };
-}
-
-/** Log-probability of a token that cannot come: JSON has no infinities, and OpenAI writes this. */
-const leastLogprob = -9999;
-
-function finite(logprob: number): number {
-  return Number.isFinite(logprob) ? logprob : leastLogprob;
+  return { ...tokenText(token, vocabulary), logprob: toLogprob(logprob) };
 }
 
 export interface RecordParts {
@@ -40,10 +41,30 @@ export interface RecordParts {
   token: number;
   logprob: number;
   fused: Fused;
-  /** The most probable tokens of the base and of the fused row. */
-  best: { base: TokenLogprob; fused: TokenLogprob };
+  /** ln of the token's fused probability over the base's. */
+  logRatio: number;
+  best: BestTokens;
+  decidedBy: Decision;
   vocabulary: Vocabulary;
-  timing: TokenRecord["timing"];
+  /** ms; those of decodes by role. */
+  timing: { decodeMs: Record<string, number>; fuseMs: number; sampleMs: number };
+}
+
+/** The most probable tokens of the base and of the fused row. */
+interface BestTokens {
+  base: TokenLogprob;
+  fused: TokenLogprob;
+}
+
+/** What made the best of several plausible tokens the best. */
+export function decisionOf({ fusion }: Fused, best: BestTokens): Decision {
+  const { row, mixed, chosen } = fusion;
+  if (best.base.token === best.fused.token) return "base";
+  if (row.logits[best.base.token] === -Infinity) return "plausible_set";
+  // Of a mixture, what the component that moved it most makes of the base's token.
+  const mover = mixed.indexOf(chosen);
+  const isLeftOut = mover >= 0 && row.componentLogprobs(best.base.token)[mover] === -Infinity;
+  return isLeftOut ? "plausible_set" : "weight";
 }
 
 /**
@@ -59,18 +80,21 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
   const record: TokenRecord = {
     position: sequence.base.tokens.length,
     token: drawnToken(parts.token, vocabulary),
-    logprob: finite(parts.logprob),
-    weights: byId(fusion.weights),
+    logprob: toLogprob(parts.logprob),
+    nats: toNats(fusion.nats),
+    log_ratio: toNats(parts.logRatio),
+    decided_by: parts.decidedBy,
+    weights: byId(fusion.weights.map(toRounded)),
     chosen: fusion.chosen === null ? null : (ids[fusion.chosen] ?? null),
-    divergence: { ...fusion.divergence, targets: byId(fusion.targets) },
-    objective: fusion.objective,
+    divergence: { ...toDivergence(fusion.divergence), targets: byId(fusion.targets.map(toTarget)) },
+    objective: toRounded(fusion.objective),
     evaluations: fusion.evaluations,
-    baseToken: candidate(best.base, vocabulary),
+    base_token: candidate(best.base, vocabulary),
     flipped: best.base.token !== best.fused.token,
-    timing: parts.timing,
+    timing: timingOf(parts.timing),
   };
   const { shares } = sequence.run;
-  if (shares) record.shares = { ...shares };
+  if (shares) record.shares = mapValues(shares, toRounded);
   if (sequence.request.trace === "full") {
     const fusedTop = fusion.row.top(numTraced).map((entry) => candidate(entry, vocabulary));
     record.top = { ...topRecord(ids, fused, kernel, vocabulary), fused: fusedTop };
@@ -100,12 +124,21 @@ function curve(
   );
   const points = alphas.map((alpha) => kernel.evaluate(0, alpha));
   return {
-    alphas,
-    forward: points.map(({ forward }) => forward),
-    reverse: points.map(({ reverse }) => reverse),
-    objective: points.map((point) => objective(point, targets)),
+    alphas: alphas.map(toRounded),
+    forward: points.map(({ forward }) => toRounded(forward)),
+    reverse: points.map(({ reverse }) => toRounded(reverse)),
+    objective: points.map((point) => toRounded(objective(point, targets))),
   };
 }
+
+const mapValues = (byId: Readonly<Record<string, number>>, map: (value: number) => number) =>
+  Object.fromEntries(Object.entries(byId).map(([id, value]) => [id, map(value)]));
+
+const timingOf = ({ decodeMs, fuseMs, sampleMs }: RecordParts["timing"]) => ({
+  decode_ms: mapValues(decodeMs, toMs),
+  fuse_ms: toMs(fuseMs),
+  sample_ms: toMs(sampleMs),
+});
 
 /** The most probable tokens of every model that ran. */
 function topRecord(

@@ -5,7 +5,7 @@ import type { PriorRequest } from "../strategies/strategy.js";
 import type { Card } from "../routing/card.js";
 import type { ErrorData } from "../errors.js";
 import type { ChatEnding, ChatTurn, ToolForm } from "../llama/types.js";
-import type { TokenCandidate, TokenRecord, TraceLevel } from "../trace/record.js";
+import type { TokenCandidate, TokenRecord, TraceLevel } from "../wire/token-record.js";
 import type { LogLevel } from "../config/log-level.js";
 import type { DecodePlan, EngineDescription, PlaceMemory } from "./description.js";
 import type { KnownTimings } from "./timings.js";

@@ -26,6 +26,11 @@ export interface SampleOptions {
   room: number;
 }
 
+/** A token, and whether it is so for the grammar's sake: it did not allow the row's most probable one. */
+export interface Sample extends SampledToken {
+  isByGrammar: boolean;
+}
+
 /**
  * Chooses one request's tokens from fused rows. When nothing changes the row and the choice is greedy, the
  * argmax is the answer and no chain is made; otherwise libllama's sampler chain decides.
@@ -51,12 +56,13 @@ export class TokenSampler implements Disposable {
    * @returns the token and log-probabilities (nats) of the processed distribution: after grammar, bias, penalties,
    * temperature and truncation. For plain greedy that distribution is the one token.
    */
-  sample(row: FusedRow, { argmax, baseRow, numCandidates, room }: SampleOptions): SampledToken {
+  sample(row: FusedRow, { argmax, baseRow, numCandidates, room }: SampleOptions): Sample {
     const grammar = this.#grammar;
-    if (grammar === null) return this.#draw(row.logits, argmax, numCandidates ?? 0);
+    if (grammar === null)
+      return { ...this.#draw(row.logits, argmax, numCandidates ?? 0), isByGrammar: false };
     if (numCandidates === null) {
       const drawn = this.#draw(row.logits, argmax, 0);
-      if (grammar.allows(drawn.token, room)) return drawn;
+      if (grammar.allows(drawn.token, room)) return { ...drawn, isByGrammar: false };
     }
     const masked = grammar.apply(row.logits, room) ?? grammar.apply(baseRow, room);
     if (masked === null)
@@ -67,7 +73,8 @@ export class TokenSampler implements Disposable {
           param: "grammar",
         },
       );
-    return this.#draw(masked, argmaxOf(masked), numCandidates ?? 0);
+    const allowed = argmaxOf(masked);
+    return { ...this.#draw(masked, allowed, numCandidates ?? 0), isByGrammar: allowed !== argmax };
   }
 
   accept(token: number): void {

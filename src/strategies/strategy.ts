@@ -93,7 +93,8 @@ export interface CalibratedExperts {
 }
 
 /** What a person can change about a strategy in a request, besides choosing it. */
-export type Control = "weights" | "bounds" | "shares" | "budget";
+export const controls = ["weights", "bounds", "shares", "budget"] as const;
+export type Control = (typeof controls)[number];
 
 /**
  * One way to weigh experts: what a person writes, what is wrong with it, what it is called, and how it runs. A new

@@ -1,15 +1,15 @@
 import { type Options, stringify } from "csv-stringify/sync";
-import type { TokenRecord } from "./record.js";
+import type { TokenRecord } from "../wire/token-record.js";
 
 type Cell = string | number | boolean | null | undefined;
 type Column = readonly [name: string, read: (record: TokenRecord) => Cell];
 
 /**
  * A trace as CSV (RFC 4180), one line a token. A column is named by its path in the token record: `position`,
- * `token.id`, `token.text`, `logprob`, `chosen`, `flipped`, `baseToken.*`, `objective`, `evaluations`,
- * `divergence.forward`, `divergence.reverse`, `timing.fuseMs`, `timing.sampleMs`; for each expert
- * `weights.<id>`, `divergence.targets.<id>.forward` and `.reverse`; of a mixture `shares.<id>` and `shares.base`;
- * for each model `timing.decodeMs.<role>`.
+ * `token.id`, `token.text`, `logprob`, `nats`, `log_ratio`, `decided_by`, `chosen`, `flipped`, `base_token.*`,
+ * `objective`, `evaluations`, `divergence.forward`, `divergence.reverse`, `timing.fuse_ms`, `timing.sample_ms`; for
+ * each expert `weights.<id>`, `divergence.targets.<id>.forward` and `.reverse`; of a mixture `shares.<id>` and
+ * `shares.base`; for each model `timing.decode_ms.<role>`.
  * The top tens of a `full` trace are only in the JSON. A text that a spreadsheet would take for a formula (it begins with
  * `=`, `+`, `-`, `@`, their full-width forms, a tab or a carriage return) has a `'` before it.
  */
@@ -22,7 +22,7 @@ export class TraceCsv {
   see({ weights, shares, timing }: TokenRecord): void {
     Object.keys(weights).forEach((id) => this.#weights.add(id));
     Object.keys(shares ?? {}).forEach((id) => this.#shares.add(id));
-    Object.keys(timing.decodeMs).forEach((model) => this.#models.add(model));
+    Object.keys(timing?.decode_ms ?? {}).forEach((model) => this.#models.add(model));
   }
 
   head(): string {
@@ -39,8 +39,8 @@ export class TraceCsv {
       ...[...this.#weights].flatMap(expertColumns),
       ...[...this.#shares].map((id): Column => [`shares.${id}`, (record) => record.shares?.[id]]),
       ...[...this.#models].map((model): Column => [
-        `timing.decodeMs.${model}`,
-        (record) => record.timing.decodeMs[model],
+        `timing.decode_ms.${model}`,
+        (record) => record.timing?.decode_ms[model],
       ]),
     ];
   }
@@ -51,17 +51,20 @@ const fixedColumns: Column[] = [
   ["token.id", (record) => record.token.id],
   ["token.text", (record) => record.token.text],
   ["logprob", (record) => record.logprob],
+  ["nats", (record) => record.nats],
+  ["log_ratio", (record) => record.log_ratio],
+  ["decided_by", (record) => record.decided_by],
   ["chosen", (record) => record.chosen],
   ["flipped", (record) => record.flipped],
-  ["baseToken.id", (record) => record.baseToken.id],
-  ["baseToken.text", (record) => record.baseToken.text],
-  ["baseToken.logprob", (record) => record.baseToken.logprob],
+  ["base_token.id", (record) => record.base_token?.id],
+  ["base_token.text", (record) => record.base_token?.text],
+  ["base_token.logprob", (record) => record.base_token?.logprob],
   ["objective", (record) => record.objective],
   ["evaluations", (record) => record.evaluations],
   ["divergence.forward", (record) => record.divergence.forward],
   ["divergence.reverse", (record) => record.divergence.reverse],
-  ["timing.fuseMs", (record) => record.timing.fuseMs],
-  ["timing.sampleMs", (record) => record.timing.sampleMs],
+  ["timing.fuse_ms", (record) => record.timing?.fuse_ms],
+  ["timing.sample_ms", (record) => record.timing?.sample_ms],
 ];
 
 function expertColumns(id: string): Column[] {

@@ -1,44 +1,16 @@
 import { EventEmitter, once } from "node:events";
-import type { TokenRecord } from "./record.js";
-
-/** OpenAI's `usage`, as answers, traces and WebSocket events carry it. */
-export interface UsageRecord {
-  prompt_tokens: number;
-  completion_tokens: number;
-  total_tokens: number;
-  prompt_tokens_details: { cached_tokens: number };
-  /** How far the experts moved the answers; nats: Σ KL(P̃‖P), skippedShare: of experts that did not run, the mean. */
-  fusion: { nats: number; flipped: number; tokens: number; skippedShare: number };
-}
-
-export const traceStatuses = ["in_progress", "completed", "incomplete", "cancelled", "failed"] as const;
-/** `incomplete`: ended by the token cap or a full context. */
-export type TraceStatus = (typeof traceStatuses)[number];
-
-/** What is known of a completion besides its tokens. */
-export interface TraceHeader {
-  /** Id of the completion. */
-  id: string;
-  object: "fusion.trace";
-  model: string;
-  /** Unix time, seconds. */
-  created: number;
-  status: TraceStatus;
-  finish_reason: string | null;
-  prompt_tokens: number;
-  /** null until the completion has ended. */
-  usage: UsageRecord | null;
-}
+import type { TokenRecord } from "../wire/token-record.js";
+import type { TraceEvent, TraceHeader, TraceStatus } from "../wire/trace.js";
+import type { UsageRecord } from "../wire/usage.js";
 
 export type TraceEnding = Pick<TraceHeader, "finish_reason"> & {
   status: Exclude<TraceStatus, "in_progress">;
   usage: UsageRecord;
 };
 
-/** `records`: as JSON. */
-export type TraceEvent =
-  | { type: "trace.started" | "trace.ended"; trace: TraceHeader }
-  | { type: "trace.tokens"; records: readonly string[] };
+/** An event of a trace, its records as JSON. */
+export type StoredEvent =
+  Exclude<TraceEvent, { type: "trace.tokens" }> | { type: "trace.tokens"; records: readonly string[] };
 
 /** A trace as it lies here: nothing is copied for whoever reads it. */
 export interface StoredTrace {
@@ -157,7 +129,7 @@ export class TraceStore {
   }
 
   /** Everything so far, then what comes, until the completion ends or its trace is dropped. */
-  async *follow(id: string, signal: AbortSignal): AsyncGenerator<TraceEvent, void> {
+  async *follow(id: string, signal: AbortSignal): AsyncGenerator<StoredEvent, void> {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     yield { type: "trace.started", trace: entry.header };

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../../src/protocol/protocol.js";
-import type { TokenRecord } from "../../src/trace/record.js";
+import type { TokenRecord } from "../../src/wire/token-record.js";
 import { expectConservation, expectTokensOfUsages, sumOf } from "../support/metrics.js";
 import { questions, resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { serve, type Served } from "../support/server.js";

@@ -57,15 +57,15 @@ describe("models and configs", () => {
     expect(JSON.parse(text)).toMatchObject({
       id: "both",
       object: "fusion.config",
-      base: { file: "giant.gguf", quantization: "Q8_0", sizeBytes: 2000, vocabularySize: 980 },
+      base: { file: "giant.gguf", quantization: "Q8_0", size_bytes: 2000, vocabulary_size: 980 },
       reference: { file: "dwarf.gguf" },
       experts: [
         { id: "trivia", file: "dwarf-trivia.gguf", bounds: [0, 2] },
         { id: "sums", file: "dwarf-sums.gguf" },
       ],
       strategy: { type: "dynamic", solver: "exact" },
-      vocabulary: { size: 980, isShared: true },
-      contextTokens: 512,
+      vocabulary_size: 980,
+      context_tokens: 512,
       sampling: { temperature: 0.7 },
     });
     expect(await (await fetch(`${server.url}/v1/fusion/configs`)).json()).toMatchObject({
@@ -173,19 +173,20 @@ describe("metrics", () => {
     expect(await restarts()).toBe(2);
   });
 
-  it("what JSON or Prometheus cannot write does no harm", async () => {
+  it("a divergence without bound does no harm", async () => {
     const server = await startTestServer();
     server.engine.script = () => {
       const [first, ...rest] = answering("a");
       const delta = rest[0] as Extract<(typeof rest)[number], { type: "delta" }>;
-      delta.tokens[0]!.record.divergence.reverse = Infinity;
-      delta.tokens[0]!.record.baseToken.logprob = -Infinity;
+      delta.tokens[0]!.record.divergence.reverse = null;
       return [first!, ...rest];
     };
     const response = await server.post("/v1/chat/completions", chat);
     expect(await response.json()).toMatchObject({
-      choices: [{ fusion: { tokens: [{ baseToken: { logprob: -9999 } }, {}] } }],
+      choices: [{ fusion: { tokens: [{ divergence: { reverse: null } }, {}] } }],
     });
+    const reverse = `shoulders_divergence_nats_count{config="both",direction="reverse"}`;
+    expect(await metricOf(server, reverse)).toBe(1);
   });
 });
 

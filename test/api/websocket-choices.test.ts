@@ -1,6 +1,6 @@
 import type OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ServerFrame } from "../../src/api/websocket/frames.js";
+import type { ServerFrame } from "../../src/wire/frames.js";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";
@@ -70,7 +70,7 @@ describe("scripted", () => {
         completion_tokens: 4,
         total_tokens: 11,
         prompt_tokens_details: { cached_tokens: 3 },
-        fusion: { nats: 1, flipped: 2, tokens: 4, skippedShare: 0.25 },
+        fusion: { nats: 1, flipped: 2, tokens: 4, skipped_share: 0.25 },
       },
       finish_reason: "stop",
     });

@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
-import type { TokenRecord } from "../../src/trace/record.js";
+import type { TokenRecord } from "../../src/wire/token-record.js";
 import { accepted, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { startTestServer } from "../support/server.js";
 import { ask, lastTrace, numbersOf, openPage, question, usePlayground } from "./support.js";
@@ -74,7 +74,7 @@ async function expectInspected(page: Page, record: TokenRecord): Promise<void> {
     columns.flat().map((candidate) => candidate.logprob),
   );
   expect(await page.locator("[data-curve] canvas").count()).toBe(2 * Object.keys(curves!).length);
-  expect(await page.locator(".bar-row.time").count()).toBe(Object.keys(timing.decodeMs).length + 2);
+  expect(await page.locator(".bar-row.time").count()).toBe(Object.keys(timing!.decode_ms).length + 2);
   expect(await page.locator(".inspector .badge").count()).toBe(record.flipped ? 1 : 0);
 }
 

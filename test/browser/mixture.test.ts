@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
 import { strategySchema } from "../../src/strategies/registry.js";
 import type { ConfigDescription, GenerationEvent } from "../../src/protocol/protocol.js";
-import type { TokenRecord } from "../../src/trace/record.js";
+import type { TokenRecord } from "../../src/wire/token-record.js";
 import { accepted, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { startTestServer } from "../support/server.js";
 import { ask, lastTrace, numbersOf, openPage, question, usePlayground } from "./support.js";
@@ -46,7 +46,7 @@ it("of a mixture, legend, colours, timeline and inspector show the trace's share
 it("a mixture of the real models: prior and budget reach the engine, and the page shows its shares", async () => {
   const page = await openPage(site.browser, site.url);
   const settings = page.locator(".settings");
-  const even = 1 / 3;
+  const even = 0.333333;
   await page.getByLabel("Model").selectOption("both");
   await page.getByLabel("Most tokens").fill("12");
   await page.getByLabel("Weights").selectOption("mixture");
@@ -124,7 +124,7 @@ it("shares and bounds in nats reach the server", async () => {
       // The card has this expert's weight solved; the other's is fixed.
       bounds: { sums: [0, 2] },
       prior: { shares: { sums: 1 }, pinned: true },
-      budget: { tokenNats: 0.5 },
+      budget: { token_nats: 0.5 },
       trace: "full",
     },
     {
@@ -132,7 +132,7 @@ it("shares and bounds in nats reach the server", async () => {
       // The card has this expert's weight solved; the other's is fixed.
       bounds: { sums: [0, 2] },
       prior: { shares: "uniform" },
-      budget: { tokenNats: 0.5 },
+      budget: { token_nats: 0.5 },
       trace: "full",
     },
   ]);

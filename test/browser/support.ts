@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished } from "vitest";
 import type { Engine } from "../../src/protocol/protocol.js";
-import type { TokenRecord } from "../../src/trace/record.js";
-import type { TraceHeader } from "../../src/trace/store.js";
+import type { Trace } from "../../src/wire/trace.js";
+import { checkFrame } from "../support/check-answers.js";
 import { greedy } from "../support/fake-models.js";
 import { resolvedConfig, startRealEngine } from "../support/real-engine.js";
 import { serve } from "../support/server.js";
@@ -110,7 +110,10 @@ export async function openPage(browser: Browser, url: string, options: PageOptio
     if (/^(http|ws)s?:$/.test(protocol) && host !== new URL(url).host) problems.push(address);
   };
   page.on("request", (request) => checkHost(request.url()));
-  page.on("websocket", (socket) => checkHost(socket.url()));
+  page.on("websocket", (socket) => {
+    checkHost(socket.url());
+    socket.on("framereceived", ({ payload }) => checkFrame(JSON.parse(String(payload))));
+  });
   onTestFinished(async () => {
     await context.close();
     expect(problems).toEqual([]);
@@ -128,12 +131,10 @@ export async function ask(page: Page, text: string): Promise<void> {
 }
 
 /** The trace of the answer that the page shows last. */
-export async function lastTrace(page: Page, url: string): Promise<TraceHeader & { tokens: TokenRecord[] }> {
+export async function lastTrace(page: Page, url: string): Promise<Trace> {
   const href = await page.getByRole("link", { name: "Open trace" }).last().getAttribute("href");
   const id = href?.slice("#/trace/".length) ?? "";
-  return (await (await fetch(`${url}/v1/fusion/traces/${id}`)).json()) as TraceHeader & {
-    tokens: TokenRecord[];
-  };
+  return (await (await fetch(`${url}/v1/fusion/traces/${id}`)).json()) as Trace;
 }
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { TokenRecord } from "../../src/trace/record.js";
+import type { TokenRecord } from "../../src/wire/token-record.js";
 import { ask, lastTrace, openPage, question, usePlayground } from "./support.js";
 
 const site = usePlayground();

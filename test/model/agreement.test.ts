@@ -3,7 +3,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { StrategyConfig } from "../../src/strategies/registry.js";
 import type { Engine, GeneratedToken, GenerationRequest } from "../../src/protocol/protocol.js";
-import type { TokenCandidate } from "../../src/trace/record.js";
+import type { TokenCandidate } from "../../src/wire/token-record.js";
 import {
   type Answer,
   answer,

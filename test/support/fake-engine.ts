@@ -17,7 +17,7 @@ import type {
 } from "../../src/protocol/protocol.js";
 import { plainToolForm } from "../../src/engine/tool-prompts.js";
 import { ShouldersError } from "../../src/errors.js";
-import type { TokenRecord } from "../../src/trace/record.js";
+import type { TokenRecord } from "../../src/wire/token-record.js";
 
 /** A door that a test opens when it is time: scripts wait at it, whenever they arrive. */
 export class Gate {
@@ -187,6 +187,9 @@ export function tokenOf(
       position: 7 + index,
       token: { id: 100 + index, text },
       logprob: -0.25,
+      nats: 0.4,
+      log_ratio: 1.25,
+      decided_by: index % 2 === 0 ? "weight" : "base",
       weights: { trivia: 0.5, sums: 0 },
       chosen: "trivia",
       divergence: {
@@ -196,9 +199,9 @@ export function tokenOf(
       },
       objective: 0.001,
       evaluations: 5,
-      baseToken: { id: 17, text: " The", logprob: -1.5 },
+      base_token: { id: 17, text: " The", logprob: -1.5 },
       flipped: index % 2 === 0,
-      timing: { decodeMs: { base: 9, reference: 1, trivia: 1, sums: 1 }, fuseMs: 0.3, sampleMs: 0.1 },
+      timing: { decode_ms: { base: 9, reference: 1, trivia: 1, sums: 1 }, fuse_ms: 0.3, sample_ms: 0.1 },
       ...record,
     },
     bytes,

@@ -183,7 +183,7 @@ const badFusion = fc.record(
       badShape,
     ),
     budget: fc.oneof(
-      fc.record({ tokenNats: badNumber, replyNats: badNumber }, { requiredKeys: [] }),
+      fc.record({ token_nats: badNumber, reply_nats: badNumber }, { requiredKeys: [] }),
       badShape,
     ),
   },

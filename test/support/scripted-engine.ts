@@ -9,7 +9,7 @@ import type {
 } from "../../src/protocol/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
 import { createKernel } from "../../src/fusion/kernel/kernel.js";
-import type { TokenRecord } from "../../src/trace/record.js";
+import type { TokenRecord } from "../../src/wire/token-record.js";
 import { fakeModels, type FakeModelsOptions } from "./fake-models.js";
 
 export interface Outcome {

@@ -1,6 +1,7 @@
 import { onTestFinished } from "vitest";
 import { startServer, type RunningServer, type ServerOptions } from "../../src/api/server.js";
 import type { Engine } from "../../src/protocol/protocol.js";
+import { checkAnswersOf } from "./check-answers.js";
 import { FakeEngine } from "./fake-engine.js";
 import { silentLogger } from "./silent-logger.js";
 
@@ -30,6 +31,7 @@ export async function serve(engine: Engine, options: Partial<ServerOptions> = {}
     closeGraceMs: 0,
     ...options,
   });
+  checkAnswersOf(server.address.port);
   return { server, url: `http://127.0.0.1:${server.address.port}` };
 }
 

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
-import type { ServerFrame } from "../../src/api/websocket/frames.js";
+import { checkFrame } from "./check-answers.js";
+import type { ServerFrame } from "../../src/wire/frames.js";
 
 type FrameOf<Type extends ServerFrame["type"]> = Extract<ServerFrame, { type: Type }>;
 
@@ -24,9 +25,11 @@ export class TestSocket {
       ...(origin !== undefined && { origin }),
       ...(headers && { headers }),
     });
-    this.socket.on("message", (data) =>
-      this.frames.push(JSON.parse((data as Buffer).toString()) as ServerFrame),
-    );
+    this.socket.on("message", (data) => {
+      const frame = JSON.parse((data as Buffer).toString()) as ServerFrame;
+      checkFrame(frame);
+      this.frames.push(frame);
+    });
     this.#closed = once(this.socket, "close").then(([code]) => code as number);
     this.#closed.catch(() => undefined);
     this.socket.on("error", () => undefined);

@@ -11,7 +11,7 @@ import {
 } from "../../strategies/registry.js";
 import type { ConfigDescription, GenerationRequest } from "../../protocol/protocol.js";
 import { fieldError } from "../../errors.js";
-import { traceLevels } from "../../trace/record.js";
+import { traceLevels } from "../../wire/token-record.js";
 import { tokenIds } from "../long-list.js";
 
 /** The `fusion` object of a request. */
@@ -35,8 +35,8 @@ const priorSchema = z.strictObject({
 const nats = z.number().min(0).max(1_000_000).nullish();
 
 const budgetSchema = z.strictObject({
-  tokenNats: nats.describe("Most at a token."),
-  replyNats: nats.describe("Most in the whole answer."),
+  token_nats: nats.describe("Most at a token."),
+  reply_nats: nats.describe("Most in the whole answer."),
 });
 
 export const fusionSchema = z
@@ -127,7 +127,8 @@ function priorOf(prior: FusionFields["prior"], config: ConfigDescription): Gener
 }
 
 function budgetOf(budget: FusionFields["budget"]): GenerationRequest["budget"] {
-  return budget == null ? null : { tokenNats: budget.tokenNats ?? null, replyNats: budget.replyNats ?? null };
+  if (budget == null) return null;
+  return { tokenNats: budget.token_nats ?? null, replyNats: budget.reply_nats ?? null };
 }
 
 function checkShares(shares: Record<string, number>, config: ConfigDescription, param: string): void {

@@ -1,10 +1,13 @@
 import { basename } from "node:path";
 import type { RequestHandler } from "express";
+import type { SamplingSettings } from "../../config/fusion-config.js";
 import type { ConfigDescription, ModelDescription } from "../../protocol/protocol.js";
+import type { StrategyChoice } from "../../strategies/registry.js";
+import type { ConfigBody, ConfigList, ModelBody, StrategyChoiceBody } from "../../wire/config.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 
 /** `GET /v1/fusion/configs` */
-export function listConfigs(context: ApiContext): RequestHandler {
+export function listConfigs(context: ApiContext): RequestHandler<object, ConfigList> {
   return (_request, response) => {
     const { configs } = requireEngine(context);
     response.json({ object: "list", data: configs.map(toConfig) });
@@ -12,26 +15,67 @@ export function listConfigs(context: ApiContext): RequestHandler {
 }
 
 /** `GET /v1/fusion/configs/{id}` */
-export function getConfig(context: ApiContext): RequestHandler<{ id: string }> {
+export function getConfig(context: ApiContext): RequestHandler<{ id: string }, ConfigBody> {
   return (request, response) => {
     response.json(toConfig(findConfig(requireEngine(context), request.params.id)));
   };
 }
 
-function toConfig(config: ConfigDescription) {
-  const { base, reference, experts } = config;
+function toConfig(config: ConfigDescription): ConfigBody {
+  const { id, description, example, base, reference, experts, strategy } = config;
   return {
-    ...config,
     object: "fusion.config",
-    base: withoutDirectory(base),
-    reference: reference && withoutDirectory(reference),
-    experts: experts.map(withoutDirectory),
-    // A config whose models do not share a vocabulary is not loaded at all.
-    vocabulary: { size: config.vocabularySize, isShared: true },
+    id,
+    description,
+    example,
+    base: toModel(base),
+    reference: reference && toModel(reference),
+    experts: experts.map((expert) => {
+      const { bounds, component } = expert;
+      return { ...toModel(expert), bounds: [...bounds], component };
+    }),
+    strategy,
+    strategy_in_words: config.strategyInWords,
+    warnings: config.warnings.map(({ code, message, advice }) => ({ code, message, advice })),
+    strategy_choices: config.strategyChoices.map(toChoice),
+    vocabulary_size: config.vocabularySize,
+    context_tokens: config.contextTokens,
+    sequences: config.sequences,
+    sampling: toSampling(config.sampling),
   };
 }
 
-/** Where the files lie is the business of the machine's owner. */
-function withoutDirectory<Model extends ModelDescription>({ path, ...model }: Model) {
-  return { ...model, file: basename(path) };
+function toModel(model: ModelDescription): ModelBody {
+  const { id, path, name, architecture, quantization, devices } = model;
+  return {
+    id,
+    file: basename(path),
+    name,
+    architecture,
+    quantization,
+    num_parameters: model.numParameters,
+    size_bytes: model.sizeBytes,
+    vocabulary_size: model.vocabularySize,
+    context_train: model.contextTrain,
+    gpu_layers: model.gpuLayers,
+    devices,
+    memory_bytes: model.memoryBytes,
+  };
+}
+
+function toChoice({ label, words, settings, controls, solvedExperts }: StrategyChoice): StrategyChoiceBody {
+  return { label, words, settings, controls: [...controls], solved_experts: [...solvedExperts] };
+}
+
+function toSampling(sampling: SamplingSettings): ConfigBody["sampling"] {
+  return {
+    temperature: sampling.temperature,
+    top_k: sampling.topK,
+    top_p: sampling.topP,
+    min_p: sampling.minP,
+    typical_p: sampling.typicalP,
+    repeat_penalty: sampling.repeatPenalty,
+    presence_penalty: sampling.presencePenalty,
+    frequency_penalty: sampling.frequencyPenalty,
+  };
 }

@@ -2,6 +2,8 @@ import type { RequestHandler } from "express";
 import { z } from "zod";
 import type { GeneratedToken, GivenText, Usage } from "../../protocol/protocol.js";
 import { fieldError } from "../../errors.js";
+import type { Explanation } from "../../wire/fusion.js";
+import { toLogprob } from "../../wire/numbers.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { givenTokens } from "../completion/fusion-fields.js";
@@ -41,7 +43,7 @@ export const explainSchema = z
 type ExplainBody = z.output<typeof explainSchema>;
 
 /** `POST /v1/fusion/explain`: the records that a given answer would have had. */
-export function explain(context: ApiContext): RequestHandler {
+export function explain(context: ApiContext): RequestHandler<object, Explanation> {
   return async (request, response) => {
     const locals = localsOf(response);
     const plan = planExplanation(request.body, { requester: locals, description: requireEngine(context) });
@@ -81,7 +83,7 @@ function explanation(
   { id, model, created, systemFingerprint, ignored }: RequestPlan,
   tokens: GeneratedToken[],
   usage: Usage,
-) {
+): Explanation {
   const records = recordsOf(tokens);
   const sum = records.reduce((total, { logprob }) => total + logprob, 0);
   return {
@@ -91,7 +93,7 @@ function explanation(
     model,
     system_fingerprint: systemFingerprint,
     // Nats, of the fused distribution.
-    logprob: { sum, mean: sum / Math.max(1, records.length) },
+    logprob: { sum: toLogprob(sum), mean: toLogprob(sum / Math.max(1, records.length)) },
     tokens: records,
     usage: toUsage(usage),
     ...ignoredOf({ ignored }),

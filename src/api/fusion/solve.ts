@@ -8,6 +8,8 @@ import { boundsSchema, componentSchema, mostExperts } from "../../strategies/fie
 import { recordOf } from "../../strategies/record-of.js";
 import { takes, paperStrategy, strategyOf, strategySchema } from "../../strategies/registry.js";
 import type { Expert, StrategyRun } from "../../strategies/strategy.js";
+import type { Solution } from "../../wire/fusion.js";
+import { toDivergence, toLogprob, toNats, toRounded, toTarget } from "../../wire/numbers.js";
 import { longList } from "../long-list.js";
 import { parseRequest } from "../parse.js";
 
@@ -59,7 +61,7 @@ export const solveSchema = z
 type SolveBody = z.output<typeof solveSchema>;
 
 /** `POST /v1/fusion/solve`: weights for rows of logits, without any model. */
-export function solve(): RequestHandler {
+export function solve(): RequestHandler<object, Solution> {
   const kernelFor = makeKernelPool("simd");
   return (request, response) => {
     const body = parseRequest(solveSchema, request.body);
@@ -71,15 +73,18 @@ export function solve(): RequestHandler {
     const run = startStrategy(body, ids);
     const fusion = fuse(kernel, { base, reference, experts }, { run, ids });
     const byId = <Value>(values: readonly Value[]) =>
-      Object.fromEntries(ids.map((id, index) => [id, values[index]]));
+      Object.fromEntries(ids.map((id, index) => [id, values[index] as Value]));
     response.json({
       object: "fusion.solution",
-      weights: byId(fusion.weights),
-      chosen: fusion.chosen === null ? null : ids[fusion.chosen],
-      divergence: { ...fusion.divergence, targets: byId(fusion.targets) },
-      objective: fusion.objective,
+      weights: byId(fusion.weights.map(toRounded)),
+      chosen: fusion.chosen === null ? null : (ids[fusion.chosen] ?? null),
+      nats: toNats(fusion.nats),
+      divergence: { ...toDivergence(fusion.divergence), targets: byId(fusion.targets.map(toTarget)) },
+      objective: toRounded(fusion.objective),
       evaluations: fusion.evaluations,
-      fused: fusion.row.top(body.top ?? 10).map(({ token, logprob }) => ({ id: token, logprob })),
+      fused: fusion.row
+        .top(body.top ?? 10)
+        .map(({ token, logprob }) => ({ id: token, logprob: toLogprob(logprob) })),
     });
   };
 }

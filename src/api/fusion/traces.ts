@@ -3,8 +3,9 @@ import type { RequestHandler } from "express";
 import { z } from "zod";
 import { ShouldersError } from "../../errors.js";
 import { TraceCsv } from "../../trace/csv.js";
-import type { TokenRecord } from "../../trace/record.js";
+import type { TokenRecord } from "../../wire/token-record.js";
 import type { StoredTrace } from "../../trace/store.js";
+import type { Trace, TraceList } from "../../wire/trace.js";
 import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { parseRequest } from "../parse.js";
@@ -20,7 +21,7 @@ export const traceQuerySchema = z.strictObject({
 });
 
 /** `GET /v1/fusion/traces`: headers, newest first. */
-export function listTraces({ traces }: ApiContext): RequestHandler {
+export function listTraces({ traces }: ApiContext): RequestHandler<object, TraceList> {
   return (request, response) => {
     const { limit, after } = parseRequest(listQuerySchema, { ...request.query });
     const all = traces.list(localsOf(response).owner);
@@ -32,7 +33,7 @@ export function listTraces({ traces }: ApiContext): RequestHandler {
 }
 
 /** `GET /v1/fusion/traces/{completion id}`, as JSON or CSV; also while the completion runs. */
-export function getTrace({ traces, limits }: ApiContext): RequestHandler<{ id: string }> {
+export function getTrace({ traces, limits }: ApiContext): RequestHandler<{ id: string }, Trace> {
   return async (request, response) => {
     const { format } = parseRequest(traceQuerySchema, { ...request.query });
     const trace = found(traces.get(request.params.id, localsOf(response).owner));

@@ -1,8 +1,16 @@
 import type { FinishReason, GeneratedToken, ToolForm } from "../../protocol/protocol.js";
+import type {
+  ChatChoice,
+  ChatChunkChoice,
+  ChoiceFinishReason,
+  TextChoice,
+  ToolCall,
+  ToolCallDelta,
+} from "../../wire/completion.js";
+import type { ChatLogprobs, TextLogprobs } from "../../wire/logprobs.js";
 import type { Echo } from "../completion/echo.js";
 import { chatLogprobs, joinLogprobs, TextLogprobsWriter } from "./logprobs.js";
-import type { ChatLogprobs, TextLogprobs } from "./logprobs.js";
-import { readAnswer, ToolCallReader, type ToolCallDelta } from "./tool-calls.js";
+import { readAnswer, ToolCallReader } from "./tool-calls.js";
 
 type Tokens = readonly GeneratedToken[];
 
@@ -14,31 +22,30 @@ export interface ChoiceOptions {
 }
 
 /** What a chunk of a stream has of a choice. */
-export interface ChoiceChunk {
-  index: number;
-  /** What a chunk of a chat adds. */
-  delta?: { role?: "assistant"; content?: string; tool_calls?: ToolCallDelta[] };
-  /** What a chunk of a legacy completion adds. */
-  text?: string;
-  logprobs: ChatLogprobs | TextLogprobs | null;
-  finish_reason: string | null;
-}
+export type ChoiceChunk = ChatChunkChoice | TextChoice;
 
 /** How one kind of completion writes one of its choices. */
-export interface ChoiceFormat {
+export interface ChoiceFormat<Chunk, Whole> {
   /** The choice of its first chunk, before any text; null: there is none. */
-  opening(): ChoiceChunk | null;
+  opening(): Chunk | null;
   /** null: there is nothing in it that a client would see, unless `isTraced`. */
-  delta(text: string, tokens: Tokens, isTraced: boolean): ChoiceChunk | null;
+  delta(text: string, tokens: Tokens, isTraced: boolean): Chunk | null;
   /** A prompt that is given back. */
-  echo(echo: Echo): ChoiceChunk | null;
+  echo(echo: Echo): Chunk | null;
   /** What was held back until the end, if anything was. */
-  rest(): ChoiceChunk | null;
-  ending(finishReason: FinishReason): ChoiceChunk;
-  whole(answer: { text: string; tokens: Tokens; echo: Echo | null }, finishReason: FinishReason): object;
+  rest(): Chunk | null;
+  ending(finishReason: FinishReason): Chunk;
+  whole(answer: { text: string; tokens: Tokens; echo: Echo | null }, finishReason: FinishReason): Whole;
 }
 
-export class ChatFormat implements ChoiceFormat {
+/** A call of a whole answer: its first piece is all of it. */
+const toCall = ({ id = "", function: { name = "", arguments: given } }: ToolCallDelta): ToolCall => ({
+  id,
+  type: "function",
+  function: { name, arguments: given },
+});
+
+export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
   readonly #options: ChoiceOptions;
   readonly #reader: ToolCallReader | null;
 
@@ -47,11 +54,11 @@ export class ChatFormat implements ChoiceFormat {
     this.#reader = options.toolForm && new ToolCallReader(options.toolForm);
   }
 
-  opening(): ChoiceChunk {
+  opening(): ChatChunkChoice {
     return this.#chunk({ role: "assistant", content: "" });
   }
 
-  delta(text: string, tokens: Tokens, isTraced: boolean): ChoiceChunk | null {
+  delta(text: string, tokens: Tokens, isTraced: boolean): ChatChunkChoice | null {
     const { content, toolCalls } = this.#reader?.push(text) ?? { content: text, toolCalls: [] };
     const hasCalls = toolCalls.length > 0;
     if (content === "" && !hasCalls && !isTraced && !this.#showsTokens(tokens)) return null;
@@ -63,16 +70,16 @@ export class ChatFormat implements ChoiceFormat {
     return null;
   }
 
-  rest(): ChoiceChunk | null {
+  rest(): ChatChunkChoice | null {
     const content = this.#reader?.finish().content ?? "";
     return content === "" ? null : this.#chunk({ content });
   }
 
-  ending(finishReason: FinishReason): ChoiceChunk {
+  ending(finishReason: FinishReason): ChatChunkChoice {
     return this.#chunk({}, null, this.#reason(finishReason, this.#reader?.numCalls ?? 0));
   }
 
-  whole({ text, tokens }: { text: string; tokens: Tokens }, finishReason: FinishReason): object {
+  whole({ text, tokens }: { text: string; tokens: Tokens }, finishReason: FinishReason): ChatChoice {
     const { toolForm } = this.#options;
     const answer = toolForm ? readAnswer(text, toolForm) : { content: text, toolCalls: [] };
     const { content, toolCalls } = answer;
@@ -84,7 +91,7 @@ export class ChatFormat implements ChoiceFormat {
         content: hasCalls && content.trim() === "" ? null : content,
         refusal: null,
         ...(hasCalls && {
-          tool_calls: toolCalls.map(({ id, type, function: called }) => ({ id, type, function: called })),
+          tool_calls: toolCalls.map(toCall),
         }),
       },
       logprobs: this.#logprobs(tokens),
@@ -92,7 +99,7 @@ export class ChatFormat implements ChoiceFormat {
     };
   }
 
-  #reason(finishReason: FinishReason, numCalls: number): string {
+  #reason(finishReason: FinishReason, numCalls: number): ChoiceFinishReason {
     return numCalls > 0 && finishReason === "stop" ? "tool_calls" : finishReason;
   }
 
@@ -105,16 +112,16 @@ export class ChatFormat implements ChoiceFormat {
   }
 
   #chunk(
-    delta: NonNullable<ChoiceChunk["delta"]>,
+    delta: ChatChunkChoice["delta"],
     tokens: Tokens | null = null,
-    finishReason: string | null = null,
-  ): ChoiceChunk {
+    finishReason: ChoiceFinishReason | null = null,
+  ): ChatChunkChoice {
     const logprobs = tokens && this.#logprobs(tokens);
     return { index: this.#options.index, delta, logprobs, finish_reason: finishReason };
   }
 }
 
-export class TextFormat implements ChoiceFormat {
+export class TextFormat implements ChoiceFormat<TextChoice, TextChoice> {
   readonly #options: ChoiceOptions;
   readonly #writer = new TextLogprobsWriter();
 
@@ -126,13 +133,13 @@ export class TextFormat implements ChoiceFormat {
     return null;
   }
 
-  delta(text: string, tokens: Tokens, isTraced: boolean): ChoiceChunk | null {
+  delta(text: string, tokens: Tokens, isTraced: boolean): TextChoice | null {
     const { hasLogprobs } = this.#options;
     if (text === "" && !isTraced && !(hasLogprobs && tokens.length > 0)) return null;
     return this.#choice(text, hasLogprobs ? this.#writer.write(tokens) : null);
   }
 
-  echo(echo: Echo): ChoiceChunk {
+  echo(echo: Echo): TextChoice {
     return this.#choice(echo.text, this.#promptLogprobs(echo));
   }
 
@@ -140,14 +147,14 @@ export class TextFormat implements ChoiceFormat {
     return null;
   }
 
-  ending(finishReason: FinishReason): ChoiceChunk {
+  ending(finishReason: FinishReason): TextChoice {
     return this.#choice("", null, finishReason);
   }
 
   whole(
     { text, tokens, echo }: { text: string; tokens: Tokens; echo: Echo | null },
     finishReason: FinishReason,
-  ): object {
+  ): TextChoice {
     const prompt = echo && this.#promptLogprobs(echo);
     const answer = this.#options.hasLogprobs ? this.#writer.write(tokens) : null;
     const logprobs = prompt && answer ? joinLogprobs(prompt, answer) : answer;
@@ -158,11 +165,7 @@ export class TextFormat implements ChoiceFormat {
     return scored && this.#writer.writePrompt(scored.first, scored.others);
   }
 
-  #choice(
-    text: string,
-    logprobs: TextLogprobs | null,
-    finishReason: FinishReason | null = null,
-  ): ChoiceChunk {
+  #choice(text: string, logprobs: TextLogprobs | null, finishReason: FinishReason | null = null): TextChoice {
     return { text, index: this.#options.index, logprobs, finish_reason: finishReason };
   }
 }

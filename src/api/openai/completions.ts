@@ -13,12 +13,15 @@ import {
 } from "../completion/run-choices.js";
 import { closedSignal, SseWriter } from "../sse-writer.js";
 import { planCompletion, type CompletionKind } from "../completion/plan.js";
-import { CompletionWriter } from "./shapes.js";
+import { completionWriter, type CompletionOf, type CompletionWriter } from "./shapes.js";
 
 type Events = AsyncIterable<ChoiceEvent>;
 
 /** `POST /v1/chat/completions` and `POST /v1/completions`. */
-export function completionHandler(context: ApiContext, kind: CompletionKind): RequestHandler {
+export function completionHandler<Kind extends CompletionKind>(
+  context: ApiContext,
+  kind: Kind,
+): RequestHandler<object, CompletionOf[Kind]> {
   return async (request, response) => {
     const description = requireEngine(context);
     const locals = localsOf(response);
@@ -30,16 +33,16 @@ export function completionHandler(context: ApiContext, kind: CompletionKind): Re
     const mostTokens = Math.min(plan.request.maxTokens ?? 0, config.contextTokens);
     if (!plan.isStream) budget.check(plan.prompts.length * plan.numAnswers * mostTokens);
     const events = runChoices(context, plan, closedSignal(response, context.cut));
-    const writer = new CompletionWriter(plan);
+    const writer = completionWriter(kind, plan);
     if (plan.isStream) await stream(context, response, events, writer);
     else await answer(response, collectChoices(events, budget), writer);
   };
 }
 
-async function answer(
-  response: Response,
+async function answer<Completion>(
+  response: Response<Completion>,
   collected: Promise<CollectedChoice[]>,
-  writer: CompletionWriter,
+  writer: CompletionWriter<Completion>,
 ): Promise<void> {
   const choices = await collected;
   // None, or not all, where the client has left.
@@ -51,7 +54,7 @@ async function stream(
   context: ApiContext,
   response: Response,
   events: Events,
-  writer: CompletionWriter,
+  writer: CompletionWriter<unknown>,
 ): Promise<void> {
   const sse = new SseWriter(response, context.limits);
   try {

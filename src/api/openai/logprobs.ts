@@ -1,20 +1,7 @@
 import type { GeneratedToken } from "../../protocol/protocol.js";
+import type { ChatCandidate, ChatLogprobs, TextLogprobs } from "../../wire/logprobs.js";
 
-/** OpenAI's shapes of log-probabilities. */
-
-export interface ChatLogprobs {
-  content: ChatLogprob[];
-  refusal: null;
-}
-
-interface ChatCandidate {
-  token: string;
-  logprob: number;
-  /** The token's own, also where it is part of a character. */
-  bytes: number[];
-}
-
-type ChatLogprob = ChatCandidate & { top_logprobs: ChatCandidate[] };
+/** Log-probabilities as OpenAI writes them. */
 
 export function chatLogprobs(tokens: readonly GeneratedToken[]): ChatLogprobs {
   const content = tokens.map(({ record, bytes, topLogprobs }) => ({
@@ -26,16 +13,6 @@ export function chatLogprobs(tokens: readonly GeneratedToken[]): ChatLogprobs {
 
 function chatCandidate(token: string, logprob: number, bytes: Uint8Array): ChatCandidate {
   return { token, logprob, bytes: [...bytes] };
-}
-
-export interface TextLogprobs {
-  tokens: string[];
-  /** null: the first token of an echoed prompt, which nothing comes before. */
-  token_logprobs: (number | null)[];
-  /** Token to log-probability: the alternatives that were asked for, and the token itself. */
-  top_logprobs: (Record<string, number> | null)[];
-  /** Index in the answer's text (in Unicode characters) at which the token starts. */
-  text_offset: number[];
 }
 
 /** The legacy shape, for one completion: `text_offset` goes on from call to call. */

@@ -1,19 +1,23 @@
 import { randomUUID } from "node:crypto";
 import type { FinishReason, GeneratedToken, Usage } from "../../protocol/protocol.js";
-import type { OpenAiErrorBody } from "../openai-error.js";
+import type { ErrorDetail } from "../../wire/error.js";
+import type {
+  ResponseBody,
+  ResponseEvent,
+  ResponseItem,
+  ResponsePart,
+  ResponseStatus,
+} from "../../wire/response.js";
 import { chatLogprobs } from "./logprobs.js";
 import type { RequestPlan } from "../completion/plan.js";
 import type { ResponsesBody } from "./responses-schema.js";
-import { recordsOf } from "./shapes.js";
+import { recordsOf, toFusionUsage } from "./shapes.js";
 
-type Status = "in_progress" | "completed" | "incomplete" | "failed";
-
-/** An event of a streamed response; `sequence_number` is counted here. */
-export interface ResponseEvent {
-  type: string;
-  sequence_number: number;
-  [field: string]: unknown;
-}
+/** The fields of an event besides its type and number. */
+type Fields<Type extends ResponseEvent["type"]> = Omit<
+  Extract<ResponseEvent, { type: Type }>,
+  "type" | "sequence_number"
+>;
 
 /** Writes the bodies of one response of `/v1/responses`, whole or as events. */
 export class ResponseWriter {
@@ -35,7 +39,7 @@ export class ResponseWriter {
   opening(): ResponseEvent[] {
     if (this.#numEvents > 0) return [];
     const response = this.#response("in_progress", []);
-    const part = { type: "output_text", text: "", annotations: [], logprobs: [] };
+    const part: ResponsePart = { type: "output_text", text: "", annotations: [], logprobs: [] };
     return [
       this.#event("response.created", { response }),
       this.#event("response.in_progress", { response }),
@@ -75,7 +79,7 @@ export class ResponseWriter {
     ];
   }
 
-  failed(error: OpenAiErrorBody["error"]): ResponseEvent {
+  failed(error: ErrorDetail): ResponseEvent {
     const response = {
       ...this.#response("failed", [this.#item("incomplete")]),
       error: { code: error.code, message: error.message },
@@ -84,7 +88,10 @@ export class ResponseWriter {
   }
 
   /** The whole response, of what was given to `delta` so far. */
-  whole(finishReason: FinishReason, { promptTokens, cachedTokens, completionTokens, fusion }: Usage): object {
+  whole(
+    finishReason: FinishReason,
+    { promptTokens, cachedTokens, completionTokens, fusion }: Usage,
+  ): ResponseBody {
     const status = statusOf(finishReason);
     const { ignored, request } = this.#plan;
     const isTraced = request.trace !== "off";
@@ -96,7 +103,7 @@ export class ResponseWriter {
         output_tokens: completionTokens,
         output_tokens_details: { reasoning_tokens: 0 },
         total_tokens: promptTokens + completionTokens,
-        fusion,
+        fusion: toFusionUsage(fusion),
       },
       ...((isTraced || ignored.length > 0) && {
         fusion: {
@@ -108,19 +115,20 @@ export class ResponseWriter {
   }
 
   get #place() {
-    return { item_id: this.#itemId, output_index: 0, content_index: 0 };
+    return { item_id: this.#itemId, output_index: 0, content_index: 0 } as const;
   }
 
-  #event(type: string, fields: object): ResponseEvent {
-    return { type, sequence_number: this.#numEvents++, ...fields };
+  #event<Type extends ResponseEvent["type"]>(type: Type, fields: Fields<Type>): ResponseEvent {
+    // Type and fields are of one event; the compiler does not put a generic union together.
+    return { type, sequence_number: this.#numEvents++, ...fields } as unknown as ResponseEvent;
   }
 
-  #part() {
+  #part(): ResponsePart {
     const logprobs = this.#logprobs(this.#tokens);
     return { type: "output_text", text: this.#text, annotations: [], logprobs };
   }
 
-  #item(status: Status) {
+  #item(status: ResponseStatus): ResponseItem {
     return { id: this.#itemId, type: "message", status, role: "assistant", content: [this.#part()] };
   }
 
@@ -129,7 +137,7 @@ export class ResponseWriter {
   }
 
   /** Every field that OpenAI's schema requires, with what was asked for or its default. */
-  #response(status: Status, output: object[]) {
+  #response(status: ResponseStatus, output: ResponseItem[]): ResponseBody {
     const { id, request, created, model } = this.#plan;
     const body = this.#body;
     return {

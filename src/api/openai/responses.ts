@@ -17,12 +17,13 @@ import {
   type RequestPlan,
 } from "../completion/plan.js";
 import { responsesSchema, type ResponsesBody } from "./responses-schema.js";
-import { ResponseWriter, type ResponseEvent } from "./responses-shapes.js";
+import type { ResponseBody, ResponseEvent } from "../../wire/response.js";
+import { ResponseWriter } from "./responses-shapes.js";
 
 type Events = AsyncIterable<GenerationEvent>;
 
 /** `POST /v1/responses`: a chat completion in OpenAI's newer shape. */
-export function responsesHandler(context: ApiContext): RequestHandler {
+export function responsesHandler(context: ApiContext): RequestHandler<object, ResponseBody> {
   return async (request, response) => {
     const body = parseRequest(responsesSchema, request.body);
     const locals = localsOf(response);
@@ -92,7 +93,11 @@ function toMessages({ instructions, input }: ResponsesBody): object[] {
   return [...system, ...messages];
 }
 
-async function answer(response: Response, events: Events, writer: ResponseWriter): Promise<void> {
+async function answer(
+  response: Response<ResponseBody>,
+  events: Events,
+  writer: ResponseWriter,
+): Promise<void> {
   for await (const event of events) {
     if (event.type === "accepted") continue;
     writer.delta(event.type === "delta" ? event.text : "", event.tokens);

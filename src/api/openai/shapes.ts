@@ -1,39 +1,110 @@
 import { noUsage } from "../../protocol/protocol.js";
 import type { FusionUsage, GeneratedToken, GenerationEvent, Usage } from "../../protocol/protocol.js";
-import type { TokenRecord } from "../../trace/record.js";
-import type { UsageRecord } from "../../trace/store.js";
+import type {
+  ChatChoice,
+  ChatChunk,
+  ChatChunkChoice,
+  ChatCompletion,
+  TextChoice,
+  TextChunk,
+  TextCompletion,
+} from "../../wire/completion.js";
+import { toRounded } from "../../wire/numbers.js";
+import type { TokenRecord } from "../../wire/token-record.js";
+import type { UsageRecord } from "../../wire/usage.js";
 import type { ChoiceEvent, CollectedChoice } from "../completion/run-choices.js";
-import { ChatFormat, TextFormat, type ChoiceFormat } from "./choice-format.js";
-import type { RequestPlan } from "../completion/plan.js";
+import {
+  ChatFormat,
+  TextFormat,
+  type ChoiceChunk,
+  type ChoiceFormat,
+  type ChoiceOptions,
+} from "./choice-format.js";
+import type { CompletionKind, RequestPlan } from "../completion/plan.js";
 
 type Tokens = readonly GeneratedToken[];
 type Done = Extract<GenerationEvent, { type: "done" }>;
 type Shown = Exclude<ChoiceEvent["event"], { type: "accepted" }>;
+type Envelope = Pick<ChatCompletion, "id" | "created" | "model" | "system_fingerprint" | "fusion">;
+/** In chunks only where the client asked for it. */
+type ChunkUsage = Pick<ChatChunk, "usage">;
+
+/** What the answers to one kind of request are. */
+export interface CompletionOf {
+  chat: ChatCompletion;
+  text: TextCompletion;
+}
+
+/** What they are made of. */
+interface Shapes<Chunk extends ChoiceChunk, Whole extends ChatChoice | TextChoice, Completion> {
+  format(options: ChoiceOptions): ChoiceFormat<Chunk, Whole>;
+  chunk(parts: Envelope & ChunkUsage, choices: Chunk[]): ChatChunk | TextChunk;
+  whole(parts: Envelope & Pick<ChatCompletion, "usage">, choices: Whole[]): Completion;
+}
+
+const chatShapes: Shapes<ChatChunkChoice, ChatChoice, ChatCompletion> = {
+  format: (options) => new ChatFormat(options),
+  chunk: (parts, choices) => ({ ...parts, object: "chat.completion.chunk", choices }),
+  whole: (parts, choices) => ({ ...parts, object: "chat.completion", choices }),
+};
+
+const textShapes: Shapes<TextChoice, TextChoice, TextCompletion> = {
+  format: (options) => new TextFormat(options),
+  chunk: (parts, choices) => ({ ...parts, object: "text_completion", choices }),
+  whole: (parts, choices) => ({ ...parts, object: "text_completion", choices }),
+};
 
 /** Writes the bodies of one completion, whole or in chunks. */
-export class CompletionWriter {
+export interface CompletionWriter<Completion> {
+  /** Whether every choice has ended. */
+  readonly isComplete: boolean;
+  /** The chunks in which a client gets to see an event. */
+  chunks(event: ChoiceEvent): (ChatChunk | TextChunk)[];
+  /** The chunk after the last one, where the client asked for it. */
+  usage(): ChatChunk | TextChunk | null;
+  whole(collected: readonly CollectedChoice[]): Completion;
+}
+
+const writers: { [Kind in CompletionKind]: (plan: RequestPlan) => CompletionWriter<CompletionOf[Kind]> } = {
+  chat: (plan) => new Writer(plan, chatShapes),
+  text: (plan) => new Writer(plan, textShapes),
+};
+
+/** @param kind the plan's */
+export function completionWriter<Kind extends CompletionKind>(
+  kind: Kind,
+  plan: RequestPlan,
+): CompletionWriter<CompletionOf[Kind]> {
+  return writers[kind](plan);
+}
+
+class Writer<
+  Chunk extends ChoiceChunk,
+  Whole extends ChatChoice | TextChoice,
+  Completion,
+> implements CompletionWriter<Completion> {
   readonly #plan: RequestPlan;
+  readonly #shapes: Shapes<Chunk, Whole, Completion>;
   /** The format of each choice, by its index. */
-  readonly #formats: ChoiceFormat[];
+  readonly #formats: ChoiceFormat<Chunk, Whole>[];
   readonly #hasOpened = new Set<number>();
   /** The usage of each choice that has ended, by its index. */
   readonly #usages: Usage[] = [];
   #hasTold = false;
 
-  constructor(plan: RequestPlan) {
+  constructor(plan: RequestPlan, shapes: Shapes<Chunk, Whole, Completion>) {
     this.#plan = plan;
-    this.#formats = formatsOf(plan);
+    this.#shapes = shapes;
+    this.#formats = formatOptions(plan).map((options) => shapes.format(options));
   }
 
-  /** Whether every choice has ended. */
   get isComplete(): boolean {
     return Object.keys(this.#usages).length === this.#formats.length;
   }
 
-  /** The chunks in which a client gets to see an event. */
-  chunks({ index, event }: ChoiceEvent): object[] {
+  chunks({ index, event }: ChoiceEvent): (ChatChunk | TextChunk)[] {
     if (event.type === "accepted") return [];
-    const format = this.#formats[index] as ChoiceFormat;
+    const format = this.#formats[index] as ChoiceFormat<Chunk, Whole>;
     const opening = this.#hasOpened.has(index) ? null : format.opening();
     this.#hasOpened.add(index);
     if (event.type === "done") this.#usages[index] = event.usage;
@@ -41,24 +112,22 @@ export class CompletionWriter {
     return choices.map((choice) => ({ ...this.#chunk([choice]), ...this.#ignoredOnce() }));
   }
 
-  /** The chunk after the last one, where the client asked for it. */
-  usage(): object | null {
+  usage(): ChatChunk | TextChunk | null {
     return this.#plan.includeUsage ? this.#chunk([], this.#totalUsage()) : null;
   }
 
-  whole(collected: readonly CollectedChoice[]): object {
-    const { kind } = this.#plan;
+  whole(collected: readonly CollectedChoice[]): Completion {
     const choices = collected.map(({ done, ...answer }, index) => {
       const { tokens, finishReason, usage } = done as Done;
       this.#usages[index] = usage;
-      const body = (this.#formats[index] as ChoiceFormat).whole(answer, finishReason);
+      const body = (this.#formats[index] as ChoiceFormat<Chunk, Whole>).whole(answer, finishReason);
       return this.#withFusion(body, [...answer.tokens, ...tokens]);
     });
-    const object = kind === "chat" ? "chat.completion" : "text_completion";
-    return { ...this.#envelope(object), choices, usage: this.#totalUsage(), ...ignoredOf(this.#plan) };
+    const parts = { ...this.#envelope(), usage: this.#totalUsage(), ...ignoredOf(this.#plan) };
+    return this.#shapes.whole(parts, choices);
   }
 
-  #choices(format: ChoiceFormat, event: Shown): (object | null)[] {
+  #choices(format: ChoiceFormat<Chunk, Whole>, event: Shown): (Chunk | null)[] {
     switch (event.type) {
       case "echo":
         return [format.echo(event.echo)];
@@ -73,7 +142,7 @@ export class CompletionWriter {
   }
 
   /** The first chunk tells what was ignored. */
-  #ignoredOnce(): object {
+  #ignoredOnce(): ReturnType<typeof ignoredOf> {
     if (this.#hasTold) return {};
     this.#hasTold = true;
     return ignoredOf(this.#plan);
@@ -83,20 +152,19 @@ export class CompletionWriter {
     return this.#plan.request.trace !== "off";
   }
 
-  #withFusion(choice: object, tokens: Tokens): object {
+  #withFusion<Choice extends Chunk | Whole>(choice: Choice, tokens: Tokens): Choice {
     if (!this.#isTraced || tokens.length === 0) return choice;
     return { ...choice, fusion: { tokens: recordsOf(tokens) } };
   }
 
-  #envelope(object: string) {
+  #envelope(): Envelope {
     const { id, created, model, systemFingerprint } = this.#plan;
-    return { id, object, created, model, system_fingerprint: systemFingerprint };
+    return { id, created, model, system_fingerprint: systemFingerprint };
   }
 
-  #chunk(choices: object[], usage: UsageRecord | null = null): object {
-    const object = this.#plan.kind === "chat" ? "chat.completion.chunk" : "text_completion";
-    const chunk = { ...this.#envelope(object), choices };
-    return this.#plan.includeUsage ? { ...chunk, usage } : chunk;
+  #chunk(choices: Chunk[], usage: UsageRecord | null = null): ChatChunk | TextChunk {
+    const parts = { ...this.#envelope(), ...(this.#plan.includeUsage && { usage }) };
+    return this.#shapes.chunk(parts, choices);
   }
 
   #totalUsage(): UsageRecord {
@@ -109,14 +177,20 @@ export function ignoredOf({ ignored }: Pick<RequestPlan, "ignored">): { fusion?:
   return ignored.length > 0 ? { fusion: { ignored } } : {};
 }
 
-/** One for each choice. */
-export function formatsOf({ kind, prompts, numAnswers, request, toolForm }: RequestPlan): ChoiceFormat[] {
+/** What the format of each choice is told. */
+function formatOptions({ prompts, numAnswers, request, toolForm }: RequestPlan): ChoiceOptions[] {
   const hasLogprobs = request.topLogprobs !== null;
-  const Format = kind === "chat" ? ChatFormat : TextFormat;
-  return Array.from(
-    { length: prompts.length * numAnswers },
-    (_, index) => new Format({ index, hasLogprobs, toolForm }),
-  );
+  return Array.from({ length: prompts.length * numAnswers }, (_, index) => ({
+    index,
+    hasLogprobs,
+    toolForm,
+  }));
+}
+
+/** One for each choice. */
+export function formatsOf(plan: RequestPlan): ChoiceFormat<ChoiceChunk, unknown>[] {
+  const Format = plan.kind === "chat" ? ChatFormat : TextFormat;
+  return formatOptions(plan).map((options) => new Format(options));
 }
 
 /** @param usages by index of the choice; a prompt counts once, however many answers it has. */
@@ -153,6 +227,10 @@ export function toUsage({ promptTokens, completionTokens, cachedTokens, fusion }
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
-    fusion,
+    fusion: toFusionUsage(fusion),
   };
+}
+
+export function toFusionUsage({ nats, flipped, tokens, skippedShare }: FusionUsage): UsageRecord["fusion"] {
+  return { nats: toRounded(nats), flipped, tokens, skipped_share: toRounded(skippedShare) };
 }

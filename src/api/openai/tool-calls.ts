@@ -1,15 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { toolIdMark, type ToolForm } from "../../protocol/protocol.js";
+import type { ToolCallDelta } from "../../wire/completion.js";
 
 /** How calls stand in an answer is the models' own form; the grammar holds them to it, so nothing is guessed. */
-
-/** A tool call, or a piece of one: id and name come with its first. */
-export interface ToolCallDelta {
-  index: number;
-  id?: string;
-  type?: "function";
-  function: { name?: string; arguments: string };
-}
 
 export interface AnswerDelta {
   content: string;

@@ -1,26 +1,26 @@
 import { noUsage, type GeneratedToken, type Usage } from "../../protocol/protocol.js";
 import type { ChoiceChunk, ChoiceFormat } from "../openai/choice-format.js";
 import { recordsOf } from "../openai/shapes.js";
-import type { ToolCallDelta } from "../openai/tool-calls.js";
 import type { ChoiceEvent } from "../completion/run-choices.js";
-import type { ChoiceFrame, ChoicePlace, EndedChoice, MadeCall } from "./frames.js";
+import type { ChatChunkChoice, ChoiceFinishReason, ToolCall, ToolCallDelta } from "../../wire/completion.js";
+import type { ChoiceFrame, ChoicePlace, EndedChoice } from "../../wire/frames.js";
 
 interface ChoiceOptions {
   place: ChoicePlace;
   /** Whose chunks the frames are made of. */
-  format: ChoiceFormat;
+  format: ChoiceFormat<ChoiceChunk, unknown>;
   isTraced: boolean;
 }
 
 /** Writes one choice of a response as frames, and keeps what `response.done` says of it. */
 export class SocketChoice {
   readonly #place: ChoicePlace;
-  readonly #format: ChoiceFormat;
+  readonly #format: ChoiceFormat<ChoiceChunk, unknown>;
   readonly #isTraced: boolean;
-  readonly #calls: MadeCall[] = [];
+  readonly #calls: ToolCall[] = [];
   #text = "";
   #usage: Usage = noUsage;
-  #finishReason: string | null = null;
+  #finishReason: ChoiceFinishReason | null = null;
   #isClosed = false;
 
   constructor({ place, format, isTraced }: ChoiceOptions) {
@@ -78,11 +78,11 @@ export class SocketChoice {
 
   #framesOf(chunk: ChoiceChunk | null, tokens: readonly GeneratedToken[] = []): ChoiceFrame[] {
     if (chunk === null) return [];
-    const delta = chunk.delta?.content ?? chunk.text ?? "";
+    const { content: delta = "", tool_calls: pieces = [] } = deltaOf(chunk);
     const records = this.#isTraced ? recordsOf(tokens) : [];
     const { logprobs } = chunk;
     this.#text += delta;
-    const calls = (chunk.delta?.tool_calls ?? []).flatMap((call) => this.#call(call));
+    const calls = pieces.flatMap((call) => this.#call(call));
     if (delta === "" && records.length === 0 && !logprobs) return calls;
     const type = "response.output_text.delta";
     return [{ type, ...this.#place, delta, tokens: records, ...(logprobs && { logprobs }) }, ...calls];
@@ -109,3 +109,6 @@ export class SocketChoice {
     return call ? [{ type, ...this.#place, call_id: call.id, ...call.function }] : [];
   }
 }
+
+const deltaOf = (chunk: ChoiceChunk): ChatChunkChoice["delta"] =>
+  "delta" in chunk ? chunk.delta : { content: chunk.text };

@@ -6,7 +6,7 @@ import type { RequestPlan } from "../completion/plan.js";
 import { formatsOf, ignoredOf, totalUsage } from "../openai/shapes.js";
 import { runChoices } from "../completion/run-choices.js";
 import { SocketChoice } from "./choice.js";
-import type { EndedResponse, ResponseStatus, ServerFrame } from "./frames.js";
+import type { EndedResponse, EndedStatus, ServerFrame } from "../../wire/frames.js";
 
 type Send = (frame: ServerFrame) => Promise<void>;
 
@@ -31,7 +31,7 @@ export async function runResponse(
   const sendAll = async (frames: ServerFrame[]) => {
     for (const frame of frames) await send(frame);
   };
-  const end = async (status: ResponseStatus, error?: EndedResponse["error"]) => {
+  const end = async (status: EndedStatus, error?: EndedResponse["error"]) => {
     for (const choice of choices) await sendAll(choice.close());
     const ended = choices.map((choice) => choice.ended);
     const { output_text = "", finish_reason = null } = ended[0] ?? {};

@@ -7,7 +7,7 @@ import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
 import { planCompletion, type Requester, type RequestPlan } from "../completion/plan.js";
 import { parseRequest } from "../parse.js";
-import { clientFrameSchema, type ClientFrame, type ServerFrame } from "./frames.js";
+import { clientFrameSchema, type ClientFrame, type ServerFrame } from "../../wire/frames.js";
 import { runResponse } from "./response.js";
 
 export const streamRoute = "/v1/stream";

@@ -121,7 +121,7 @@ function describe({ strategy, weights, bounds, prior, budget }, index, config) {
     bounds && `weights within ${list(bounds, ([low, high]) => `${low} to ${high}`)}`,
     strategy && choiceOf(config, strategy.type).label,
     prior && (prior.shares === "uniform" ? "even shares" : list(prior.shares, (share) => `${share * 100} %`)),
-    budget && `at most ${budget.tokenNats} nats a token`,
+    budget && `at most ${budget.token_nats} nats a token`,
   ].filter(Boolean);
   return `From token ${index + 1}: ${parts.join("; ") || "as configured"}.`;
 }

@@ -22,12 +22,12 @@ export class FusionControls {
   /** @param weights where the sliders of fixed weights begin */
   show(config, weights = {}) {
     this.#config = config;
-    const { experts, strategyChoices } = config;
+    const { experts, strategy_choices } = config;
     this.#weights = Object.fromEntries(experts.map(({ id }) => [id, weights[id] ?? 1]));
     this.#bounds = Object.fromEntries(experts.map(({ id, bounds }) => [id, [...bounds]]));
     const choices = [
       ["", "As configured"],
-      ...strategyChoices.map(({ settings, label }) => [settings.type, label]),
+      ...strategy_choices.map(({ settings, label }) => [settings.type, label]),
     ];
     const priors = [
       ["", "As configured"],
@@ -50,8 +50,8 @@ export class FusionControls {
     if (chosen === null) return {};
     // Fixed weights keep the config's plausible set, as the strategy would.
     if (chosen.controls.includes("weights")) return { weights: this.#weights };
-    const bounds = Object.fromEntries(chosen.solvedExperts.map((id) => [id, this.#bounds[id]]));
-    return { strategy: chosen.settings, ...(chosen.solvedExperts.length > 0 ? { bounds } : {}) };
+    const bounds = Object.fromEntries(chosen.solved_experts.map((id) => [id, this.#bounds[id]]));
+    return { strategy: chosen.settings, ...(chosen.solved_experts.length > 0 ? { bounds } : {}) };
   }
 
   /** What was chosen instead of the config's strategy; null: nothing. */
@@ -75,19 +75,19 @@ export class FusionControls {
   get #budgetValue() {
     const { value } = this.#budget;
     if (!this.#takes("budget") || value === "" || !this.#budget.checkValidity()) return {};
-    return { budget: { tokenNats: Number(value) } };
+    return { budget: { token_nats: Number(value) } };
   }
 
   #showDetails() {
-    const { experts, strategyInWords, warnings } = this.#config;
-    const { controls = [], solvedExperts = [] } = this.#chosen ?? {};
+    const { experts, strategy_in_words, warnings } = this.#config;
+    const { controls = [], solved_experts = [] } = this.#chosen ?? {};
     fill(
       this.#details,
-      h("p", { class: "hint" }, this.#chosen?.words ?? strategyInWords),
+      h("p", { class: "hint" }, this.#chosen?.words ?? strategy_in_words),
       warnings.map(({ code, message, advice }) =>
         h("p", { class: "hint warning", "data-code": code }, `${message}. ${advice}`),
       ),
-      solvedExperts.map((id) => this.#boundSliders(id)),
+      solved_experts.map((id) => this.#boundSliders(id)),
       controls.includes("weights") && experts.map(({ id }) => this.#weightSlider(id)),
       this.#takes("shares") && field("Shares at the start", this.#prior),
       this.#takes("budget") &&

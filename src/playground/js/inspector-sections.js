@@ -10,7 +10,7 @@ const card = (title, attributes, ...children) =>
 const chip = (text) => h("code", { class: "chip" }, text === "" ? "end" : visible(text));
 
 /** Says in words how probable it was, who moved it, what the base would have said. */
-export function summary({ token, logprob, chosen, weights, shares, baseToken, flipped }) {
+export function summary({ token, logprob, chosen, weights, shares, base_token, flipped }) {
   const weighed = () =>
     shares ? `, with a share of ${percent(shares[chosen])}.` : ` with weight ${weight(weights[chosen])}.`;
   const mover =
@@ -19,11 +19,11 @@ export function summary({ token, logprob, chosen, weights, shares, baseToken, fl
         ? "No weight was needed: what an expert finds implausible was left out."
         : "No expert moved the base here."
       : [h("b", { class: `ink ${colourClass(chosen)}` }, chosen), " moved the base", weighed()];
-  const base = [chip(baseToken.text), ` (${probability(baseToken.logprob)})`];
+  const base = [chip(base_token.text), ` (${probability(base_token.logprob)})`];
   const alone = flipped
     ? ["Alone it would have said ", base, "."]
-    : baseToken.id === token.id
-      ? ["Alone it would have said the same, with ", probability(baseToken.logprob), "."]
+    : base_token.id === token.id
+      ? ["Alone it would have said the same, with ", probability(base_token.logprob), "."]
       : ["Its own best token stayed on top: ", base, "."];
   return h(
     "section",
@@ -277,9 +277,9 @@ function topColumn({ name, list, before, colour = "" }, token) {
 /** Where the time of the step went. */
 export function timingSection({ timing, position }) {
   const parts = [
-    ...Object.entries(timing.decodeMs).map(([role, ms]) => [`decode ${role === "base" ? "base" : role}`, ms]),
-    ["solve and fuse", timing.fuseMs],
-    ["sample", timing.sampleMs],
+    ...Object.entries(timing.decode_ms).map(([role, ms]) => [`decode ${role}`, ms]),
+    ["solve and fuse", timing.fuse_ms],
+    ["sample", timing.sample_ms],
   ];
   const most = Math.max(1e-6, ...parts.map(([, ms]) => ms));
   return card(

@@ -153,7 +153,7 @@ export class OperationsView {
       x,
       xLabel: "seconds ago",
       xTick: (second) => String(Math.abs(Math.round(second))),
-      xRange: (_, low) => [Math.min(-60, low), 0],
+      xRange: (low) => [Math.min(-60, low), 0],
       isLive: true,
     };
     const colours = [0, 1, 2, 3, 4, 5, 6].map((index) => cssColour(`--expert-${index}`));
@@ -232,10 +232,10 @@ export class OperationsView {
         h("b", null, model.id),
         [...roles].join(", "),
         model.architecture,
-        count(model.numParameters),
+        count(model.num_parameters),
         model.quantization,
-        bytes(model.sizeBytes),
-        bytes(model.memoryBytes),
+        bytes(model.size_bytes),
+        bytes(model.memory_bytes),
         h("span", { class: "cells", vars: { "--fill": used.toFixed(4) } }, percent(used)),
         Number.isFinite(decode) ? milliseconds(decode * 1000) : "–",
       ];

@@ -5,10 +5,10 @@ import { choiceOf } from "./strategies.js";
 /** What a request asks for besides its messages. An empty field means the config's own value. */
 const samplingFields = [
   { name: "temperature", label: "Temperature", of: "temperature", min: 0, max: 2, step: 0.05 },
-  { name: "top_p", label: "Top p", of: "topP", min: 0, max: 1, step: 0.01 },
-  { name: "top_k", label: "Top k", of: "topK", min: 0, max: 1000, step: 1 },
-  { name: "min_p", label: "Min p", of: "minP", min: 0, max: 1, step: 0.01 },
-  { name: "repeat_penalty", label: "Repeat penalty", of: "repeatPenalty", min: 0.1, max: 10, step: 0.05 },
+  { name: "top_p", label: "Top p", of: "top_p", min: 0, max: 1, step: 0.01 },
+  { name: "top_k", label: "Top k", of: "top_k", min: 0, max: 1000, step: 1 },
+  { name: "min_p", label: "Min p", of: "min_p", min: 0, max: 1, step: 0.01 },
+  { name: "repeat_penalty", label: "Repeat penalty", of: "repeat_penalty", min: 0.1, max: 10, step: 0.05 },
   { name: "seed", label: "Seed", placeholder: "random", min: 0, max: 4294967295, step: 1 },
   { name: "max_tokens", label: "Most tokens", placeholder: "no limit", min: 1, max: 1048576, step: 1 },
 ];

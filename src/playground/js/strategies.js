@@ -1,3 +1,3 @@
 /** One of the strategies that a request to this config may ask for; null: it has none of this type. */
-export const choiceOf = ({ strategyChoices }, type) =>
-  strategyChoices.find(({ settings }) => settings.type === type) ?? null;
+export const choiceOf = ({ strategy_choices }, type) =>
+  strategy_choices.find(({ settings }) => settings.type === type) ?? null;

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { readAnswer, ToolCallReader, type ToolCallDelta } from "../../../src/api/openai/tool-calls.js";
+import { readAnswer, ToolCallReader } from "../../../src/api/openai/tool-calls.js";
+import type { ToolCallDelta } from "../../../src/wire/completion.js";
 import { toolIdMark, type ToolForm } from "../../../src/protocol/protocol.js";
 import { plainToolForm } from "../../../src/engine/tool-prompts.js";
 

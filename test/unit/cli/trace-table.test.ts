@@ -1,21 +1,23 @@
 import { describe, expect, it } from "vitest";
 import { plainStyle, styleFor } from "../../../src/cli/style.js";
 import { renderTrace } from "../../../src/cli/trace-table.js";
-import type { TokenRecord } from "../../../src/trace/record.js";
+import type { TokenRecord } from "../../../src/wire/token-record.js";
 
 function record(changes: Partial<TokenRecord>): TokenRecord {
   return {
     position: 12,
     token: { id: 1, text: " Paris" },
     logprob: Math.log(0.5),
+    nats: 1.2,
+    log_ratio: 1.5,
+    decided_by: "weight",
     weights: { trivia: 0.83, sums: 0 },
     chosen: "trivia",
     divergence: { forward: 0, reverse: 0, targets: {} },
     objective: 0,
     evaluations: 5,
-    baseToken: { id: 2, text: " The", logprob: -1.9 },
+    base_token: { id: 2, text: " The", logprob: -1.9 },
     flipped: true,
-    timing: { decodeMs: {}, fuseMs: 0, sampleMs: 0 },
     ...changes,
   };
 }

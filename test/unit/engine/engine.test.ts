@@ -104,10 +104,10 @@ describe("fusion in the engine", () => {
       weights: { e0: 2 },
       chosen: "e0",
       flipped: true,
-      baseToken: { text: "g" },
+      base_token: { text: "g" },
       token: { text: "r" },
     });
-    expect(Object.keys(record!.timing.decodeMs)).toEqual(["base", "reference", "e0"]);
+    expect(Object.keys(record!.timing!.decode_ms)).toEqual(["base", "reference", "e0"]);
   });
 
   it("leaves the experts' models alone when the base alone is asked for", async () => {

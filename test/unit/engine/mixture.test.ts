@@ -55,14 +55,14 @@ describe("shares", () => {
     const [first, second, ...rest] = recordsOf(outcome);
     expect(first?.shares).toEqual(likely);
     expect(first).toMatchObject({ weights: { e0: 2, e1: 2 }, chosen: "e0" });
-    expect(Object.keys(first!.timing.decodeMs)).toEqual(["base", "reference", "e0", "e1"]);
+    expect(Object.keys(first!.timing!.decode_ms)).toEqual(["base", "reference", "e0", "e1"]);
     expect(second!.shares!["e0"]).toBeGreaterThan(0.99);
     // At the end of sequence the expert says what the reference says: it has no opinion.
     for (const record of [second!, ...rest.slice(0, -1)]) {
-      expect(sum(Object.values(record.shares!))).toBeCloseTo(1, 9);
+      expect(sum(Object.values(record.shares!))).toBeCloseTo(1, 5);
       expect(record.weights).toEqual({ e0: 2 });
       expect(Object.keys(record.divergence.targets)).toEqual(["e0"]);
-      expect(Object.keys(record.timing.decodeMs)).toEqual(["base", "reference", "e0"]);
+      expect(Object.keys(record.timing!.decode_ms)).toEqual(["base", "reference", "e0"]);
     }
     const read = models.contexts.map(({ batchSizes }) => sum(batchSizes));
     // The prompt, and for the others each token of the answer but the last.
@@ -83,7 +83,11 @@ describe("shares", () => {
       return recordsOf(await run(fakeRequest("a", { maxTokens: 1 })))[0]?.shares;
     };
     expect(await first(mixture())).toEqual({ base: 0, e0: 1 / 2, e1: 1 / 2 });
-    expect(await first(mixture({ prior: "uniform" }))).toEqual({ base: 1 / 3, e0: 1 / 3, e1: 1 / 3 });
+    expect(await first(mixture({ prior: "uniform" }))).toEqual({
+      base: 0.333333,
+      e0: 0.333333,
+      e1: 0.333333,
+    });
   });
 
   it("can be given, biased and pinned by a request", async () => {
@@ -95,10 +99,10 @@ describe("shares", () => {
       e0: 0,
       e1: 0.75,
     });
-    expect(recordsOf(await ask("c", { shares: "uniform" }))[0]?.shares?.["e1"]).toBeCloseTo(1 / 3, 12);
+    expect(recordsOf(await ask("c", { shares: "uniform" }))[0]?.shares?.["e1"]).toBeCloseTo(1 / 3, 5);
     const biased = await ask("d", { bias: { e1: Math.log(5 / 3) } });
     // 0.2 : 0.5 : 0.3 · 5/3
-    expect(recordsOf(biased)[0]?.shares?.["e1"]).toBeCloseTo(0.5 / 1.2, 12);
+    expect(recordsOf(biased)[0]?.shares?.["e1"]).toBeCloseTo(0.5 / 1.2, 5);
     const pinned = await ask("e", { isPinned: true });
     for (const { shares } of recordsOf(pinned)) expect(shares).toEqual(likely);
   });
@@ -372,7 +376,7 @@ describe("what a mixture leaves behind", () => {
     expect(fusion.tokens).toBe(6);
     // "end of sequence" comes at the same place for all.
     expect(fusion.flipped).toBe(records.filter(({ flipped }) => flipped).length);
-    expect(fusion.nats).toBeCloseTo(sum(records.map(({ divergence }) => divergence.forward)), 4);
+    expect(fusion.nats).toBeCloseTo(sum(records.map(({ nats }) => nats!)), 4);
     expect(fusion.skippedShare).toBeCloseTo(0.005, 12);
     expect(sum(steps.map(({ skippedShare }) => skippedShare))).toBeCloseTo(6 * 0.005, 12);
   });

@@ -1,7 +1,7 @@
 import { parse } from "csv-parse/sync";
 import { expect, it } from "vitest";
 import { TraceCsv } from "../../../src/trace/csv.js";
-import type { TokenRecord } from "../../../src/trace/record.js";
+import type { TokenRecord } from "../../../src/wire/token-record.js";
 import { tokenOf } from "../../support/fake-engine.js";
 
 function linesOf(records: readonly TokenRecord[]): string[] {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { TraceStore, type TraceEvent } from "../../../src/trace/store.js";
+import { TraceStore, type StoredEvent } from "../../../src/trace/store.js";
 import { tokenOf } from "../../support/fake-engine.js";
 
 const usage = {
@@ -7,7 +7,7 @@ const usage = {
   completion_tokens: 1,
   total_tokens: 2,
   prompt_tokens_details: { cached_tokens: 0 },
-  fusion: { nats: 0, flipped: 0, tokens: 0, skippedShare: 0 },
+  fusion: { nats: 0, flipped: 0, tokens: 0, skipped_share: 0 },
 };
 const header = (id: string) => ({ id, model: "both", created: 1, prompt_tokens: 1 });
 const begun = (id: string) => ({ ...header(id), owner: "ann" });
@@ -118,10 +118,10 @@ describe("readers", () => {
     store.append("a", [record]);
     const late = store.follow("a", signal);
     store.end("a", ended);
-    const rest: TraceEvent[] = [];
+    const rest: StoredEvent[] = [];
     for await (const event of early) rest.push(event);
     expect(rest.map(({ type }) => type)).toEqual(["trace.tokens", "trace.ended"]);
-    const all: TraceEvent[] = [];
+    const all: StoredEvent[] = [];
     for await (const event of late) all.push(event);
     expect(all.slice(1)).toEqual(rest);
     expect(rest[0]).toMatchObject({ records: [JSON.stringify(record), JSON.stringify(record)] });
@@ -134,7 +134,7 @@ describe("readers", () => {
     store.append("a", records);
     store.end("a", ended);
     const stored = store.get("a", "ann");
-    const events: TraceEvent[] = [];
+    const events: StoredEvent[] = [];
     for await (const event of store.follow("a", new AbortController().signal)) events.push(event);
     const parts = events.flatMap((event) => (event.type === "trace.tokens" ? [event.records] : []));
     expect(parts.length).toBeGreaterThan(1);

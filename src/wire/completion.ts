@@ -1,0 +1,123 @@
+import { z } from "zod";
+import { chatLogprobsSchema, textLogprobsSchema } from "./logprobs.js";
+import { countSchema } from "./numbers.js";
+import { named } from "./registry.js";
+import { ignoredSchema, tokensSchema } from "./token-record.js";
+import { usageSchema } from "./usage.js";
+
+/** OpenAI's completions, whole and in chunks; what is ours is in `fusion`. */
+
+export const finishReasonSchema = z.enum(["stop", "length", "tool_calls"]);
+
+export const toolCallSchema = named(
+  "ToolCall",
+  z.strictObject({
+    id: z.string(),
+    type: z.literal("function"),
+    function: z.strictObject({ name: z.string(), arguments: z.string().describe("JSON.") }),
+  }),
+);
+
+const toolCallDeltaSchema = z
+  .strictObject({
+    index: countSchema,
+    id: z.string().optional(),
+    type: z.literal("function").optional(),
+    function: z.strictObject({ name: z.string().optional(), arguments: z.string() }),
+  })
+  .describe("A piece of a call: id and name come with its first.");
+
+const choiceFields = {
+  index: countSchema,
+  finish_reason: finishReasonSchema.nullable(),
+  fusion: tokensSchema.optional().describe("Where fusion.trace asked for it."),
+};
+
+const chatChoiceSchema = z.strictObject({
+  ...choiceFields,
+  message: z.strictObject({
+    role: z.literal("assistant"),
+    content: z.string().nullable(),
+    refusal: z.null(),
+    tool_calls: z.array(toolCallSchema).optional(),
+  }),
+  logprobs: chatLogprobsSchema.nullable(),
+});
+
+const chatChunkChoiceSchema = z.strictObject({
+  ...choiceFields,
+  delta: z.strictObject({
+    role: z.literal("assistant").optional(),
+    content: z.string().optional(),
+    tool_calls: z.array(toolCallDeltaSchema).optional(),
+  }),
+  logprobs: chatLogprobsSchema.nullable(),
+});
+
+const textChoiceSchema = z.strictObject({
+  ...choiceFields,
+  text: z.string(),
+  logprobs: textLogprobsSchema.nullable(),
+});
+
+const envelope = {
+  id: z.string().describe("Also the id of its trace."),
+  created: countSchema.describe("Unix time, seconds."),
+  model: z.string(),
+  system_fingerprint: z.string(),
+  fusion: ignoredSchema.optional().describe("In a stream the first chunk has it."),
+};
+
+/** In chunks: only where the client asked for it, and null but for the last. */
+const chunkUsage = { usage: usageSchema.nullable().optional() };
+
+export const chatCompletionSchema = named(
+  "ChatCompletion",
+  z.strictObject({
+    ...envelope,
+    object: z.literal("chat.completion"),
+    choices: z.array(chatChoiceSchema),
+    usage: usageSchema,
+  }),
+);
+
+export const chatChunkSchema = named(
+  "ChatCompletionChunk",
+  z.strictObject({
+    ...envelope,
+    object: z.literal("chat.completion.chunk"),
+    choices: z.array(chatChunkChoiceSchema),
+    ...chunkUsage,
+  }),
+);
+
+export const textCompletionSchema = named(
+  "TextCompletion",
+  z.strictObject({
+    ...envelope,
+    object: z.literal("text_completion"),
+    choices: z.array(textChoiceSchema),
+    usage: usageSchema,
+  }),
+);
+
+export const textChunkSchema = named(
+  "TextCompletionChunk",
+  z.strictObject({
+    ...envelope,
+    object: z.literal("text_completion"),
+    choices: z.array(textChoiceSchema),
+    ...chunkUsage,
+  }),
+);
+
+export type ToolCall = z.output<typeof toolCallSchema>;
+export type ToolCallDelta = z.output<typeof toolCallDeltaSchema>;
+export type ChoiceFinishReason = z.output<typeof finishReasonSchema>;
+export type ChatChoice = z.output<typeof chatChoiceSchema>;
+export type ChatChunkChoice = z.output<typeof chatChunkChoiceSchema>;
+export type TextChoice = z.output<typeof textChoiceSchema>;
+export type ChatCompletion = z.output<typeof chatCompletionSchema>;
+export type ChatChunk = z.output<typeof chatChunkSchema>;
+export type TextCompletion = z.output<typeof textCompletionSchema>;
+export type TextChunk = z.output<typeof textChunkSchema>;

@@ -1,0 +1,62 @@
+import { z } from "zod";
+import { countSchema } from "./numbers.js";
+import { named } from "./registry.js";
+
+/** Answers about models, vocabularies, templates and the server itself. */
+
+export const modelEntrySchema = named(
+  "ModelEntry",
+  z.strictObject({
+    id: z.string(),
+    object: z.literal("model"),
+    created: countSchema,
+    owned_by: z.literal("shoulders"),
+  }),
+);
+
+export const modelListSchema = named(
+  "ModelList",
+  z.strictObject({ object: z.literal("list"), data: z.array(modelEntrySchema) }),
+);
+
+const pieceSchema = z.strictObject({
+  id: countSchema,
+  piece: z
+    .union([z.string(), z.array(z.int().min(0).max(255))])
+    .describe("Its text, or its bytes where it is a part of a character."),
+});
+
+export const tokenizedSchema = named(
+  "Tokenized",
+  z.strictObject({ tokens: z.union([z.array(countSchema), z.array(pieceSchema)]) }),
+);
+
+export const detokenizedSchema = named("Detokenized", z.strictObject({ content: z.string() }));
+
+export const templatedSchema = named(
+  "Templated",
+  z.strictObject({
+    prompt: z.string().describe("The base's."),
+    fusion: z.strictObject({
+      prompts: z
+        .record(z.string(), z.strictObject({ text: z.string(), tokens: z.array(countSchema) }))
+        .describe("What each model gets, by base, reference and expert id."),
+    }),
+  }),
+);
+
+export const aliveSchema = named("Alive", z.strictObject({ status: z.literal("ok") }));
+
+export const readySchema = named(
+  "Ready",
+  z.strictObject({ status: z.literal("ok"), version: z.string(), models: z.array(z.string()) }),
+);
+
+export type ModelEntry = z.output<typeof modelEntrySchema>;
+export type ModelList = z.output<typeof modelListSchema>;
+export type Piece = z.output<typeof pieceSchema>;
+export type Tokenized = z.output<typeof tokenizedSchema>;
+export type Detokenized = z.output<typeof detokenizedSchema>;
+export type Templated = z.output<typeof templatedSchema>;
+export type Alive = z.output<typeof aliveSchema>;
+export type Ready = z.output<typeof readySchema>;

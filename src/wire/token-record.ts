@@ -1,0 +1,129 @@
+import { z } from "zod";
+import { countSchema, logprobSchema, msSchema, natsSchema, shareSchema } from "./numbers.js";
+import { named } from "./registry.js";
+
+/** What a step leaves behind for one token: the same in answers, traces, explanations and frames. */
+
+export const traceLevels = ["off", "weights", "full"] as const;
+export type TraceLevel = (typeof traceLevels)[number];
+
+const tokenTextSchema = z.strictObject({
+  id: countSchema,
+  text: z.string().describe("The token's own bytes as UTF-8; a part of a character shows as U+FFFD."),
+});
+
+export const candidateSchema = named(
+  "TokenCandidate",
+  z.strictObject({ ...tokenTextSchema.shape, logprob: logprobSchema }),
+);
+
+export const divergenceSchema = z
+  .strictObject({
+    forward: natsSchema,
+    reverse: natsSchema,
+    targets: z
+      .record(z.string(), z.strictObject({ forward: z.number(), reverse: z.number() }))
+      .describe("By expert id: KL(expert‖reference) and KL(reference‖expert)."),
+  })
+  .describe("KL(fused‖base) and KL(base‖fused), over the tokens that take part.");
+
+const timingSchema = z
+  .strictObject({
+    decode_ms: z
+      .record(z.string(), msSchema)
+      .describe("Of each model in the step that produced this token, by base, reference and expert id."),
+    fuse_ms: msSchema,
+    sample_ms: msSchema,
+  })
+  .describe("Where the time went (full).");
+
+const topSchema = z
+  .strictObject({
+    base: z.array(candidateSchema),
+    reference: z.array(candidateSchema),
+    experts: z.record(z.string(), z.array(candidateSchema)),
+    fused: z.array(candidateSchema),
+  })
+  .describe("The top ten of every model that ran (full).");
+
+const curveSchema = z.strictObject({
+  alphas: z.array(z.number()).describe("Evenly spaced weights."),
+  forward: z.array(z.number()).describe("KL(fused‖base) at each, nats."),
+  reverse: z.array(z.number()),
+  objective: z.array(z.number()).describe("J at each weight, nats²."),
+});
+
+export const decisions = ["weight", "plausible_set", "certain", "base", "grammar"] as const;
+/** What made a token's row what it is; see the schema. */
+export type Decision = (typeof decisions)[number];
+
+const decisionSchema = z
+  .enum(decisions)
+  .describe(
+    "grammar: it did not allow the most probable token; certain: one token alone was plausible; " +
+      "base: its own best token stayed on top; plausible_set: that token was left out; weight: another rose above it.",
+  );
+
+export const tokenRecordSchema = named(
+  "TokenRecord",
+  z.strictObject({
+    position: countSchema.describe("Index in the sequence as the base sees it, its prompt included."),
+    token: z.strictObject({
+      ...tokenTextSchema.shape,
+      bytes: z.array(z.int().min(0).max(255)).optional().describe("Where it is not whole characters."),
+    }),
+    logprob: logprobSchema.describe("Of the fused distribution, before temperature and truncation, nats."),
+    nats: natsSchema.describe(
+      "KL(fused‖base) over the whole vocabulary: the answer's nats are their sum. null: the base was not asked.",
+    ),
+    log_ratio: natsSchema.describe(
+      "ln of the token's fused probability over the base's. null: the base was not asked, or gives it none.",
+    ),
+    decided_by: decisionSchema,
+    weights: z.record(z.string(), z.number()).describe("By expert id, of the experts that ran."),
+    shares: z
+      .record(z.string(), shareSchema)
+      .optional()
+      .describe("A mixture's before this token, by base and expert id; they add up to 1."),
+    chosen: z
+      .string()
+      .nullable()
+      .describe("The expert that moved the row most, in a mixture by share × KL; null: none did."),
+    divergence: divergenceSchema,
+    objective: z.number().describe("J at the weights, nats²."),
+    evaluations: countSchema.describe("Passes over the row that the solver made."),
+    base_token: candidateSchema
+      .nullable()
+      .describe("The base's own best token; null: the base was not asked."),
+    flipped: z
+      .boolean()
+      .nullable()
+      .describe("Whether the fused best token is another than the base's; null: the base was not asked."),
+    timing: timingSchema.optional(),
+    top: topSchema.optional(),
+    curves: z
+      .record(z.string(), curveSchema)
+      .optional()
+      .describe("The axis of each expert, all other weights 0, by expert id (full)."),
+  }),
+);
+
+export type TokenText = z.output<typeof tokenTextSchema>;
+export type TokenCandidate = z.output<typeof candidateSchema>;
+export type StepTiming = z.output<typeof timingSchema>;
+export type TopRecord = z.output<typeof topSchema>;
+export type CurveRecord = z.output<typeof curveSchema>;
+export type TokenRecord = z.output<typeof tokenRecordSchema>;
+export type DivergenceRecord = z.output<typeof divergenceSchema>;
+
+/** What an answer has of its tokens where the request asked for it. */
+export const tokensSchema = z.strictObject({ tokens: z.array(tokenRecordSchema) });
+
+const ignored = z.array(z.string()).describe("Fields of the request that were ignored, where any were.");
+
+/** What an answer as a whole has of us. */
+export const ignoredSchema = z.strictObject({ ignored });
+export const answerFusionSchema = z.strictObject({
+  ignored: ignored.optional(),
+  tokens: z.array(tokenRecordSchema).optional().describe("Where fusion.trace asked for them."),
+});

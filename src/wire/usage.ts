@@ -1,0 +1,27 @@
+import { z } from "zod";
+import { countSchema, shareSchema } from "./numbers.js";
+import { named } from "./registry.js";
+
+export const fusionUsageSchema = named(
+  "FusionUsage",
+  z.strictObject({
+    nats: z.number().describe("How far the answer was moved in all: the sum of KL(fused‖base)."),
+    flipped: countSchema.describe("Tokens at which the base's own best was another."),
+    tokens: countSchema.describe("Tokens that were weighed."),
+    skipped_share: shareSchema.describe("Mean share of a mixture's experts that were skipped."),
+  }),
+);
+
+export const usageSchema = named(
+  "Usage",
+  z.strictObject({
+    prompt_tokens: countSchema,
+    completion_tokens: countSchema,
+    total_tokens: countSchema,
+    prompt_tokens_details: z.strictObject({ cached_tokens: countSchema }),
+    fusion: fusionUsageSchema,
+  }),
+);
+
+/** OpenAI's `usage`, as answers, traces and frames carry it. */
+export type UsageRecord = z.output<typeof usageSchema>;
