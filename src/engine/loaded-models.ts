@@ -24,7 +24,6 @@ import type {
   ModelDescription,
   ResolvedFusionConfig,
 } from "../protocol/protocol.js";
-import { templateOf } from "./prompts.js";
 import { plainToolForm } from "./tool-prompts.js";
 
 /** A model with its one context, shared by every config that names its file. */
@@ -272,4 +271,14 @@ function describeModel({ id, model, context }: ModelSlot): ModelDescription {
     devices: [...model.placement.devices],
     memoryBytes: context.memoryBytes,
   };
+}
+
+/** Whose template renders a model's prompt. */
+export function templateOf(
+  index: number,
+  { base, reference, experts }: Pick<LoadedConfig, "base" | "reference" | "experts">,
+  models: readonly LoadedModel[],
+): number {
+  const others = [...experts, reference ?? base, base].map(({ model }) => model);
+  return [index, ...others].find((other) => models[other]?.hasChatTemplate) ?? index;
 }

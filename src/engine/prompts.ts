@@ -1,6 +1,6 @@
 import { ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool } from "../llama/types.js";
-import type { LoadedConfig } from "./loaded-models.js";
+import { type LoadedConfig, templateOf } from "./loaded-models.js";
 import { paramOf, tooLong } from "./prompt-size.js";
 import type { GenerationRequest, GivenText, Prompt, ToolText } from "../protocol/protocol.js";
 import { asPlainTurns, knowsForm } from "./tool-prompts.js";
@@ -94,16 +94,6 @@ export async function renderPrompt(
 
 function toTool({ parameters, ...told }: ToolText): Tool {
   return { ...told, parameters: JSON.parse(parameters) as object };
-}
-
-/** Whose template renders a model's prompt. */
-export function templateOf(
-  index: number,
-  { base, reference, experts }: Pick<LoadedConfig, "base" | "reference" | "experts">,
-  models: readonly LoadedModel[],
-): number {
-  const others = [...experts, reference ?? base, base].map(({ model }) => model);
-  return [index, ...others].find((other) => models[other]?.hasChatTemplate) ?? index;
 }
 
 /** @throws ShouldersError `invalid_request` when an id is outside the vocabulary. */

@@ -1,4 +1,5 @@
-import type { MethodFigures, Report } from "./report.js";
+import type { MethodFigures } from "./figures.js";
+import type { Report } from "./report.js";
 
 const fixed = (value: number | null, digits = 2): string => (value === null ? "" : value.toFixed(digits));
 const signed = (value: number | null): string =>

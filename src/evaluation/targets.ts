@@ -1,6 +1,6 @@
 import { mean } from "simple-statistics";
 import { z } from "zod";
-import type { Figure, MethodFigures, Report } from "./report.js";
+import type { Figure, MethodFigures, TaskFigures } from "./figures.js";
 
 /** What a figure of the report is made of, and where it should lie. */
 
@@ -48,7 +48,7 @@ export const targetSchema = z
 export type Target = z.output<typeof targetSchema>;
 
 /** @returns null where a part is missing, or for 0 ÷ 0. */
-function valueOf(target: Target, method: string, tasks: Report["tasks"]): number | null {
+function valueOf(target: Target, method: string, tasks: TaskFigures): number | null {
   const { task, over, figure, dividedBy, apartFrom } = target;
   const values: number[] = [];
   for (const one of task) {
@@ -63,7 +63,7 @@ function valueOf(target: Target, method: string, tasks: Report["tasks"]): number
   return overs[over](values);
 }
 
-export function targetFigure(target: Target, tasks: Report["tasks"]): Figure {
+export function targetFigure(target: Target, tasks: TaskFigures): Figure {
   const { id, method, minus = [], atLeast, atMost } = target;
   const own = valueOf(target, method, tasks);
   const others = minus.map((other) => valueOf(target, other, tasks));

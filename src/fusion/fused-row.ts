@@ -1,5 +1,10 @@
 import { invariant } from "../errors.js";
-import type { TokenLogprob } from "./types.js";
+
+/** A token of a row with its log-probability (nats). */
+export interface TokenLogprob {
+  token: number;
+  logprob: number;
+}
 
 /** What a kernel can say about the row that it fused last. */
 export interface RowSource {

@@ -1,6 +1,6 @@
-import type { FusedRow } from "./fused-row.js";
+import type { FusedRow, TokenLogprob } from "./fused-row.js";
 
-export type { FusedRow };
+export type { FusedRow, TokenLogprob };
 
 /**
  * The words of the fusion (docs/fusion.md): P is the base's distribution, Q the reference's, Q_t the
@@ -44,12 +44,6 @@ export interface Plausibility {
 
 export type SolverName = "exact" | "grid";
 
-/** A token of a row with its log-probability (nats). */
-export interface TokenLogprob {
-  token: number;
-  logprob: number;
-}
-
 /** What a strategy found for one row. */
 export interface Fusion {
   row: FusedRow;
@@ -82,6 +76,13 @@ export interface AxisPoint extends Divergence {
   /** dF/dα = α·Var, dR/dα = mean (both under P̃, d centred under P). */
   forwardSlope: number;
   reverseSlope: number;
+}
+
+/** What a solver found on one axis: the weight, the point there and how many points it looked at. */
+export interface AxisSolution {
+  alpha: number;
+  point: AxisPoint;
+  evaluations: number;
 }
 
 /**

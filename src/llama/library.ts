@@ -1,7 +1,6 @@
 import type { LibraryHandle } from "koffi";
 import koffi from "koffi";
 import { getLlama, getModuleVersion, LlamaLogLevel, NoBinaryFoundError } from "node-llama-cpp";
-import type { Llama } from "node-llama-cpp";
 
 import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions } from "./abi.js";
@@ -9,6 +8,7 @@ import { defaultValues, pinned, structs, structSizes } from "./abi.js";
 import { bindFunctions, structTypes } from "./bindings.js";
 import { Devices } from "./devices.js";
 import { librariesAmong, listSharedObjects } from "./find-library.js";
+import type { NativeHandle } from "./native-handle.js";
 import { LlamaMeasurer } from "./measurer.js";
 import { loadModel } from "./model.js";
 import { NativeLog } from "./native-log.js";
@@ -30,17 +30,6 @@ export interface OpenLibraryOptions {
   backend: Backend;
   /** off: contexts go without it also where libllama would take it. Default: auto. */
   flashAttention?: "auto" | "off";
-}
-
-/** What the rooms behind the door need of it. */
-export interface NativeHandle {
-  native: NativeFunctions;
-  llama: Llama;
-  log: NativeLog;
-  /** Whether models may use GPUs. */
-  usesDevices: boolean;
-  flashAttention: "auto" | "off";
-  devices: Devices;
 }
 
 /**

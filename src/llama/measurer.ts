@@ -2,7 +2,7 @@ import { ShouldersError } from "../errors.js";
 import type { Pointer } from "./abi.js";
 import { addContextBuffers, addCountedWeights, MemorySum } from "./buffers.js";
 import { checkModelFile, type GgufSummary } from "./gguf-file.js";
-import type { NativeHandle } from "./library.js";
+import type { NativeHandle } from "./native-handle.js";
 import {
   bookkeepingBytes,
   contextParameters,

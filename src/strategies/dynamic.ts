@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { fuseStep, fuseWithin } from "../fusion/budget.js";
 import { meanTarget, objective } from "../fusion/objective.js";
-import { solvers, type AxisSolution } from "../fusion/solvers/solver.js";
+import { solvers } from "../fusion/solvers/solver.js";
 import type {
+  AxisSolution,
   Divergence,
   Fusion,
   FusionKernel,

@@ -1,5 +1,6 @@
 import type { Method, MethodKind } from "../methods/method.js";
-import type { MethodFigures, Report } from "../report.js";
+import type { MethodFigures } from "../figures.js";
+import type { Report } from "../report.js";
 import { chartTitle, ink, numberAxis, panelFoot, panelTitle, panelTop, renderSvg } from "./svg.js";
 
 /** Colours of Okabe and Ito's palette, which people with any colour vision can tell apart. */

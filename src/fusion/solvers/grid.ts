@@ -1,6 +1,5 @@
 import { objective } from "../objective.js";
-import type { AxisPoint, Divergence, WeightBounds } from "../types.js";
-import type { AxisSolution } from "./solver.js";
+import type { AxisPoint, AxisSolution, Divergence, WeightBounds } from "../types.js";
 
 const step = 0.1;
 

@@ -1,13 +1,6 @@
-import type { AxisPoint, Divergence, SolverName, WeightBounds } from "../types.js";
+import type { AxisPoint, AxisSolution, Divergence, SolverName, WeightBounds } from "../types.js";
 import { solveExact } from "./exact.js";
 import { solveGrid } from "./grid.js";
-
-/** What a solver found on one axis: the weight, the point there and how many points it looked at. */
-export interface AxisSolution {
-  alpha: number;
-  point: AxisPoint;
-  evaluations: number;
-}
 
 /**
  * Finds the weight in `bounds` whose divergences come nearest to `target` (the experts' mean, fact 1):
