@@ -9,8 +9,6 @@ const pageDirectory = fileURLToPath(new URL("../playground/", import.meta.url));
 const { resolve } = createRequire(import.meta.url);
 /** What the page takes from packages, by the names under which it asks for them. */
 export const vendoredFiles = {
-  "uplot.js": resolve("uplot/dist/uPlot.esm.js"),
-  "uplot.css": resolve("uplot/dist/uPlot.min.css"),
   "inter.woff2": resolve("@fontsource-variable/inter/files/inter-latin-wght-normal.woff2"),
 };
 

@@ -10,7 +10,6 @@ it("the page and what it needs are served, and nothing beside it", async () => {
   expect(await typeOf("/")).toMatch("text/html");
   expect(await typeOf("/playground/js/main.js")).toMatch("text/javascript");
   expect(await typeOf("/playground/css/base.css")).toMatch("text/css");
-  expect(await typeOf("/playground/vendor/uplot.js")).toMatch("text/javascript");
   expect(await typeOf("/playground/vendor/inter.woff2")).toBe("font/woff2");
   expect(await typeOf("/playground/")).toBe(404);
   expect(await typeOf("/playground/..%2fapi%2fapp.ts")).toBe(404);

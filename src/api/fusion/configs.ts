@@ -59,7 +59,7 @@ function toModel(model: ModelDescription): ModelBody {
     context_train: model.contextTrain,
     gpu_layers: model.gpuLayers,
     devices,
-    memory_bytes: model.memoryBytes,
+    memory_bytes: Math.round(model.memoryBytes),
   };
 }
 

@@ -1,166 +1,159 @@
-import uPlot from "../vendor/uplot.js";
-import { cssColour } from "./experts.js";
+// @ts-check
+import { chartSvg } from "./chart-svg.js";
+import { fill, h } from "./dom.js";
 
-/**
- * A line chart. What it shows is plain data, which chart-svg.js draws too:
- * `{ title, x, xLabel, yLabel, xTick?, xRange?, isLive?, series: [{ label, values, colour, dash?, points? }], marks: [{ x, y, colour }] }`
- * `isLive`: where nothing is pointed at, the legend shows the last values. Dragging zooms, a double click shows
- * all again.
- */
+/** Pixels that a press may move and still be a click. */
+const stillness = 4;
+
+/** A chart on the page. Pointing at it shows values, a click selects, dragging zooms, a double click shows all again. */
 export class LineChart {
   #element;
   #height;
   #onselect;
-  #plot = null;
-  #spec = null;
+  #picture = h("div", { class: "picture" });
+  #legend = h("ul", { class: "chart-legend" });
+  #band = h("i", { class: "band", hidden: true });
+  /** @type {import("./chart-svg.js").Chart | null} */
+  #chart = null;
+  /** @type {ReturnType<typeof chartSvg>["scales"] | null} */
+  #scales = null;
+  /** @type {[number, number] | null} */
+  #zoom = null;
+  /** @type {number | null} */
   #selected = null;
-  #pressedAt = 0;
+  /** Where a press began, in pixels from the left; null: there is none. */
+  #pressedAt = /** @type {number | null} */ (null);
+  #isDrawing = false;
 
+  /**
+   * @param {HTMLElement} element
+   * @param {{ height?: number; onselect?: ((index: number) => void) | null }} options
+   */
   constructor(element, { height = 160, onselect = null } = {}) {
     this.#element = element;
     this.#height = height;
     this.#onselect = onselect;
-    new ResizeObserver(() => this.#resize()).observe(element);
-    document.addEventListener("themechange", () => {
-      if (!this.#spec || !element.isConnected) return;
-      const zoom = this.#zoom;
-      this.#make();
-      if (zoom) this.#plot.setScale("x", zoom);
-    });
+    element.append(this.#picture, this.#legend);
+    this.#picture.addEventListener("pointerdown", (event) => this.#press(event));
+    this.#picture.addEventListener("pointermove", (event) => this.#move(event));
+    this.#picture.addEventListener("pointerup", (event) => this.#release(event));
+    this.#picture.addEventListener("pointerleave", () => this.#showValues(null));
+    this.#picture.addEventListener("dblclick", () => this.#zoomTo(null));
+    new ResizeObserver(() => this.#drawSoon()).observe(element);
+    document.addEventListener("themechange", () => this.#drawSoon());
   }
 
-  /** @param keepsZoom the same chart with more data: what was zoomed to stays in view */
-  show(spec, { keepsZoom = false } = {}) {
-    const zoom = keepsZoom ? this.#zoom : null;
-    const isSame = this.#plot && spec.series.length === this.#plot.series.length - 1;
-    this.#spec = spec;
-    if (!isSame || spec.series.some(({ label }, at) => label !== this.#plot.series[at + 1].label))
-      this.#make();
-    else this.#plot.setData(dataOf(spec));
-    if (zoom) this.#plot.setScale("x", zoom);
+  /**
+   * @param {import("./chart-svg.js").Chart} chart
+   * @param {{ keepsZoom?: boolean }} options the same chart with more data: what was zoomed to stays in view
+   */
+  show(chart, { keepsZoom = false } = {}) {
+    if (!keepsZoom) this.#zoom = null;
+    this.#chart = chart;
+    this.#drawSoon();
   }
 
-  /** The part of the x axis that is in view; null: all of it. */
-  get #zoom() {
-    if (!this.#plot) return null;
-    const { min, max } = this.#plot.scales.x;
-    const [x] = this.#plot.data;
-    return min > x[0] || max < x.at(-1) ? { min, max } : null;
-  }
-
-  /** Draws a line at this place of the x axis. */
+  /**
+   * Draws a line at this place of the x axis.
+   *
+   * @param {number | null} x
+   */
   select(x) {
     this.#selected = x;
-    this.#plot?.redraw(false);
+    this.#drawSoon();
   }
 
-  #make() {
-    this.#plot?.destroy();
-    const width = Math.max(200, this.#element.clientWidth);
-    this.#plot = new uPlot(this.#options(width), dataOf(this.#spec), this.#element);
-    const { over } = this.#plot;
-    over.addEventListener("mousedown", (event) => (this.#pressedAt = event.clientX));
-    over.addEventListener("click", (event) => {
-      const { idx } = this.#plot.cursor;
-      if (Math.abs(event.clientX - this.#pressedAt) < 4 && idx !== null) this.#onselect?.(idx);
+  /** Once for all that changes before the next picture of the page. */
+  #drawSoon() {
+    if (this.#isDrawing) return;
+    this.#isDrawing = true;
+    requestAnimationFrame(() => {
+      this.#isDrawing = false;
+      this.#draw();
     });
   }
 
-  #options(width) {
-    const { series, xLabel, yLabel, xTick, xRange, isLive } = this.#spec;
-    const read = (toText) => (plot, value, at, index) => {
-      const shown = index === null && isLive ? plot.data[at].findLast((last) => last !== null) : value;
-      return shown === null || shown === undefined ? "–" : toText(shown);
-    };
-    const axis = {
-      stroke: cssColour("--quiet"),
-      grid: { stroke: cssColour("--line"), width: 1 },
-      ticks: { stroke: cssColour("--line"), width: 1, size: 4 },
-      font: "12px Inter, sans-serif",
-      labelFont: "12px Inter, sans-serif",
-      labelSize: 20,
-    };
-    return {
-      width,
-      height: this.#height,
-      padding: [8, 12, 0, 0],
-      pxAlign: 0,
-      scales: { x: { time: false, ...(xRange && { range: xRange }) }, y: { range: rangeOf } },
-      cursor: { points: { size: 6 }, focus: { prox: 24 }, drag: { x: true, y: false, dist: 4 } },
-      axes: [
-        {
-          ...axis,
-          label: xLabel,
-          size: 28,
-          space: 56,
-          incrs: xTick && [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000],
-          values: xTick && ((_, places) => places.map(xTick)),
-        },
-        { ...axis, label: yLabel, size: 52, space: 34 },
-      ],
-      series: [
-        { label: xLabel, value: read((value) => xTick?.(value) ?? value.toFixed(2)) },
-        ...series.map(({ label, colour, dash, points }) => ({
-          label,
-          stroke: colour,
-          width: 1.75,
-          dash,
-          points: { show: points ?? false, size: 5, fill: colour },
-          value: read((value) => value.toPrecision(3)),
-        })),
-      ],
-      hooks: {
-        ready: [({ ctx }) => ctx.canvas.setAttribute("role", "img")],
-        draw: [(plot) => this.#drawMarks(plot), (plot) => this.#say(plot)],
-      },
-    };
-  }
-
-  /** What the picture is of, for who does not see it. */
-  #say({ ctx, scales: { x } }) {
-    const { title, xLabel } = this.#spec;
-    const [from, to] = [x.min, x.max].map((value) => Number(value.toFixed(2)));
-    ctx.canvas.setAttribute("aria-label", `${title}: ${xLabel} ${from} to ${to}`);
-  }
-
-  #drawMarks({ ctx, bbox, valToPos }) {
-    ctx.save();
-    ctx.setLineDash([]);
-    if (this.#selected !== null) {
-      const x = valToPos.call(this.#plot, this.#selected, "x", true);
-      ctx.strokeStyle = cssColour("--text");
-      ctx.globalAlpha = 0.5;
-      ctx.lineWidth = devicePixelRatio;
-      ctx.beginPath();
-      ctx.moveTo(x, bbox.top);
-      ctx.lineTo(x, bbox.top + bbox.height);
-      if (x >= bbox.left && x <= bbox.left + bbox.width) ctx.stroke();
-      ctx.globalAlpha = 1;
-    }
-    for (const mark of this.#spec.marks ?? []) {
-      ctx.beginPath();
-      const [x, y] = [this.#plot.valToPos(mark.x, "x", true), this.#plot.valToPos(mark.y, "y", true)];
-      ctx.arc(x, y, 5 * devicePixelRatio, 0, 2 * Math.PI);
-      ctx.fillStyle = mark.colour;
-      ctx.strokeStyle = cssColour("--surface");
-      ctx.lineWidth = 2 * devicePixelRatio;
-      ctx.fill();
-      ctx.stroke();
-    }
-    ctx.restore();
-  }
-
-  #resize() {
+  #draw() {
     const width = this.#element.clientWidth;
-    if (this.#plot && width > 0 && width !== this.#plot.width)
-      this.#plot.setSize({ width, height: this.#height });
+    if (this.#chart === null || width === 0) return;
+    const { title, xLabel } = this.#chart;
+    const view = { width, height: this.#height, zoom: this.#zoom, selected: this.#selected };
+    const { element, scales } = chartSvg(this.#chart, view);
+    this.#scales = scales;
+    const [from, to] = [scales.from, scales.to].map((value) => Number(value.toFixed(2)));
+    element.setAttribute("role", "img");
+    element.setAttribute("aria-label", `${title}: ${xLabel} ${from} to ${to}`);
+    fill(this.#picture, element, this.#band);
+    this.#showValues(null);
   }
-}
 
-const dataOf = ({ x, series }) => [x, ...series.map(({ values }) => values)];
+  /** @param {number | null} index of the values in the legend; null: nothing is pointed at */
+  #showValues(index) {
+    if (this.#chart === null) return;
+    const { series, isLive, x, xLabel, xTick } = this.#chart;
+    const place = index === null ? undefined : x[index];
+    const valueAt = (/** @type {(number | null)[]} */ values) =>
+      index === null ? (isLive ? values.findLast((value) => value !== null) : null) : values[index];
+    fill(
+      this.#legend,
+      place !== undefined && h("li", null, `${xLabel} `, h("b", null, xTick?.(place) ?? place.toFixed(2))),
+      series.map(({ label, colour, values }) =>
+        h(
+          "li",
+          { vars: { "--line": colour } },
+          h("i", null),
+          `${label} `,
+          h("b", null, valueAt(values)?.toPrecision(3) ?? "–"),
+        ),
+      ),
+    );
+  }
 
-/** A range from 0, or lower where there is anything lower, with some room above. */
-export function rangeOf(_, low, high) {
-  const top = high === null || high <= 0 ? 1 : high * 1.08;
-  return [Math.min(0, low ?? 0), top];
+  /** @param {PointerEvent} event */
+  #placeOf({ clientX }) {
+    return clientX - this.#picture.getBoundingClientRect().left;
+  }
+
+  /** The index of what is nearest to a place. @param {number} place */
+  #indexAt(place) {
+    const { x = [] } = this.#chart ?? {};
+    const value = this.#scales?.fromX(place) ?? 0;
+    const above = x.findIndex((candidate) => candidate >= value);
+    if (above < 0) return x.length - 1;
+    const [before, after] = [x[above - 1] ?? -Infinity, x[above] ?? 0];
+    return value - before < after - value ? above - 1 : above;
+  }
+
+  /** @param {PointerEvent} event */
+  #press(event) {
+    this.#pressedAt = this.#placeOf(event);
+    this.#picture.setPointerCapture(event.pointerId);
+  }
+
+  /** @param {PointerEvent} event */
+  #move(event) {
+    const place = this.#placeOf(event);
+    this.#showValues(this.#indexAt(place));
+    const from = this.#pressedAt;
+    this.#band.hidden = from === null || Math.abs(place - from) < stillness;
+    if (from === null) return;
+    this.#band.style.left = `${Math.min(from, place)}px`;
+    this.#band.style.width = `${Math.abs(place - from)}px`;
+  }
+
+  /** @param {PointerEvent} event */
+  #release(event) {
+    const [from, to] = [this.#pressedAt, this.#placeOf(event)];
+    this.#pressedAt = null;
+    this.#band.hidden = true;
+    if (from === null || this.#scales === null) return;
+    if (Math.abs(to - from) < stillness) this.#onselect?.(this.#indexAt(to));
+    else this.#zoomTo([this.#scales.fromX(Math.min(from, to)), this.#scales.fromX(Math.max(from, to))]);
+  }
+
+  /** @param {[number, number] | null} range */
+  #zoomTo(range) {
+    this.#zoom = range;
+    this.#drawSoon();
+  }
 }
