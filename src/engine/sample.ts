@@ -44,7 +44,7 @@ export function sample(parts: SampleParts): Sampled {
           numCandidates: isProcessed ? request.topLogprobs : null,
           room: sequence.maxTokens - sequence.numGenerated,
         })
-      : { token: forced, processedLogprob: -Infinity, candidates: [], isByGrammar: false };
+      : { token: forced, processed: null, isByGrammar: false };
   const sampleMs = performance.now() - startMs;
   const [base] = kernel.top("base", 1) as [TokenLogprob];
   const fusedLogprob = fusion.row.logprob(drawn.token);
@@ -55,7 +55,7 @@ export function sample(parts: SampleParts): Sampled {
     {
       sequence,
       token: drawn.token,
-      logprob: isProcessed && forced === undefined ? drawn.processedLogprob : fusedLogprob,
+      logprob: drawn.processed?.logprob ?? fusedLogprob,
       fused,
       logRatio: fusedLogprob - baseLogprob,
       best: { base, fused: best },
@@ -69,7 +69,7 @@ export function sample(parts: SampleParts): Sampled {
     },
     kernel,
   );
-  const alternatives = isProcessed ? drawn.candidates : fusedTop.slice(0, numTop);
+  const alternatives = isProcessed ? (drawn.processed?.candidates ?? []) : fusedTop.slice(0, numTop);
   const topLogprobs = alternatives.map((entry) => ({
     ...candidate(entry, vocabulary),
     bytes: vocabulary.bytes(entry.token),

@@ -2,10 +2,8 @@ import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { tokenData, tokenDataArray } from "./abi.js";
 import { NativeMemory } from "./bindings.js";
-import type { SampledToken, SamplerChain, SamplerOptions } from "./types.js";
-
-/** libllama reads this seed as "a random one". */
-const randomSeed = 0xffffffff;
+import { drawByGumbel } from "./gumbel.js";
+import type { Processed, SampledToken, SampleRequest, SamplerChain, SamplerOptions } from "./types.js";
 
 /** Penalties that look at all tokens look at this many: the longest context that a config may have. */
 const mostPenaltyTokens = 1_048_576;
@@ -76,6 +74,12 @@ export class CandidateBuffer {
     return count;
   }
 
+  /** Draws one of the candidates that a chain has left. @returns its index. */
+  draw(seed: number, position: number): number {
+    const { ids, floats: logits, size: count } = this;
+    return drawByGumbel({ ids, logits, stride, offset: 1, count }, { seed, position });
+  }
+
   /** How many candidates a chain has left. */
   get size(): number {
     return Number(this.#header.getBigUint64(tokenDataArray.size, true));
@@ -99,14 +103,17 @@ export class CandidateBuffer {
 
 /**
  * One request's sampler chain over libllama's samplers, in this order: logit bias, penalties, top-k, typical,
- * top-p, min-p, temperature, and a draw. At temperature 0 the draw is the best token after bias and penalties,
- * and the processed distribution is that token alone.
+ * top-p, min-p, temperature; then a draw of our own (`gumbel.ts`), which has no state. At temperature 0 the draw is the
+ * best token after bias and penalties, and the processed distribution is that token alone.
  */
 export class LlamaSamplerChain implements SamplerChain {
   readonly #native: NativeFunctions;
   readonly #candidates: CandidateBuffer;
   readonly #vocabularySize: number;
   readonly #isGreedy: boolean;
+  readonly #seed: number;
+  /** Nothing changes a row before the draw. */
+  readonly #isEmpty: boolean;
   #pointer: Pointer | null;
 
   constructor(
@@ -119,34 +126,52 @@ export class LlamaSamplerChain implements SamplerChain {
     this.#candidates = candidates;
     this.#vocabularySize = vocabularySize;
     this.#isGreedy = options.temperature === 0;
+    this.#seed = options.seed >>> 0;
     for (const { token } of options.logitBias)
       invariant(token >= 0 && token < vocabularySize, `logit bias for token ${token} of ${vocabularySize}`);
     candidates.reserve(vocabularySize);
     this.#pointer = native.llama_sampler_chain_init({ no_perf: true });
     invariant(this.#pointer !== null, "libllama made no sampler chain");
-    for (const sampler of createSamplers(native, options, vocabularySize))
-      native.llama_sampler_chain_add(this.#pointer, sampler);
+    const samplers = createSamplers(native, options, vocabularySize);
+    this.#isEmpty = samplers.length === 0;
+    for (const sampler of samplers) native.llama_sampler_chain_add(this.#pointer, sampler);
   }
 
-  sample(logits: Float32Array, numCandidates: number): SampledToken {
+  sample(logits: Float32Array, { position, numCandidates }: SampleRequest): SampledToken {
     invariant(this.#pointer !== null, "sampler chain used after it was released");
     invariant(logits.length <= this.#vocabularySize, `a row of ${logits.length} for ${this.#vocabularySize}`);
+    if (this.#isEmpty && numCandidates === null) {
+      const row = { ids: null, logits, stride: 1, offset: 0, count: logits.length };
+      return { token: drawnOf(drawByGumbel(row, { seed: this.#seed, position })), processed: null };
+    }
     const candidates = this.#candidates;
     const count = candidates.fill(logits);
     if (count > 0) this.#native.llama_sampler_apply(this.#pointer, candidates.pointer);
-    const selected = count > 0 ? candidates.selected : -1;
-    if (selected < 0)
-      throw new ShouldersError(
-        "non_finite_logits",
-        "No token can be drawn: all are excluded or not numbers.",
-      );
+    const drawn = this.#isGreedy ? candidates.selected : candidates.draw(this.#seed, position);
+    const selected = drawnOf(count > 0 ? drawn : -1);
     const token = candidates.ids[selected * stride] as number;
-    if (this.#isGreedy)
-      return { token, processedLogprob: 0, candidates: numCandidates > 0 ? [{ token, logprob: 0 }] : [] };
+    return { token, processed: numCandidates === null ? null : this.#processed(selected, numCandidates) };
+  }
+
+  #processed(selected: number, numCandidates: number): Processed {
+    const { ids, floats, size } = this.#candidates;
+    if (this.#isGreedy) {
+      const token = ids[selected * stride] as number;
+      return { logprob: 0, candidates: numCandidates > 0 ? [{ token, logprob: 0 }] : [] };
+    }
+    const logitOf = (index: number) => floats[index * stride + 1] as number;
+    let best = -Infinity;
+    for (let index = 0; index < size; index++) best = Math.max(best, logitOf(index));
+    let sum = 0;
+    for (let index = 0; index < size; index++) sum += Math.exp(logitOf(index) - best);
+    const logprobOf = (index: number) => logitOf(index) - best - Math.log(sum);
+    const chosen = this.#best(numCandidates, logitOf);
     return {
-      token,
-      processedLogprob: this.#logprob(selected),
-      candidates: this.#best(numCandidates),
+      logprob: logprobOf(selected),
+      candidates: chosen.map((index) => ({
+        token: ids[index * stride] as number,
+        logprob: logprobOf(index),
+      })),
     };
   }
 
@@ -161,38 +186,38 @@ export class LlamaSamplerChain implements SamplerChain {
     this.#pointer = null;
   }
 
-  /** ln p, where the final draw has left p: a softmax over the candidates that remain. */
-  #logprob(index: number): number {
-    return Math.log(this.#candidates.floats[index * stride + 2] as number);
-  }
-
-  /** The best `count` of the remaining candidates, best first; ties in libllama's order. */
-  #best(count: number): { token: number; logprob: number }[] {
-    const { floats, ids, size } = this.#candidates;
+  /** Indices of the best `count` of the remaining candidates, best first; ties in libllama's order. */
+  #best(count: number, logitOf: (index: number) => number): number[] {
+    const { size } = this.#candidates;
     const best: number[] = [];
     if (count === 0) return [];
-    const probability = (index: number) => floats[index * stride + 2] as number;
-    let least = -1;
+    let least = -Infinity;
     for (let index = 0; index < size; index++) {
-      const p = probability(index);
-      if (p <= least) continue;
+      const logit = logitOf(index);
+      if (best.length === count && logit <= least) continue;
       let place = best.length;
-      while (place > 0 && probability(best[place - 1] as number) < p) place--;
+      while (place > 0 && logitOf(best[place - 1] as number) < logit) place--;
       best.splice(place, 0, index);
       if (best.length > count) best.pop();
-      if (best.length === count) least = probability(best[count - 1] as number);
+      least = logitOf(best.at(-1) as number);
     }
-    return best.map((index) => ({ token: ids[index * stride] as number, logprob: this.#logprob(index) }));
+    return best;
   }
 }
 
-/** libllama's samplers for a request; those that would change nothing are left out. */
+/** @throws ShouldersError where nothing could be drawn. */
+function drawnOf(index: number): number {
+  if (index >= 0) return index;
+  throw new ShouldersError("non_finite_logits", "No token can be drawn: all are excluded or not numbers.");
+}
+
+/** libllama's samplers for a request, but for the draw at other temperatures than 0; what would change nothing is left out. */
 function createSamplers(
   native: NativeFunctions,
   options: SamplerOptions,
   vocabularySize: number,
 ): (Pointer | null)[] {
-  const { repeatPenalty, frequencyPenalty, presencePenalty, temperature, seed } = options;
+  const { repeatPenalty, frequencyPenalty, presencePenalty, temperature } = options;
   const samplers: (Pointer | null)[] = [];
   if (options.logitBias.length > 0) {
     const { length } = options.logitBias;
@@ -225,6 +250,5 @@ function createSamplers(
   if (options.topP < 1) samplers.push(native.llama_sampler_init_top_p(options.topP, 1));
   if (options.minP > 0) samplers.push(native.llama_sampler_init_min_p(options.minP, 1));
   if (temperature !== 1) samplers.push(native.llama_sampler_init_temp(temperature));
-  samplers.push(native.llama_sampler_init_dist(seed >>> 0 === randomSeed ? randomSeed - 1 : seed >>> 0));
   return samplers;
 }

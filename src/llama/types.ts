@@ -253,20 +253,30 @@ export interface SamplerOptions {
   seed: number;
 }
 
-/** What a chain made of a row: the token it drew and, on request, the surviving candidates, best first. */
+/** What a chain made of a row. */
 export interface SampledToken {
   token: Token;
-  /** Log-probability under the processed distribution, nats. */
-  processedLogprob: number;
+  /** Of the processed distribution; null: nobody asked. */
+  processed: Processed | null;
+}
+
+export interface Processed {
+  /** Log-probability of the token that was drawn, nats. */
+  logprob: number;
+  /** The candidates that are left, best first. */
   candidates: { token: Token; logprob: number }[];
 }
 
+export interface SampleRequest {
+  /** Index of the token in the answer: with the seed, it fixes the noise of the draw. */
+  position: number;
+  /** How many processed candidates to report; null: nothing of the processed distribution. */
+  numCandidates: number | null;
+}
+
 export interface SamplerChain extends Disposable {
-  /**
-   * Draws from a row of logits (not changed). `numCandidates`: how many processed candidates to report.
-   * The drawn token is not yet accepted.
-   */
-  sample(logits: Float32Array, numCandidates: number): SampledToken;
+  /** Draws from a row of logits (not changed). The drawn token is not yet accepted. */
+  sample(logits: Float32Array, request: SampleRequest): SampledToken;
   /** Tells the penalties which token was taken. */
   accept(token: Token): void;
 }

@@ -38,6 +38,8 @@ export interface Sample extends SampledToken {
 export class TokenSampler implements Disposable {
   readonly #chain: SamplerChain | null;
   readonly #grammar: GrammarMask | null;
+  /** Tokens that were accepted: the position of the next one in the answer. */
+  #position = 0;
 
   constructor(options: TokenSamplerOptions, createChain: (options: SamplerOptions) => SamplerChain) {
     this.#chain = isPlainGreedy(options) ? null : createChain(chainOptions(options));
@@ -49,19 +51,23 @@ export class TokenSampler implements Disposable {
     return this.#grammar?.isComplete ?? false;
   }
 
+  /** @param room tokens that may still be drawn, this one included. */
+  allows(token: number, room: number): boolean {
+    return this.#grammar?.allows(token, room) ?? true;
+  }
+
   /**
    * A grammar is asked about the one token that was drawn; only when it refuses is the whole row masked, and
-   * drawn from again. Both ways together draw each token as the masked row alone would: p + (1 − P)·p/P = p/P.
+   * drawn from again by the same noise: what has most of it among all, and is allowed, has most among what is allowed.
    *
    * @returns the token and log-probabilities (nats) of the processed distribution: after grammar, bias, penalties,
    * temperature and truncation. For plain greedy that distribution is the one token.
    */
   sample(row: FusedRow, { argmax, baseRow, numCandidates, room }: SampleOptions): Sample {
     const grammar = this.#grammar;
-    if (grammar === null)
-      return { ...this.#draw(row.logits, argmax, numCandidates ?? 0), isByGrammar: false };
+    if (grammar === null) return { ...this.#draw(row.logits, argmax, numCandidates), isByGrammar: false };
     if (numCandidates === null) {
-      const drawn = this.#draw(row.logits, argmax, 0);
+      const drawn = this.#draw(row.logits, argmax, null);
       if (grammar.allows(drawn.token, room)) return { ...drawn, isByGrammar: false };
     }
     const masked = grammar.apply(row.logits, room) ?? grammar.apply(baseRow, room);
@@ -74,18 +80,20 @@ export class TokenSampler implements Disposable {
         },
       );
     const allowed = argmaxOf(masked);
-    return { ...this.#draw(masked, allowed, numCandidates ?? 0), isByGrammar: allowed !== argmax };
+    return { ...this.#draw(masked, allowed, numCandidates), isByGrammar: allowed !== argmax };
   }
 
   accept(token: number): void {
+    this.#position++;
     this.#chain?.accept(token);
     this.#grammar?.accept(token);
   }
 
-  #draw(logits: Float32Array, argmax: number, numCandidates: number): SampledToken {
-    if (this.#chain) return this.#chain.sample(logits, numCandidates);
+  #draw(logits: Float32Array, argmax: number, numCandidates: number | null): SampledToken {
+    if (this.#chain) return this.#chain.sample(logits, { position: this.#position, numCandidates });
+    if (numCandidates === null) return { token: argmax, processed: null };
     const candidates = numCandidates > 0 ? [{ token: argmax, logprob: 0 }] : [];
-    return { token: argmax, processedLogprob: 0, candidates };
+    return { token: argmax, processed: { logprob: 0, candidates } };
   }
 
   [Symbol.dispose](): void {

@@ -70,7 +70,7 @@ describe("loading and releasing", () => {
     const context = model.createContext(contextOptions);
     const chain = library.createSamplerChain(neutralSampling, model.vocabulary.size);
     await model.renderChat([{ role: "user", content: "Hello?" }]);
-    chain.sample(await decodeRow(context, [5, 6, 7]), 2);
+    chain.sample(await decodeRow(context, [5, 6, 7]), { position: 0, numCandidates: 2 });
     await expect(load(library, "/nowhere/none.gguf")).rejects.toBeInstanceOf(ShouldersError);
     chain[Symbol.dispose]();
     await context[Symbol.asyncDispose]();

@@ -44,7 +44,7 @@ function shares(options: Partial<SamplerOptions>, logits = row, draws = 4000): n
     (chain) => {
       const counts = new Array<number>(logits.length).fill(0);
       for (let index = 0; index < draws; index++) {
-        const { token } = chain.sample(logits, 0);
+        const { token } = chain.sample(logits, { position: index, numCandidates: null });
         counts[token] = (counts[token] as number) + 1 / draws;
       }
       return counts;
@@ -58,7 +58,12 @@ function drawn(options: Partial<SamplerOptions>, logits = row): number[] {
 }
 
 function tokensOf(options: Partial<SamplerOptions>, count: number): number[] {
-  return withChain(options, (chain) => Array.from({ length: count }, () => chain.sample(row, 0).token));
+  return withChain(options, (chain) =>
+    Array.from(
+      { length: count },
+      (_, position) => chain.sample(row, { position, numCandidates: null }).token,
+    ),
+  );
 }
 
 describe("a sampler chain", () => {
@@ -77,13 +82,18 @@ describe("a sampler chain", () => {
 
   it("reports log-probabilities and candidates, best first", () => {
     withChain({}, (chain) => {
-      const { token, processedLogprob, candidates } = chain.sample(row, 3);
+      const { token, processed } = chain.sample(row, { position: 0, numCandidates: 3 });
+      const { logprob: processedLogprob, candidates } = processed!;
       expect(candidates.map((candidate) => candidate.token)).toEqual([4, 2, 7]);
       [0.4, 0.3, 0.2].forEach((p, index) => expect(candidates[index]?.logprob).toBeCloseTo(Math.log(p), 5));
       expect(processedLogprob).toBeCloseTo((row[token] as number) - 3, 5);
     });
-    withChain({}, (chain) => expect(chain.sample(row, 20).candidates).toHaveLength(4));
-    withChain({}, (chain) => expect(chain.sample(row, 0).candidates).toEqual([]));
+    withChain({}, (chain) =>
+      expect(chain.sample(row, { position: 0, numCandidates: 20 }).processed!.candidates).toHaveLength(4),
+    );
+    withChain({}, (chain) =>
+      expect(chain.sample(row, { position: 0, numCandidates: 0 }).processed!.candidates).toEqual([]),
+    );
   });
 
   it("draws the same with the same seed, something else with another", () => {
@@ -95,7 +105,9 @@ describe("a sampler chain", () => {
 
   it("does not change the row", () => {
     const before = row.slice();
-    withChain({ temperature: 0.3, logitBias: [{ token: 4, bias: -3 }] }, (chain) => chain.sample(row, 2));
+    withChain({ temperature: 0.3, logitBias: [{ token: 4, bias: -3 }] }, (chain) =>
+      chain.sample(row, { position: 0, numCandidates: 2 }),
+    );
     expect(row).toEqual(before);
   });
 
@@ -103,10 +115,9 @@ describe("a sampler chain", () => {
     expect(drawn({ temperature: 0 })).toEqual([4]);
     expect(drawn({ temperature: 0, typicalP: 0.1, topP: 0.1 })).toEqual([4]);
     withChain({ temperature: 0 }, (chain) =>
-      expect(chain.sample(row, 5)).toEqual({
+      expect(chain.sample(row, { position: 0, numCandidates: 5 })).toEqual({
         token: 4,
-        processedLogprob: 0,
-        candidates: [{ token: 4, logprob: 0 }],
+        processed: { logprob: 0, candidates: [{ token: 4, logprob: 0 }] },
       }),
     );
   });
@@ -115,10 +126,11 @@ describe("a sampler chain", () => {
     expect(drawn({ topK: 1 })).toEqual([4]);
     expect(drawn({ topK: 2 })).toEqual([2, 4]);
     withChain({ topK: 2 }, (chain) =>
-      expect(chain.sample(row, 5).candidates.map(({ logprob }) => Math.exp(logprob))).toEqual([
-        expect.closeTo(4 / 7, 5),
-        expect.closeTo(3 / 7, 5),
-      ]),
+      expect(
+        chain
+          .sample(row, { position: 0, numCandidates: 5 })
+          .processed!.candidates.map(({ logprob }) => Math.exp(logprob)),
+      ).toEqual([expect.closeTo(4 / 7, 5), expect.closeTo(3 / 7, 5)]),
     );
   });
 
@@ -170,9 +182,9 @@ describe("a sampler chain", () => {
     ["frequency", { frequencyPenalty: 1 }],
   ])("lowers what was accepted (%s)", (_name, penalty) => {
     withChain({ ...penalty, temperature: 0 }, (chain) => {
-      expect(chain.sample(row, 0).token).toBe(4);
+      expect(chain.sample(row, { position: 0, numCandidates: null }).token).toBe(4);
       chain.accept(4);
-      expect(chain.sample(row, 0).token).toBe(2);
+      expect(chain.sample(row, { position: 0, numCandidates: null }).token).toBe(2);
     });
   });
 
@@ -180,7 +192,11 @@ describe("a sampler chain", () => {
     const p4 = (options: Partial<SamplerOptions>, times: number) =>
       withChain(options, (chain) => {
         for (let index = 0; index < times; index++) chain.accept(4);
-        return chain.sample(row, 4).candidates.find(({ token }) => token === 4)?.logprob ?? NaN;
+        return (
+          chain
+            .sample(row, { position: 0, numCandidates: 4 })
+            .processed!.candidates.find(({ token }) => token === 4)?.logprob ?? NaN
+        );
       });
     expect(p4({ frequencyPenalty: 1 }, 2)).toBeLessThan(p4({ frequencyPenalty: 1 }, 1) - 0.5);
     expect(p4({ presencePenalty: 1 }, 2)).toBeCloseTo(p4({ presencePenalty: 1 }, 1), 6);
@@ -191,7 +207,7 @@ describe("a sampler chain", () => {
       withChain({ presencePenalty: 2, temperature: 0, penaltyLastTokens }, (chain) => {
         chain.accept(4);
         chain.accept(0);
-        return chain.sample(row, 0).token;
+        return chain.sample(row, { position: 0, numCandidates: null }).token;
       });
     expect(second(1)).toBe(4);
     expect(second(2)).toBe(2);
@@ -204,15 +220,17 @@ describe("a sampler chain", () => {
 
   it("takes rows that are shorter than the vocabulary, not longer ones", () => {
     withChain({ temperature: 0 }, (chain) => {
-      expect(chain.sample(row.subarray(0, 4), 0).token).toBe(2);
-      expect(() => chain.sample(new Float32Array(11), 0)).toThrow(/row of 11 for 10/);
+      expect(chain.sample(row.subarray(0, 4), { position: 0, numCandidates: null }).token).toBe(2);
+      expect(() => chain.sample(new Float32Array(11), { position: 0, numCandidates: null })).toThrow(
+        /row of 11 for 10/,
+      );
     });
   });
 
   it("says when there is nothing to draw, and never draws a NaN", () => {
     const broken = new Float32Array(10).fill(NaN);
     withChain({}, (chain) =>
-      expect(() => chain.sample(broken, 0)).toThrow(
+      expect(() => chain.sample(broken, { position: 0, numCandidates: null })).toThrow(
         expect.objectContaining({ code: "non_finite_logits" }) as Error,
       ),
     );
@@ -225,7 +243,7 @@ describe("a sampler chain", () => {
     const chain = library.createSamplerChain(neutralSampling, 10);
     chain[Symbol.dispose]();
     chain[Symbol.dispose]();
-    expect(() => chain.sample(row, 0)).toThrow(/after it was released/);
+    expect(() => chain.sample(row, { position: 0, numCandidates: null })).toThrow(/after it was released/);
     expect(() => chain.accept(1)).toThrow(/after it was released/);
   });
 
@@ -235,7 +253,8 @@ describe("a sampler chain", () => {
       library.createSamplerChain({ ...neutralSampling, topK: 50, topP: 0.9, seed }, logits.length),
     );
     const draw = (times: number) => {
-      for (let index = 0; index < times; index++) for (const chain of chains) chain.sample(logits, 2);
+      for (let index = 0; index < times; index++)
+        for (const chain of chains) chain.sample(logits, { position: 0, numCandidates: 2 });
     };
     draw(20);
     const before = process.memoryUsage().rss;
