@@ -243,7 +243,7 @@ export class Metrics {
     for (const direction of ["forward", "reverse"] as const)
       if (divergence[direction] !== null)
         this.#divergence.observe({ config, direction }, divergence[direction]);
-    this.#evaluations.observe(evaluations);
+    if (flipped !== null) this.#evaluations.observe(evaluations);
     if (nats !== null) this.#nats.observe({ config }, nats);
     this.#decided.inc({ config, by: decided_by });
     if (flipped) this.#flipped.inc({ config });

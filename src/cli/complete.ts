@@ -54,6 +54,7 @@ export async function complete(question: string, flags: CompleteFlags, stop: Sto
       maxTokens: maxTokens === undefined ? null : parseCount("--max-tokens", maxTokens),
       sampling: config.sampling,
       trace: trace ? "weights" : "off",
+      audit: trace ? "rows" : "none",
     };
     const records = await printAnswer(engine, request, stop.signal);
     if (trace) {

@@ -18,6 +18,7 @@ const engineSettings: SettingName[] = [
   "threads",
   "batchTokens",
   "kernel",
+  "speculation",
   "logLevel",
 ];
 

@@ -42,11 +42,13 @@ export function prepare({ settings: file, ...flags }: SettingFlags, defaultLevel
 }
 
 export function toEngineSettings(settings: Settings): EngineSettings {
-  const { backend, threads, batchTokens, kernel, maxWaiting, maxWaitingTokens, cacheSequences } = settings;
+  const { backend, threads, batchTokens, kernel, speculation } = settings;
+  const { maxWaiting, maxWaitingTokens, cacheSequences } = settings;
   return {
     backend,
     batchTokens,
     kernel,
+    speculation,
     maxWaiting,
     maxWaitingTokens,
     cacheSequences,

@@ -5,6 +5,12 @@ import { type Cell, type Column, renderTable, visible } from "./table.js";
 /** A token as one can see it: quoted, because a leading space is part of it; control tokens have no text. */
 const quoted = (text: string): string => (text === "" ? "(end)" : `"${visible(text)}"`);
 
+/** What the base would have said; nothing where it was not asked. */
+function baseAlone({ flipped, base_token }: TokenRecord, style: Style): Cell {
+  if (base_token === null) return { text: "not asked", style: style.dim };
+  return flipped ? { text: quoted(base_token.text), style: String } : { text: "same", style: style.dim };
+}
+
 /** 16 steps wide for a weight of 2 and more. */
 const bar = (weight: number): string => "█".repeat(Math.round(Math.min(Math.abs(weight), 2) * 8));
 
@@ -42,9 +48,7 @@ export function renderTrace(
       { text: String(record.position), style: style.dim },
       { text: quoted(record.token.text), style: record.flipped ? dress : String },
       Math.exp(record.logprob).toFixed(3),
-      record.flipped && record.base_token
-        ? quoted(record.base_token.text)
-        : { text: "same", style: style.dim },
+      baseAlone(record, style),
       ...weights,
     ];
   });

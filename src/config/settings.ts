@@ -68,6 +68,10 @@ export const settingsSchema = z.strictObject({
     .enum(["simd", "reference"])
     .default("simd")
     .describe("Arithmetic of the fusion; reference: slow and plain, to compare with."),
+  speculation: z
+    .enum(["on", "off"])
+    .default("on")
+    .describe("off: the base is asked about every token, also where it cannot change it; to compare with."),
   maxWaiting: z
     .int()
     .min(0)

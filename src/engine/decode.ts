@@ -51,13 +51,13 @@ export async function decode(
     await Promise.all(inOrder.map(([model, slot]) => decodeOne(slot, model)));
   else for (const [model, slot] of inOrder) await decodeOne(slot, model);
   const decoded: Decoded = { ready: [], routed: [], failed: [], msOf };
-  plan.forEach(({ sequence, numTokens, completes }, index) => {
-    const broken = sequence.cursors.find((cursor, i) => (numTokens[i] ?? 0) > 0 && errorOf.has(cursor.model));
+  plan.forEach(({ sequence, cursors, numTokens, completes }, index) => {
+    const broken = cursors.find((cursor, i) => (numTokens[i] ?? 0) > 0 && errorOf.has(cursor.model));
     if (broken) {
       decoded.failed.push({ sequence, error: errorOf.get(broken.model) as ShouldersError });
       return;
     }
-    sequence.cursors.forEach((cursor, i) => (cursor.numDecoded += numTokens[i] ?? 0));
+    cursors.forEach((cursor, i) => (cursor.numDecoded += numTokens[i] ?? 0));
     const { rowOf, route } = filled[index] as FilledRows;
     if (route.length > 0) decoded.routed.push({ sequence, rows: route });
     if (completes) decoded.ready.push({ sequence, rowOf });
@@ -73,18 +73,18 @@ interface FilledRows {
 }
 
 function fillBatches(
-  { sequence, numTokens, completes }: PlannedSequence<Sequence>,
+  { sequence, cursors, numTokens, completes }: PlannedSequence<Sequence>,
   slots: readonly ModelSlot[],
 ): FilledRows {
   const rowOf = new Map<number, number>();
   const route: number[] = [];
   const sequenceId = sequence.lease?.sequenceId ?? 0;
-  sequence.cursors.forEach((cursor, index) => {
-    const { model, tokens, numDecoded } = cursor;
+  cursors.forEach((cursor, index) => {
+    const { model, tokens, numDecoded, numTail } = cursor;
     const { batch } = (slots[model] as ModelSlot).context;
     const end = numDecoded + (numTokens[index] ?? 0);
     for (let position = numDecoded; position < end; position++) {
-      const isLast = completes && position >= end - sequence.numRows;
+      const isLast = completes && position >= end - numTail;
       const isRoute = sequence.isRoutedBy(cursor, position);
       const row = batch.add(tokens[position] as number, position, sequenceId, isLast || isRoute);
       if (isLast) rowOf.set(model, row);

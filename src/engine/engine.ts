@@ -1,16 +1,9 @@
-import { featureOf } from "../routing/feature.js";
-import { priorOf } from "../routing/prior.js";
 import { ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
-import type { SamplerChain, SamplerOptions, Vocabulary } from "../llama/types.js";
+import type { SamplerChain, SamplerOptions } from "../llama/types.js";
 import type { Logger } from "../log.js";
 import { whoYields } from "./admission.js";
-import { commit } from "./commit.js";
-import { decode, type Decoded, type ReadySequence } from "./decode.js";
-import { fuse } from "./fuse.js";
-import type { LoadedMember, LoadedModels, ModelSlot } from "./loaded-models.js";
-import { routingRows } from "./model-needs.js";
-import { PrefillBudget } from "./prefill-budget.js";
+import type { LoadedModels, ModelSlot } from "./loaded-models.js";
 import type {
   Choice,
   EngineQuery,
@@ -23,12 +16,13 @@ import type {
 import { Reception } from "./reception.js";
 import { type QueueLimits, RequestQueue } from "./request-queue.js";
 import { residentBytes } from "./resident-memory.js";
-import { sample } from "./sample.js";
-import { isDecoding, schedule } from "./scheduler.js";
 import { SequenceMemory } from "./sequence-memory.js";
+import { Stepper } from "./stepper.js";
 import type { Sequence } from "./sequence.js";
 
 export interface EngineLimits extends QueueLimits {
+  /** off: for every request, whatever it asks for. */
+  speculation: "on" | "off";
   /** Finished sequences that stay in memory; 0: no prefix cache. */
   cacheSequences: number;
 }
@@ -51,14 +45,6 @@ export interface FusionEngineParts {
 /** After so many steps in a row of which nothing could be decoded, nothing will be. */
 const mostFailedSteps = 3;
 
-/** What a step summed over its rows: milliseconds outside the decodes, and what was spared. */
-interface StepClock {
-  fuseMs: number;
-  sampleMs: number;
-  /** Share of the experts that were skipped. */
-  skippedShare: number;
-}
-
 /**
  * Requests in, tokens with their weights out. One loop of steps runs while there is something to do; requests
  * join and leave between steps.
@@ -67,7 +53,7 @@ export class FusionEngine {
   readonly #parts: FusionEngineParts;
   readonly #slots: readonly ModelSlot[];
   readonly #memory: SequenceMemory;
-  readonly #prefillBudget: PrefillBudget;
+  readonly #stepper: Stepper;
   readonly #queue: RequestQueue;
   readonly #reception: Reception;
   #running: Sequence[] = [];
@@ -94,9 +80,11 @@ export class FusionEngine {
       fail: (requestId, error) => this.#fail(requestId, error),
       wake: () => this.#wake(),
     });
-    this.#prefillBudget = new PrefillBudget(
-      Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
-    );
+    this.#stepper = new Stepper({
+      ...{ slots: this.#slots, kernel: parts.kernel, together: parts.together },
+      emit: (events) => this.#emit(events, null),
+      end: (sequence, error) => this.#end(sequence, error),
+    });
   }
 
   get stats(): EngineStats {
@@ -120,7 +108,8 @@ export class FusionEngine {
 
   /** Takes a request in, or emits why not. Its prompt is read, once for all choices, before they wait. */
   submit(request: GenerationRequest, choices: readonly Choice[] = [request]): void {
-    this.#reception.submit(request, choices);
+    const { speculation } = this.#parts.limits;
+    this.#reception.submit(speculation === "off" ? { ...request, speculation } : request, choices);
   }
 
   /** Answers a question, in its turn, or emits why not. */
@@ -192,65 +181,13 @@ export class FusionEngine {
   }
 
   async #step(): Promise<void> {
-    const startMs = (this.#stepStartMs = performance.now());
-    const budgets = this.#slots.map(({ context }) => context.batch.capacity);
-    const active = this.#running.filter((sequence) => !sequence.isPaused);
-    const plan = schedule(active, budgets, { prefillTokens: this.#prefillBudget.tokens, routingRows });
-    const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;
-    const decoded = await decode(plan, this.#slots, this.#parts.together);
-    const clock: StepClock = { fuseMs: 0, sampleMs: 0, skippedShare: 0 };
-    for (const routed of decoded.routed) this.#route(routed);
-    const events = decoded.ready.flatMap((ready) => this.#advance(ready, decoded, clock));
-    for (const { sequence, error } of decoded.failed) this.#end(sequence, error);
-    this.#numFailedSteps = decoded.failed.length === plan.length ? this.#numFailedSteps + 1 : 0;
+    this.#stepStartMs = performance.now();
+    const { events, sample, isAllFailed } = await this.#stepper.step(() => this.#running);
+    this.#numFailedSteps = isAllFailed ? this.#numFailedSteps + 1 : 0;
     if (this.#numFailedSteps === mostFailedSteps) this.#parts.onBroken();
-    const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
-    const ms = performance.now() - startMs;
-    this.#prefillBudget.observe({ ms, numDecoding, numPromptTokens: batchTokens - numDecoding });
     this.#numSteps++;
     this.#stepStartMs = null;
-    const decodeMs = Object.fromEntries(
-      [...decoded.msOf].map(([model, time]) => [this.#slotId(model), time]),
-    );
-    this.#emit(events, { decodeMs, ...clock, rows: decoded.ready.length });
-  }
-
-  /** The reference has read a prompt: its rows say which experts are to read it too. */
-  #route({ sequence, rows }: Decoded["routed"][number]): void {
-    const { resolved, reference, vocabularySize } = sequence.config;
-    const { context } = this.#slots[(reference as LoadedMember).model] as ModelSlot;
-    const logits = rows.map((row) => context.logits(row).subarray(0, vocabularySize));
-    const feature = featureOf(logits, sequence.featureSettings);
-    sequence.told(feature, rows.length, (whole) => resolved.card && priorOf(resolved.card, whole));
-  }
-
-  /** Fuse, sample and commit one sequence whose rows are there. */
-  #advance(ready: ReadySequence, decoded: Decoded, clock: StepClock): RequestEvent[] {
-    const { sequence } = ready;
-    const { kernel } = this.#parts;
-    if (sequence.isCancelled) return [];
-    try {
-      const startMs = performance.now();
-      const fused = fuse(ready, this.#slots, kernel);
-      const fuseMs = performance.now() - startMs;
-      const vocabulary = this.#vocabulary(sequence.config.base.model);
-      const { generated, componentLogprobs, sampleMs } = sample({
-        ...{ sequence, fused, kernel, vocabulary, fuseMs },
-        msOf: decoded.msOf,
-      });
-      clock.fuseMs += fuseMs;
-      clock.sampleMs += sampleMs;
-      clock.skippedShare += sequence.run.skippedShare;
-      const isFlipped = generated.record.flipped === true;
-      sequence.learn(fused.fusion, { logprobs: componentLogprobs, isFlipped });
-      const vocabularies = sequence.allCursors.map(({ model }) => this.#vocabulary(model));
-      const events = commit(sequence, generated, vocabularies);
-      if (events.at(-1)?.type === "done") this.#end(sequence, null);
-      return events.map((event) => ({ requestId: sequence.request.requestId, event }));
-    } catch (error) {
-      this.#end(sequence, ShouldersError.from(error));
-      return [];
-    }
+    this.#emit(events, sample);
   }
 
   #admit(): void {
@@ -317,13 +254,5 @@ export class FusionEngine {
   #fail(requestId: string, error: ShouldersError): void {
     if (error.code === "internal") this.#parts.log.error({ err: error }, "a request failed");
     this.#parts.emit({ type: "failed", requestId, error: error.toData() });
-  }
-
-  #vocabulary(model: number): Vocabulary {
-    return (this.#slots[model] as ModelSlot).model.vocabulary;
-  }
-
-  #slotId(model: number): string {
-    return (this.#slots[model] as ModelSlot).id;
   }
 }

@@ -48,7 +48,7 @@ export function fuse(
   const experts = run.active;
   // Of padded vocabularies only the part that all models know.
   const rowFor = ({ model }: LoadedMember) =>
-    (slots[model] as ModelSlot).context.logits(rowOf.get(model) as number).subarray(0, config.vocabularySize);
+    sequence.cursor(model).held ?? rowIn(slots[model] as ModelSlot, rowOf.get(model) as number, config);
   const { reference } = config;
   const rows: LogitsRows = {
     base: rowFor(config.base),
@@ -61,6 +61,32 @@ export function fuse(
     if (error instanceof NonFiniteRowError) throw named(error, sequence, slots);
     throw error;
   }
+}
+
+/** A row of the last decode, as far as all models of a config know its tokens. */
+function rowIn({ context }: ModelSlot, row: number, { vocabularySize }: LoadedConfig): Float32Array {
+  return context.logits(row).subarray(0, vocabularySize);
+}
+
+/**
+ * The token that the experts' rows alone settle, whatever base and reference would say; null: they have a say.
+ * Otherwise the experts' rows are kept for the step in which the others' come.
+ */
+export function settle(
+  { sequence, rowOf }: ReadySequence,
+  slots: readonly ModelSlot[],
+  kernel: FusionKernel,
+): number | null {
+  const { config, run, settling, sampler } = sequence;
+  const rowFor = (model: number) => rowIn(slots[model] as ModelSlot, rowOf.get(model) as number, config);
+  const tokens = (settling ?? []).map((set, index) =>
+    kernel.soleToken(rowFor((run.active[index] as LoadedMember).model), set),
+  );
+  const [token = null] = tokens;
+  const room = sequence.maxTokens - sequence.numGenerated;
+  if (token !== null && tokens.every((other) => other === token) && sampler.allows(token, room)) return token;
+  for (const cursor of sequence.expertCursors) cursor.hold(rowFor(cursor.model));
+  return null;
 }
 
 /** The same error in the words of the config: whose model file it was. */

@@ -2,9 +2,10 @@ import { inOrder } from "../config/members.js";
 import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { Fused } from "./fuse.js";
+import type { LoadedMember } from "./loaded-models.js";
 import type { GeneratedToken } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
-import { buildRecord, candidate, decisionOf } from "./token-record.js";
+import { buildRecord, candidate, certainRecord, decisionOf } from "./token-record.js";
 
 export interface SampleParts {
   sequence: Sequence;
@@ -65,7 +66,7 @@ export function sample(parts: SampleParts): Sampled {
           ? "certain"
           : decisionOf(fused, { base, fused: best }),
       vocabulary,
-      timing: { decodeMs: decodeMsByRole(sequence, msOf), fuseMs, sampleMs },
+      timing: { decodeMs: timesOf(runningMembers(sequence), msOf), fuseMs, sampleMs },
     },
     kernel,
   );
@@ -78,11 +79,29 @@ export function sample(parts: SampleParts): Sampled {
   return { generated, componentLogprobs, sampleMs };
 }
 
-function decodeMsByRole(
-  { config, cursors }: Sequence,
+/** A token that experts' rows alone settled, as if it had been drawn: no other could have been. */
+export function certain(
+  sequence: Sequence,
+  token: number,
+  { vocabulary, msOf, fuseMs }: Pick<SampleParts, "vocabulary" | "msOf" | "fuseMs">,
+): GeneratedToken {
+  const { topLogprobs } = sequence.request;
+  const timing = { decodeMs: timesOf(sequence.run.active, msOf), fuseMs, sampleMs: 0 };
+  const record = certainRecord(sequence, token, { vocabulary, timing });
+  const bytes = vocabulary.bytes(token);
+  const alternative = { ...candidate({ token, logprob: 0 }, vocabulary), bytes };
+  return { record, bytes, topLogprobs: (topLogprobs ?? 0) > 0 ? [alternative] : [] };
+}
+
+function runningMembers({ config, cursors }: Sequence): LoadedMember[] {
+  const running = new Set(cursors.map((cursor) => cursor.model));
+  return inOrder(config).filter(({ model }) => running.has(model));
+}
+
+/** Milliseconds of each member's decode in this step, by its id. */
+function timesOf(
+  members: readonly LoadedMember[],
   msOf: ReadonlyMap<number, number>,
 ): Record<string, number> {
-  const running = new Set(cursors.map((cursor) => cursor.model));
-  const members = inOrder(config).filter(({ model }) => running.has(model));
   return Object.fromEntries(members.map(({ id, model }) => [id, msOf.get(model) ?? 0]));
 }

@@ -6,19 +6,23 @@
 export interface CursorView {
   /** Index of the model (its batch and budget). */
   model: number;
-  /** Tokens known but not yet decoded; at least `SequenceView.numRows`. */
+  /** Tokens known but not yet decoded. */
   numRemaining: number;
+  /**
+   * How many of them, the last ones, are decoded in the step in which the sequence's rows are wanted: those whose rows
+   * are, and what comes between them. 0: its row is in hand.
+   */
+  numTail: number;
 }
 
 export interface SequenceView {
   cursors: readonly CursorView[];
-  /**
-   * Rows of logits wanted from the last tokens, in every model in the same step: 1 for plain generation, more
-   * where several positions are looked at together.
-   */
-  numRows: number;
-  /** Not null: it is not known yet which models take part; all but the last `numRows` tokens are decoded meanwhile. */
+  /** Not null: it is not known yet which models take part; all but the tails is decoded meanwhile. */
   routing: Routing | null;
+  /** It has not had its rows since it got its place: what it has yet to decode is a prompt. */
+  isReading: boolean;
+  /** No rows are wanted in this step: some models only catch up with the others. */
+  isSettled: boolean;
 }
 
 /** The part of a prompt that tells which models take part: every token from there on gives a row. */
@@ -40,7 +44,9 @@ export interface PromptBudgets {
 /** What one sequence puts into the batches of a step. */
 export interface PlannedSequence<S extends SequenceView> {
   sequence: S;
-  /** Tokens to decode, per cursor, in the order of `sequence.cursors`. */
+  /** Its models that take part in this step. */
+  cursors: S["cursors"];
+  /** Tokens to decode, per cursor, in their order. */
   numTokens: number[];
   /** All rows of the sequence come out of this step; otherwise it decodes a part of its prompt, without rows. */
   completes: boolean;
@@ -48,7 +54,7 @@ export interface PlannedSequence<S extends SequenceView> {
 
 /**
  * Decoding sequences go first, in full; then prompts, in the order given, in chunks that fit what is left of
- * each model's budget, and the prefill budget while others decode. The last `numRows` tokens of a prompt wait
+ * each model's budget, and the prefill budget while others decode. The tail of a prompt waits
  * until every model of the sequence can take them in the same step, because fusion needs the rows of all models
  * at once, whatever their prompts' lengths, and until it is known which models these are.
  *
@@ -59,19 +65,18 @@ export function schedule<S extends SequenceView>(
   budgets: readonly number[],
   { prefillTokens, routingRows }: PromptBudgets,
 ): PlannedSequence<S>[] {
-  const decoding = sequences.filter(isDecoding);
-  const prompts = sequences.filter((sequence) => !isDecoding(sequence));
+  const isWaiting = (sequence: S) => isDecoding(sequence) && !sequence.isSettled;
+  const decoding = sequences.filter(isWaiting);
+  const prompts = sequences.filter((sequence) => !isWaiting(sequence));
   const left = [...budgets];
   const planned = takeFrom(left, decoding, 0);
   const promptRoom = planned.length > 0 ? left.map((room) => Math.min(room, prefillTokens)) : left;
   return [...planned, ...takeFrom(promptRoom, prompts, routingRows)];
 }
 
-/** All that is left of the sequence are the tokens whose rows are wanted. */
-export function isDecoding(sequence: SequenceView): boolean {
-  return (
-    sequence.routing === null && sequence.cursors.every((cursor) => cursor.numRemaining === sequence.numRows)
-  );
+/** Its prompt has been read, but for the tokens whose rows are wanted. */
+export function isDecoding({ routing, isReading, cursors }: SequenceView): boolean {
+  return routing === null && (!isReading || cursors.every((cursor) => cursor.numRemaining <= cursor.numTail));
 }
 
 /** Plans what fits into `left` (tokens, per model), in order of the sequences, and takes it off. */
@@ -84,23 +89,23 @@ function takeFrom<S extends SequenceView>(
   let rowsLeft = routingRows;
   for (const sequence of sequences) {
     const room = (cursor: CursorView) => left[cursor.model] ?? 0;
+    const { cursors, routing, isSettled } = sequence;
     const completes =
-      sequence.routing === null && sequence.cursors.every((cursor) => cursor.numRemaining <= room(cursor));
-    const numTokens = sequence.cursors.map((cursor) =>
-      completes ? cursor.numRemaining : Math.min(cursor.numRemaining - sequence.numRows, room(cursor)),
+      routing === null && !isSettled && cursors.every((cursor) => cursor.numRemaining <= room(cursor));
+    const numTokens = cursors.map((cursor) =>
+      completes
+        ? cursor.numRemaining
+        : Math.max(0, Math.min(cursor.numRemaining - cursor.numTail, room(cursor))),
     );
-    const { routing } = sequence;
-    const reader = routing === null ? -1 : sequence.cursors.findIndex(({ model }) => model === routing.model);
+    const reader = routing === null ? -1 : cursors.findIndex(({ model }) => model === routing.model);
     if (routing !== null && reader >= 0) {
       const most = Math.min(numTokens[reader] ?? 0, routing.numBefore + rowsLeft);
       numTokens[reader] = most;
       rowsLeft -= Math.max(0, most - routing.numBefore);
     }
-    if (numTokens.every((count) => count === 0)) continue;
-    sequence.cursors.forEach(
-      (cursor, index) => (left[cursor.model] = room(cursor) - (numTokens[index] ?? 0)),
-    );
-    planned.push({ sequence, numTokens, completes });
+    if (!completes && numTokens.every((count) => count === 0)) continue;
+    cursors.forEach((cursor, index) => (left[cursor.model] = room(cursor) - (numTokens[index] ?? 0)));
+    planned.push({ sequence, cursors, numTokens, completes });
   }
   return planned;
 }

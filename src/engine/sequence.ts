@@ -1,5 +1,5 @@
 import { defaultFeature, type FeatureSettings } from "../routing/feature.js";
-import type { Fusion } from "../fusion/types.js";
+import type { Fusion, Plausibility } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { Claim } from "./admission.js";
@@ -18,6 +18,9 @@ export class Cursor implements CursorView {
   /** How many tokens are in the model's memory. */
   numDecoded = 0;
   readonly #prompt: readonly number[];
+  /** A copy of the row after its last token, as long as the next token is not known. */
+  #held: Float32Array | null = null;
+  #heldBuffer = new Float32Array(0);
   /** Made with the first token of the answer: until then answers to one prompt share it. */
   #tokens: number[] | null = null;
 
@@ -34,10 +37,33 @@ export class Cursor implements CursorView {
   append(token: number): void {
     this.#tokens ??= [...this.#prompt];
     this.#tokens.push(token);
+    this.#held = null;
   }
 
   get numRemaining(): number {
     return this.tokens.length - this.numDecoded;
+  }
+
+  get numTail(): number {
+    return this.#held === null ? 1 : 0;
+  }
+
+  /** The row after its last token, if it was kept; else the row is there only until the context's next decode. */
+  get held(): Float32Array | null {
+    return this.#held;
+  }
+
+  /** Keeps the row after its last token for a later step. */
+  hold(row: Float32Array): void {
+    if (this.#heldBuffer.length !== row.length) this.#heldBuffer = new Float32Array(row.length);
+    this.#heldBuffer.set(row);
+    this.#held = this.#heldBuffer;
+  }
+
+  /** Nothing of it is in the model's memory any more. */
+  forget(): void {
+    this.numDecoded = 0;
+    this.#held = null;
   }
 }
 
@@ -65,7 +91,10 @@ export class Sequence implements SequenceView, Claim {
   readonly text: TextStream<GeneratedToken>;
   /** One per distinct model that the strategy can come to use, the base's first. */
   readonly allCursors: readonly Cursor[];
-  readonly numRows = 1;
+  isReading = true;
+  isSettled = false;
+  /** Steps for which its experts' rows have waited for the others'. */
+  numWaited = 0;
   readonly arrival: number;
   waitingSinceMs: number;
   readonly places = 1;
@@ -150,6 +179,35 @@ export class Sequence implements SequenceView, Claim {
     return this.request.wantsFeature ? (this.#routing?.feature ?? null) : null;
   }
 
+  /**
+   * The plausible sets of its experts, where their rows alone may settle its next token and nothing else is asked of
+   * base and reference; null: they are needed.
+   */
+  get settling(): readonly Plausibility[] | null {
+    const { request, run } = this;
+    if (this.isReading || request.speculation === "off" || request.audit === "rows") return null;
+    if (request.trace === "full" || this.forced.length > this.numGenerated) return null;
+    const { tokenNats, replyNats } = request.budget ?? { tokenNats: null, replyNats: null };
+    const isBounded = tokenNats !== null || replyNats !== null;
+    return isBounded || run.active.some(({ budget }) => budget < Infinity) ? null : run.settling;
+  }
+
+  /** Cursors of its experts. */
+  get expertCursors(): readonly Cursor[] {
+    const models = new Set(this.run.active.map(({ model }) => model));
+    return this.#cursors.filter(({ model }) => models.has(model));
+  }
+
+  /** Its experts' rows are in hand, and wait for those of the others. */
+  get isWaitingForBase(): boolean {
+    return this.#cursors.some(({ held }) => held !== null);
+  }
+
+  /** Tokens that the base has yet to read before the one whose row is wanted. */
+  get lag(): number {
+    return Math.max(0, this.base.numRemaining - 1);
+  }
+
   cursor(model: number): Cursor {
     return this.allCursors.find((cursor) => cursor.model === model) as Cursor;
   }
@@ -161,7 +219,7 @@ export class Sequence implements SequenceView, Claim {
 
   /** Position of the first token of a cursor whose row is wanted: it cannot be shared, but must be decoded. */
   firstRowOf(cursor: Cursor): number {
-    const last = cursor.tokens.length - this.numRows;
+    const last = cursor.tokens.length - 1;
     const isReference = cursor.model === this.config.reference?.model;
     return isReference ? Math.min(last, this.#routing?.from ?? last) : last;
   }
@@ -202,7 +260,9 @@ export class Sequence implements SequenceView, Claim {
 
   /** It has given up its place; once it has one again, all is read anew that cannot be shared. */
   suspend(): void {
-    for (const cursor of this.allCursors) cursor.numDecoded = 0;
+    for (const cursor of this.allCursors) cursor.forget();
+    this.isReading = true;
+    this.isSettled = false;
     this.#routing?.restart();
     this.waitingSinceMs = performance.now();
   }
@@ -210,6 +270,7 @@ export class Sequence implements SequenceView, Claim {
   append(token: number): void {
     for (const cursor of this.allCursors) cursor.append(token);
     this.numGenerated++;
+    this.numWaited = 0;
   }
 
   /**
@@ -219,16 +280,27 @@ export class Sequence implements SequenceView, Claim {
    */
   learn(fusion: Fusion, { logprobs, isFlipped }: { logprobs: readonly number[]; isFlipped: boolean }): void {
     const { fusionUsage, run } = this;
-    const tokens = fusionUsage.tokens + 1;
-    this.fusionUsage = {
+    this.#countToken({
       nats: fusionUsage.nats + fusion.nats,
       flipped: fusionUsage.flipped + (isFlipped ? 1 : 0),
-      tokens,
-      skippedShare: fusionUsage.skippedShare + (run.skippedShare - fusionUsage.skippedShare) / tokens,
-    };
+      tokens: fusionUsage.tokens + 1,
+      basePasses: fusionUsage.basePasses + 1,
+    });
     const { active } = run;
     run.learn(fusion, logprobs);
     if (run.active !== active) this.#chooseCursors();
+  }
+
+  /** Takes in a token that experts' rows alone settled: every model of the run gives it all its probability. */
+  learnCertain(): void {
+    this.#countToken({ certain: this.fusionUsage.certain + 1 });
+  }
+
+  #countToken(changes: Partial<FusionUsage>): void {
+    const usage = { ...this.fusionUsage, ...changes };
+    const numTokens = usage.tokens + usage.certain;
+    usage.skippedShare += (this.run.skippedShare - usage.skippedShare) / numTokens;
+    this.fusionUsage = usage;
   }
 
   /** The base always; the reference for the prompt's sake and for shifts; experts that run. */

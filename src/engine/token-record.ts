@@ -1,5 +1,5 @@
 import { objective } from "../fusion/objective.js";
-import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
+import type { FusionKernel, LogitsRows, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import { toDivergence, toLogprob, toMs, toNats, toRounded, toTarget } from "../wire/numbers.js";
 import type {
@@ -9,6 +9,7 @@ import type {
   TokenRecord,
   TokenText,
   TopRecord,
+  Vouch,
 } from "../wire/token-record.js";
 import type { Fused } from "./fuse.js";
 import type { LoadedExpert } from "./loaded-models.js";
@@ -91,6 +92,8 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     evaluations: fusion.evaluations,
     base_token: candidate(best.base, vocabulary),
     flipped: best.base.token !== best.fused.token,
+    ran: Object.keys(parts.timing.decodeMs),
+    vouch: vouchOf(parts.token, fused.rows, best.base.token),
     timing: timingOf(parts.timing),
   };
   const { shares } = sequence.run;
@@ -101,6 +104,47 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     record.curves = byId(fused.experts.map((expert, index) => curve(expert, index, parts, kernel)));
   }
   return record;
+}
+
+/** The record of a token that experts' rows alone settled: what would need the base's row is not known. */
+export function certainRecord(
+  sequence: Sequence,
+  token: number,
+  { vocabulary, timing }: Pick<RecordParts, "vocabulary" | "timing">,
+): TokenRecord {
+  const { shares, active } = sequence.run;
+  return {
+    position: sequence.base.tokens.length,
+    token: drawnToken(token, vocabulary),
+    logprob: 0,
+    nats: null,
+    log_ratio: null,
+    decided_by: "certain",
+    weights: {},
+    ...(shares && { shares: mapValues(shares, toRounded) }),
+    chosen: active.length === 1 ? (active[0]?.id ?? null) : null,
+    divergence: { forward: null, reverse: null, targets: {} },
+    objective: null,
+    evaluations: 0,
+    base_token: null,
+    flipped: null,
+    ran: Object.keys(timing.decodeMs),
+    vouch: "expert",
+    timing: timingOf(timing),
+  };
+}
+
+function vouchOf(token: number, { experts }: LogitsRows, baseToken: number): Vouch {
+  const isByBase = token === baseToken;
+  const isByExpert = experts.some((row) => isBest(row, token));
+  return isByBase ? (isByExpert ? "both" : "base") : isByExpert ? "expert" : "nobody";
+}
+
+/** Whether no logit is above that of this token. */
+function isBest(row: Float32Array, token: number): boolean {
+  const most = row[token] as number;
+  for (let other = 0; other < row.length; other++) if ((row[other] as number) > most) return false;
+  return true;
 }
 
 /** J along the axis of an expert, between its bounds; further where a fixed weight lies outside them. */

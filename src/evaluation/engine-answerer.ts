@@ -126,6 +126,8 @@ export class EngineAnswerer implements Answerer {
       strategy,
       prior,
       trace: "weights",
+      // Figures are over every token.
+      audit: "rows",
     };
   }
 

@@ -133,6 +133,12 @@ export interface FusionKernel {
    */
   mixFinish(): { row: FusedRow; divergence: Divergence };
   /**
+   * The only token of an expert's plausible set where its row alone fixes that set: then it is the fused law, whatever
+   * base, reference and weight are (docs/fusion.md, fact 7). null: there are more, or the base has a say, or the row is
+   * too near a bound to tell. What was loaded is lost.
+   */
+  soleToken(expert: Float32Array, plausibility: Plausibility): number | null;
+  /**
    * The k most probable tokens of a loaded row (by role; over the tokens that no row masks), best first, fewer where
    * fewer have a probability.
    */

@@ -39,6 +39,8 @@ export interface EngineSettings {
   /** Most tokens in one model's batch of a step: bounds how long a prompt can hold a step up. */
   batchTokens: number;
   kernel: "simd" | "reference";
+  /** off: for every request, whatever it asks for. */
+  speculation: "on" | "off";
   /** Most requests that wait for a sequence. */
   maxWaiting: number;
   /** Most prompt tokens of all requests that wait. */
@@ -110,6 +112,12 @@ export interface GenerationRequest {
   prior: PriorRequest | null;
   /** Bounds on how far the base is moved, at a token and in the whole answer; null: none but the config's. */
   budget: { tokenNats: number | null; replyNats: number | null } | null;
+  /**
+   * Whether tokens may be found before the base has been asked, where that changes none of them. rows: the base is asked
+   * all the same, for every token's record.
+   */
+  speculation: "on" | "off";
+  audit: "none" | "rows";
   /** Whether `done` is to bring the prompt's feature. */
   wantsFeature: boolean;
   trace: TraceLevel;
@@ -137,6 +145,8 @@ export const plainRequest: Omit<
   bounds: null,
   prior: null,
   budget: null,
+  speculation: "on",
+  audit: "none",
   wantsFeature: false,
   trace: "off",
 };
@@ -157,9 +167,13 @@ export interface FusionUsage {
   nats: number;
   /** Tokens at which the fused argmax was not the base's. */
   flipped: number;
-  /** Tokens that were weighed. */
+  /** Tokens that were weighed: nats and flipped are over these. */
   tokens: number;
-  /** Mean over them of the share of a mixture's experts that did not run; 0 for other strategies. */
+  /** Tokens that experts' rows alone settled. */
+  certain: number;
+  /** Decodes of the base after the prompt was read but for its last token. */
+  basePasses: number;
+  /** Mean over all tokens of the share of a mixture's experts that did not run; 0 for other strategies. */
   skippedShare: number;
 }
 
@@ -168,7 +182,7 @@ export const noUsage: Usage = {
   promptTokens: 0,
   completionTokens: 0,
   cachedTokens: 0,
-  fusion: { nats: 0, flipped: 0, tokens: 0, skippedShare: 0 },
+  fusion: { nats: 0, flipped: 0, tokens: 0, certain: 0, basePasses: 0, skippedShare: 0 },
 };
 
 /** One sampled token: its trace record, its exact bytes, and the alternatives that were asked for. */

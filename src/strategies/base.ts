@@ -24,6 +24,7 @@ export const base = {
   start: <E extends Expert>() =>
     constantRun<E>({
       experts: [],
+      plausibility: null,
       fuse: fuseBase,
       axisOf: ({ bounds }) => ({ plausibility: null, bounds, isAlone: false, hasOwnTargets: false }),
     }),

@@ -1,9 +1,11 @@
-import type { Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
+import type { Fusion, FusionKernel, LogitsRows, Plausibility } from "../fusion/types.js";
 import type { Expert, ExpertAxis, StrategyRun } from "./strategy.js";
 
 export interface ConstantRunOptions<E extends Expert> {
   /** All of them are decoded at every token. */
   experts: readonly E[];
+  /** Of every expert; null: all tokens take part, or there are no experts. */
+  plausibility: Plausibility | null;
   fuse: (kernel: FusionKernel, rows: LogitsRows, budgets: readonly number[]) => Fusion;
   axisOf: (expert: E) => ExpertAxis;
 }
@@ -11,9 +13,11 @@ export interface ConstantRunOptions<E extends Expert> {
 /** The run of a strategy that weighs every token alike: nothing about it changes during an answer. */
 export function constantRun<E extends Expert>({
   experts,
+  plausibility,
   fuse,
   axisOf,
 }: ConstantRunOptions<E>): StrategyRun<E> {
+  const settling = plausibility && experts.map(() => plausibility);
   return {
     asksPrompt: false,
     begin: () => undefined,
@@ -21,9 +25,15 @@ export function constantRun<E extends Expert>({
     active: experts,
     needsReference: experts.length > 0,
     fuse,
+    settling: settling && isByExpertsAlone(settling) ? settling : null,
     learn: () => undefined,
     shares: null,
     skippedShare: 0,
     axisOf,
   };
+}
+
+/** Whether rows of experts can fix these sets without the base's. */
+export function isByExpertsAlone(sets: readonly (Plausibility | null)[]): sets is readonly Plausibility[] {
+  return sets.length > 0 && sets.every((set) => set !== null && set.of !== "joint");
 }

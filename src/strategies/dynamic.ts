@@ -48,6 +48,7 @@ export const dynamic = {
     const settings = { solver, bounds: experts.map(({ bounds }) => bounds), plausibility };
     return constantRun<E>({
       experts,
+      plausibility,
       fuse: (kernel, rows, budgets) => fuseDynamic(kernel, rows, settings, budgets),
       axisOf: ({ bounds }) => ({ plausibility, bounds, isAlone: false, hasOwnTargets: false }),
     });

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
-import type { Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
+import type { Fusion, FusionKernel, LogitsRows, Plausibility } from "../fusion/types.js";
+import { isByExpertsAlone } from "./constant-run.js";
 import { type ComponentConfig, componentInWords, componentSchema, idSchema, mostNamed } from "./fields.js";
 import { type Component, fuseMixture } from "./mixture-row.js";
 import { recordOf } from "./record-of.js";
@@ -180,6 +181,13 @@ class MixtureRun<E extends Expert> implements StrategyRun<E> {
       budget: budgets[index] ?? Infinity,
     }));
     return fuseMixture(kernel, rows, { baseShare: base?.share ?? 1, parts });
+  }
+
+  get settling(): readonly Plausibility[] | null {
+    const [base] = this.#voices(null);
+    if (base?.share !== 0) return null;
+    const sets = this.#active.map((expert) => this.#component(expert).plausibility);
+    return isByExpertsAlone(sets) ? sets : null;
   }
 
   learn({ mixed }: Fusion, logprobs: readonly number[]): void {

@@ -40,6 +40,7 @@ export const fixed = {
     const settings = { weights: experts.map(({ id }) => weights[id] ?? 0), plausibility };
     return constantRun<E>({
       experts,
+      plausibility,
       fuse: (kernel, rows, budgets) => fuseStatic(kernel, rows, settings, budgets),
       axisOf: ({ bounds }) => ({ plausibility, bounds, isAlone: false, hasOwnTargets: false }),
     });

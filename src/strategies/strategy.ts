@@ -66,7 +66,12 @@ export interface StrategyRun<E extends Expert> {
    */
   fuse(kernel: FusionKernel, rows: LogitsRows, budgets: readonly number[]): Fusion;
   /**
-   * Takes a token into account.
+   * The plausible sets of the active experts, where the next token is certain if each of them, by its expert's row
+   * alone, is the same single token: nobody else has a say then. null: base or reference always have one.
+   */
+  readonly settling: readonly Plausibility[] | null;
+  /**
+   * Takes a token into account; one that was certain moves nothing and need not be told.
    *
    * @param fusion of this token.
    * @param logprobs of the token under each of the models that `fusion.mixed` names.

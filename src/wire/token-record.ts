@@ -64,6 +64,9 @@ const decisionSchema = z
       "base: its own best token stayed on top; plausible_set: that token was left out; weight: another rose above it.",
   );
 
+export const vouchers = ["both", "expert", "base", "nobody"] as const;
+export type Vouch = (typeof vouchers)[number];
+
 export const tokenRecordSchema = named(
   "TokenRecord",
   z.strictObject({
@@ -80,7 +83,9 @@ export const tokenRecordSchema = named(
       "ln of the token's fused probability over the base's. null: the base was not asked, or gives it none.",
     ),
     decided_by: decisionSchema,
-    weights: z.record(z.string(), z.number()).describe("By expert id, of the experts that ran."),
+    weights: z
+      .record(z.string(), z.number())
+      .describe("By expert id, of the experts that ran; none where the base was not asked."),
     shares: z
       .record(z.string(), shareSchema)
       .optional()
@@ -90,7 +95,7 @@ export const tokenRecordSchema = named(
       .nullable()
       .describe("The expert that moved the row most, in a mixture by share × KL; null: none did."),
     divergence: divergenceSchema,
-    objective: z.number().describe("J at the weights, nats²."),
+    objective: z.number().nullable().describe("J at the weights, nats²; null: the base was not asked."),
     evaluations: countSchema.describe("Passes over the row that the solver made."),
     base_token: candidateSchema
       .nullable()
@@ -99,6 +104,12 @@ export const tokenRecordSchema = named(
       .boolean()
       .nullable()
       .describe("Whether the fused best token is another than the base's; null: the base was not asked."),
+    ran: z
+      .array(z.string())
+      .describe("Which models were asked about this token: base, reference, expert ids."),
+    vouch: z
+      .enum(vouchers)
+      .describe("Whose own best token it is: the base's, that of an expert that ran, both, or nobody's."),
     timing: timingSchema.optional(),
     top: topSchema.optional(),
     curves: z

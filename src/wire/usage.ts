@@ -7,7 +7,9 @@ export const fusionUsageSchema = named(
   z.strictObject({
     nats: z.number().describe("How far the answer was moved in all: the sum of KL(fused‖base)."),
     flipped: countSchema.describe("Tokens at which the base's own best was another."),
-    tokens: countSchema.describe("Tokens that were weighed."),
+    tokens: countSchema.describe("Tokens for which the base was asked: nats and flipped are over these."),
+    certain: countSchema.describe("Tokens that experts settled without the base."),
+    base_passes: countSchema.describe("Decodes of the base for the answer."),
     skipped_share: shareSchema.describe("Mean share of a mixture's experts that were skipped."),
   }),
 );

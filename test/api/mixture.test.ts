@@ -114,7 +114,14 @@ it("usage.fusion sums the choices; shares are in records, CSV and metrics", asyn
   ];
   const response = await server.post("/v1/chat/completions", { model: "both", messages, n: 2 });
   const { id, choices, usage } = (await response.json()) as Answer;
-  expect(usage.fusion).toEqual({ nats: 1, flipped: 2, tokens: 4, skipped_share: 0.25 });
+  expect(usage.fusion).toEqual({
+    nats: 1,
+    flipped: 2,
+    tokens: 4,
+    certain: 0,
+    base_passes: 4,
+    skipped_share: 0.25,
+  });
   expect(choices[1]?.fusion.tokens[0]?.shares).toEqual(shares);
   const [header, line] = (
     await (await fetch(`${server.url}/v1/fusion/traces/${id}?format=csv`)).text()

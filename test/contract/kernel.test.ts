@@ -5,7 +5,7 @@ import { fuseRows, type RowStrategy as Strategy } from "../support/fuse-rows.js"
 import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
 import { SimdKernel } from "../../src/fusion/kernel/simd.js";
 import { kernelBuilds } from "../../src/fusion/kernel/wasm.js";
-import type { Divergence, Fusion, LogitsRows, WeightBounds } from "../../src/fusion/types.js";
+import type { Divergence, Fusion, LogitsRows, Plausibility, WeightBounds } from "../../src/fusion/types.js";
 import { numRuns } from "../support/num-runs.js";
 import { anyRows, makeRows } from "../support/rows.js";
 
@@ -320,6 +320,64 @@ describe.each(kernelNames)("%s kernel", (name) => {
  * The stated agreement of the two kernels: divergences within 1e-4 relative and 2e-5 nats absolute, log-
  * probabilities of fused tokens within 1e-4 · (1 + |logprob|); logits within ±100 and offsets within ±1e4.
  */
+describe.each(kernelNames)("%s kernel, the only plausible token", (name) => {
+  const kernel = createKernel(name, { vocabularySize: 512, numExperts: 3 });
+  const sharp = (rows: LogitsRows, by: number): LogitsRows => ({
+    ...rows,
+    experts: rows.experts.map((row) => row.map((logit) => logit * by)),
+  });
+
+  it.each(["expert", "gated"] as const)(
+    "of an expert (%s) is the fused law, whatever else there is",
+    (of) => {
+      let numFound = 0;
+      fc.assert(
+        fc.property(
+          anyRows,
+          fc.constantFrom(0.02, 0.1, 0.5),
+          fc.constantFrom(1, 4),
+          fc.double({ min: -2, max: 2, noNaN: true }),
+          (plain, ratio, by, weight) => {
+            const rows = sharp(plain, by);
+            const tokens = rows.experts.map((row) => kernel.soleToken(row, { ratio, of }));
+            const [token] = tokens;
+            if (token == null || tokens.some((other) => other !== token)) return;
+            numFound++;
+            const plausibility = { ratio, of };
+            for (const strategy of [
+              { ...dynamic(rows), plausibility },
+              { ...fixed(...rows.experts.map(() => weight)), plausibility },
+            ]) {
+              const { row } = fuseRows(kernel, rows, strategy);
+              const top = row.top(3);
+              expect(top.map((best) => best.token)).toEqual([token]);
+              expect(top[0]!.logprob).toBeCloseTo(0, 5);
+            }
+          },
+        ),
+        { numRuns: numRuns(300) },
+      );
+      expect(numFound).toBeGreaterThan(20);
+    },
+  );
+
+  it("is none where the base has a say, where there are two, or where a bound is too near", () => {
+    const row = new Float32Array(64).fill(-20);
+    row[7] = 3;
+    const set = (of: Plausibility["of"], ratio = 0.1) => ({ ratio, of });
+    expect(kernel.soleToken(row, set("joint"))).toBeNull();
+    expect(kernel.soleToken(row, set("expert"))).toBe(7);
+    expect(kernel.soleToken(row, set("gated"))).toBe(7);
+    row[9] = 3 + Math.log(0.1) - 1e-6;
+    expect(kernel.soleToken(row, set("expert"))).toBeNull();
+    expect(kernel.soleToken(row, set("expert", 0.2))).toBe(7);
+    // It has 0.91 of the probability: not enough to be sure.
+    expect(kernel.soleToken(row, set("gated", 0.2))).toBeNull();
+    row[9] = NaN;
+    expect(kernel.soleToken(row, set("expert"))).toBeNull();
+  });
+});
+
 describe.each(kernelBuilds())("simd (%s build) and reference kernel agree", (build) => {
   const capacity = { vocabularySize: 6000, numExperts: 3 };
   const [simd, reference] = [new SimdKernel(capacity, build), createKernel("reference", capacity)];

@@ -98,7 +98,7 @@ function otherBasins({ record }: GeneratedToken): number[] {
     const value = objective[at] ?? NaN;
     const isMinimum = [at - 1, at + 1].every((beside) => value <= (objective[beside] ?? Infinity));
     const isFar = Object.values(record.weights).every((weight) => Math.abs(weight - alpha) > 0.1);
-    return isMinimum && isFar && value < record.objective * (1 + basinTolerance);
+    return isMinimum && isFar && value < record.objective! * (1 + basinTolerance);
   });
 }
 

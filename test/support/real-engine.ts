@@ -31,6 +31,7 @@ export const defaultSettings: EngineSettings = {
   threads: 1,
   batchTokens: 512,
   kernel: "simd",
+  speculation: "on",
   maxWaiting: 512,
   maxWaitingTokens: 1_000_000,
   queueTimeoutMs: 600_000,

@@ -9,6 +9,8 @@ import type {
 } from "../../src/protocol/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
 import { createKernel } from "../../src/fusion/kernel/kernel.js";
+import { drawByGumbel } from "../../src/llama/gumbel.js";
+import type { SampledToken, SampleRequest, SamplerChain, SamplerOptions } from "../../src/llama/types.js";
 import type { TokenRecord } from "../../src/wire/token-record.js";
 import { fakeModels, type FakeModelsOptions } from "./fake-models.js";
 
@@ -16,6 +18,35 @@ export interface Outcome {
   events: GenerationEvent[];
   error: ShouldersError | null;
   text: string;
+}
+
+/** Bias, presence penalty, temperature and the draw, as libllama's chain has them. */
+class ScriptedChain implements SamplerChain {
+  readonly #options: SamplerOptions;
+  readonly #seen = new Set<number>();
+
+  constructor(options: SamplerOptions) {
+    this.#options = options;
+  }
+
+  sample(row: Float32Array, { position }: SampleRequest): SampledToken {
+    const { logitBias, presencePenalty, temperature, seed } = this.#options;
+    const logits = row.slice();
+    for (const { token, bias } of logitBias) logits[token]! += bias;
+    for (const token of this.#seen) logits[token]! -= presencePenalty;
+    if (temperature === 0) return { token: logits.indexOf(Math.max(...logits)), processed: null };
+    const scaled = logits.map((logit) => logit / temperature);
+    const candidates = { ids: null, logits: scaled, stride: 1, offset: 0, count: scaled.length };
+    return { token: drawByGumbel(candidates, { seed, position }), processed: null };
+  }
+
+  accept(token: number): void {
+    this.#seen.add(token);
+  }
+
+  [Symbol.dispose](): void {
+    this.#seen.clear();
+  }
 }
 
 /** An engine over scripted models; `run` resolves when the request's last event, or its failure, is there. */
@@ -48,9 +79,7 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
   const engine = new FusionEngine({
     models,
     kernel: createKernel("reference", { vocabularySize: 257, numExperts: 4 }),
-    createSamplerChain: () => {
-      throw new Error("these tests are greedy");
-    },
+    createSamplerChain: (options) => new ScriptedChain(options),
     together: { single: true, batch: true },
     untilFree: () => null,
     limits: {
@@ -58,6 +87,7 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
       maxWaitingTokens: 10_000,
       queueTimeoutMs: 60_000,
       cacheSequences: 0,
+      speculation: "on",
       ...options.limits,
     },
     emit,

@@ -64,6 +64,16 @@ export const fusionSchema = z
     prior: priorSchema.nullish().describe("The shares that a mixture begins with."),
     budget: budgetSchema.nullish().describe("Bounds on how far the base is moved, in nats of KL(P̃‖P)."),
     trace: z.enum(traceLevels).nullish().describe("What to report of each token. Default: weights."),
+    speculation: z
+      .enum(["on", "off"])
+      .nullish()
+      .describe(
+        "on (default): a token that experts settle by themselves does not wait for the base; off: it does. The answer is the same.",
+      ),
+    audit: z
+      .enum(["none", "rows"])
+      .nullish()
+      .describe("rows: the base is asked about every token all the same, so that every record is whole."),
     logprobs: z
       .enum(["fused", "processed"])
       .nullish()
@@ -80,7 +90,7 @@ export type FusionFields = z.output<typeof fusionSchema>;
 export function fusionOf(
   fusion: FusionFields | null | undefined,
   config: ConfigDescription,
-): Pick<GenerationRequest, "strategy" | "bounds" | "prior" | "budget"> {
+): Pick<GenerationRequest, "strategy" | "bounds" | "prior" | "budget" | "speculation" | "audit"> {
   const strategy = askedStrategy(fusion, config);
   const inForce = strategy ?? config.strategy;
   const bounds = boundsOf(fusion?.bounds ?? null, inForce, config);
@@ -89,7 +99,10 @@ export function fusionOf(
     throw fieldError("fusion.prior", "shares need a mixture strategy; leave it out");
   if (fusion?.budget != null && !takes(inForce, "budget"))
     throw fieldError("fusion.budget", "the base alone is never moved; leave it out");
-  return { strategy, bounds, prior, budget: budgetOf(fusion?.budget) };
+  return {
+    ...{ strategy, bounds, prior, budget: budgetOf(fusion?.budget) },
+    ...{ speculation: fusion?.speculation ?? "on", audit: fusion?.audit ?? "none" },
+  };
 }
 
 /** The strategy that the request asks for, checked against the config; null: it asks for none. */

@@ -212,12 +212,15 @@ export function recordsOf(tokens: Tokens): TokenRecord[] {
 
 function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
   const tokens = a.tokens + b.tokens;
-  const skipped = a.skippedShare * a.tokens + b.skippedShare * b.tokens;
+  const all = (usage: FusionUsage) => usage.tokens + usage.certain;
+  const skipped = a.skippedShare * all(a) + b.skippedShare * all(b);
   return {
     nats: a.nats + b.nats,
     flipped: a.flipped + b.flipped,
     tokens,
-    skippedShare: skipped / Math.max(1, tokens),
+    certain: a.certain + b.certain,
+    basePasses: a.basePasses + b.basePasses,
+    skippedShare: skipped / Math.max(1, all(a) + all(b)),
   };
 }
 
@@ -231,6 +234,12 @@ export function toUsage({ promptTokens, completionTokens, cachedTokens, fusion }
   };
 }
 
-export function toFusionUsage({ nats, flipped, tokens, skippedShare }: FusionUsage): UsageRecord["fusion"] {
-  return { nats: toRounded(nats), flipped, tokens, skipped_share: toRounded(skippedShare) };
+export function toFusionUsage(usage: FusionUsage): UsageRecord["fusion"] {
+  const { nats, flipped, tokens, certain, basePasses, skippedShare } = usage;
+  return {
+    nats: toRounded(nats),
+    ...{ flipped, tokens, certain },
+    base_passes: basePasses,
+    skipped_share: toRounded(skippedShare),
+  };
 }

@@ -14,6 +14,7 @@ import {
   constantShiftTarget,
   deepestLogit,
   findMasked,
+  soleMargin,
   sureProbability,
   type KernelCapacity,
 } from "./rows.js";
@@ -187,6 +188,18 @@ export class ReferenceKernel implements FusionKernel {
       row: this.#issue(true),
       divergence: { forward: divergence(logits, m, p), reverse: divergence(logits, p, m) },
     };
+  }
+
+  soleToken(expert: Float32Array, { ratio, of }: Plausibility): number | null {
+    this.#last.epoch++;
+    if (of === "joint" || !expert.every(Number.isFinite)) return null;
+    const tokens = [...expert.keys()];
+    const best = tokens.reduce((most, i) => Math.max(most, at(expert, i)), -Infinity);
+    const certainty = best - logSumExp(tokens, (i) => at(expert, i));
+    if (of === "gated" && certainty < Math.log(sureProbability) + soleMargin) return null;
+    const floor = best + Math.log(ratio) - soleMargin * (1 + Math.abs(best));
+    const plausible = tokens.filter((i) => at(expert, i) > floor);
+    return plausible.length === 1 ? (plausible[0] as number) : null;
   }
 
   /** A handle on the row that was just written. */

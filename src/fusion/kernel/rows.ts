@@ -22,6 +22,12 @@ export const constantShiftTarget = 1e-3;
 /** An expert that gives its best token this probability or more is sure of it (a `gated` plausible set). */
 export const sureProbability = 0.95;
 
+/**
+ * Logits this near a floor (relative, and nats), and probabilities this near `sureProbability`, are not told from it:
+ * rows that are loaded may be moved and rounded.
+ */
+export const soleMargin = 1e-5;
+
 /** Logits are padded to whole blocks of this many. */
 const blockLength = 16;
 

@@ -14,6 +14,7 @@ import {
   deepestLogit,
   findMasked,
   padded,
+  soleMargin,
   sureProbability,
   type KernelCapacity,
 } from "./rows.js";
@@ -154,6 +155,21 @@ export class SimdKernel implements FusionKernel {
     const { logNormalizer, divergence } = this.#mixture.finish(this.#base, this.#length);
     this.#logNormalizer = logNormalizer;
     return { row: this.#issue(true), divergence };
+  }
+
+  soleToken(expert: Float32Array, { ratio, of }: Plausibility): number | null {
+    if (of === "joint") return null;
+    this.#last.epoch++;
+    const row = this.#experts[0] as Row;
+    this.#length = expert.length;
+    if (!this.#copy(row, expert)) return null;
+    this.#view(row.at, padded(this.#length)).fill(row.best + deepestLogit, this.#length);
+    const least = row.best + Math.log(ratio) - soleMargin * (1 + Math.abs(row.best));
+    const { wasm } = this.#memory;
+    const token = wasm.nextAbove(row.at, 0, this.#length, least);
+    if (wasm.nextAbove(row.at, token + 1, this.#length, least) < this.#length) return null;
+    const isSure = () => row.best - this.#logSum(row) >= Math.log(sureProbability) + soleMargin;
+    return of === "expert" || isSure() ? token : null;
   }
 
   top(of: "base" | "reference" | { expert: number }, k: number): TokenLogprob[] {

@@ -32,6 +32,9 @@ export const expertsOf = (tokens) => [
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 
+/** Whether the base was asked, so that something was weighed; where experts settle a token, nobody needs it. */
+export const wasWeighed = ({ flipped }) => flipped !== null;
+
 /**
  * For each expert its share: of a mixture the mean of its shares, otherwise of how many tokens it moved; `alone` is
  * what is left to the base.
@@ -45,7 +48,7 @@ export function sharesOf(tokens) {
     experts: expertsOf(tokens).map((id) => ({
       id,
       share: shareOf(id, ({ chosen }) => Number(chosen === id)),
-      meanWeight: mean(tokens.map(({ weights }) => weights[id] ?? 0)),
+      meanWeight: mean(tokens.filter(wasWeighed).map(({ weights }) => weights[id] ?? 0)),
     })),
     alone: shareOf("base", ({ chosen }) => Number(chosen === null)),
     numFlipped: tokens.filter(({ flipped }) => flipped).length,
@@ -55,6 +58,7 @@ export function sharesOf(tokens) {
 /** How strongly a token was moved, 0 to 1: by its expert's share of a mixture, or by weight within the bounds. */
 export function intensityOf({ chosen, weights, shares }, config) {
   if (chosen === null) return 0;
+  if (weights[chosen] === undefined) return 1;
   if (shares) return shares[chosen];
   const fullWeight = config?.experts.find(({ id }) => id === chosen)?.bounds[1] || 2;
   return Math.min(1, Math.abs(weights[chosen]) / fullWeight);

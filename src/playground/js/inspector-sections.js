@@ -1,6 +1,6 @@
 import { LineChart } from "./chart.js";
 import { fill, h } from "./dom.js";
-import { colourClass, colourOf, cssColour } from "./experts.js";
+import { colourClass, colourOf, cssColour, wasWeighed } from "./experts.js";
 import { milliseconds, nats, percent, probability, visible, weight } from "./format.js";
 
 /** The parts of the inspector, each a function of one token's record. */
@@ -10,7 +10,9 @@ const card = (title, attributes, ...children) =>
 const chip = (text) => h("code", { class: "chip" }, text === "" ? "end" : visible(text));
 
 /** Says in words how probable it was, who moved it, what the base would have said. */
-export function summary({ token, logprob, chosen, weights, shares, base_token, flipped }) {
+export function summary(record) {
+  const { token, logprob, chosen, weights, shares, base_token, flipped } = record;
+  if (!wasWeighed(record)) return settledSummary(record);
   const weighed = () =>
     shares ? `, with a share of ${percent(shares[chosen])}.` : ` with weight ${weight(weights[chosen])}.`;
   const mover =
@@ -37,6 +39,25 @@ export function summary({ token, logprob, chosen, weights, shares, base_token, f
       mover,
     ),
     h("p", null, flipped && h("span", { class: "badge" }, "flipped"), alone),
+  );
+}
+
+/** A token that an expert settled: the base was not asked about it. */
+function settledSummary({ logprob, chosen }) {
+  const who = chosen === null ? "The experts" : h("b", { class: `ink ${colourClass(chosen)}` }, chosen);
+  return h(
+    "section",
+    { class: "card summary" },
+    h("h3", { class: "visually-hidden" }, "In words"),
+    h(
+      "p",
+      null,
+      h("b", { "data-field": "logprob", "data-value": logprob }, probability(logprob)),
+      " probable after fusion. ",
+      who,
+      " left no other token, whatever the base would have said.",
+    ),
+    h("p", null, "The base was not asked."),
   );
 }
 

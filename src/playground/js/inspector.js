@@ -1,4 +1,5 @@
 import { button, fill, h } from "./dom.js";
+import { wasWeighed } from "./experts.js";
 import { exportButtons } from "./exports.js";
 import {
   CurveSection,
@@ -118,8 +119,8 @@ export class Inspector {
       this.#body,
       summary(record),
       record.shares && shareSection(record),
-      weightSection(record, config),
-      divergenceSection(record),
+      wasWeighed(record) && weightSection(record, config),
+      wasWeighed(record) && divergenceSection(record),
       timingSection(record),
       record.curves && Object.keys(record.curves).length > 0 && this.#curves.element,
       topSection(record),

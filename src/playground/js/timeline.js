@@ -75,7 +75,7 @@ function weightSeries(tokens) {
 function divergenceSeries(tokens) {
   const directions = ["forward", "reverse"];
   const achieved = directions.map((key) => {
-    const values = tokens.map(({ divergence }) => divergence[key]);
+    const values = tokens.map(({ divergence }) => divergence?.[key] ?? null);
     return line(key, cssColour(`--${key}`), values);
   });
   if (expertsOf(tokens).length === 0) return achieved;
@@ -87,8 +87,8 @@ function divergenceSeries(tokens) {
 }
 
 /** The solver looks at the mean over the experts; null where a token had none. */
-function meanTarget({ targets }, key) {
-  const values = Object.values(targets).map((target) => target[key]);
+function meanTarget(divergence, key) {
+  const values = Object.values(divergence?.targets ?? {}).map((target) => target[key]);
   return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 

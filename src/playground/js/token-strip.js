@@ -1,5 +1,5 @@
 import { h, fill } from "./dom.js";
-import { colourClass, intensityOf, sharesOf } from "./experts.js";
+import { colourClass, intensityOf, sharesOf, wasWeighed } from "./experts.js";
 import { percent, visible, weight } from "./format.js";
 
 /** The tokens of an answer, coloured by who moved them. One of them is in the order of tabs; arrows move on. */
@@ -65,7 +65,9 @@ export class TokenStrip {
     if (index < numKept) classes.push("kept");
     if (text === "") classes.push(token.text === "" ? "end" : "part");
     const moved = shares ? percent(shares[chosen]) : weight(weights[chosen] ?? 0);
-    const says = chosen === null ? "not moved" : `${chosen} ${moved}`;
+    const settled = wasWeighed(tokens[index]) ? "" : ", base not asked";
+    if (settled) classes.push("settled");
+    const says = (chosen === null ? "not moved" : `${chosen} ${moved}`) + settled;
     return h(
       "span",
       {

@@ -18,6 +18,8 @@ function record(changes: Partial<TokenRecord>): TokenRecord {
     evaluations: 5,
     base_token: { id: 2, text: " The", logprob: -1.9 },
     flipped: true,
+    ran: ["base", "trivia"],
+    vouch: "expert",
     ...changes,
   };
 }

@@ -138,7 +138,7 @@ describe("fusion in the engine", () => {
     expect(forward).toEqual(forward.toSorted((a, b) => a - b));
     expect(record!.objective).toBeLessThanOrEqual(Math.min(...objective) * (1 + 1e-6) + 1e-12);
     const nearest = alphas.findIndex((alpha) => alpha >= record!.weights["e0"]! - 1e-9);
-    expect(objective[nearest]).toBeCloseTo(record!.objective, 2);
+    expect(objective[nearest]).toBeCloseTo(record!.objective!, 2);
   });
 
   it("gives only the base the few-shot examples, and still brings all rows to the same step", async () => {

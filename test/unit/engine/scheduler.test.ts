@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import { isDecoding, schedule, type SequenceView } from "../../../src/engine/scheduler.js";
 
 const view = (...remaining: number[]): SequenceView => ({
-  cursors: remaining.map((numRemaining, model) => ({ model, numRemaining })),
-  numRows: 1,
+  cursors: remaining.map((numRemaining, model) => ({ model, numRemaining, numTail: 1 })),
   routing: null,
+  isReading: true,
+  isSettled: false,
 });
 
 const prompts = { prefillTokens: 64, routingRows: 6 };
@@ -32,34 +33,31 @@ describe("schedule", () => {
 
   it("holds the last token of the shorter prompt until the longer one can end in the same step", () => {
     const sequence = view(30, 3);
-    expect(schedule([sequence], [16, 16], prompts)).toEqual([
+    expect(schedule([sequence], [16, 16], prompts)).toMatchObject([
       { sequence, numTokens: [16, 2], completes: false },
     ]);
     const later = view(14, 1);
-    expect(schedule([later], [16, 16], prompts)).toEqual([
+    expect(schedule([later], [16, 16], prompts)).toMatchObject([
       { sequence: later, numTokens: [14, 1], completes: true },
     ]);
   });
 
   it("asks for all rows of a sequence that wants several", () => {
-    const sequence: SequenceView = {
-      cursors: [{ model: 0, numRemaining: 9 }],
-      numRows: 4,
-      routing: null,
-    };
-    expect(schedule([sequence], [8], prompts)).toEqual([{ sequence, numTokens: [5], completes: false }]);
-    expect(
-      schedule([{ ...sequence, cursors: [{ model: 0, numRemaining: 4 }] }], [8], prompts)[0]?.completes,
-    ).toBe(true);
+    const tail = (numRemaining: number): SequenceView => ({
+      ...view(),
+      cursors: [{ model: 0, numRemaining, numTail: 4 }],
+    });
+    expect(schedule([tail(9)], [8], prompts)).toMatchObject([{ numTokens: [5], completes: false }]);
+    expect(schedule([tail(4)], [8], prompts)[0]?.completes).toBe(true);
   });
 
   it("decodes all but the last token of a prompt that is being routed, alone or beside others", () => {
     const routing = { ...view(3, 5), routing: { model: 1, numBefore: 4 } };
-    expect(schedule([routing], [16, 16], prompts)).toEqual([
+    expect(schedule([routing], [16, 16], prompts)).toMatchObject([
       { sequence: routing, numTokens: [2, 4], completes: false },
     ]);
     const decoding = view(1, 1);
-    expect(schedule([routing, decoding], [16, 3], prompts)).toEqual([
+    expect(schedule([routing, decoding], [16, 3], prompts)).toMatchObject([
       { sequence: decoding, numTokens: [1, 1], completes: true },
       { sequence: routing, numTokens: [2, 2], completes: false },
     ]);
@@ -136,8 +134,7 @@ describe("schedule", () => {
           left = left
             .filter((sequence) => !finished.has(sequence))
             .map((sequence) => ({
-              numRows: 1,
-              routing: null,
+              ...sequence,
               cursors: sequence.cursors.map((cursor, index) => ({
                 ...cursor,
                 numRemaining: cursor.numRemaining - (taken.get(sequence)?.[index] ?? 0),
@@ -170,14 +167,15 @@ describe("schedule", () => {
               expect(view.cursors).toHaveLength(3);
               return [];
             }
-            const cursors = view.cursors.map(({ model, numRemaining }, index) => ({
+            const cursors = view.cursors.map(({ model, numRemaining, numTail }, index) => ({
               model,
+              numTail,
               numRemaining: numRemaining - (planned?.numTokens[index] ?? 0),
             }));
             expect(cursors.every(({ numRemaining }) => numRemaining >= 1)).toBe(true);
             // The reference's last token but one has been read.
             const isRouted = view.routing !== null && cursors[1]!.numRemaining === 1;
-            if (isRouted) cursors.push({ model: 2, numRemaining: expert });
+            if (isRouted) cursors.push({ model: 2, numRemaining: expert, numTail: 1 });
             const numBefore = Math.max(0, (view.routing?.numBefore ?? 0) - (planned?.numTokens[1] ?? 0));
             const routing = view.routing === null || isRouted ? null : { model: 1, numBefore };
             return [{ view: { ...view, cursors, routing }, expert }];
@@ -185,6 +183,27 @@ describe("schedule", () => {
         }
       }),
     );
+  });
+
+  it("wants nothing more of a model whose row is in hand", () => {
+    const cursors = [
+      { model: 0, numRemaining: 5, numTail: 1 },
+      { model: 1, numRemaining: 0, numTail: 0 },
+    ];
+    const sequence = { ...view(), cursors, isReading: false };
+    expect(schedule([sequence], [16, 16], prompts)).toMatchObject([{ numTokens: [5, 0], completes: true }]);
+    // What the base is behind is read in parts where there is no room for all of it.
+    expect(schedule([sequence], [3, 16], prompts)).toMatchObject([{ numTokens: [3, 0], completes: false }]);
+  });
+
+  it("lets a model catch up without its row where the token is settled, after all that wait for theirs", () => {
+    const settled = { ...view(9, 1), isReading: false, isSettled: true };
+    const decoding = view(1, 1);
+    expect(schedule([settled, decoding], [16, 16], prompts)).toMatchObject([
+      { sequence: decoding, completes: true },
+      { sequence: settled, numTokens: [8, 0], completes: false },
+    ]);
+    expect(schedule([{ ...settled, cursors: view(1, 1).cursors }], [16, 16], prompts)).toEqual([]);
   });
 
   it("takes every decoding sequence in full when the budgets hold them", () => {

@@ -1,0 +1,228 @@
+import { featureOf } from "../routing/feature.js";
+import { priorOf } from "../routing/prior.js";
+import { ShouldersError } from "../errors.js";
+import type { FusionKernel } from "../fusion/types.js";
+import type { Vocabulary } from "../llama/types.js";
+import type { GeneratedToken, RequestEvent, StepSample } from "../protocol/protocol.js";
+import { commit } from "./commit.js";
+import { decode, type Decoded, type ReadySequence } from "./decode.js";
+import { fuse, settle } from "./fuse.js";
+import type { LoadedMember, ModelSlot } from "./loaded-models.js";
+import { routingRows } from "./model-needs.js";
+import { PrefillBudget } from "./prefill-budget.js";
+import { certain, sample } from "./sample.js";
+import { isDecoding, type PlannedSequence, schedule } from "./scheduler.js";
+import type { Sequence } from "./sequence.js";
+
+export interface StepperParts {
+  slots: readonly ModelSlot[];
+  kernel: FusionKernel;
+  /** Whether the models of a step are decoded at the same time: steps of one token a model, and others. */
+  together: Readonly<{ single: boolean; batch: boolean }>;
+  /** Takes what is certain before the rest of the step is known. */
+  emit: (events: RequestEvent[]) => void;
+  end: (sequence: Sequence, error: ShouldersError | null) => void;
+}
+
+export interface StepOutcome {
+  events: RequestEvent[];
+  sample: StepSample;
+  /** There was something to decode, and none of it could be. */
+  isAllFailed: boolean;
+}
+
+/** Tokens that the base may be behind where experts settle token after token: then it reads them, all at once. */
+const mostLag = 32;
+
+/** Steps for which a sequence waits for the base to be asked for others as well. */
+const mostWaited = 4;
+
+/** What a step sums up. */
+interface StepClock extends Omit<StepSample, "decodeMs"> {
+  startMs: number;
+  /** Model index to ms of its decodes. */
+  msOf: Map<number, number>;
+  /** Sequences that something was decoded for, and those for which that failed. */
+  numPlanned: number;
+  numFailed: number;
+}
+
+/**
+ * One token for every running sequence, or the news that it waits for the base: first the experts of those whose tokens
+ * experts may settle are decoded, then all models of the others.
+ */
+export class Stepper {
+  readonly #parts: StepperParts;
+  readonly #slots: readonly ModelSlot[];
+  readonly #prefillBudget: PrefillBudget;
+
+  constructor(parts: StepperParts) {
+    this.#parts = parts;
+    this.#slots = parts.slots;
+    this.#prefillBudget = new PrefillBudget(
+      Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
+    );
+  }
+
+  /** @param running asked again in the course of the step: sequences end in it. */
+  async step(running: () => readonly Sequence[]): Promise<StepOutcome> {
+    const clock: StepClock = {
+      startMs: performance.now(),
+      msOf: new Map(),
+      ...{ numPlanned: 0, numFailed: 0, fuseMs: 0, sampleMs: 0, rows: 0, skippedShare: 0 },
+    };
+    const active = () => running().filter(({ isPaused }) => !isPaused);
+    for (const sequence of active()) sequence.isSettled = false;
+    const settled = await this.#scout(active(), clock);
+    const candidates = baseCandidates(active());
+    // What is certain need not wait for the base.
+    if (settled.length > 0 && candidates.length > 0) this.#parts.emit(settled.splice(0));
+    const events = [...settled, ...(await this.#advanceAll(candidates, clock))];
+    const { msOf, numPlanned, numFailed, fuseMs, sampleMs, rows, skippedShare } = clock;
+    const decodeMs = Object.fromEntries([...msOf].map(([model, ms]) => [this.#slot(model).id, ms]));
+    return {
+      events,
+      sample: { decodeMs, fuseMs, sampleMs, rows, skippedShare },
+      isAllFailed: numPlanned > 0 && numFailed === numPlanned,
+    };
+  }
+
+  /** Decodes the experts of all sequences whose next token they may settle, and takes the tokens that they do. */
+  async #scout(active: readonly Sequence[], clock: StepClock): Promise<RequestEvent[]> {
+    const plan = active
+      .filter((sequence) => sequence.settling !== null && !sequence.isWaitingForBase)
+      .map(scoutPlan);
+    if (plan.length === 0) return [];
+    const decoded = await this.#decode(plan, clock);
+    return decoded.ready.flatMap((ready) => this.#settle(ready, clock));
+  }
+
+  /** Takes the token of a sequence whose experts settle it. */
+  #settle(ready: ReadySequence, clock: StepClock): RequestEvent[] {
+    const { sequence } = ready;
+    return this.#guard(sequence, () => {
+      const startMs = performance.now();
+      const token = settle(ready, this.#slots, this.#parts.kernel);
+      const fuseMs = performance.now() - startMs;
+      clock.fuseMs += fuseMs;
+      if (token === null) return [];
+      const vocabulary = this.#vocabulary(sequence.config.base.model);
+      const generated = certain(sequence, token, { vocabulary, msOf: clock.msOf, fuseMs });
+      clock.rows++;
+      clock.skippedShare += sequence.run.skippedShare;
+      sequence.isSettled = true;
+      sequence.learnCertain();
+      return this.#commit(sequence, generated);
+    });
+  }
+
+  /** A step of these sequences with all their models. */
+  async #advanceAll(sequences: readonly Sequence[], clock: StepClock): Promise<RequestEvent[]> {
+    const budgets = this.#slots.map(({ context }) => context.batch.capacity);
+    const plan = schedule(sequences, budgets, { prefillTokens: this.#prefillBudget.tokens, routingRows });
+    if (plan.length === 0) return [];
+    const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;
+    const decoded = await this.#decode(plan, clock);
+    for (const routed of decoded.routed) this.#route(routed);
+    const events = decoded.ready.flatMap((ready) => this.#advance(ready, clock));
+    const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
+    this.#prefillBudget.observe({
+      ms: performance.now() - clock.startMs,
+      numDecoding,
+      numPromptTokens: Math.max(0, batchTokens - numDecoding),
+    });
+    return events;
+  }
+
+  async #decode(plan: readonly PlannedSequence<Sequence>[], clock: StepClock): Promise<Decoded> {
+    const decoded = await decode(plan, this.#slots, this.#parts.together);
+    for (const [model, ms] of decoded.msOf) clock.msOf.set(model, (clock.msOf.get(model) ?? 0) + ms);
+    for (const { sequence, error } of decoded.failed) this.#parts.end(sequence, error);
+    clock.numPlanned += plan.length;
+    clock.numFailed += decoded.failed.length;
+    return decoded;
+  }
+
+  /** The reference has read a prompt: its rows say which experts are to read it too. */
+  #route({ sequence, rows }: Decoded["routed"][number]): void {
+    const { resolved, reference, vocabularySize } = sequence.config;
+    const { context } = this.#slot((reference as LoadedMember).model);
+    const logits = rows.map((row) => context.logits(row).subarray(0, vocabularySize));
+    const feature = featureOf(logits, sequence.featureSettings);
+    sequence.told(feature, rows.length, (whole) => resolved.card && priorOf(resolved.card, whole));
+  }
+
+  /** Fuse, sample and commit one sequence whose rows are there. */
+  #advance(ready: ReadySequence, clock: StepClock): RequestEvent[] {
+    const { sequence } = ready;
+    const { kernel } = this.#parts;
+    return this.#guard(sequence, () => {
+      const startMs = performance.now();
+      const fused = fuse(ready, this.#slots, kernel);
+      const fuseMs = performance.now() - startMs;
+      const vocabulary = this.#vocabulary(sequence.config.base.model);
+      const { generated, componentLogprobs, sampleMs } = sample({
+        ...{ sequence, fused, kernel, vocabulary, fuseMs },
+        msOf: clock.msOf,
+      });
+      sequence.isReading = false;
+      clock.rows++;
+      clock.fuseMs += fuseMs;
+      clock.sampleMs += sampleMs;
+      clock.skippedShare += sequence.run.skippedShare;
+      sequence.learn(fused.fusion, {
+        logprobs: componentLogprobs,
+        isFlipped: generated.record.flipped === true,
+      });
+      return this.#commit(sequence, generated);
+    });
+  }
+
+  #commit(sequence: Sequence, generated: GeneratedToken): RequestEvent[] {
+    const vocabularies = sequence.allCursors.map(({ model }) => this.#vocabulary(model));
+    const events = commit(sequence, generated, vocabularies);
+    if (events.at(-1)?.type === "done") this.#parts.end(sequence, null);
+    return events.map((event) => ({ requestId: sequence.request.requestId, event }));
+  }
+
+  /** What goes wrong with a sequence ends it, and nobody else. */
+  #guard(sequence: Sequence, work: () => RequestEvent[]): RequestEvent[] {
+    if (sequence.isCancelled) return [];
+    try {
+      return work();
+    } catch (error) {
+      this.#parts.end(sequence, ShouldersError.from(error));
+      return [];
+    }
+  }
+
+  #slot(model: number): ModelSlot {
+    return this.#slots[model] as ModelSlot;
+  }
+
+  #vocabulary(model: number): Vocabulary {
+    return this.#slot(model).model.vocabulary;
+  }
+}
+
+/** The experts of a sequence alone, with a row each. */
+function scoutPlan(sequence: Sequence): PlannedSequence<Sequence> {
+  const cursors = sequence.expertCursors;
+  return { sequence, cursors, numTokens: cursors.map(({ numRemaining }) => numRemaining), completes: true };
+}
+
+/** Sequences that something but scouting can be done for: where the base is worth asking, or prompts are to be read. */
+function baseCandidates(active: readonly Sequence[]): Sequence[] {
+  const decoding = active.filter(isDecoding);
+  const waiting = decoding.filter(({ isSettled }) => !isSettled);
+  const others = active.filter(
+    (sequence) => !isDecoding(sequence) || (sequence.isSettled && sequence.lag >= mostLag),
+  );
+  const isWorthwhile =
+    others.length > 0 ||
+    2 * waiting.length >= decoding.length ||
+    waiting.some(({ isWaitingForBase, numWaited }) => !isWaitingForBase || numWaited >= mostWaited);
+  if (isWorthwhile) return [...waiting, ...others];
+  for (const sequence of waiting) sequence.numWaited++;
+  return [];
+}

@@ -1,0 +1,272 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { GenerationRequest, GivenText } from "../../../src/protocol/protocol.js";
+import type { StrategyConfig } from "../../../src/strategies/registry.js";
+import { numRuns } from "../../support/num-runs.js";
+import {
+  dream,
+  fakeRequest,
+  type FakeLaw,
+  type FakeModelsOptions,
+  greedy,
+  peak,
+  says,
+} from "../../support/fake-models.js";
+import { doneOf, entered, type Outcome, recordsOf, start, tokensOf } from "../../support/scripted-engine.js";
+
+/** A law that is sure of its token at `sure` of ten places, by all that came before, and dreams elsewhere. */
+function partlySure(seed: number, sure: number): FakeLaw {
+  const law = dream(seed);
+  return (tokens) => {
+    const row = law(tokens);
+    const best = row.indexOf(Math.max(...row));
+    // Whether it is sure goes by another hash than what of.
+    const mark = tokens.reduce((sum, token) => (Math.imul(sum, 31) + token + seed) % 9973, 7);
+    return mark % 10 < sure ? row.map((logit, id) => (id === best ? logit + 12 : logit)) : row;
+  };
+}
+
+const models = (sure: number, numExperts = 1): FakeModelsOptions => ({
+  base: dream(1),
+  reference: dream(2),
+  experts: Array.from({ length: numExperts }, (_, index) => partlySure(3 + index, sure)),
+});
+
+const expertSet = { ratio: 0.1, of: "expert" } as const;
+const gatedSet = { ratio: 0.1, of: "gated" } as const;
+const strategies: Record<string, StrategyConfig> = {
+  dynamic: { type: "dynamic", solver: "exact", plausibility: expertSet },
+  gated: { type: "dynamic", solver: "exact", plausibility: gatedSet },
+  static: { type: "static", weights: { e0: 1 }, plausibility: expertSet },
+  joint: { type: "dynamic", solver: "exact", plausibility: { ratio: 0.1, of: "joint" } },
+  paper: { type: "dynamic", solver: "exact", plausibility: null },
+  mixture: {
+    type: "mixture",
+    prior: { e0: 1, base: 0 },
+    components: { e0: { kind: "fused", weight: 1, plausibility: expertSet } },
+    floor: 0.01,
+  },
+  shared: {
+    type: "mixture",
+    prior: "uniform",
+    components: { e0: { kind: "fused", weight: 1, plausibility: expertSet } },
+    floor: 0.01,
+  },
+};
+const prompt = (text: string) => ({ prompt: { type: "text", text } as const });
+
+/** All that a client sees of an answer but when it came, and what nobody asked the base for. */
+function told(outcome: Outcome) {
+  const { finishReason, stopString, usage } = doneOf(outcome);
+  const tokens = recordsOf(outcome).map(({ position, token, logprob, shares }) => ({
+    position,
+    token,
+    shares,
+    logprob: Math.round(logprob * 1e6) / 1e6 + 0,
+  }));
+  return {
+    ...{ text: outcome.text, tokens, finishReason, stopString },
+    ...{ promptTokens: usage.promptTokens, completionTokens: usage.completionTokens },
+  };
+}
+
+async function answers(
+  options: FakeModelsOptions & Parameters<typeof start>[0],
+  requests: readonly GenerationRequest[],
+): Promise<Outcome[]> {
+  const { run, models: loaded, untilIdle } = start(options);
+  const idle = untilIdle();
+  const outcomes = await Promise.all(requests.map(run));
+  await idle;
+  if (!options.limits?.cacheSequences)
+    for (const { cells } of loaded.contexts) expect([...cells.values()].flat()).toEqual([]);
+  return outcomes;
+}
+
+const without = (request: GenerationRequest): GenerationRequest => ({ ...request, speculation: "off" });
+
+describe("tokens that experts settle", () => {
+  it.each(Object.keys(strategies))("are the same as when the base is asked for each (%s)", async (name) => {
+    const strategy = strategies[name]!;
+    const options = { ...models(7), strategy };
+    const requests = ["one:", "two:", "three:"].map((text, index) =>
+      fakeRequest(`r${index}`, { ...prompt(text), maxTokens: 25 }),
+    );
+    const [ours, plain] = [await answers(options, requests), await answers(options, requests.map(without))];
+    expect(ours.map(told)).toEqual(plain.map(told));
+    const certain = ours.map((outcome) => doneOf(outcome).usage.fusion.certain);
+    const isByExperts = ["dynamic", "gated", "static", "mixture"].includes(name);
+    expect(certain.every((count) => (isByExperts ? count > 5 : count === 0))).toBe(true);
+    expect(plain.every((outcome) => doneOf(outcome).usage.fusion.certain === 0)).toBe(true);
+  });
+
+  const anyRequest = fc.record({
+    text: fc.constantFrom("a:", "bb:", "ccc:", "bb:d:"),
+    maxTokens: fc.integer({ min: 1, max: 30 }),
+    seed: fc.nat(1000),
+    temperature: fc.constantFrom(0, 0.7, 1),
+    presencePenalty: fc.constantFrom(0, 1.5),
+    stop: fc.constantFrom<string[]>([], ["a"], ["0", "ee"]),
+    logitBias: fc.constantFrom<{ token: number; bias: number }[]>([], [{ token: 101, bias: 9 }]),
+    answerPrefix: fc.constantFrom<GivenText | null>(null, { type: "tokens", tokens: [97, 98, 99] }),
+    topLogprobs: fc.constantFrom(null, 1, 3),
+    budget: fc.constantFrom(null, null, { tokenNats: 0.5, replyNats: null }),
+  });
+
+  it("whatever is asked, of several at once or one after the other, with little room or much", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(anyRequest, { minLength: 1, maxLength: 5 }),
+        fc.record({
+          sure: fc.integer({ min: 0, max: 10 }),
+          numExperts: fc.integer({ min: 1, max: 2 }),
+          name: fc.constantFrom("dynamic", "gated", "static", "mixture", "shared"),
+          batchTokens: fc.constantFrom(4, 7, 16),
+          cacheSequences: fc.constantFrom(0, 2),
+        }),
+        async (asked, { sure, numExperts, name, batchTokens, cacheSequences }) => {
+          const options = {
+            ...models(sure, numExperts),
+            strategy: strategies[name]!,
+            batchTokens,
+            limits: { cacheSequences },
+          };
+          const requests = asked.map(({ text, temperature, presencePenalty, ...rest }, index) =>
+            fakeRequest(`r${index}`, {
+              ...prompt(text),
+              ...rest,
+              sampling: { ...greedy, temperature, presencePenalty },
+            }),
+          );
+          const ours = await answers(options, requests);
+          const plain = await answers(options, requests.map(without));
+          expect(ours.map(told)).toEqual(plain.map(told));
+          const alone = [];
+          for (const request of requests) alone.push(...(await answers(options, [request])));
+          expect(alone.map(told)).toEqual(plain.map(told));
+        },
+      ),
+      { numRuns: numRuns(25) },
+    );
+  });
+
+  it("spare the base its passes, and it reads what it missed in one batch", async () => {
+    const strategy = strategies["dynamic"]!;
+    const sure: FakeModelsOptions = {
+      base: says("giant"),
+      reference: says("dwarf"),
+      experts: [says("a word of the expert")],
+      strategy,
+    };
+    const { run, models: loaded } = start(sure);
+    const outcome = await run(fakeRequest("a"));
+    expect(outcome.text).toBe("a word of the expert");
+    const { fusion } = doneOf(outcome).usage;
+    // The first token comes with the prompt's rows.
+    expect(fusion).toMatchObject({ certain: 20, tokens: 1, basePasses: 1 });
+    expect(loaded.contexts.map(({ batchSizes }) => batchSizes.length)).toEqual([1, 1, 21]);
+    const records = recordsOf(outcome);
+    expect(records[0]).toMatchObject({ ran: ["base", "reference", "e0"], vouch: "expert", flipped: true });
+    for (const record of records.slice(1))
+      expect(record).toMatchObject({
+        ...{ ran: ["e0"], vouch: "expert", flipped: null, nats: null, objective: null },
+        ...{ base_token: null, weights: {}, logprob: 0, chosen: "e0" },
+      });
+  });
+
+  it("never leave the base further behind than it reads in one go", async () => {
+    const options = { ...models(10), strategy: strategies["dynamic"]!, batchTokens: 64 };
+    const { run, models: loaded } = start({ ...options, config: { context: { tokens: 128, sequences: 1 } } });
+    await run(fakeRequest("a", { maxTokens: 100 }));
+    const [, ...later] = loaded.contexts[0]!.batchSizes;
+    expect(later.length).toBeGreaterThanOrEqual(2);
+    expect(Math.max(...later)).toBeLessThanOrEqual(33);
+  });
+
+  it.each<[string, Partial<GenerationRequest>]>([
+    ["a budget of a token", { budget: { tokenNats: 100, replyNats: null } }],
+    ["a budget of the reply", { budget: { tokenNats: null, replyNats: 1000 } }],
+    ["a full trace", { trace: "full" }],
+    ["an audit", { audit: "rows" }],
+    ["speculation switched off", { speculation: "off" }],
+    ["tokens that are given", { forced: { type: "text", text: "abcdefgh" } }],
+  ])("are none under %s: every record is whole", async (_name, asked) => {
+    const { run } = start({ ...models(10), strategy: strategies["dynamic"]! });
+    const outcome = await run(fakeRequest("a", { maxTokens: 8, ...asked }));
+    const records = recordsOf(outcome);
+    expect(records).toHaveLength(8);
+    for (const { nats, base_token, ran } of records) {
+      expect(nats).not.toBeNull();
+      expect(base_token).not.toBeNull();
+      expect(ran).toEqual(["base", "reference", "e0"]);
+    }
+    expect(doneOf(outcome).usage.fusion).toMatchObject({ certain: 0, tokens: 8, basePasses: 8 });
+  });
+
+  it("are none where a grammar refuses them: the base then decides", async () => {
+    const options: FakeModelsOptions = {
+      base: says("yes"),
+      reference: () => peak(0x71),
+      experts: [says("no")],
+      strategy: strategies["dynamic"]!,
+    };
+    const request = fakeRequest("a", { grammar: 'root ::= "yes" | "nay"' });
+    const [ours] = await answers(options, [request]);
+    const [plain] = await answers(options, [without(request)]);
+    expect(told(ours!)).toEqual(told(plain!));
+    expect(ours!.text).toBe("nay");
+  });
+
+  it("wait for nobody: they are told before the base's answer to others is there", async () => {
+    const options = { ...models(0), strategy: strategies["dynamic"]! };
+    const expert = options.experts![0]!;
+    // Sure of everything after the second prompt, of nothing after the first.
+    options.experts = [(tokens) => (tokens[0] === 0x62 ? peak(0x78, 30) : expert(tokens))];
+    const { run, models: loaded, outcomes } = start(options);
+    const unsure = run(fakeRequest("unsure", { ...prompt("a:"), maxTokens: 20 }));
+    const sure = run(fakeRequest("sure", { ...prompt("b:"), maxTokens: 6 }));
+    const base = loaded.contexts[0]!;
+    let open!: () => void;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    // Once both have begun, the base is stuck in a batch for the one that needs it.
+    Object.defineProperty(base, "gate", { get: () => (outcomes.get("sure")?.text ? gate : null) });
+    while ((outcomes.get("sure")?.text.length ?? 0) < 2) await entered();
+    expect(tokensOf(outcomes.get("unsure")!).length).toBeLessThan(20);
+    open();
+    expect((await sure).text).toBe("xxxxxx");
+    expect(tokensOf(await unsure)).toHaveLength(20);
+  });
+
+  it("go on to the same tokens after a pause, and hold nobody up when they are cancelled", async () => {
+    const options = { ...models(6), strategy: strategies["dynamic"]! };
+    const requests = ["a:", "b:", "c:"].map((text, index) =>
+      fakeRequest(`r${index}`, { ...prompt(text), maxTokens: 30 }),
+    );
+    const plain = await answers(options, requests.map(without));
+    const { engine, run, outcomes, untilIdle, models: loaded } = start(options);
+    const idle = untilIdle();
+    const running = requests.map(run);
+    while ((outcomes.get("r0")?.events.length ?? 0) < 6) await entered();
+    engine.pause("r0", true);
+    engine.cancel("r1");
+    await running[2];
+    const shown = outcomes.get("r0")!.events.length;
+    await entered();
+    expect(outcomes.get("r0")!.events.length).toBe(shown);
+    engine.pause("r0", false);
+    expect(told(await running[0]!)).toEqual(told(plain[0]!));
+    expect(told(await running[2]!)).toEqual(told(plain[2]!));
+    await idle;
+    for (const { cells } of loaded.contexts) expect([...cells.values()].flat()).toEqual([]);
+  });
+
+  it("survive a decode of the base that fails: the request fails, others go on", async () => {
+    const options = { ...models(5), strategy: strategies["dynamic"]! };
+    const { run, models: loaded } = start(options);
+    const first = await run(fakeRequest("a", { maxTokens: 10 }));
+    const { ShouldersError } = await import("../../../src/errors.js");
+    loaded.contexts[2]!.failNext = new ShouldersError("decode_failed", "gone");
+    expect((await run(fakeRequest("b", { maxTokens: 10 }))).error?.code).toBe("decode_failed");
+    expect(told(await run(fakeRequest("c", { maxTokens: 10 })))).toEqual(told(first));
+  });
+});
