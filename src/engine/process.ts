@@ -3,6 +3,7 @@ import { ShouldersError, type ErrorData } from "../errors.js";
 import { createKernel } from "../fusion/kernel/kernel.js";
 import { checkFirstDecode } from "../llama/first-decode.js";
 import type { OpenLibraryOptions } from "../llama/library.js";
+import { dieWithParent } from "../llama/parent-death.js";
 import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
 import { configDigester, fileHasher } from "./config-digest.js";
@@ -283,6 +284,7 @@ function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: numbe
 
 /** Serves the pipe to the parent until it closes. `open`: the native door; tests put faults behind it. */
 export function runEngineProcess(open: OpenLibrary): void {
+  dieWithParent();
   const engineProcess = new EngineProcess(open);
   process.on("message", (message: unknown) => engineProcess.receive(message));
   holdLifeline();

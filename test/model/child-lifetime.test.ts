@@ -84,6 +84,19 @@ describe("kill -9 of the server leaves no child", () => {
       }
   });
 
+  it.runIf(process.platform === "linux")("that is stopped, waiting and decoding", async () => {
+    for (const [text, line] of [
+      ["", "ready"],
+      ["The", "answers"],
+    ] as const) {
+      const owner = own(engineEntry, text);
+      await untilPrinted(owner, line);
+      const child = await childOf(owner);
+      process.kill(child, "SIGSTOP");
+      await killAndExpectNone(owner, child);
+    }
+  });
+
   it.each(["block", "hang"])("whose step never ends (%s)", async (fault) => {
     const owner = own(faultyEntry, `!${fault}!`);
     await untilPrinted(owner, "ready");
