@@ -1,6 +1,6 @@
-import { spawnSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { execFileSync, spawnSync } from "node:child_process";
+import { closeSync, constants, mkdirSync, openSync, readSync } from "node:fs";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { childrenOf, isAlive } from "../support/processes.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import * as bodies from "./bodies.js";
@@ -15,17 +15,17 @@ async function start(options: TargetOptions): Promise<Target> {
   return target;
 }
 
-/** More lines than a pipe and a small disk hold together. */
-async function serves(target: Target): Promise<void> {
-  const { pid } = target;
-  const engines = target.enginePids;
+/** More lines than a pipe and a small disk hold together. `pid`: the server's. */
+async function serves(target: Target, pid = target.pid): Promise<void> {
+  const engines = childrenOf(pid);
   for (let round = 0; round < 40; round++) {
     const replies = await atOnce(50, () => get(target, "/v1/models/nobody"));
     expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([404]));
   }
   expect((await post(target, "/v1/chat/completions", bodies.chat())).status).toBe(200);
   expect((await get(target, "/livez")).status).toBe(200);
-  expect([isAlive(pid), target.enginePids]).toEqual([true, engines]);
+  expect(engines).toHaveLength(1);
+  expect([isAlive(pid), childrenOf(pid)]).toEqual([true, engines]);
 }
 
 describe("a log that cannot be written", { timeout: 120_000 }, () => {
@@ -46,6 +46,46 @@ describe("a log that cannot be written", { timeout: 120_000 }, () => {
   });
 
   const folder = temporaryDirectory();
+  afterAll(() => folder.remove());
+
+  /** A named pipe, opened by somebody who does not read. */
+  const openPipe = (name: string) => {
+    const pipe = folder.file(name);
+    execFileSync("mkfifo", [pipe]);
+    const open = () => openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+    return { pipe, open, reader: open() };
+  };
+
+  test("to a named pipe whose reader does not read, leaves, and comes back", async () => {
+    const { pipe, open, reader } = openPipe("log");
+    const target = await start({ through: ["sh", "-c", `exec "$0" "$@" 2>${pipe}`], stderr: "ignore" });
+    await serves(target);
+    closeSync(reader);
+    await serves(target);
+    const next = open();
+    onTestFinished(() => closeSync(next));
+    const read = () => {
+      try {
+        return readSync(next, Buffer.alloc(1024));
+      } catch {
+        return 0;
+      }
+    };
+    await expect.poll(read).toBeGreaterThan(0);
+  });
+
+  test("on a terminal that shows nothing more", async () => {
+    const { pipe, reader } = openPipe("screen");
+    onTestFinished(() => closeSync(reader));
+    const script = `exec script --quiet --return --command "$0" /dev/null >${pipe}`;
+    const target = await start({ through: ["sh", "-c", script], asOneCommand: "exec ", stderr: "ignore" });
+    const server = serverBelow(target.pid);
+    onTestFinished(() => {
+      if (isAlive(server)) process.kill(server, "SIGKILL");
+    });
+    await serves(target, server);
+  });
+
   mkdirSync(folder.file("disk"));
   const mounting = ["unshare", "--mount", "--map-root-user", "sh", "-c"];
   const mount = `mount -t tmpfs -o size=64k none ${folder.file("disk")}`;
