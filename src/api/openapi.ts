@@ -2,7 +2,7 @@ import type { RequestHandler } from "express";
 import { z } from "zod";
 import { wireRegistry } from "../wire/registry.js";
 import type { ApiContext } from "./context.js";
-import type { Route } from "./routes.js";
+import type { Route } from "./route.js";
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 

@@ -33,6 +33,7 @@ import { responsesHandler } from "./openai/responses.js";
 import { responsesSchema } from "./openai/responses-schema.js";
 import { chatSchema, textSchema } from "./openai/schemas.js";
 import { getOpenApi, openApiSchema } from "./openapi.js";
+import type { Route } from "./route.js";
 import {
   applyTemplate,
   applyTemplateSchema,
@@ -41,27 +42,6 @@ import {
   tokenize,
   tokenizeSchema,
 } from "./vocabulary.js";
-
-export interface Route {
-  method: "GET" | "POST";
-  /** Express's pattern; also the label in metrics and logs. */
-  path: string;
-  /** Its id in the OpenAPI document. */
-  operation: string;
-  /** One line for the OpenAPI document. */
-  summary: string;
-  body?: z.ZodType;
-  query?: z.ZodType;
-  /** Its good answer, where that is JSON. */
-  json?: z.ZodType;
-  /** Of an answer as server-sent events: what the data of each is, the last one's `[DONE]` apart. */
-  event?: z.ZodType;
-  /** Of a WebSocket: the frames that it sends. */
-  frame?: z.ZodType;
-  /** A media type of its good answer that is plain text. */
-  text?: string;
-  handler: RequestHandler<{ id: string }>;
-}
 
 /** A route whose handler answers JSON: what it answers has to be of the schema's type. */
 function jsonRoute<Json extends z.ZodType>(

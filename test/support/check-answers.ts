@@ -4,7 +4,8 @@ import type { AddressInfo } from "node:net";
 import { afterEach, expect } from "vitest";
 import type { z } from "zod";
 import type { ApiContext } from "../../src/api/context.js";
-import { createRoutes, type Route } from "../../src/api/routes.js";
+import type { Route } from "../../src/api/route.js";
+import { createRoutes } from "../../src/api/routes.js";
 import { errorBodySchema } from "../../src/wire/error.js";
 import { serverFrameSchema } from "../../src/wire/frames.js";
 

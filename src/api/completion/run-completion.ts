@@ -4,7 +4,7 @@ import { ShouldersError } from "../../errors.js";
 import type { TraceEnding } from "../../trace/store.js";
 import type { ApiContext } from "../context.js";
 import type { ChoicePlan } from "./plan.js";
-import { recordsOf, toUsage } from "../openai/shapes.js";
+import { recordsOf, toUsage } from "./records.js";
 
 /**
  * The engine's events of one completion, with what every transport owes: its trace and its metrics. Ends

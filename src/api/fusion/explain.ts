@@ -16,7 +16,8 @@ import {
   type RequestPlan,
 } from "../completion/plan.js";
 import { chatSchema } from "../openai/schemas.js";
-import { ignoredOf, recordsOf, toUsage } from "../openai/shapes.js";
+import { ignoredOf } from "../openai/shapes.js";
+import { recordsOf, toUsage } from "../completion/records.js";
 import { parseRequest } from "../parse.js";
 import { runCompletion } from "../completion/run-completion.js";
 import { closedSignal } from "../sse-writer.js";

@@ -11,7 +11,7 @@ import type {
 import { chatLogprobs } from "./logprobs.js";
 import type { RequestPlan } from "../completion/plan.js";
 import type { ResponsesBody } from "./responses-schema.js";
-import { recordsOf, toFusionUsage } from "./shapes.js";
+import { recordsOf, toFusionUsage } from "../completion/records.js";
 
 /** The fields of an event besides its type and number. */
 type Fields<Type extends ResponseEvent["type"]> = Omit<

@@ -9,8 +9,6 @@ import type {
   TextChunk,
   TextCompletion,
 } from "../../wire/completion.js";
-import { toRounded } from "../../wire/numbers.js";
-import type { TokenRecord } from "../../wire/token-record.js";
 import type { UsageRecord } from "../../wire/usage.js";
 import type { ChoiceEvent, CollectedChoice } from "../completion/run-choices.js";
 import {
@@ -20,6 +18,7 @@ import {
   type ChoiceFormat,
   type ChoiceOptions,
 } from "./choice-format.js";
+import { recordsOf, toUsage } from "../completion/records.js";
 import type { CompletionKind, RequestPlan } from "../completion/plan.js";
 
 type Tokens = readonly GeneratedToken[];
@@ -206,10 +205,6 @@ export function totalUsage(usages: readonly Usage[], { numAnswers }: RequestPlan
   return toUsage(total);
 }
 
-export function recordsOf(tokens: Tokens): TokenRecord[] {
-  return tokens.map(({ record }) => record);
-}
-
 function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
   const tokens = a.tokens + b.tokens;
   const all = (usage: FusionUsage) => usage.tokens + usage.certain;
@@ -221,25 +216,5 @@ function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
     certain: a.certain + b.certain,
     basePasses: a.basePasses + b.basePasses,
     skippedShare: skipped / Math.max(1, all(a) + all(b)),
-  };
-}
-
-export function toUsage({ promptTokens, completionTokens, cachedTokens, fusion }: Usage): UsageRecord {
-  return {
-    prompt_tokens: promptTokens,
-    completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: cachedTokens },
-    fusion: toFusionUsage(fusion),
-  };
-}
-
-export function toFusionUsage(usage: FusionUsage): UsageRecord["fusion"] {
-  const { nats, flipped, tokens, certain, basePasses, skippedShare } = usage;
-  return {
-    nats: toRounded(nats),
-    ...{ flipped, tokens, certain },
-    base_passes: basePasses,
-    skipped_share: toRounded(skippedShare),
   };
 }

@@ -1,6 +1,6 @@
 import { noUsage, type GeneratedToken, type Usage } from "../../protocol/protocol.js";
 import type { ChoiceChunk, ChoiceFormat } from "../openai/choice-format.js";
-import { recordsOf } from "../openai/shapes.js";
+import { recordsOf } from "../completion/records.js";
 import type { ChoiceEvent } from "../completion/run-choices.js";
 import type { ChatChunkChoice, ChoiceFinishReason, ToolCall, ToolCallDelta } from "../../wire/completion.js";
 import type { ChoiceFrame, ChoicePlace, EndedChoice } from "../../wire/frames.js";

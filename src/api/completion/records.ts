@@ -1,0 +1,30 @@
+import type { FusionUsage, GeneratedToken, Usage } from "../../protocol/protocol.js";
+import { toRounded } from "../../wire/numbers.js";
+import type { TokenRecord } from "../../wire/token-record.js";
+import type { UsageRecord } from "../../wire/usage.js";
+
+/** What is known of each token, as it is written down and sent. */
+export function recordsOf(tokens: readonly GeneratedToken[]): TokenRecord[] {
+  return tokens.map(({ record }) => record);
+}
+
+/** What an answer took, in the names of OpenAI's API; what is ours under `fusion`. */
+export function toUsage({ promptTokens, completionTokens, cachedTokens, fusion }: Usage): UsageRecord {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+    fusion: toFusionUsage(fusion),
+  };
+}
+
+export function toFusionUsage(usage: FusionUsage): UsageRecord["fusion"] {
+  const { nats, flipped, tokens, certain, basePasses, skippedShare } = usage;
+  return {
+    nats: toRounded(nats),
+    ...{ flipped, tokens, certain },
+    base_passes: basePasses,
+    skipped_share: toRounded(skippedShare),
+  };
+}
