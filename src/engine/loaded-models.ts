@@ -9,7 +9,13 @@ import { choicesFor, strategyOf } from "../strategies/registry.js";
 import type { Expert } from "../strategies/strategy.js";
 import { ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
-import type { LoadedModel, ModelContext, NativeLibrary, ToolForm } from "../llama/types.js";
+import {
+  toolIndexMark,
+  type LoadedModel,
+  type ModelContext,
+  type NativeLibrary,
+  type ToolForm,
+} from "../llama/types.js";
 import type { ModelFacts } from "../llama/model-facts.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
 import { findingsOf } from "./findings.js";
@@ -161,7 +167,9 @@ function joinConfig(
         `reference or an expert. Remove fewShot or use another file.`,
       { param: "fewShot" },
     );
-  const toolForm = models[templateOf(roles.base.model, roles, models)]?.toolForm ?? plainToolForm;
+  const ownForm = models[templateOf(roles.base.model, roles, models)]?.toolForm ?? plainToolForm;
+  const isRead = !ownForm.tags && !JSON.stringify(ownForm).includes(toolIndexMark);
+  const toolForm = isRead ? ownForm : plainToolForm;
   // Answers are read as text: a control token that begins a call must be seen.
   base.vocabulary.show(Object.values(toolForm).join(" "));
   const vocabularySize = Math.min(...[base, ...others].map(({ vocabulary }) => vocabulary.size));

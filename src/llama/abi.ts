@@ -202,7 +202,7 @@ export const functions = {
   llama_model_is_recurrent: ["bool", "pointer"],
   llama_model_is_hybrid: ["bool", "pointer"],
   llama_model_is_diffusion: ["bool", "pointer"],
-  llama_model_chat_template: ["string", "pointer", "pointer"],
+  llama_model_chat_template: ["string", "pointer", "string"],
 
   llama_vocab_type: ["int32", "pointer"],
   llama_vocab_n_tokens: ["int32", "pointer"],

@@ -8,8 +8,10 @@ import {
 import type { ChatHistoryItem, ResolveChatWrapperOptions } from "node-llama-cpp";
 
 import { ShouldersError } from "../errors.js";
-import { createJinjaTemplate, type Renderer } from "./jinja-template.js";
-import type { ChatOptions, ChatTurn, ToolForm } from "./types.js";
+import { createJinjaTemplate, type JinjaTemplate } from "./jinja-template.js";
+import { switchVariables } from "./thinking-switch.js";
+import type { Renderer } from "./turn-style.js";
+import type { ChatOptions, ChatTurn, ThinkingForm, ToolForm } from "./types.js";
 
 /** Turns a conversation into the text of a prompt. */
 export interface ChatTemplate {
@@ -26,6 +28,8 @@ export interface ChatTemplate {
   readonly turnEnd: string;
   /** How it writes calls of functions; null: it has no place for them. */
   readonly toolForm: ToolForm | null;
+  /** How it marks what a model thinks before it answers; null: it knows no thinking. */
+  readonly thinking: ThinkingForm | null;
   /** @throws ShouldersError `invalid_request` when the template refuses these turns. */
   readonly render: (turns: readonly ChatTurn[], options?: ChatOptions) => string;
 }
@@ -33,6 +37,8 @@ export interface ChatTemplate {
 export interface ChatTemplateOptions {
   /** The Jinja template of the file, or null. */
   text: string | null;
+  /** That for requests with functions, where the file has one of its own. */
+  toolUseText?: string | null;
   /** Texts of the special tokens, empty when there is none. */
   bosText: string;
   eosText: string;
@@ -50,25 +56,36 @@ export interface ChatTemplateOptions {
 export function createChatTemplate(options: ChatTemplateOptions): ChatTemplate {
   if (options.text === null) return createStandIn(options, "the file has no chat template");
   try {
-    const { render, toolSupport } = createJinjaTemplate(options.text, options);
-    const takesSystem = checkSystemRole(render);
-    const toolForm = toolSupport?.form ?? null;
-    const takesSeveral = toolForm?.between !== null;
+    const plain = createJinjaTemplate(options.text, options);
+    const forTools = options.toolUseText == null ? plain : createJinjaTemplate(options.toolUseText, options);
+    const { thinking } = plain;
+    const renderPlain = renderWith(plain);
+    const renderTools = forTools === plain ? renderPlain : renderWith(forTools);
     return {
       source: "file",
       problem: null,
       warning: null,
-      toolForm,
-      turnEnd: findTurnEnd(render),
-      render: (turns, asked) =>
+      toolForm: forTools.toolSupport?.form ?? null,
+      thinking: thinking?.form ?? null,
+      turnEnd: findTurnEnd(plain.render),
+      render: (turns, asked = {}) =>
         refuse(options.fileName, () => {
-          const own = takesSystem ? turns : withoutSystem(turns);
-          return renderTo(takesSeveral ? own : withSingleCalls(own), render, asked);
+          const hasTools = (asked.tools?.length ?? 0) > 0 || turns.some(({ toolCalls }) => toolCalls?.length);
+          return (hasTools ? renderTools : renderPlain)(turns, asked);
         }),
     };
   } catch (error) {
     return createStandIn(options, `the file's chat template does not work: ${messageOf(error)}`);
   }
+}
+
+function renderWith({ render, toolSupport, thinking }: JinjaTemplate) {
+  const takesSystem = checkSystemRole(render);
+  const takesSeveral = toolSupport?.form.between !== null;
+  return (turns: readonly ChatTurn[], asked: ChatOptions): string => {
+    const own = takesSystem ? turns : withoutSystem(turns);
+    return renderTo(takesSeveral ? own : withSingleCalls(own), render, asked, thinking?.form ?? null);
+  };
 }
 
 function messageOf(error: unknown): string {
@@ -87,15 +104,54 @@ function refuse(fileName: string, render: () => string): string {
   }
 }
 
-/** The last message is cut where its text ends: what a template writes after it would end the turn. */
-function renderTo(turns: readonly ChatTurn[], render: Renderer, options: ChatOptions = {}): string {
-  const { ending = "answer", tools = [] } = options;
-  const text = render(turns, { addGenerationPrompt: ending === "answer", tools });
-  if (ending !== "continue") return text;
-  const last = turns.at(-1)?.content.trim() ?? "";
-  const at = text.lastIndexOf(last);
+/** Stands behind the text of a message that is to be continued; the space tells whether the template trims. */
+const endMark = "\u{e0fe}continues ";
+
+/**
+ * A last message that is continued is cut where its text ends: what a template writes after it would end the turn.
+ * Where nothing is to be thought, a thought that the prompt begins is ended.
+ */
+function renderTo(
+  turns: readonly ChatTurn[],
+  render: Renderer,
+  { ending = "answer", tools = [], variables = {}, isThinking = null, effort = null }: ChatOptions,
+  thinking: ThinkingForm | null,
+): string {
+  const options = { addGenerationPrompt: ending === "answer", tools };
+  if (ending !== "continue") {
+    const text = firstThatWorks(switchVariables(isThinking, effort), (switched) =>
+      render(turns, { ...options, variables: { ...switched, ...variables } }),
+    );
+    if (ending === "none" || isThinking !== false || !opensThought(text, thinking)) return text;
+    return `${text}${text.endsWith("\n") ? "\n" : ""}${thinking?.closing ?? ""}\n\n`;
+  }
+  const last = turns.at(-1) as ChatTurn;
+  const marked = [...turns.slice(0, -1), { ...last, content: last.content + endMark }];
+  const text = render(marked, { ...options, variables });
+  const at = text.lastIndexOf(endMark.trimEnd());
   if (at < 0) throw new TypeError("it leaves out the last message, which was to be continued");
-  return text.slice(0, at + last.length);
+  const before = text.slice(0, at);
+  if (text.startsWith(endMark, at) || last.content.trim() === "") return before;
+  const space = last.content.slice(last.content.trimEnd().length);
+  return before.endsWith(space) ? before.slice(0, before.length - space.length) : before;
+}
+
+/** Templates refuse values that they do not know. */
+function firstThatWorks<Input>(inputs: readonly Input[], render: (input: Input) => string): string {
+  let problem: unknown = null;
+  for (const input of inputs) {
+    try {
+      return render(input);
+    } catch (error) {
+      problem ??= error;
+    }
+  }
+  throw problem;
+}
+
+/** Whether an answer after this prompt begins within a thought. */
+export function opensThought(prompt: string, thinking: ThinkingForm | null): boolean {
+  return thinking !== null && prompt.trimEnd().endsWith(thinking.opening);
 }
 
 const probe = { user: "shoulders-user", answer: "shoulders-answer", next: "shoulders-next" } as const;
@@ -198,8 +254,9 @@ function createStandIn(options: ChatTemplateOptions, problem: string): ChatTempl
     warning:
       options.text === null ? null : `${problem}; the template "${wrapper.wrapperName}" stands in for it`,
     toolForm: null,
+    thinking: null,
     turnEnd: findTurnEnd(render),
-    render: (turns, asked) => refuse(fileName, () => renderTo(turns, render, asked)),
+    render: (turns, asked = {}) => refuse(fileName, () => renderTo(turns, render, asked, null)),
   };
 }
 

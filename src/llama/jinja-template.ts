@@ -1,24 +1,21 @@
-import { BoundedTemplate } from "./bounded-template.js";
-import { findToolSupport, shortId, type ArgumentsAs, type ToolSupport } from "./tool-form.js";
-import type { ChatTurn, Tool } from "./types.js";
-
-export interface RenderOptions {
-  addGenerationPrompt: boolean;
-  tools: readonly Tool[];
-}
-
-export type Renderer = (turns: readonly ChatTurn[], options: RenderOptions) => string;
+import { Template } from "../jinja/template.js";
+import { findThinking, type Thinking } from "./thinking-form.js";
+import { callId, findToolSupport, type ToolSupport } from "./tool-form.js";
+import { plainStyle, type Renderer, type RenderOptions, type TurnStyle } from "./turn-style.js";
+import type { ChatTurn } from "./types.js";
 
 /** A template of a model file, as its makers render it. */
 export interface JinjaTemplate {
   render: Renderer;
   /** null: it has no place for functions. */
   toolSupport: ToolSupport | null;
+  /** null: it knows no thinking. */
+  thinking: Thinking | null;
 }
 
 interface Message {
   role: string;
-  content: string | { type: "text"; text: string }[];
+  content: string | object[];
   [field: string]: unknown;
 }
 
@@ -33,41 +30,38 @@ export function createJinjaTemplate(
   text: string,
   specials: { bosText: string; eosText: string },
 ): JinjaTemplate {
-  const template = new BoundedTemplate(text);
+  const template = new Template(text);
   const renderWith =
-    (toContent: (text: string) => Message["content"], noTools: [] | undefined) =>
-    (turns: readonly ChatTurn[], options: RenderOptions & { argumentsAs: ArgumentsAs }): string => {
+    (hasParts: boolean, noTools: [] | undefined) =>
+    (
+      turns: readonly ChatTurn[],
+      { tools, variables, ...options }: RenderOptions,
+      style: TurnStyle,
+    ): string => {
       const nameOf = namesOfCalls(turns);
       return template.render(
         {
-          messages: turns.map((turn) => toMessage(turn, nameOf, options.argumentsAs, toContent)),
+          ...variables,
+          messages: turns.map((turn) => toMessage(turn, nameOf, style, hasParts)),
           add_generation_prompt: options.addGenerationPrompt,
           bos_token: specials.bosText,
           eos_token: specials.eosText,
-          tools:
-            options.tools.length > 0
-              ? options.tools.map((tool) => ({ type: "function", function: tool }))
-              : noTools,
+          tools: tools.length > 0 ? tools.map((tool) => ({ type: "function", function: tool })) : noTools,
         },
-        lengthOf(turns) + (options.tools.length > 0 ? JSON.stringify(options.tools).length : 0),
+        lengthOf(turns) + (tools.length > 0 ? JSON.stringify(tools).length : 0),
       );
     };
-  const asText = (content: string) => content;
-  const inParts = (content: string) => [{ type: "text" as const, text: content }];
-  const ways = [
-    renderWith(asText, undefined),
-    renderWith(inParts, undefined),
-    // Made for requests with tools alone.
-    renderWith(asText, []),
-  ];
+  // The last is made for requests with tools alone.
+  const ways = [renderWith(false, undefined), renderWith(true, undefined), renderWith(false, [])];
   let problem: unknown = new TypeError("it leaves out what the user said");
   for (const way of ways) {
     try {
-      const plain = { addGenerationPrompt: true, tools: [], argumentsAs: "object" } as const;
-      if (!way([probe], plain).includes(probe.content)) continue;
-      const toolSupport = findToolSupport(way);
-      const argumentsAs = toolSupport?.argumentsAs ?? "object";
-      return { toolSupport, render: (turns, options) => way(turns, { ...options, argumentsAs }) };
+      const plain = { addGenerationPrompt: true, tools: [] };
+      if (!way([probe], plain, plainStyle).includes(probe.content)) continue;
+      const thinking = findThinking(way, text);
+      const toolSupport = findToolSupport(way, thinking?.form ?? null);
+      const style = { ...plainStyle, ...toolSupport?.style, reasoningAs: thinking?.reasoningAs ?? null };
+      return { toolSupport, thinking, render: (turns, options) => way(turns, options, style) };
     } catch (error) {
       problem = error;
     }
@@ -82,23 +76,30 @@ function namesOfCalls(turns: readonly ChatTurn[]): Map<string, string> {
 }
 
 function lengthOf(turns: readonly ChatTurn[]): number {
-  const texts = turns.flatMap(({ content, toolCalls = [] }) => [
+  const texts = turns.flatMap(({ content, reasoning = "", toolCalls = [] }) => [
     content,
+    reasoning,
     ...toolCalls.map((call) => call.arguments),
   ]);
   return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
 function toMessage(
-  { role, content, toolCalls, toolCallId }: ChatTurn,
+  { role, content, reasoning = "", toolCalls = [], toolCallId }: ChatTurn,
   nameOf: ReadonlyMap<string, string>,
-  argumentsAs: ArgumentsAs,
-  toContent: (text: string) => Message["content"],
+  { argumentsAs, callIds, reasoningAs }: TurnStyle,
+  hasParts: boolean,
 ): Message {
-  const message: Message = { role, content: toContent(content) };
-  if (toolCalls !== undefined && toolCalls.length > 0)
-    message["tool_calls"] = toolCalls.map((call) => ({
-      id: shortId(call.id),
+  const message: Message = { role, content: hasParts ? [{ type: "text", text: content }] : content };
+  if (reasoning !== "" && reasoningAs === "part")
+    message.content = [
+      { type: "thinking", thinking: reasoning },
+      ...(content === "" ? [] : [{ type: "text", text: content }]),
+    ];
+  else if (reasoning !== "" && reasoningAs !== null) message[reasoningAs] = reasoning;
+  if (toolCalls.length > 0)
+    message["tool_calls"] = toolCalls.map((call, index) => ({
+      id: callId(call.id, callIds, call.name, index),
       type: "function",
       function: {
         name: call.name,
@@ -106,8 +107,8 @@ function toMessage(
       },
     }));
   if (toolCallId !== undefined) {
-    message["tool_call_id"] = shortId(toolCallId);
     const name = nameOf.get(toolCallId);
+    message["tool_call_id"] = callId(toolCallId, callIds, name ?? "", 0);
     if (name !== undefined) message["name"] = name;
   }
   return message;

@@ -25,6 +25,7 @@ import type {
   ModelContext,
   Placement,
   RenderedPrompt,
+  ThinkingForm,
   Token,
   ToolForm,
 } from "./types.js";
@@ -179,6 +180,7 @@ export class LlamaModel implements LoadedModel {
     const textOf = (token: Token | null) => (token === null ? "" : this.vocabulary.rawText(token));
     this.chatTemplate = createChatTemplate({
       text: native.llama_model_chat_template(pointer, null),
+      toolUseText: native.llama_model_chat_template(pointer, "tool_use"),
       bosText: textOf(this.vocabulary.bos),
       eosText: textOf(this.vocabulary.eos),
       architecture: this.architecture,
@@ -207,6 +209,10 @@ export class LlamaModel implements LoadedModel {
 
   get toolForm(): ToolForm | null {
     return this.chatTemplate.toolForm;
+  }
+
+  get thinking(): ThinkingForm | null {
+    return this.chatTemplate.thinking;
   }
 
   async renderChat(turns: readonly ChatTurn[], options: ChatOptions = {}): Promise<RenderedPrompt> {

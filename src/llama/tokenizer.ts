@@ -2,7 +2,7 @@ import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { tokenAttribute } from "./abi.js";
 import { callAsync } from "./bindings.js";
-import type { ChatTemplate } from "./chat-template.js";
+import { opensThought, type ChatTemplate } from "./chat-template.js";
 import { longestRun, longestRunAtOnce, type RunLimit } from "./pre-tokenizers.js";
 import type { ChatOptions, ChatTurn, RenderedPrompt, Token } from "./types.js";
 import type { LlamaVocabulary } from "./vocabulary.js";
@@ -121,19 +121,24 @@ export class Tokenizer {
   async renderChat(
     template: ChatTemplate,
     turns: readonly ChatTurn[],
-    { ending = "answer", tools = [] }: ChatOptions,
+    { tools = [], ...options }: ChatOptions,
   ): Promise<RenderedPrompt> {
     const guard = unusedCharacter(JSON.stringify([turns, tools]));
     const guarded = <Value>(value: Value) =>
       mapTexts(value, (text) => this.#guardControlTexts(text, guard)) as Value;
-    const texts = template.render(guarded(turns), { ending, tools: guarded(tools) }).split(guard);
+    const text = template.render(guarded(turns), { ...options, tools: guarded(tools) });
+    const texts = text.split(guard);
     const tokens = await this.tokenizeAside(texts, true);
     const { bos, addsBos } = this.#vocabulary;
     if (addsBos && bos !== null) {
       const firstOther = tokens.findIndex((token) => token !== bos);
       tokens.splice(0, firstOther < 0 ? tokens.length : firstOther, bos);
     }
-    return { tokens, stopStrings: this.#stopStrings(template.turnEnd) };
+    return {
+      tokens,
+      stopStrings: this.#stopStrings(template.turnEnd),
+      opensThought: opensThought(text, template.thinking),
+    };
   }
 
   /**

@@ -1,123 +1,257 @@
 import { createHash } from "node:crypto";
-import { toolIdMark, type ChatTurn, type Tool, type ToolForm } from "./types.js";
+import { answerAfter } from "./thinking-form.js";
+import { plainStyle, type StyledRenderer, type TurnStyle } from "./turn-style.js";
+import {
+  toolIdMark,
+  toolIndexMark,
+  type ArgumentTags,
+  type ChatTurn,
+  type ThinkingForm,
+  type Tool,
+  type ToolForm,
+} from "./types.js";
 
 /** Reads off a template how it writes calls of functions, by rendering some whose parts are known. */
 
-/** How a template takes a call's arguments: most as an object, some as its JSON text. */
-export type ArgumentsAs = "object" | "text";
-
 export interface ToolSupport {
   form: ToolForm;
-  argumentsAs: ArgumentsAs;
+  style: Pick<TurnStyle, "argumentsAs" | "callIds">;
 }
-
-export interface ProbeOptions {
-  addGenerationPrompt: boolean;
-  tools: readonly Tool[];
-  argumentsAs: ArgumentsAs;
-}
-
-type Probe = (turns: readonly ChatTurn[], options: ProbeOptions) => string;
 
 const names = ["shoulders_one", "shoulders_two"] as const;
 /** Nine letters or digits, as Mistral's templates ask. */
 const ids = ["shoulder1", "shoulder2"] as const;
-const givenArguments = `{"shoulders_key": "shoulders_value"}`;
-const spacedArguments = String.raw`\{\s*"shoulders_key":\s*"shoulders_value"\s*\}`;
-const answer = "shoulders-answer";
 const result = "shoulders-result";
+const keys = ["shoulders_a", "shoulders_b"] as const;
+/** A quote, a line break and a bracket tell ways to write texts apart. */
+const values = ['shoulders-v"1\n<', 'shoulders-v"2\n<'] as const;
+const answer = "shoulders-answer";
 
 const question: ChatTurn = { role: "user", content: "shoulders-question" };
 const tools = names.map((name): Tool => ({
   name,
   description: name,
-  parameters: { type: "object", properties: {} },
+  parameters: {
+    type: "object",
+    properties: Object.fromEntries(keys.map((key) => [key, { type: "string" }])),
+  },
 }));
 
-/** An id of nine letters or digits for any id: the same for the same one. */
-export function shortId(id: string): string {
+/** An id of nine letters or digits for any id, the same for the same one; or the name with a number. */
+export function callId(id: string, style: TurnStyle["callIds"], name: string, index: number): string {
+  if (style === "indexed") return /^functions\..+:\d+$/.test(id) ? id : `functions.${name}:${index}`;
   return /^[a-zA-Z0-9]{9}$/.test(id) ? id : createHash("sha256").update(id).digest("hex").slice(0, 9);
 }
 
-/** @returns null when the template says nothing of functions, or writes their arguments otherwise than as JSON. */
-export function findToolSupport(render: Probe): ToolSupport | null {
-  for (const argumentsAs of ["object", "text"] as const) {
+const styles = (["short", "indexed"] as const).flatMap((callIds) =>
+  (["object", "text"] as const).map((argumentsAs) => ({ argumentsAs, callIds })),
+);
+
+/** @returns null when the template says nothing of functions, or writes calls in no form that is known. */
+export function findToolSupport(render: StyledRenderer, thinking: ThinkingForm | null): ToolSupport | null {
+  for (const style of styles) {
     try {
-      const form = findForm((turns, addGenerationPrompt) =>
-        render(turns, { addGenerationPrompt, tools, argumentsAs }),
-      );
-      return form && { form, argumentsAs };
+      const form = new Finder(render, { ...plainStyle, ...style }, thinking).find();
+      if (form) return { form, style };
     } catch {
-      // A template that joins arguments to a text takes no object.
+      // A template that joins arguments to a text takes no object; some refuse what another takes.
     }
   }
   return null;
 }
 
-type Render = (turns: readonly ChatTurn[], addGenerationPrompt: boolean) => string;
+type Arguments = Record<string, unknown>;
 
-function findForm(render: Render): ToolForm | null {
-  if (!render([question], true).includes(names[0])) return null;
-  const back: ChatTurn = { role: "tool", content: result, toolCallId: ids[0] };
-  const isTold = render([question, turnWith(1), back], true).includes(result);
-  const [written, middle, after] = callsOf(render, 1);
-  if (!isTold || written === undefined || middle === undefined || after === undefined) return null;
-  // What a model thinks before, or white space, is text.
-  const opening = (written.split("</think>").at(-1) ?? "").trimStart();
-  // Without them calls could not be told from text, or a name from what follows.
-  if (opening.length < 3 || !/^[^\w-]/.test(middle)) return null;
-  const ending = withoutTurnEnd(after, turnEnd(render));
-  return { opening, middle, between: betweenOf(render, [written, middle, after]), ending };
-}
+/** A call as it is written: what stands around its name, and around its arguments. */
+class Finder {
+  readonly #render: StyledRenderer;
+  readonly #style: TurnStyle;
+  readonly #thinking: ThinkingForm | null;
+  readonly #prompt: string;
+  readonly #turnEnd: string;
 
-/** What stands between two calls; null: the template allows only one, or writes two in another form. */
-function betweenOf(render: Render, [opening, middle, after]: string[]): string | null {
-  try {
-    const [first, ofFirst, between, ofSecond, last] = callsOf(render, 2);
+  constructor(render: StyledRenderer, style: TurnStyle, thinking: ThinkingForm | null) {
+    this.#render = render;
+    this.#style = style;
+    this.#thinking = thinking;
+    this.#prompt = render([question], { addGenerationPrompt: true, tools }, style);
+    const plain = this.#text([question, { role: "assistant", content: answer }]);
+    this.#turnEnd = plain.slice(plain.lastIndexOf(answer) + answer.length);
+  }
+
+  find(): ToolForm | null {
+    if (!this.#prompt.includes(names[0])) return null;
+    const back: ChatTurn = { role: "tool", content: result, toolCallId: ids[0] };
+    if (!this.#text([question, turnWith([{}]), back]).includes(result)) return null;
+    return this.#jsonForm() ?? this.#taggedForm();
+  }
+
+  #text(turns: readonly ChatTurn[]): string {
+    return this.#render(turns, { addGenerationPrompt: false, tools }, this.#style);
+  }
+
+  /** What an answer with these calls is, without what was thought and white space before it. */
+  #written(...given: readonly Arguments[]): string {
+    const text = answerAfter(this.#prompt, this.#text([question, turnWith(given)]));
+    const unmarked = withoutIds(text).trimStart();
+    if (this.#thinking === null) return unmarked;
+    const { opening, closing, answer: mark } = this.#thinking;
+    const isThought = unmarked.startsWith(opening) || unmarked.startsWith(closing);
+    const spoken = isThought
+      ? unmarked.slice(unmarked.indexOf(closing) + closing.length).trimStart()
+      : unmarked;
+    return mark !== "" && spoken.startsWith(mark) ? spoken.slice(mark.length) : spoken;
+  }
+
+  /** Leaves out what a plain answer ends with too, from where a token or white space begins: it ends the turn. */
+  #ending(text: string): string {
+    const end = this.#turnEnd;
+    let length = 0;
+    while (length < Math.min(text.length, end.length) && text.at(-1 - length) === end.at(-1 - length))
+      length++;
+    while (length > 0 && length < end.length && !/[<[\s]/.test(text.at(-length) ?? "")) length--;
+    return text.slice(0, text.length - length);
+  }
+
+  /** Arguments are a JSON object. */
+  #jsonForm(): ToolForm | null {
+    const given = { [keys[0]]: "shoulders_value" };
+    const json = String.raw`\{\s*"shoulders_a":\s*"shoulders_value"\s*\}`;
+    const one = partsOf(this.#written(given), [names[0], json]);
+    if (one === null) return null;
+    const [opening = "", middle = "", after = ""] = one;
+    if (!areMarks(opening, middle)) return null;
+    const two = this.#try(() => partsOf(this.#written(given, given), [names[0], json, names[1], json]));
+    const [first, ofFirst, between, ofSecond, last] = two ?? [];
     const isSame = first === opening && ofFirst === middle && ofSecond === middle && last === after;
-    return isSame ? (between ?? null) : null;
-  } catch {
+    return { opening, middle, between: isSame ? (between ?? null) : null, ending: this.#ending(after) };
+  }
+
+  /** Each argument stands for itself. */
+  #taggedForm(): ToolForm | null {
+    const [firstKey, secondKey] = keys;
+    const both = { [firstKey]: values[0], [secondKey]: values[1] };
+    for (const strings of ["json", "python", "raw"] as const) {
+      const [one, two] = values.map((value) => escapePattern(asText(value, strings))) as [string, string];
+      const found = partsOf(this.#written(both), [names[0], firstKey, one, secondKey, two]);
+      if (found === null) continue;
+      const [opening = "", middle = "", value = "", next = "", valueAgain = "", after = ""] = found;
+      return this.#tagsOf({ opening, middle, value, next, valueAgain, after, strings });
+    }
     return null;
+  }
+
+  #tagsOf(found: {
+    opening: string;
+    middle: string;
+    value: string;
+    next: string;
+    valueAgain: string;
+    after: string;
+    strings: ArgumentTags["strings"];
+  }): ToolForm | null {
+    const { opening, middle, value, next, after, strings } = found;
+    if (!areMarks(opening, middle) || found.valueAgain !== value) return null;
+    const key = keys[0];
+    const numbers = partsOf(this.#written({ [key]: 12345, [keys[1]]: 12345 }), [
+      names[0],
+      key,
+      "12345",
+      keys[1],
+      "12345",
+    ]);
+    const none = partsOf(this.#written({}), [names[0]]);
+    if (numbers === null || none === null) return null;
+    const calls = this.#try(() =>
+      partsOf(this.#written({ [key]: 12345 }, { [key]: 12345 }), [
+        names[0],
+        key,
+        "12345",
+        names[1],
+        key,
+        "12345",
+      ]),
+    );
+    const twoEmpty = this.#try(() => partsOf(this.#written({}, {}), [names[0], names[1]]));
+    const [, , otherValue = "", otherNext = "", , last = ""] = numbers;
+    const ending = this.#ending(last);
+    const valueEnd = commonStart(otherNext, ending);
+    const closing = next.slice(0, Math.max(0, next.length - otherNext.length));
+    const isClosed = next === closing + otherNext && this.#ending(after) === closing + ending;
+    if (valueEnd + closing === "" || !isClosed || none[0] !== opening) return null;
+    return {
+      opening,
+      middle,
+      between: calls?.[0] === opening ? (calls[3] ?? null) : null,
+      ending,
+      tags: {
+        value,
+        otherValue,
+        closing,
+        next: otherNext,
+        valueEnd,
+        noneBetween: twoEmpty?.[1] ?? null,
+        noneEnding: this.#ending(none[1] ?? ""),
+        strings,
+        literals: this.#literals(key),
+      },
+    };
+  }
+
+  /** How values that are no texts are written. */
+  #literals(key: string): ArgumentTags["literals"] {
+    const written = this.#written({ [key]: [true, null, { inner: "q" }] });
+    if (/\[\s*true,\s*null,\s*\{\s*"inner":\s*"q"\s*\}\s*\]/.test(written)) return "json";
+    return written.includes("True") ? "python" : "bare";
+  }
+
+  #try<Result>(find: () => Result): Result | null {
+    try {
+      return find();
+    } catch {
+      return null;
+    }
   }
 }
 
-function turnWith(numCalls: 1 | 2): ChatTurn {
-  const toolCalls = names.slice(0, numCalls).map((name, index) => ({
+/** Without them calls could not be told from text, or a name from what follows. */
+function areMarks(opening: string, middle: string): boolean {
+  return opening.trim().length >= 1 && /^[^\w-]/.test(middle);
+}
+
+function turnWith(given: readonly Arguments[]): ChatTurn {
+  const toolCalls = given.map((args, index) => ({
     id: ids[index] as string,
-    name,
-    arguments: givenArguments,
+    name: names[index] as string,
+    arguments: JSON.stringify(args),
   }));
   return { role: "assistant", content: "", toolCalls };
 }
 
-/** The texts before, between and after the names and arguments of an answer with so many calls; none: another form. */
-function callsOf(render: Render, numCalls: 1 | 2): string[] {
-  const text = answerOf(render, turnWith(numCalls));
-  const calls = names.slice(0, numCalls).map((name) => `${name}([^]*?)${spacedArguments}`);
-  const parts = new RegExp(`^([^]*?)${calls.join("([^]*?)")}([^]*)$`).exec(text)?.slice(1) ?? [];
-  if (parts.some((part) => part.includes("shoulders_"))) return [];
-  return parts.map((part) => ids.reduce((all, id) => all.replaceAll(id, toolIdMark), part));
+/** Ids and numbers of calls by their marks. */
+function withoutIds(text: string): string {
+  const unnumbered = text.replaceAll(/(?<=[:"])[012](?=["<])/g, toolIndexMark);
+  return ids.reduce((all, id) => all.replaceAll(id, toolIdMark), unnumbered);
 }
 
-/** What the template writes for a turn after the prompt; some begin an answer otherwise than they end a prompt. */
-function answerOf(render: Render, turn: ChatTurn): string {
-  const text = render([question, turn], false);
-  const prompt = render([question], true);
-  if (text.startsWith(prompt)) return text.slice(prompt.length);
-  const plain = render([question, { role: "assistant", content: answer }], false);
-  const head = plain.slice(0, plain.lastIndexOf(answer));
-  return text.startsWith(head) ? text.slice(head.length) : "";
+/** The texts around these patterns, each of which must be there once and in this order; null: they are not. */
+function partsOf(text: string, patterns: readonly string[]): string[] | null {
+  const found = new RegExp(`^([^]*?)${patterns.join("([^]*?)")}([^]*)$`).exec(text);
+  const parts = found?.slice(1) ?? [];
+  return found === null || parts.some((part) => part.includes("shoulders")) ? null : parts;
 }
 
-function turnEnd(render: Render): string {
-  const plain = render([question, { role: "assistant", content: answer }], false);
-  return plain.slice(plain.lastIndexOf(answer) + answer.length);
+const escapePattern = (text: string) => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+
+/** A text as an argument. */
+function asText(value: string, style: ArgumentTags["strings"]): string {
+  if (style === "raw") return value;
+  const json = JSON.stringify(value);
+  return style === "json" ? json : `'${json.slice(1, -1).replaceAll('\\"', '"')}'`;
 }
 
-/** Leaves out what a plain answer ends with too, from where a token or white space begins: it ends the turn. */
-function withoutTurnEnd(text: string, end: string): string {
+function commonStart(one: string, other: string): string {
   let length = 0;
-  while (length < Math.min(text.length, end.length) && text.at(-1 - length) === end.at(-1 - length)) length++;
-  while (length > 0 && length < end.length && !/[<[\s]/.test(text.at(-length) ?? "")) length--;
-  return text.slice(0, text.length - length);
+  while (length < one.length && one[length] === other[length]) length++;
+  return one.slice(0, length);
 }

@@ -4,7 +4,7 @@ import type { StrategyConfig } from "../strategies/registry.js";
 import type { PriorRequest } from "../strategies/strategy.js";
 import type { Card } from "../routing/card.js";
 import type { ErrorData } from "../errors.js";
-import type { ChatEnding, ChatTurn, ToolForm } from "../llama/types.js";
+import type { ChatEnding, ChatTurn, ThinkingForm, ToolForm } from "../llama/types.js";
 import type { TokenCandidate, TokenRecord, TraceLevel } from "../wire/token-record.js";
 import type { LogLevel } from "../config/log-level.js";
 import type { DecodePlan, EngineDescription, PlaceMemory } from "./description.js";
@@ -52,8 +52,8 @@ export interface EngineSettings {
   logLevel: LogLevel;
 }
 
-export type { ChatEnding, ChatTurn as ChatMessage, ToolForm };
-export { toolIdMark } from "../llama/types.js";
+export type { ChatEnding, ChatTurn as ChatMessage, ThinkingForm, ToolForm };
+export { toolIdMark, toolIndexMark } from "../llama/types.js";
 
 /** A function that an answer may call, as it crosses the pipe. */
 export interface ToolText {

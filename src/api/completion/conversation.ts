@@ -23,8 +23,11 @@ function endingOf({
   if (continues !== true) return addsPrompt === false ? "none" : "answer";
   if (addsPrompt === true)
     throw fieldError("add_generation_prompt", "it cannot be true together with continue_final_message");
-  if (messages.at(-1)?.role !== "assistant")
+  const last = messages.at(-1);
+  if (last?.role !== "assistant")
     throw fieldError("continue_final_message", "the last message must be the assistant's");
+  if (last.tool_calls?.length)
+    throw fieldError("continue_final_message", "the last message has calls, after which no text goes on");
   return "continue";
 }
 
