@@ -33,6 +33,8 @@ export interface TuningOptions {
   numCores: number;
   /** What was set: only the mode is timed then. */
   fixedThreads: number | null;
+  /** Told before each decode that is timed: one that never ends is nobody's but its watch's. */
+  onStep?: () => void;
 }
 
 /** Every way that is left is timed once a round. */
@@ -66,11 +68,16 @@ export class DecodeTuning {
   readonly #single: Contest;
   readonly #batch: Contest;
   readonly #firstRoundMs: number;
+  readonly #onStep: () => void;
   #promptTokenMs = 0;
   #spentMs = 0;
 
-  constructor(slots: readonly ModelSlot[], { numSequences, numCores, fixedThreads }: TuningOptions) {
+  constructor(
+    slots: readonly ModelSlot[],
+    { numSequences, numCores, fixedThreads, onStep = () => undefined }: TuningOptions,
+  ) {
     this.#slots = slots;
+    this.#onStep = onStep;
     const isSmall = slots.reduce((bytes, { model }) => bytes + model.sizeBytes, 0) <= smallBytes;
     this.#firstRoundMs = firstRoundMs[isSmall ? "small" : "large"];
     const ways = candidates(slots, numCores, fixedThreads);
@@ -157,6 +164,7 @@ export class DecodeTuning {
   }
 
   async #time(way: Candidate, step: TimedStep, giveUpMs = Infinity): Promise<number> {
+    this.#onStep();
     const ms = await timeStep(this.#slots, way, step, giveUpMs);
     this.#spentMs += ms;
     return ms;

@@ -129,6 +129,7 @@ class EngineProcess {
       const hashOf = fileHasher();
       const planner = (this.#planner = this.#createPlanner(message, { library, models, hashOf }));
       const { decoding, mayImprove } = await planner.choose();
+      this.#loading.end();
       const vocabularySize = Math.max(...models.slots.map(({ model }) => model.vocabulary.size));
       const numExperts = Math.max(...configs.map(({ config }) => config.experts.length));
       this.#engine = new FusionEngine({
@@ -178,6 +179,7 @@ class EngineProcess {
         numSequences: models.numSequences,
         numCores: availableParallelism(),
         fixedThreads: settings.threads,
+        onStep: () => this.#loading.note(),
       },
       key: timingsKey({ library, configs, settings, modelIds, hashOf }),
       inherited: timings,
@@ -197,7 +199,7 @@ class EngineProcess {
       await context.decode();
       context.removePositions(0, 0, null);
     }
-    this.#loading.end();
+    this.#loading.note();
   }
 
   /** The server starts a new child. Without the usual end, at which a broken device may hang. */

@@ -119,7 +119,7 @@ describe("a child that loads", () => {
     return started;
   };
 
-  it.each(["busy", "native", "waiting"])(
+  it.each(["busy", "native", "waiting", "timing"])(
     "and does not get on is ended, and the reason told (%s)",
     async (way) => {
       await expect(startStuck(way)).rejects.toMatchObject({
