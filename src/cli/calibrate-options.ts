@@ -63,6 +63,16 @@ function readTask(expert: string, argument: string): Example[] {
   }));
 }
 
+/** All examples of files, each `FILE` or `EXPERT=FILE`. */
+export function readExamples(given: readonly string[]): Example[] {
+  return given.flatMap((argument) => {
+    const named = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/.exec(argument);
+    return named?.[1] === undefined || named[2] === undefined
+      ? readLines(argument)
+      : readTask(named[1], named[2]);
+  });
+}
+
 export interface ExampleGroup {
   /** null: these prompts fit none. */
   expert: string | null;
@@ -76,12 +86,7 @@ export interface ExampleGroup {
  * @throws ShouldersError `evaluation_invalid`, `settings_invalid`: an unknown expert, or one with too few prompts.
  */
 export function loadExamples(given: readonly string[], ids: readonly string[]): ExampleGroup[] {
-  const all = given.flatMap((argument) => {
-    const named = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/.exec(argument);
-    return named?.[1] === undefined || named[2] === undefined
-      ? readLines(argument)
-      : readTask(named[1], named[2]);
-  });
+  const all = readExamples(given);
   const unknown = all.find(({ expert }) => expert !== null && !ids.includes(expert));
   if (unknown !== undefined)
     throw new ShouldersError(

@@ -48,7 +48,7 @@ export async function planDownloads(
 }
 
 /** Files of models: those that are here, and headers of those that are not. */
-class Headers {
+export class Headers {
   readonly #modelsDir: string;
   readonly #signal: AbortSignal;
   readonly #uriToFile = new Map<string, string>();

@@ -3,6 +3,7 @@ import { type SettingName, describeSettings } from "../config/settings.js";
 import type { CalibrateFlags } from "./calibrate-options.js";
 import type { CompleteFlags } from "./complete.js";
 import type { EvalFlags } from "./eval-options.js";
+import type { InitFlags } from "./init-questions.js";
 import { type SettingFlags, packageVersion } from "./run-time.js";
 import type { SolveFlags } from "./solve.js";
 import { type Stop, exitCodeOf, listenForStop } from "./stop-signal.js";
@@ -115,6 +116,28 @@ function addCalibrate(program: Command, finish: Finish): void {
   );
 }
 
+function addInit(program: Command, finish: Finish): void {
+  const command = program
+    .command("init")
+    .description(
+      "make a config of your own models: check them, calibrate, try ten questions; asks for what is missing",
+    )
+    .option("--base <model>", "the large model: a GGUF file, or an hf: URI")
+    .option("--reference <model>", "the small model before it was tuned")
+    .option("--expert <models...>", "the small model, tuned: FILE or ID=FILE, several for several experts")
+    .option(
+      "--examples <files...>",
+      "example prompts as calibrate takes them; left out: the experts make some",
+    )
+    .option("--id <id>", "the model name that clients ask for (default: the expert's)")
+    .option("--out <file>", "the config, .json or .yaml (default: my-configs/ID.json)")
+    .option("--force", "replace a config and a card that exist");
+  addSettings(command, engineSettings);
+  command.action((flags: InitFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) => (await import("./init.js")).init(flags, stop)),
+  );
+}
+
 function addEval(program: Command, finish: Finish): void {
   const command = program
     .command("eval")
@@ -165,6 +188,7 @@ export function createProgram(finish: Finish): Command {
     .exitOverride();
   addServe(program);
   addComplete(program, finish);
+  addInit(program, finish);
   addCheck(program, finish);
   addCalibrate(program, finish);
   addEval(program, finish);

@@ -1,0 +1,163 @@
+import path from "node:path";
+import { expandHome } from "../config/home-path.js";
+import { mapRoles, type Roles, inOrder } from "../config/members.js";
+import type { LoadedFusionConfig } from "../config/load.js";
+import type { Settings } from "../config/settings.js";
+import { planEngine } from "../engine/plan-client.js";
+import { ShouldersError } from "../errors.js";
+import { nameOf, readModelFacts } from "../llama/model-facts.js";
+import { compareVocabularies, type ComparedVocabulary } from "../llama/vocabulary.js";
+import { isRemote, resolveModel } from "../llama/resolve-model.js";
+import type { Logger } from "../log.js";
+import type { PlaceMemory, ResolvedFusionConfig } from "../protocol/protocol.js";
+import type { Headers } from "./plan-downloads.js";
+import { toEngineSettings } from "./run-time.js";
+import { renderTable } from "./table.js";
+import { formatBytes, formatCount } from "./units.js";
+
+/** What the headers of a config's models say, before one of them is loaded or downloaded. */
+
+export type HeaderFacts = ReturnType<typeof readModelFacts>;
+
+/** @throws ShouldersError `model_file_invalid`: there is no such model, or it is none. */
+export async function readHeader(source: string, headers: Headers): Promise<HeaderFacts> {
+  const relativeTo = process.cwd();
+  const nothing = { downloadDirectory: "", onProgress: () => undefined };
+  return readModelFacts(
+    isRemote(source)
+      ? await headers.find(source, relativeTo)
+      : await resolveModel(source, { relativeTo, ...nothing }),
+  );
+}
+
+export function headersTable(ids: readonly string[], facts: Roles<HeaderFacts>): string {
+  const roles = [
+    "base",
+    ...(facts.reference === null ? [] : ["reference"]),
+    ...ids.map((id) => `expert ${id}`),
+  ];
+  const rows = inOrder(facts).map((model, index) => [
+    roles[index] ?? "",
+    nameOf(model),
+    model.architecture,
+    model.quantization,
+    formatCount(model.numParameters),
+    formatBytes(model.sizeBytes),
+    String(model.tokens.length),
+    String(model.contextTrain ?? "?"),
+  ]);
+  const left = ["role", "file", "architecture", "type"].map((header) => ({ header, align: "left" as const }));
+  const right = ["parameters", "weights", "vocabulary", "trained for"].map((header) => ({
+    header,
+    align: "right" as const,
+  }));
+  return renderTable([...left, ...right], rows);
+}
+
+const asVocabulary = ({ tokens }: HeaderFacts): ComparedVocabulary => ({
+  size: tokens.length,
+  rawText: (token) => tokens[token] ?? "",
+  bos: null,
+  addsBos: false,
+});
+
+/** @throws ShouldersError `vocabulary_mismatch` */
+export function checkVocabularies(facts: Roles<HeaderFacts>): void {
+  for (const other of inOrder(facts).slice(1))
+    compareVocabularies(asVocabulary(facts.base), asVocabulary(other), {
+      base: facts.base.path,
+      other: other.path,
+    });
+}
+
+/** Sizes of a config's context that are tried until one fits, the largest first. */
+function contextsFor(tokens: number): { tokens: number; sequences: number }[] {
+  const sequences = [8, 4, 2, 1].map((count) => ({ tokens, sequences: count }));
+  const shorter = [2048, 1024, 512]
+    .filter((count) => count < tokens)
+    .map((count) => ({ tokens: count, sequences: 1 }));
+  return [...sequences, ...shorter];
+}
+
+/** As long as models are usually asked for, and no longer than they were trained for. */
+const usualTokens = 4096;
+
+export interface PlannedContext {
+  context: { tokens: number; sequences: number };
+  places: PlaceMemory[];
+}
+
+/**
+ * The largest usual context with which the models fit here, and the memory that they take with it.
+ *
+ * @throws ShouldersError `out_of_memory`: they fit with none.
+ */
+export async function planContext(
+  config: LoadedFusionConfig["config"],
+  facts: Roles<HeaderFacts>,
+  { settings, log, signal }: { settings: Settings; log: Logger; signal: AbortSignal },
+): Promise<PlannedContext> {
+  const trained = inOrder(facts).map(({ contextTrain }) => contextTrain ?? usualTokens);
+  let refused: ShouldersError | null = null;
+  for (const context of contextsFor(Math.min(usualTokens, ...trained))) {
+    const members = mapRoles(facts, ({ path: file }) => file);
+    const resolved = resolvedOf({ ...config, context }, members);
+    try {
+      const places = await planEngine({
+        configs: [resolved],
+        settings: toEngineSettings(settings),
+        log,
+        signal,
+      });
+      return { context, places };
+    } catch (error) {
+      signal.throwIfAborted();
+      refused = ShouldersError.from(error);
+      if (refused.code !== "out_of_memory") throw refused;
+    }
+  }
+  throw refused ?? new ShouldersError("out_of_memory", "The models do not fit here.");
+}
+
+function resolvedOf(config: LoadedFusionConfig["config"], files: Roles<string>): ResolvedFusionConfig {
+  const { base, reference, experts } = config;
+  return {
+    config,
+    members: {
+      base: { role: "base", id: "base", source: base, path: files.base },
+      reference:
+        reference === null || files.reference === null
+          ? null
+          : { role: "reference", id: "reference", source: reference, path: files.reference },
+      experts: experts.map(({ id, model }, index) => ({
+        role: "expert",
+        id,
+        source: model,
+        path: files.experts[index] ?? "",
+      })),
+    },
+    card: null,
+  };
+}
+
+/** A model's path as a config in `folder` has it: URIs, absolute paths and those of the home folder as they are. */
+export function pathFrom(folder: string, source: string): string {
+  if (/^[a-z]+:/i.test(source) || path.isAbsolute(source) || expandHome(source) !== source) return source;
+  return path.relative(folder, path.resolve(source)).replaceAll(path.sep, "/");
+}
+
+/** `my-model.gguf`, `hf:user/My-Model-GGUF:Q4_K_M` → `my-model`: an id that says which file it was. */
+export function idOf(source: string, reference: string | null): string {
+  const bare = (text: string) =>
+    path
+      .basename(text.replace(/^hf:/i, "").replace(/:[^:/]*$/, ""))
+      .replace(/(-gguf|\.gguf)$/i, "")
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9._-]+/g, "-")
+      .replace(/^[^a-z0-9]+/, "")
+      .slice(0, 64);
+  const own = bare(source);
+  const prefix = reference === null ? "" : `${bare(reference)}-`;
+  const short = prefix.length > 1 && own.startsWith(prefix) ? own.slice(prefix.length) : own;
+  return /^[a-z0-9]/.test(short) ? short : own || "expert";
+}
