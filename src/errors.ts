@@ -28,6 +28,7 @@ const errorDefinitions = {
   context_length_exceeded: badRequest,
   invalid_api_key: { status: 401, type: "authentication_error" },
   host_forbidden: { status: 403, type: "invalid_request_error" },
+  operator_required: { status: 403, type: "invalid_request_error" },
   rate_limited: { status: 429, type: "rate_limit_error" },
   expectation_failed: { status: 417, type: "invalid_request_error" },
   headers_too_large: { status: 431, type: "invalid_request_error" },

@@ -3,6 +3,7 @@ import type { ApiContext } from "./context.js";
 import { access } from "./middleware/access.js";
 import { errorHandler, methodNotAllowed, routeNotFound } from "./middleware/errors.js";
 import { jsonBody } from "./middleware/json-body.js";
+import { untilLoaded } from "./middleware/loaded.js";
 import { localsOf } from "./middleware/locals.js";
 import { observe } from "./middleware/observe.js";
 import { playground } from "./playground.js";
@@ -16,9 +17,15 @@ export function createApp(context: ApiContext): Express {
   app.use(access(context));
 
   const readBody = jsonBody(context, context.limits.bodyBytes);
-  for (const { method, path, handler } of createRoutes(context)) {
+  for (const { method, path, handler, holdsModel, event } of createRoutes(context)) {
     app.all(path, named(path));
-    if (method === "POST") app.post(path, ...readBody, handler);
+    if (method === "POST")
+      app.post(
+        path,
+        ...readBody,
+        ...(holdsModel ? [untilLoaded(context, event !== undefined)] : []),
+        handler,
+      );
     else app.get(path, handler);
     app.all(path, methodNotAllowed(method === "POST" ? "POST" : "GET, HEAD"));
   }

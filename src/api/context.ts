@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { Models } from "../protocol/models.js";
 import type { ConfigDescription, Engine, EngineDescription } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import type { TraceStore } from "../trace/store.js";
@@ -24,6 +25,8 @@ export interface ServerLimits {
   traceAgeMs: number;
   /** Silence on a stream after which a comment shows that it lives. */
   keepAliveMs: number;
+  /** How often a stream that waits for a load says how far it is. */
+  loadProgressMs: number;
   /** How long a reader may leave what was sent unread before it is dropped. */
   drainTimeoutMs: number;
   sockets: number;
@@ -49,6 +52,7 @@ export const defaultLimits: ServerLimits = {
   traceBytes: 64 * 1024 * 1024,
   traceAgeMs: 60 * 60 * 1000,
   keepAliveMs: 15_000,
+  loadProgressMs: 1_000,
   drainTimeoutMs: 30_000,
   sockets: 1024,
   socketResponses: 8,
@@ -62,6 +66,7 @@ export const defaultLimits: ServerLimits = {
 /** What every route works with. */
 export interface ApiContext {
   engine: Engine;
+  models: Models;
   log: Logger;
   version: string;
   limits: ServerLimits;

@@ -1,5 +1,6 @@
 import type { RequestHandler } from "express";
-import { requireEngine, type ApiContext } from "./context.js";
+import type { ApiContext } from "./context.js";
+import { requireReady } from "./openai/models.js";
 import type { Alive, Ready } from "../wire/service.js";
 import { localsOf } from "./middleware/locals.js";
 
@@ -16,8 +17,9 @@ export const livez: RequestHandler<object, Alive> = (_request, response) => {
 /** `GET /readyz` and `GET /health`: a completion would be taken now. */
 export function readyz(context: ApiContext): RequestHandler<object, Ready> {
   return (_request, response) => {
-    const { configs } = requireEngine(context);
-    response.json({ status: "ok", version: context.version, models: configs.map(({ id }) => id) });
+    requireReady(context);
+    const models = context.models.list().map(({ id }) => id);
+    response.json({ status: "ok", version: context.version, models });
   };
 }
 

@@ -12,6 +12,8 @@ export interface Route {
   summary: string;
   body?: z.ZodType;
   query?: z.ZodType;
+  /** Its body names the model that answers, which is kept loaded meanwhile. */
+  holdsModel?: boolean;
   /** Its good answer, where that is JSON. */
   json?: z.ZodType;
   /** Of an answer as server-sent events: what the data of each is, the last one's `[DONE]` apart. */
@@ -21,4 +23,11 @@ export interface Route {
   /** A media type of its good answer that is plain text. */
   text?: string;
   handler: RequestHandler<{ id: string }>;
+}
+
+/** A route whose handler answers JSON: what it answers has to be of the schema's type. */
+export function jsonRoute<Json extends z.ZodType>(
+  route: Route & { json: Json; handler: RequestHandler<{ id: string }, z.output<Json>> },
+): Route {
+  return route;
 }

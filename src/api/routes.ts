@@ -1,5 +1,4 @@
 import type { RequestHandler } from "express";
-import type { z } from "zod";
 import { ShouldersError } from "../errors.js";
 import {
   chatChunkSchema,
@@ -14,8 +13,6 @@ import { responseEventSchema, responseSchema } from "../wire/response.js";
 import {
   aliveSchema,
   detokenizedSchema,
-  modelEntrySchema,
-  modelListSchema,
   readySchema,
   templatedSchema,
   tokenizedSchema,
@@ -28,12 +25,12 @@ import { solve, solveSchema } from "./fusion/solve.js";
 import { followTrace, getTrace, listQuerySchema, listTraces, traceQuerySchema } from "./fusion/traces.js";
 import { getMetrics, livez, readyz } from "./health.js";
 import { completionHandler } from "./openai/completions.js";
-import { getModel, listModels } from "./openai/models.js";
+import { modelRoutes } from "./model-routes.js";
 import { responsesHandler } from "./openai/responses.js";
 import { responsesSchema } from "./openai/responses-schema.js";
 import { chatSchema, textSchema } from "./openai/schemas.js";
 import { getOpenApi, openApiSchema } from "./openapi.js";
-import type { Route } from "./route.js";
+import { jsonRoute, type Route } from "./route.js";
 import {
   applyTemplate,
   applyTemplateSchema,
@@ -42,13 +39,6 @@ import {
   tokenize,
   tokenizeSchema,
 } from "./vocabulary.js";
-
-/** A route whose handler answers JSON: what it answers has to be of the schema's type. */
-function jsonRoute<Json extends z.ZodType>(
-  route: Route & { json: Json; handler: RequestHandler<{ id: string }, z.output<Json>> },
-): Route {
-  return route;
-}
 
 /** Every route of the API: what express serves and what the OpenAPI document says. */
 export function createRoutes(context: ApiContext): Route[] {
@@ -84,6 +74,7 @@ function completionRoutes(context: ApiContext): Route[] {
     jsonRoute({
       method: "POST",
       path: "/v1/chat/completions",
+      holdsModel: true,
       operation: "createChatCompletion",
       summary: "Answer a conversation.",
       body: chatSchema,
@@ -94,6 +85,7 @@ function completionRoutes(context: ApiContext): Route[] {
     jsonRoute({
       method: "POST",
       path: "/v1/completions",
+      holdsModel: true,
       operation: "createCompletion",
       summary: "Go on with a text, or with token ids.",
       body: textSchema,
@@ -104,6 +96,7 @@ function completionRoutes(context: ApiContext): Route[] {
     jsonRoute({
       method: "POST",
       path: "/v1/responses",
+      holdsModel: true,
       operation: "createResponse",
       summary: "Answer a conversation, in OpenAI's newer shape.",
       body: responsesSchema,
@@ -119,27 +112,6 @@ function completionRoutes(context: ApiContext): Route[] {
       frame: serverFrameSchema,
       handler: upgradeRequired,
     },
-  ];
-}
-
-function modelRoutes(context: ApiContext): Route[] {
-  return [
-    jsonRoute({
-      method: "GET",
-      path: "/v1/models",
-      operation: "listModels",
-      summary: "The fusion configs.",
-      json: modelListSchema,
-      handler: listModels(context),
-    }),
-    jsonRoute({
-      method: "GET",
-      path: "/v1/models/:id",
-      operation: "getModel",
-      summary: "One of them.",
-      json: modelEntrySchema,
-      handler: getModel(context),
-    }),
   ];
 }
 
@@ -164,6 +136,7 @@ function fusionRoutes(context: ApiContext): Route[] {
     jsonRoute({
       method: "POST",
       path: "/v1/fusion/explain",
+      holdsModel: true,
       operation: "explainAnswer",
       summary: "Weights and log-probabilities at every token of a given answer; nothing is drawn.",
       body: explainSchema,
@@ -220,6 +193,7 @@ function vocabularyRoutes(context: ApiContext): Route[] {
     jsonRoute({
       method: "POST",
       path: "/tokenize",
+      holdsModel: true,
       operation: "tokenize",
       summary: "Token ids of a text.",
       body: tokenizeSchema,
@@ -229,6 +203,7 @@ function vocabularyRoutes(context: ApiContext): Route[] {
     jsonRoute({
       method: "POST",
       path: "/detokenize",
+      holdsModel: true,
       operation: "detokenize",
       summary: "The text of token ids.",
       body: detokenizeSchema,
@@ -238,6 +213,7 @@ function vocabularyRoutes(context: ApiContext): Route[] {
     jsonRoute({
       method: "POST",
       path: "/apply-template",
+      holdsModel: true,
       operation: "applyTemplate",
       summary: "A conversation as the prompt that each model gets.",
       body: applyTemplateSchema,

@@ -2,6 +2,7 @@ import { once, setMaxListeners } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
+import type { Models } from "../protocol/models.js";
 import type { Engine } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { TraceStore } from "../trace/store.js";
@@ -14,12 +15,15 @@ import { Gate, openRules, type AccessRules } from "./access/gate.js";
 import { createApp } from "./app.js";
 import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js";
 import { isHealth } from "./health.js";
+import { fixedModels } from "./fixed-models.js";
 import { Metrics } from "./metrics.js";
 import { answerUnreadable } from "./unreadable.js";
 import { StreamEndpoint } from "./websocket/endpoint.js";
 
 export interface ServerOptions extends Partial<ServerLimits> {
   engine: Engine;
+  /** Left out: the engine's, which are all loaded. */
+  models?: Models;
   host: string;
   /** 0: any free one. */
   port: number;
@@ -83,7 +87,7 @@ function createHttpServer(context: ApiContext): Server {
 }
 
 function createContext(options: ServerOptions) {
-  const { engine, log, version, access, ...given } = options;
+  const { engine, models = fixedModels(options.engine), log, version, access, ...given } = options;
   const limits = { ...defaultLimits, ...given };
   const fitted = fitConnections(limits.connections);
   if (fitted.connections < limits.connections)
@@ -96,6 +100,7 @@ function createContext(options: ServerOptions) {
   const metrics = new Metrics(engine);
   const context: ApiContext = {
     engine,
+    models,
     log,
     version,
     limits,

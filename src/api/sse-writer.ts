@@ -43,7 +43,7 @@ export class SseWriter {
   }
 
   #open(): void {
-    if (!this.#response.headersSent) this.#response.status(200).set(headers);
+    openEvents(this.#response);
   }
 
   #comment(): void {
@@ -51,6 +51,11 @@ export class SseWriter {
     this.#open();
     this.#response.write(": keep-alive\n\n");
   }
+}
+
+/** Begins a stream of events, if it has not begun. */
+export function openEvents(response: Response): void {
+  if (!response.headersSent) response.status(200).set(headers);
 }
 
 /** Resolves when the reader has taken what was written, or has left; one who takes nothing for so long is dropped. */

@@ -28,7 +28,11 @@ export function curlLine(address: string, configs: readonly Config[]): string {
 }
 
 /** What `serve` prints once it answers: where, which fusion configs, and something to try. */
-export function banner(address: string, configs: readonly Config[], engine: EngineDescription): string {
+export function banner(
+  address: string,
+  configs: readonly Config[],
+  engine: EngineDescription | null,
+): string {
   const widest = Math.max(...configs.map((config) => config.id.length));
   const lines = configs.map((config) => `  ${config.id.padEnd(widest)}  ${config.description}`.trimEnd());
   return [
@@ -37,9 +41,13 @@ export function banner(address: string, configs: readonly Config[], engine: Engi
     "Fusion configs (the models of the API):",
     ...lines,
     "",
-    `Memory    ${memoryLines(engine).join("\n          ")}`,
-    `Decoding  ${decodingLines(engine).join("\n          ")}`,
-    "",
+    ...(engine === null
+      ? ["No models are loaded yet: the first request of each loads them.", ""]
+      : [
+          `Memory    ${memoryLines(engine).join("\n          ")}`,
+          `Decoding  ${decodingLines(engine).join("\n          ")}`,
+          "",
+        ]),
     "Try:",
     `  ${curlLine(address, configs)}`,
     "",

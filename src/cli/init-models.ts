@@ -30,6 +30,11 @@ export async function readHeader(source: string, headers: Headers): Promise<Head
   );
 }
 
+/** Of models that are here. */
+export function readFactsOf(members: Roles<{ path: string }>): Roles<HeaderFacts> {
+  return mapRoles(members, ({ path: file }) => readModelFacts(file));
+}
+
 export function headersTable(ids: readonly string[], facts: Roles<HeaderFacts>): string {
   const roles = [
     "base",

@@ -1,4 +1,4 @@
-import { locateMembers } from "../config/members.js";
+import { inOrder, locateMembers } from "../config/members.js";
 import path from "node:path";
 import { cardOf } from "../routing/match-card.js";
 import type { ModelSource } from "../config/fusion-config.js";
@@ -65,6 +65,8 @@ export interface OpenEngineOptions {
   signal: AbortSignal;
   /** Default: false. */
   ignoresCards?: boolean;
+  /** Hears how much of all files is read, 0 to 1. */
+  onProgress?: (fraction: number) => void;
 }
 
 /** What is wrong with the paths of a config's models, each with its place; nothing is downloaded. */
@@ -107,12 +109,22 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   await planDownloads(configs, settings, log, signal);
   const resolved = await resolveConfigs(configs, settings, signal, ignoresCards);
   const progress = createProgress("Loading");
+  const paths = new Set(resolved.flatMap(({ members }) => inOrder(members).map((member) => member.path)));
+  const pathToFraction = new Map<string, number>();
+  const advance = (modelPath: string, fraction: number): void => {
+    pathToFraction.set(modelPath, fraction);
+    const sum = [...pathToFraction.values()].reduce((total, one) => total + one, 0);
+    options.onProgress?.(Math.min(1, sum / Math.max(1, paths.size)));
+  };
   try {
     const started = startEngine({
       configs: resolved,
       settings: toEngineSettings(settings),
       log,
-      onProgress: (modelPath, fraction) => progress.update(modelPath, fraction),
+      onProgress: (modelPath, fraction) => {
+        progress.update(modelPath, fraction);
+        advance(modelPath, fraction);
+      },
     });
     const aborted = new Promise<never>((_, reject) => {
       const stop = (): void => reject(signal.reason as Error);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
+import { bytesOfPlaces } from "../engine/model-group.js";
 import { planEngine } from "../engine/plan-client.js";
 import type { ResolvedFusionConfig } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
@@ -29,11 +30,7 @@ export async function planDownloads(
 ): Promise<void> {
   const headers = new Headers(settings.modelsDir, signal);
   try {
-    const resolved: ResolvedFusionConfig[] = [];
-    for (const { file, config } of loaded) {
-      const members = await locateMembers(config, ({ model }) => headers.find(model, path.dirname(file)));
-      resolved.push({ config, members, card: null });
-    }
+    const resolved = await locateAll(loaded, headers);
     if (headers.numLaid === 0) return;
     const memory = await planEngine({ configs: resolved, settings: toEngineSettings(settings), log, signal });
     for (const line of memoryLines({ memory })) log.info(`to be downloaded and loaded: ${line}`);
@@ -45,6 +42,32 @@ export async function planDownloads(
   } finally {
     headers.remove();
   }
+}
+
+/** What an engine with these configs would take, bytes; headers of what is not here yet are read. */
+export async function planBytes(
+  loaded: readonly LoadedFusionConfig[],
+  { settings, log, signal }: { settings: Settings; log: Logger; signal: AbortSignal },
+): Promise<number> {
+  const headers = new Headers(settings.modelsDir, signal);
+  try {
+    const configs = await locateAll(loaded, headers);
+    return bytesOfPlaces(await planEngine({ configs, settings: toEngineSettings(settings), log, signal }));
+  } finally {
+    headers.remove();
+  }
+}
+
+async function locateAll(
+  loaded: readonly LoadedFusionConfig[],
+  headers: Headers,
+): Promise<ResolvedFusionConfig[]> {
+  const resolved: ResolvedFusionConfig[] = [];
+  for (const { file, config } of loaded) {
+    const members = await locateMembers(config, ({ model }) => headers.find(model, path.dirname(file)));
+    resolved.push({ config, members, card: null });
+  }
+  return resolved;
 }
 
 /** Files of models: those that are here, and headers of those that are not. */

@@ -3,13 +3,13 @@ import { type RunningServer, startServer } from "../api/server.js";
 import { loadApiKeys, requireKeysOnNetwork } from "../config/api-keys.js";
 import { findFusionConfigs, type LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
-import type { Engine, EngineDescription } from "../protocol/protocol.js";
-import { invariant, ShouldersError } from "../errors.js";
+import type { ModelRouter } from "../engine/router.js";
+import { ShouldersError } from "../errors.js";
 import { LineWriter, openSink } from "../line-writer.js";
 import { type Logger, numDroppedLines } from "../log.js";
 import { banner } from "./banner.js";
-import { findWrongPaths, openEngine, throwAll } from "./open-engine.js";
-import { PendingEngine } from "./pending-engine.js";
+import { ModelServer } from "./model-server.js";
+import { findWrongPaths, throwAll } from "./open-engine.js";
 import { type SettingFlags, packageVersion, prepare } from "./run-time.js";
 import type { Stop } from "./stop-signal.js";
 
@@ -25,7 +25,7 @@ export function toUrl({ host, port }: { host: string; port: number }): string {
   return `http://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
 }
 
-async function listen(engine: Engine, settings: Settings, log: Logger): Promise<RunningServer> {
+async function listen(engine: ModelRouter, settings: Settings, log: Logger): Promise<RunningServer> {
   const { host, port, traceMegabytes, traceMinutes } = settings;
   const { allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests } = settings;
   const keys = loadApiKeys(settings, process.env);
@@ -33,6 +33,7 @@ async function listen(engine: Engine, settings: Settings, log: Logger): Promise<
   try {
     return await startServer({
       engine,
+      models: engine,
       host,
       port,
       log,
@@ -62,12 +63,6 @@ function say(text: string): void {
   process.once("exit", () => output.flushAtExit());
 }
 
-function logWarnings({ configs }: EngineDescription, log: Logger): void {
-  for (const { id, warnings } of configs)
-    for (const { code, message, advice } of warnings)
-      log.warn({ config: id, code }, `config "${id}": ${message}. ${advice}`);
-}
-
 /** The configs whose model files are where they say; of others it is said why they are left out. */
 async function withFiles(configs: readonly LoadedFusionConfig[], log: Logger): Promise<LoadedFusionConfig[]> {
   const usable: LoadedFusionConfig[] = [];
@@ -92,20 +87,31 @@ export async function serve(flags: SettingFlags, stop: Stop): Promise<number> {
     log.error(`this fusion config is left out: ${problem}`),
   );
   const usable = settings.load.length > 0 ? configs : await withFiles(configs, log);
-  const engine = new PendingEngine();
-  const server = await listen(engine, settings, log);
+  const served = new ModelServer(usable, { settings, log });
+  const server = await listen(served.router, settings, log);
   try {
-    const started = await openEngine({ configs: usable, settings, log, signal: stop.signal });
-    engine.arrive(started);
-    const shown = usable.map(({ config }) => config);
-    invariant(started.description !== null, "a started engine describes itself");
-    logWarnings(started.description, log);
-    say(banner(toUrl(server.address), shown, started.description));
+    await untilOneEnds(served.start(), stop.signal);
+    stop.onHangup = () => served.reloader.reloadAside();
+    if (settings.watchConfigs === "on") served.reloader.watch();
+    const shown = served.router.list().map(({ id }) => id);
+    const configsShown = usable.flatMap(({ config }) => (shown.includes(config.id) ? [config] : []));
+    say(banner(toUrl(server.address), configsShown, served.router.description));
     await untilAborted(stop.signal);
     log.info("stopping; answers in progress may finish");
     return 0;
   } finally {
+    served.reloader.close();
     await server.close();
-    await engine.close();
+    await served.router.close();
   }
+}
+
+/** Ends with what is begun, or with the signal's reason. */
+async function untilOneEnds(begun: Promise<void>, signal: AbortSignal): Promise<void> {
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = () => reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+  await Promise.race([begun, stopped]);
 }

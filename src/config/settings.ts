@@ -49,6 +49,28 @@ export const settingsSchema = z.strictObject({
     .array(z.string().min(1))
     .default([])
     .describe("Ids of the fusion configs to load, separated by commas; empty: all."),
+  watchConfigs: z
+    .enum(["on", "off"])
+    .default("on")
+    .describe(
+      "Whether fusion configs are read again when their files change; SIGHUP and a route do it always.",
+    ),
+  memoryMegabytes: z
+    .int()
+    .min(0)
+    .max(100_000_000)
+    .default(0)
+    .describe("Most memory of all loaded models; what was used longest ago makes room; 0: what is free."),
+  unloadAfterMinutes: z
+    .int()
+    .min(0)
+    .max(525_600)
+    .default(0)
+    .describe("Models that nobody has used for so long are unloaded, until somebody asks again; 0: never."),
+  pin: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Ids of fusion configs that are never unloaded, separated by commas."),
   modelsDir: path.default(".cache/models").describe("Directory where models named by hf: URIs are kept."),
   backend: z
     .enum(["auto", "cpu", "cuda", "vulkan", "metal"])

@@ -94,6 +94,12 @@ export const serverFrameSchema = named(
         fusion: ignoredSchema.optional(),
       }),
     }),
+    z.strictObject({
+      type: z.literal("model.loading"),
+      response_id: z.string().optional().describe("Where the client has given one."),
+      model: z.string(),
+      progress: z.number().min(0).max(1),
+    }),
     ...choiceFrames,
     z.strictObject({ type: z.literal("response.done"), response: endedResponseSchema }),
     z.strictObject({

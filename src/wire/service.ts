@@ -11,12 +11,30 @@ export const modelEntrySchema = named(
     object: z.literal("model"),
     created: countSchema,
     owned_by: z.literal("shoulders"),
+    status: z
+      .strictObject({
+        value: z.enum(["unloaded", "loading", "loaded"]),
+        progress: z.number().min(0).max(1).optional().describe("While it loads."),
+        failed: z.literal(true).optional().describe("Its last load failed."),
+        pinned: z.literal(true).optional().describe("It is never unloaded for want of use or of memory."),
+      })
+      .describe("As llama-server's router has it."),
   }),
 );
 
 export const modelListSchema = named(
   "ModelList",
   z.strictObject({ object: z.literal("list"), data: z.array(modelEntrySchema) }),
+);
+
+export const successSchema = named("Success", z.strictObject({ success: z.literal(true) }));
+
+export const reloadedSchema = named(
+  "Reloaded",
+  z.strictObject({
+    success: z.boolean().describe("Nothing is wrong with any config."),
+    problems: z.array(z.string()).describe("What is wrong; such configs stay as they were."),
+  }),
 );
 
 const pieceSchema = z.strictObject({
@@ -54,6 +72,8 @@ export const readySchema = named(
 
 export type ModelEntry = z.output<typeof modelEntrySchema>;
 export type ModelList = z.output<typeof modelListSchema>;
+export type Success = z.output<typeof successSchema>;
+export type Reloaded = z.output<typeof reloadedSchema>;
 export type Piece = z.output<typeof pieceSchema>;
 export type Tokenized = z.output<typeof tokenizedSchema>;
 export type Detokenized = z.output<typeof detokenizedSchema>;

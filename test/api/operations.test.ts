@@ -36,6 +36,7 @@ describe("models and configs", () => {
       object: "model",
       created: expect.any(Number) as number,
       owned_by: "shoulders",
+      status: { value: "loaded" },
     });
     expect(await (await fetch(`${server.url}/v1/models`)).json()).toEqual({
       object: "list",

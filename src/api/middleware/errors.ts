@@ -1,6 +1,7 @@
 import type { ErrorRequestHandler, RequestHandler } from "express";
 import { ShouldersError } from "../../errors.js";
 import { toOpenAiError } from "../openai-error.js";
+import { outcomeOf } from "../metrics.js";
 import { localsOf } from "./locals.js";
 
 /** The last route: nothing else took the request. */
@@ -29,6 +30,11 @@ export const errorHandler: ErrorRequestHandler = (thrown: unknown, _request, res
   const error = fromExpress(thrown) ?? ShouldersError.from(thrown);
   localsOf(response).error = error;
   if (response.destroyed) return;
+  if (response.headersSent && String(response.getHeader("Content-Type")).startsWith("text/event-stream")) {
+    localsOf(response).outcome = outcomeOf(error.status);
+    response.end(`data: ${JSON.stringify(toOpenAiError(error).body)}\n\n`);
+    return;
+  }
   if (response.headersSent) {
     // Too late for a status: a cut connection is the only honest end.
     response.destroy();

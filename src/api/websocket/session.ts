@@ -24,6 +24,7 @@ export class StreamSession {
   readonly #frames: { bytes: Buffer; isBinary: boolean }[] = [];
   #hasAnsweredPing = true;
   #isClosing = false;
+  #numLoading = 0;
 
   constructor(context: ApiContext, socket: WebSocket, { owner, party }: Requester) {
     this.#context = context;
@@ -129,23 +130,71 @@ export class StreamSession {
   }
 
   #create({ id: givenId, ...body }: { id?: string | null | undefined }): void {
-    const { metrics, log, gate } = this.#context;
+    const { metrics, log, gate, models } = this.#context;
     metrics.requestStarted();
-    let leave: (() => void) | null = null;
+    const leaves: (() => void)[] = [];
+    const leave = () => leaves.splice(0).forEach((end) => end());
     try {
-      leave = gate.limiter.enter(this.owner);
-      const plan = this.#plan(body);
-      const id = givenId ?? plan.id;
-      if (this.#running.has(id))
-        throw fieldError("response.id", `response "${id}" is still running; choose another id`);
-      this.#run(id, plan)
+      leaves.push(gate.limiter.enter(this.owner));
+      const model = "model" in body && typeof body.model === "string" ? body.model : "";
+      const held = models.tryHold(model);
+      if (held !== null) leaves.push(held);
+      else if (models.has(model)) {
+        void this.#createLater({ model, givenId: givenId ?? null, body }, leaves).finally(leave);
+        return;
+      }
+      this.#begin(givenId ?? null, body)
         .catch((error: unknown) => log.error({ err: error }, "response failed"))
         .finally(leave);
     } catch (thrown) {
-      leave?.();
+      leave();
       const { status, code } = ShouldersError.from(thrown);
       this.#ended({ model: "none", outcome: outcomeOf(status), code });
       throw thrown;
+    }
+  }
+
+  /** @throws ShouldersError at once, before anything runs. */
+  #begin(givenId: string | null, body: object): Promise<void> {
+    const plan = this.#plan(body);
+    const id = givenId ?? plan.id;
+    if (this.#running.has(id))
+      throw fieldError("response.id", `response "${id}" is still running; choose another id`);
+    return this.#run(id, plan);
+  }
+
+  /** Waits until the model is loaded, says how far it is, and begins then; never throws. */
+  async #createLater(
+    { model, givenId, body }: { model: string; givenId: string | null; body: object },
+    leaves: (() => void)[],
+  ): Promise<void> {
+    const { models, limits } = this.#context;
+    const key = givenId ?? `loading ${++this.#numLoading}`;
+    const controller = new AbortController();
+    this.#running.set(key, controller);
+    let progress = 0;
+    const named = givenId === null ? {} : { response_id: givenId };
+    const tell = () => this.#reply({ type: "model.loading", ...named, model, progress });
+    const timer = setInterval(tell, limits.loadProgressMs);
+    tell();
+    try {
+      const onProgress = (now: number) => (progress = now);
+      leaves.push(await models.hold(model, { signal: controller.signal, onProgress }));
+      this.#running.delete(key);
+      clearInterval(timer);
+      await this.#begin(givenId, body);
+    } catch (thrown) {
+      this.#running.delete(key);
+      // Aborted for no reason of ours: the client has cancelled it, or left.
+      const isCancelled = controller.signal.aborted && !(controller.signal.reason instanceof ShouldersError);
+      const error = isCancelled
+        ? new ShouldersError("invalid_request", "The response was cancelled while its model was loading.")
+        : ShouldersError.from(thrown);
+      this.#ended({ model, outcome: isCancelled ? "aborted" : outcomeOf(error.status), code: error.code });
+      this.#reply({ type: "error", error: toOpenAiError(error).body.error });
+      if (this.#isClosing) this.closeWhenIdle();
+    } finally {
+      clearInterval(timer);
     }
   }
 

@@ -1,0 +1,84 @@
+import { bufferKinds } from "../llama/types.js";
+import type { ConfigDescription, EngineDescription, EngineStats, PlaceMemory } from "../protocol/protocol.js";
+
+/** Several engines as one: what they say of themselves, and their gauges. */
+
+export const noStats: EngineStats = {
+  steps: 0,
+  running: 0,
+  waiting: 0,
+  cached: 0,
+  residentBytes: 0,
+  cells: {},
+};
+
+function addBuffers(one: PlaceMemory["buffers"], other: PlaceMemory["buffers"]): PlaceMemory["buffers"] {
+  const sum = { ...one };
+  for (const kind of bufferKinds) sum[kind] += other[kind];
+  return sum;
+}
+
+function mergePlaces(all: readonly PlaceMemory[]): PlaceMemory[] {
+  const places = new Map<string, PlaceMemory>();
+  for (const place of all) {
+    const known = places.get(place.name);
+    if (known === undefined) places.set(place.name, place);
+    else
+      places.set(place.name, {
+        ...known,
+        // What was free before anything was loaded.
+        freeBytes: Math.max(known.freeBytes, place.freeBytes),
+        programBytes: known.programBytes + place.programBytes,
+        buffers: addBuffers(known.buffers, place.buffers),
+      });
+  }
+  return [...places.values()];
+}
+
+/**
+ * The description of all; of two configs with one id the first counts. null: there is none.
+ *
+ * @param ids of the configs, in their order
+ */
+export function mergeDescriptions(
+  descriptions: readonly EngineDescription[],
+  ids: readonly string[],
+): EngineDescription | null {
+  const [first] = descriptions;
+  if (first === undefined || descriptions.length === 1) return first ?? null;
+  const configs = new Map<string, ConfigDescription>();
+  for (const config of descriptions.flatMap((one) => one.configs))
+    if (!configs.has(config.id)) configs.set(config.id, config);
+  const slowest = descriptions.reduce((a, b) => (b.decoding.stepMs > a.decoding.stepMs ? b : a));
+  const threads = Object.assign({}, ...descriptions.map(({ decoding }) => decoding.threads)) as Record<
+    string,
+    number
+  >;
+  return {
+    ...first,
+    library: {
+      ...first.library,
+      devices: [...new Set(descriptions.flatMap(({ library }) => library.devices))],
+    },
+    decoding: { ...slowest.decoding, threads },
+    memory: mergePlaces(descriptions.flatMap(({ memory }) => memory)),
+    configs: [...configs.values()].sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id)),
+  };
+}
+
+export function mergeStats(all: readonly EngineStats[]): EngineStats {
+  const cells: EngineStats["cells"] = {};
+  for (const [model, { used, total }] of all.flatMap((stats) => Object.entries(stats.cells))) {
+    const known = cells[model] ?? { used: 0, total: 0 };
+    cells[model] = { used: known.used + used, total: known.total + total };
+  }
+  const sum = (of: (stats: EngineStats) => number) => all.reduce((total, stats) => total + of(stats), 0);
+  return {
+    steps: sum(({ steps }) => steps),
+    running: sum(({ running }) => running),
+    waiting: sum(({ waiting }) => waiting),
+    cached: sum(({ cached }) => cached),
+    residentBytes: sum(({ residentBytes }) => residentBytes),
+    cells,
+  };
+}

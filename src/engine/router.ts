@@ -1,0 +1,362 @@
+import type { LoadedFusionConfig } from "../config/load.js";
+import { ShouldersError } from "../errors.js";
+import type { HoldOptions, Models, ModelState, Release } from "../protocol/models.js";
+import type {
+  Asker,
+  Engine,
+  EngineDescription,
+  EngineQuery,
+  EngineStats,
+  GenerationEvent,
+  GenerationRequest,
+  QueryResults,
+  StepSample,
+} from "../protocol/protocol.js";
+import { mergeDescriptions, mergeStats } from "./merge-engines.js";
+import { ModelGroup } from "./model-group.js";
+import { PendingLoad } from "./pending-load.js";
+import { leastNeeded, type RouterEntry, type RouterOptions } from "./router-parts.js";
+
+/** Least time between two looks at what nobody uses. */
+const idleCheckMs = 1_000;
+
+/**
+ * Many engines as one. Each holds the models of a few configs; a config whose models are not loaded is loaded when
+ * somebody asks for it, and what was used longest ago makes room. Loads come one after the other.
+ */
+export class ModelRouter implements Engine, Models {
+  readonly #options: RouterOptions;
+  readonly #entries = new Map<string, RouterEntry>();
+  /** All that are open, those that leave included. */
+  readonly #groups = new Set<ModelGroup>();
+  readonly #stepListeners: ((sample: StepSample) => void)[] = [];
+  readonly #closing = new AbortController();
+  readonly #idleTimer: NodeJS.Timeout | null;
+  /** Bytes that a config was planned to take. */
+  readonly #planned = new WeakMap<LoadedFusionConfig, number>();
+  #queue: Promise<void> = Promise.resolve();
+  #numRestartsBefore = 0;
+  #merged: { of: EngineDescription[]; description: EngineDescription | null } = { of: [], description: null };
+  #hasStarted = false;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    const { idleMs } = options;
+    this.#idleTimer =
+      idleMs > 0 ? setInterval(() => this.#unloadIdle(), Math.min(idleMs, idleCheckMs)).unref() : null;
+  }
+
+  /** Aborted when it is closed. */
+  get signal(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  get isReady(): boolean {
+    return (
+      this.#hasStarted && (this.description !== null || (this.#groups.size === 0 && this.#entries.size > 0))
+    );
+  }
+
+  /** What is loaded, as one: of a config what has been loaded last, and what leaves where nothing is in its place. */
+  get description(): EngineDescription | null {
+    const groups = [...this.#groups].reverse().sort((a, b) => Number(a.isLeaving) - Number(b.isLeaving));
+    const of = groups.flatMap(({ engine }) => engine.description ?? []);
+    if (of.length !== this.#merged.of.length || of.some((one, index) => one !== this.#merged.of[index]))
+      this.#merged = { of, description: mergeDescriptions(of, [...this.#entries.keys()]) };
+    return this.#merged.description;
+  }
+
+  get stats(): EngineStats {
+    return mergeStats([...this.#groups].map(({ engine }) => engine.stats));
+  }
+
+  get numRestarts(): number {
+    return [...this.#groups].reduce((sum, { engine }) => sum + engine.numRestarts, this.#numRestartsBefore);
+  }
+
+  onStep(listener: (sample: StepSample) => void): void {
+    this.#stepListeners.push(listener);
+  }
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent, void> {
+    const group = await this.#groupFor(request.configId, signal);
+    const release = group.hold();
+    try {
+      yield* group.engine.generate(request, signal);
+    } finally {
+      release();
+    }
+  }
+
+  async query<Q extends EngineQuery>(query: Q, asker?: Asker): Promise<QueryResults[Q["type"]]> {
+    const group = await this.#groupFor(query.configId, asker?.signal ?? this.#closing.signal);
+    const release = group.hold();
+    try {
+      return await group.engine.query(query, asker);
+    } finally {
+      release();
+    }
+  }
+
+  list(): ModelState[] {
+    return [...this.#entries].map(([id, { group, load, failure, isPinned }]) => ({
+      id,
+      status: group !== null ? "loaded" : load !== null ? "loading" : "unloaded",
+      progress: load?.fraction ?? null,
+      failure,
+      isPinned,
+    }));
+  }
+
+  has(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
+  tryHold(id: string): Release | null {
+    return this.#entries.get(id)?.group?.hold() ?? null;
+  }
+
+  async hold(id: string, { signal, onProgress }: HoldOptions): Promise<Release> {
+    signal.throwIfAborted();
+    const entry = this.#entryOf(id);
+    // One that was unloaded is there still where others share its models.
+    entry.group ??= [...this.#groups].find((group) => !group.isLeaving && group.has(entry.loaded)) ?? null;
+    if (entry.group !== null) return entry.group.hold();
+    return this.#loadSoon(entry).wait({ signal, onProgress, waitMs: this.#options.waitMs });
+  }
+
+  async load(id: string, { pin, signal }: { pin: boolean | null; signal: AbortSignal }): Promise<void> {
+    const entry = this.#entryOf(id);
+    if (pin !== null) entry.isPinned = pin;
+    (await this.hold(id, { signal }))();
+  }
+
+  async unload(id: string): Promise<void> {
+    const entry = this.#entryOf(id);
+    const { group } = entry;
+    entry.group = null;
+    if (group !== null) await this.#leaveIfUnused(group);
+  }
+
+  /** Knows these configs, and no others; loads none, and leaves those that it knows as they are. */
+  know(configs: readonly LoadedFusionConfig[]): void {
+    const known = new Set(configs.map(({ config }) => config.id));
+    for (const loaded of configs) {
+      const { id } = loaded.config;
+      const isPinned = this.#options.pinned.includes(id);
+      if (!this.#entries.has(id))
+        this.#entries.set(id, { loaded, group: null, load: null, failure: null, isPinned });
+    }
+    for (const [id, { group }] of [...this.#entries]) {
+      if (known.has(id)) continue;
+      this.#entries.delete(id);
+      if (group !== null) void this.#leaveIfUnused(group);
+    }
+  }
+
+  reload(): Promise<string[]> {
+    return this.#options.reload();
+  }
+
+  /**
+   * Loads groups of configs at the start, as far as memory goes; the others are loaded when somebody asks for them.
+   *
+   * @returns why groups could not be loaded
+   */
+  async start(groups: readonly (readonly LoadedFusionConfig[])[]): Promise<ShouldersError[]> {
+    const { memoryBytes, pinned } = this.#options;
+    const failures: ShouldersError[] = [];
+    for (const group of groups.filter(({ length }) => length > 0)) {
+      const isWanted = group.some(({ config }) => pinned.includes(config.id));
+      try {
+        if (memoryBytes > 0 && !isWanted && this.#usedBytes + (await this.#bytesOf(group)) > memoryBytes)
+          continue;
+        await this.#inTurn(() => this.#open(group, () => undefined));
+      } catch (error) {
+        if (this.#closing.signal.aborted) throw error;
+        failures.push(this.#failed(group, error));
+      }
+    }
+    return failures;
+  }
+
+  /** What was to be loaded at the start is, as far as it can be. */
+  started(): void {
+    this.#hasStarted = true;
+  }
+
+  /**
+   * Takes another config in the place of one with its id. Where that is loaded, the other is loaded beside it first, and
+   * it goes when its running answers are done; where the other cannot be loaded, all stays as it was.
+   */
+  async replace(loaded: LoadedFusionConfig): Promise<void> {
+    const entry = this.#entryOf(loaded.config.id);
+    await this.#inTurn(async () => {
+      if (entry.group !== null) await this.#openWithRoom([loaded], () => undefined);
+      Object.assign(entry, { loaded, failure: null });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new ShouldersError("server_closing", "The server is shutting down."));
+    if (this.#idleTimer !== null) clearInterval(this.#idleTimer);
+    await this.#queue;
+    await Promise.all([...this.#groups].map(({ engine }) => engine.close()));
+  }
+
+  get #usedBytes(): number {
+    return [...this.#groups].reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #entryOf(id: string): RouterEntry {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) return entry;
+    const known = [...this.#entries.keys()].join(", ");
+    throw new ShouldersError("model_not_found", `No model has this name; known: ${known || "none"}.`, {
+      param: "model",
+    });
+  }
+
+  /** Where a config answers: also one that leaves, as those who hold it have been promised. */
+  async #groupFor(id: string, signal: AbortSignal): Promise<ModelGroup> {
+    const open = () => this.#entries.get(id)?.group ?? [...this.#groups].find(({ ids }) => ids.has(id));
+    if (open() === undefined) (await this.hold(id, { signal }))();
+    const group = open();
+    if (group !== undefined) return group;
+    throw new ShouldersError("engine_not_ready", "The models are not loaded yet: try again in a moment.");
+  }
+
+  /** The load that a config waits for, in its turn. */
+  #loadSoon(entry: RouterEntry): PendingLoad {
+    if (entry.load !== null) return entry.load;
+    const load = (entry.load = new PendingLoad());
+    void this.#inTurn(async () => {
+      try {
+        if (!load.isWanted) return;
+        const group = await this.#openWithRoom([entry.loaded], (fraction) => load.progress(fraction));
+        entry.load = null;
+        load.done(group);
+      } catch (error) {
+        load.failed(this.#failed([entry.loaded], error));
+      } finally {
+        if (entry.load === load) entry.load = null;
+      }
+    });
+    return load;
+  }
+
+  /** One change after the other; what one throws is its own. */
+  #inTurn<Result>(run: () => Promise<Result>): Promise<Result> {
+    const done = this.#queue.then(run);
+    this.#queue = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    return done;
+  }
+
+  #failed(configs: readonly LoadedFusionConfig[], error: unknown): ShouldersError {
+    const failure = ShouldersError.from(error);
+    for (const { config } of configs) {
+      const entry = this.#entries.get(config.id);
+      if (entry !== undefined) entry.failure = failure.message;
+    }
+    const ids = configs.map(({ config }) => config.id);
+    if (!this.#closing.signal.aborted)
+      this.#options.log.error(
+        { err: error, configs: ids },
+        `${ids.join(", ")} cannot be loaded: ${failure.message}`,
+      );
+    return failure;
+  }
+
+  /** Opens configs; what was used longest ago goes, one after the other, until there is room. */
+  async #openWithRoom(
+    configs: readonly LoadedFusionConfig[],
+    onProgress: (fraction: number) => void,
+  ): Promise<ModelGroup> {
+    const { memoryBytes } = this.#options;
+    if (memoryBytes > 0) {
+      const needed = await this.#bytesOf(configs);
+      if (needed > memoryBytes)
+        throw new ShouldersError(
+          "out_of_memory",
+          `It takes ${needed} bytes, and all models may have ${memoryBytes}; raise --memory-megabytes.`,
+        );
+      while (this.#usedBytes + needed > memoryBytes)
+        if (!(await this.#evictOne()))
+          throw new ShouldersError("out_of_memory", "What is loaded is pinned, and leaves no room.");
+    }
+    for (;;) {
+      try {
+        return await this.#open(configs, onProgress);
+      } catch (error) {
+        if (ShouldersError.from(error).code !== "out_of_memory" || !(await this.#evictOne())) throw error;
+      }
+    }
+  }
+
+  async #open(
+    configs: readonly LoadedFusionConfig[],
+    onProgress: (fraction: number) => void,
+  ): Promise<ModelGroup> {
+    const { signal } = this.#closing;
+    signal.throwIfAborted();
+    const engine = await this.#options.open(configs, { signal, onProgress });
+    engine.onStep((sample) => this.#stepListeners.forEach((listener) => listener(sample)));
+    const group = new ModelGroup(engine, configs);
+    this.#groups.add(group);
+    const before = new Set<ModelGroup>();
+    for (const id of group.ids) {
+      const entry = this.#entries.get(id);
+      if (entry === undefined) continue;
+      if (entry.group !== null) before.add(entry.group);
+      Object.assign(entry, { group, failure: null });
+    }
+    for (const other of before) void this.#leaveIfUnused(other);
+    if (signal.aborted) await engine.close();
+    return group;
+  }
+
+  async #bytesOf(configs: readonly LoadedFusionConfig[]): Promise<number> {
+    const [only] = configs;
+    if (only === undefined || configs.length > 1) return this.#options.plan(configs, this.#closing.signal);
+    const bytes = this.#planned.get(only) ?? (await this.#options.plan(configs, this.#closing.signal));
+    this.#planned.set(only, bytes);
+    return bytes;
+  }
+
+  #isPinned({ ids }: ModelGroup): boolean {
+    return [...ids].some((id) => this.#entries.get(id)?.isPinned === true);
+  }
+
+  /** @returns whether something could go */
+  async #evictOne(): Promise<boolean> {
+    const victim = leastNeeded([...this.#groups].filter((group) => !this.#isPinned(group)));
+    if (victim === undefined) return false;
+    await this.#leave(victim);
+    return true;
+  }
+
+  #unloadIdle(): void {
+    const before = performance.now() - this.#options.idleMs;
+    for (const group of this.#groups)
+      if (group.isIdle && !group.isLeaving && group.lastUsedMs < before && !this.#isPinned(group))
+        void this.#leave(group);
+  }
+
+  async #leaveIfUnused(group: ModelGroup): Promise<void> {
+    if ([...this.#entries.values()].every((entry) => entry.group !== group)) await this.#leave(group);
+  }
+
+  /** Takes nothing new to a group, and closes it when nobody holds it. */
+  async #leave(group: ModelGroup): Promise<void> {
+    group.isLeaving = true;
+    for (const entry of this.#entries.values()) if (entry.group === group) entry.group = null;
+    await group.untilIdle();
+    if (!this.#groups.delete(group)) return;
+    this.#numRestartsBefore += group.engine.numRestarts;
+    await group.engine.close();
+    this.#options.log.info({ configs: [...group.ids] }, "models are unloaded");
+  }
+}

@@ -1,0 +1,121 @@
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { childrenOf } from "../support/processes.js";
+import { start, untilPrinted } from "../support/command-line.js";
+
+/** Configs that come, change and go while `shoulders serve` runs, on the shipped family. */
+
+let folder: string;
+let child: ChildProcess | null = null;
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), "shoulders-reload-"));
+});
+afterEach(() => {
+  child?.kill("SIGKILL");
+  rmSync(folder, { recursive: true });
+});
+
+const family = (name: string): string => path.resolve("models/family", `${name}.gguf`);
+const alone = (id: string, changes: object = {}): object => ({
+  id,
+  base: family("giant"),
+  context: { tokens: 256, sequences: 2 },
+  sampling: { temperature: 0 },
+  ...changes,
+});
+const write = (name: string, config: object | string): void =>
+  writeFileSync(path.join(folder, name), typeof config === "string" ? config : JSON.stringify(config));
+
+async function serve(...args: string[]): Promise<string> {
+  child = start(["serve", "--port", "0", "--threads", "1", "--fusion-configs", folder, ...args]);
+  child.stderr?.resume();
+  const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(await untilPrinted(child, "curl"))!;
+  return url;
+}
+
+const post = (url: string, body: object): Promise<Response> =>
+  fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+async function statusOf(url: string): Promise<Record<string, string>> {
+  const { data } = (await (await fetch(`${url}/v1/models`)).json()) as {
+    data: { id: string; status: { value: string } }[];
+  };
+  return Object.fromEntries(data.map(({ id, status }) => [id, status.value]));
+}
+
+async function answerOf(url: string, model: string): Promise<number> {
+  const response = await post(`${url}/v1/completions`, { model, prompt: "What", max_tokens: 4 });
+  await response.text();
+  return response.status;
+}
+
+const patience = { timeout: 30_000, interval: 100 };
+
+describe("shoulders serve, while it runs", () => {
+  it("takes new and changed configs, and lets a bad one stop nothing", async () => {
+    write("a.json", alone("a"));
+    const url = await serve();
+    write("b.yaml", `id: b\nbase: ${family("dwarf")}\ncontext: {tokens: 256, sequences: 1}\n`);
+    await expect.poll(() => statusOf(url), patience).toEqual({ a: "loaded", b: "loaded" });
+    expect(childrenOf(child!.pid!)).toHaveLength(2);
+    expect(await answerOf(url, "b")).toBe(200);
+    write("a.json", "{");
+    const bad = (await (await post(`${url}/models/reload`, {})).json()) as { problems: string[] };
+    expect(bad.problems).toEqual([expect.stringMatching(/a\.json:1:2: not JSON/)]);
+    write("a.json", alone("a", { base: family("gaint") }));
+    const wrong = (await (await post(`${url}/models/reload`, {})).json()) as { problems: string[] };
+    expect(wrong.problems).toEqual([
+      expect.stringMatching(/a\.json:1:\d+ base: .*Did you mean giant\.gguf\?/),
+    ]);
+    expect(await answerOf(url, "a")).toBe(200);
+    write("a.json", alone("a", { description: "another" }));
+    await expect
+      .poll(async () => (await fetch(`${url}/v1/fusion/configs/a`)).json(), patience)
+      .toMatchObject({ description: "another" });
+    rmSync(path.join(folder, "b.yaml"));
+    await expect.poll(() => statusOf(url), patience).toEqual({ a: "loaded" });
+    await expect.poll(() => childrenOf(child!.pid!), patience).toHaveLength(1);
+  }, 120_000);
+
+  it("reads configs again on SIGHUP, which ends no answer; answers end with the config they began with", async () => {
+    write("a.json", alone("a"));
+    const url = await serve("--watch-configs", "off");
+    const never = Object.fromEntries([0, 1, 2, 3].map((token) => [token, -100]));
+    const running = await post(`${url}/v1/completions`, {
+      ...{ model: "a", prompt: "What", stream: true, max_tokens: 240, logit_bias: never },
+    });
+    write("a.json", alone("a", { description: "another" }));
+    child!.kill("SIGHUP");
+    expect(await running.text()).toMatch(/"finish_reason":"length"[^]*data: \[DONE\]\n\n$/);
+    await expect
+      .poll(async () => (await fetch(`${url}/v1/fusion/configs/a`)).json(), patience)
+      .toMatchObject({ description: "another" });
+    expect(await answerOf(url, "a")).toBe(200);
+    child!.kill("SIGHUP");
+    child!.kill("SIGHUP");
+    expect(await answerOf(url, "a")).toBe(200);
+  }, 120_000);
+
+  it("holds a memory bound: what was used longest ago makes room, and each is answered", async () => {
+    const ids = ["a", "b", "c", "d"];
+    // Nothing is shared: an engine each.
+    for (const id of ids)
+      write(
+        `${id}.json`,
+        alone(id, {
+          base: family(`giant${id === "a" ? "" : `-${{ b: "recall", c: "choice", d: "problems" }[id]}`}`),
+        }),
+      );
+    const url = await serve("--memory-megabytes", "420");
+    expect(Object.values(await statusOf(url)).filter((status) => status === "loaded").length).toBeLessThan(4);
+    const statuses = await Promise.all([...ids, ...ids].map((id) => answerOf(url, id)));
+    expect(statuses).toEqual(statuses.map(() => 200));
+    const loaded = Object.values(await statusOf(url)).filter((status) => status === "loaded");
+    expect(loaded.length).toBeGreaterThan(0);
+    expect(loaded.length).toBeLessThan(4);
+    expect(childrenOf(child!.pid!).length).toBeLessThan(4);
+  }, 180_000);
+});
