@@ -108,13 +108,17 @@ describe("response_format", () => {
   });
 
   it.each([
-    [{ type: "object", properties: { a: { type: "string", pattern: "x" } } }, "properties.a.pattern"],
-    [{ type: "array", contains: {} }, "contains"],
-  ])("%j cannot be enforced and is refused", async (schema, path) => {
-    const response = await server.post("/v1/chat/completions", { ...body, ...formatOf(schema) });
-    expect(response.status).toBe(400);
-    const { error } = (await response.json()) as { error: { param: string } };
-    expect(error.param).toBe(`response_format.json_schema.schema.${path}`);
+    [{ type: "object", properties: { a: { type: "string", pattern: "(?=x)" } } }, "properties.a.pattern"],
+    [{ type: "array", items: { type: "null" }, maxItems: 3, uniqueItems: true }, "uniqueItems"],
+  ])("%j cannot be held to: told, and refused where it is strict", async (schema, path) => {
+    const param = `response_format.json_schema.schema.${path}`;
+    const lenient = { ...body, ...formatOf(schema), max_tokens: 40 };
+    const response = await server.post("/v1/chat/completions", lenient);
+    expect(await response.json()).toMatchObject({ fusion: { ignored: [param] } });
+    const format = { type: "json_schema", json_schema: { name: "answer", strict: true, schema } };
+    const refused = await server.post("/v1/chat/completions", { ...body, response_format: format });
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({ error: { param } });
   });
 });
 

@@ -112,7 +112,14 @@ it.each<[string, object, string]>([
   ["two of one name", { tools: [now, now] }, "tools"],
   [
     "arguments that cannot be enforced",
-    { tools: [{ type: "function", function: { name: "f", parameters: { type: "object", not: {} } } }] },
+    {
+      tools: [
+        {
+          type: "function",
+          function: { name: "f", strict: true, parameters: { type: "object", not: { minProperties: 1 } } },
+        },
+      ],
+    },
     "tools.0.function.parameters.not",
   ],
   ["a grammar as well", { grammar: 'root ::= "x"' }, "grammar"],

@@ -2,25 +2,6 @@ import { fieldError } from "../../errors.js";
 
 /** Rules of GBNF, and those that every grammar of JSON here has. */
 
-const digits = (low: number, high: number) =>
-  Array.from({ length: high - low + 1 }, (_, index) => literal(String(low + index).padStart(2, "0"))).join(
-    " | ",
-  );
-
-const date =
-  `[0-9]{4} "-" ((${[1, 3, 5, 7, 8, 10, 12].map((month) => digits(month, month)).join(" | ")}) "-" (${digits(1, 31)})` +
-  ` | (${[4, 6, 9, 11].map((month) => digits(month, month)).join(" | ")}) "-" (${digits(1, 30)})` +
-  ` | "02-" (${digits(1, 28)}))`;
-const time = `(${digits(0, 23)}) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{3})? ("Z" | [+-] (${digits(0, 23)}) ":" [0-5] [0-9])`;
-
-/** What is in the string; all formats that are enforced. */
-export const formats: Record<string, string> = {
-  date,
-  time,
-  "date-time": `${date} "T" ${time}`,
-  uuid: `[0-9a-f]{8} "-" [0-9a-f]{4} "-4" [0-9a-f]{3} "-" [89ab] [0-9a-f]{3} "-" [0-9a-f]{12}`,
-};
-
 /** Rules that any schema may use. A string has no escaped surrogates: their pairs would count as one character. */
 const sharedRules: Record<string, string> = {
   space: `" "?`,

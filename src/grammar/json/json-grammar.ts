@@ -1,28 +1,30 @@
+import { NotRegular } from "../regular/expression.js";
+import { arrayRule } from "./json-arrays.js";
+import {
+  conditionsOf,
+  valuesAt,
+  withoutKeywords,
+  type Atom,
+  type BranchSet,
+  type Condition,
+} from "./conditions.js";
 import { areDisjoint } from "./disjoint-schemas.js";
 import { literal, type GrammarBuilder } from "./grammar-builder.js";
-import { integer, number, string } from "./json-scalars.js";
-import {
-  checkTypes,
-  countsOf,
-  isObject,
-  keywordsOf,
-  objectAt,
-  refuse,
-  refuseOthers,
-  typesOf,
-  type JsonSchema,
-  type TypeName,
-} from "./json-schema.js";
+import { numberRule } from "./json-numbers.js";
+import { objectRule } from "./json-objects.js";
+import { allTypes, impliedTypes, isObject, refuse, typesOf, type TypeName } from "./json-schema.js";
+import { stringRule } from "./json-strings.js";
+import { fits } from "./json-values.js";
+import { has, SchemaDocument, type Located } from "./schema-document.js";
+import type { Automaton } from "../regular/automaton.js";
 
 /**
- * GBNF of the JSON that a schema allows. What is written is compact, with at most one space after a colon or a
- * comma, so that no model can fill an answer with white space; properties come in the schema's order. What the
- * grammar would not enforce is refused, with its path.
+ * GBNF of JSON that a schema allows. What is written is compact, with at most one space after a colon or a comma, so
+ * that no model can fill an answer with white space; properties come in the schema's order, and none that it does not
+ * name. So an answer fits the schema, and not everything that fits can be an answer.
  */
 
 const deepest = 64;
-
-const json = (value: unknown) => literal(JSON.stringify(value));
 
 export interface SchemaOptions {
   /** Path of the schema in the request. */
@@ -33,183 +35,190 @@ export interface SchemaOptions {
 
 /**
  * @returns the name of a rule: what the schema allows
- * @throws ShouldersError `unsupported_field` with the path of what cannot be enforced
+ * @throws ShouldersError with the path of what is no schema, or cannot be held to and has to be
  */
-export function addSchema(builder: GrammarBuilder, schema: unknown, { param }: SchemaOptions): string {
-  return new SchemaWriter(builder, schema, param).write();
+export function addSchema(builder: GrammarBuilder, schema: unknown, options: SchemaOptions): string {
+  const rule = new SchemaWriter(builder, schema, options).write();
+  if (rule === null) throw refuse(options.param, "no value fits it");
+  return rule;
 }
 
-function nameIn(pointer: string, path: string): string {
-  try {
-    return decodeURIComponent(pointer).replaceAll("~1", "/").replaceAll("~0", "~");
-  } catch {
-    throw refuse(path, "its escapes (%) are not UTF-8");
-  }
-}
+const json = (value: unknown) => literal(JSON.stringify(value));
 
-class SchemaWriter {
-  readonly #builder: GrammarBuilder;
-  readonly #root: unknown;
-  readonly #param: string;
-  /** Pointer to the rule of what it refers to. */
-  readonly #ruleOf = new Map<string, string>();
+export class SchemaWriter {
+  readonly builder: GrammarBuilder;
+  readonly document: SchemaDocument;
+  readonly patterns = new Map<string, Automaton | null>();
+  readonly #isStrict: boolean;
+  /** Rules by the keys of what they are of; null: nothing fits. */
+  readonly #ruleOf = new Map<string, string | null>();
   #depth = 0;
 
-  constructor(builder: GrammarBuilder, root: unknown, param: string) {
-    this.#builder = builder;
-    this.#root = root;
-    this.#param = param;
+  constructor(builder: GrammarBuilder, schema: unknown, { param, isStrict }: SchemaOptions) {
+    this.builder = builder;
+    this.document = new SchemaDocument(schema, param);
+    this.#isStrict = isStrict;
   }
 
-  write(): string {
-    return this.#reference("#", this.#param);
+  write(): string | null {
+    return this.visit([this.document.root]);
   }
 
-  #visit(schema: unknown, path: string): string {
-    if (schema === true) return "value";
-    if (!isObject(schema)) throw refuse(path, "expected a schema");
+  readonly widen = (path: string, why: string): void => {
+    if (this.#isStrict) throw refuse(path, `${why}; leave it out, or strict`);
+    if (!this.builder.ignored.includes(path)) this.builder.ignored.push(path);
+  };
+
+  /** The rule of what fits all of these; null: nothing does. */
+  visit(conditions: readonly Condition[]): string | null {
+    this.builder.spend(conditions.length);
+    const key = [...new Set(conditions.map((condition) => condition.key))].sort().join(" ");
+    const known = this.#ruleOf.get(key);
+    if (known !== undefined) return known;
+    const [path = ""] = conditions.map((condition) => condition.path);
     if (++this.#depth > deepest) throw refuse(path, `schemas may be nested ${deepest} deep`);
-    const body = this.#body(schema, path);
+    const { name, define } = this.builder.reserve();
+    this.#ruleOf.set(key, name);
+    const body = this.#body(conditions);
     this.#depth--;
-    return this.#builder.rule(body);
+    // What refers to it from within has its name already: a text that never ends.
+    define(body ?? `"\\x00" ${name}`);
+    const rule = body === null ? null : name;
+    this.#ruleOf.set(key, rule);
+    return rule;
   }
 
-  #body(schema: JsonSchema, path: string): string {
-    const only = (...keywords: string[]) => refuseOthers(schema, keywords, path);
-    if (schema["$ref"] !== undefined) {
-      only("$ref");
-      return this.#reference(schema["$ref"], `${path}.$ref`);
+  /** Whether a value of the schema itself fits all that is said of it. */
+  fits(value: unknown, located: Located): boolean {
+    try {
+      const { document, patterns } = this;
+      const unread = (path: string) => this.widen(path, "it cannot be read");
+      return fits(value, located, { document, patterns, unread, depth: 0 });
+    } catch (thrown) {
+      if (thrown instanceof NotRegular) throw refuse(located.path, thrown.message);
+      throw thrown;
     }
-    for (const keyword of ["anyOf", "oneOf", "allOf"] as const) {
-      const branches = schema[keyword];
-      if (branches === undefined) continue;
-      only(keyword);
-      return this.#branches(keyword, branches, `${path}.${keyword}`);
-    }
-    if (schema["const"] !== undefined) {
-      only("const", "type");
-      checkTypes([schema["const"]], schema, path);
-      return json(schema["const"]);
-    }
-    if (schema["enum"] !== undefined) {
-      only("enum", "type");
-      const values = schema["enum"];
-      if (!Array.isArray(values) || values.length === 0)
-        throw refuse(`${path}.enum`, "expected a list of values");
-      checkTypes(values, schema, path);
-      return values.map(json).join(" | ");
-    }
-    const types = typesOf(schema, path);
-    if (types === null) {
-      only();
-      return "value";
-    }
-    only("type", ...types.flatMap((type) => keywordsOf[type]));
-    return types.map((type) => `(${this.#typed(type, schema, path)})`).join(" | ");
   }
 
-  #typed(type: TypeName, schema: JsonSchema, path: string): string {
+  #body(given: readonly Condition[]): string | null {
+    const { atoms, branchSets, isNever } = conditionsOf(given, this.document, this.widen);
+    if (isNever) return null;
+    const named = this.#namedValues(atoms, branchSets);
+    if (named !== null) return named.length === 0 ? null : named.map(json).join(" | ");
+    const [first, ...others] = branchSets;
+    if (first !== undefined)
+      return this.#branches(first, [...atoms.map((atom) => withoutKeywords(atom)), ...others]);
+    return this.#typed(atoms);
+  }
+
+  /** The values that are named and fit everything; null: none are named. */
+  #namedValues(atoms: readonly Atom[], branchSets: readonly BranchSet[]): unknown[] | null {
+    const lists = [
+      ...valuesAt(atoms, "const").map(({ value }) => [value]),
+      ...valuesAt(atoms, "enum").map(({ value, path }) => {
+        if (!Array.isArray(value) || value.length === 0) throw refuse(path, "expected a list of values");
+        return value as unknown[];
+      }),
+    ];
+    const [values] = lists;
+    if (values === undefined) return null;
+    this.builder.spend(values.length * atoms.length);
+    const fitsBranches =
+      (value: unknown) =>
+      ({ keyword, branches }: BranchSet) => {
+        const { length } = branches.filter((branch) => this.fits(value, branch));
+        return keyword === "oneOf" ? length === 1 : length > 0;
+      };
+    return values.filter(
+      (value) => atoms.every((atom) => this.fits(value, atom)) && branchSets.every(fitsBranches(value)),
+    );
+  }
+
+  #branches({ keyword, branches, path }: BranchSet, rest: readonly Condition[]): string | null {
+    if (keyword === "oneOf" && branches.length > 1) {
+      const told = branches.map((branch) => this.#followed(branch));
+      if (!areDisjoint(told, this.builder))
+        this.widen(
+          path,
+          "its branches may overlap; use anyOf, or types or constant properties that tell them apart",
+        );
+    }
+    const rules = branches.flatMap((branch) => this.visit([...rest, branch]) ?? []);
+    return rules.length === 0 ? null : rules.join(" | ");
+  }
+
+  #followed(branch: Located): unknown {
+    let at = branch;
+    for (let step = 0; step < deepest && has(at, "$ref"); step++) {
+      const next = this.document.find(String((at.schema as Record<string, unknown>)["$ref"]), at);
+      if (next === null) break;
+      at = next;
+    }
+    return at.schema;
+  }
+
+  #typed(atoms: readonly Atom[]): string | null {
+    if (atoms.some(({ schema: { not } }) => not === true || (isObject(not) && Object.keys(not).length === 0)))
+      return null;
+    this.#widenLogic(atoms);
+    const types = this.#types(atoms);
+    if (types === null) return "value";
+    const isNamed = atoms.some(({ schema }) => schema["type"] !== undefined);
+    // Of the types that are meant, no value may fit; then any of the others does.
+    const others = isNamed ? [] : allTypes.filter((type) => type !== "integer" && !types.includes(type));
+    const rules = this.#typeRules(types, atoms) ?? this.#typeRules(others, atoms);
+    return rules && rules.join(" | ");
+  }
+
+  /** null: no value of these types fits. */
+  #typeRules(types: readonly TypeName[], atoms: readonly Atom[]): string[] | null {
+    const bodies = types.flatMap((type) => {
+      const body = this.#typeRule(type, atoms);
+      return body === null ? [] : [`(${body})`];
+    });
+    return bodies.length === 0 ? null : bodies;
+  }
+
+  /** The types that all atoms allow; null: any, and nothing is said of any of them. */
+  #types(atoms: readonly Atom[]): TypeName[] | null {
+    const given = atoms.flatMap(({ schema, path }) => typesOf(schema, path) ?? []);
+    const lists = atoms.flatMap(({ schema, path }) => {
+      const types = typesOf(schema, path);
+      return types === null ? [] : [types];
+    });
+    if (given.length === 0) return impliedTypes(atoms.map(({ schema }) => schema));
+    const isIn = (type: TypeName, types: readonly TypeName[]) =>
+      types.includes(type) || (type === "integer" && types.includes("number"));
+    const common = allTypes.filter((type) => lists.every((types) => isIn(type, types)));
+    // Every integer is a number.
+    return common.filter((type) => type !== "integer" || !common.includes("number"));
+  }
+
+  #typeRule(type: TypeName, atoms: readonly Atom[]): string | null {
     switch (type) {
       case "boolean":
         return `"true" | "false"`;
       case "null":
         return `"null"`;
       case "string":
-        return string(schema, path);
+        return stringRule(atoms, this);
       case "number":
-        return number(schema, path);
       case "integer":
-        return integer(schema, path);
+        return numberRule(atoms, type === "integer", this);
       case "array":
-        return this.#array(schema, path);
+        return arrayRule(atoms, this);
       case "object":
-        return this.#object(schema, path);
+        return objectRule(atoms, this);
     }
   }
 
-  #reference(pointer: unknown, path: string): string {
-    if (typeof pointer !== "string" || !/^#(\/(\$defs|definitions)\/[^/]+)?$/.test(pointer))
-      throw refuse(path, `expected "#", "#/$defs/name" or "#/definitions/name"`);
-    const known = this.#ruleOf.get(pointer);
-    if (known !== undefined) return known;
-    const [, list = "", encoded] = pointer.split("/");
-    const name = encoded === undefined ? null : nameIn(encoded, path);
-    const target = name === null ? this.#root : this.#definition(list, name);
-    if (target === undefined) throw refuse(path, "it points to nothing");
-    const { name: rule, define } = this.#builder.reserve();
-    this.#ruleOf.set(pointer, rule);
-    define(this.#visit(target, name === null ? this.#param : `${this.#param}.${list}.${name}`));
-    return rule;
-  }
-
-  #definition(list: string, name: string): unknown {
-    const definitions = isObject(this.#root) ? this.#root[list] : undefined;
-    return isObject(definitions) && Object.hasOwn(definitions, name) ? definitions[name] : undefined;
-  }
-
-  #branches(keyword: "anyOf" | "oneOf" | "allOf", branches: unknown, path: string): string {
-    if (!Array.isArray(branches) || branches.length === 0) throw refuse(path, "expected a list of schemas");
-    if (keyword === "allOf" && branches.length > 1) throw refuse(path, "only one schema can be enforced");
-    if (keyword === "oneOf" && !areDisjoint(branches as unknown[], this.#builder))
-      throw refuse(
-        path,
-        "branches may overlap; use anyOf, or types or constant properties that tell them apart",
-      );
-    return branches.map((branch, index) => this.#visit(branch, `${path}.${index}`)).join(" | ");
-  }
-
-  #array(schema: JsonSchema, path: string): string {
-    const item = schema["items"] === undefined ? "value" : this.#visit(schema["items"], `${path}.items`);
-    const { least, most } = countsOf(schema, "minItems", "maxItems", path);
-    if (most === 0) return `"[]"`;
-    const rest = `("," space ${item}){${Math.max(0, least - 1)},${most === null ? "" : most - 1}}`;
-    const items = `${item} ${most === 1 ? "" : rest}`;
-    return `"[" ${least === 0 ? `(${items})?` : items} "]"`;
-  }
-
-  #object(schema: JsonSchema, path: string): string {
-    const properties = objectAt(schema["properties"] ?? {}, `${path}.properties`);
-    const names = Object.keys(properties);
-    const required = schema["required"] ?? [];
-    if (!Array.isArray(required)) throw refuse(`${path}.required`, "expected a list of names");
-    required.forEach((name, index) => {
-      if (typeof name !== "string" || !Object.hasOwn(properties, name))
-        throw refuse(`${path}.required.${index}`, "it is not among the properties");
-    });
-    const isRequired = new Set<unknown>(required);
-    const keys = schema["propertyNames"];
-    if (keys !== undefined && JSON.stringify(keys) !== `{"type":"string"}`)
-      throw refuse(`${path}.propertyNames`, `only {"type": "string"} can be enforced`);
-    const others = schema["additionalProperties"] ?? true;
-    // Others are never written beside named ones: one of the same name could contradict its schema.
-    if (names.length === 0)
-      return others === false ? `"{}"` : this.#map(others, `${path}.additionalProperties`);
-    const members = names.map((name) => ({
-      isRequired: isRequired.has(name),
-      text: `${json(name)} ":" space ${this.#visit(properties[name], `${path}.properties.${name}`)}`,
-    }));
-    return `"{" ${this.#members(members)} "}"`;
-  }
-
-  #map(values: unknown, path: string): string {
-    const member = `string ":" space ${this.#visit(values, path)}`;
-    return `"{" (${member} ("," space ${member})*)? "}"`;
-  }
-
-  /** Members in order; the first that is there has no comma before it. */
-  #members(members: readonly { isRequired: boolean; text: string }[]): string {
-    // What may follow each member, from the last one on.
-    const tails = [""];
-    for (const { isRequired, text } of [...members].reverse()) {
-      const next = tails.at(-1) as string;
-      tails.push(
-        this.#builder.rule(isRequired ? `"," space ${text} ${next}` : `("," space ${text})? ${next}`),
-      );
+  /** What says which values do not fit, or which fit where others do. */
+  #widenLogic(atoms: readonly Atom[]): void {
+    for (const atom of atoms) {
+      if (has(atom, "not") && atom.schema["not"] !== false)
+        this.widen(`${atom.path}.not`, "an answer cannot be held to what it is not");
+      if (has(atom, "if") && (has(atom, "then") || has(atom, "else")))
+        this.widen(`${atom.path}.if`, "an answer cannot be held to conditions; use anyOf");
     }
-    tails.reverse();
-    const firstRequired = members.findIndex(({ isRequired }) => isRequired);
-    const heads = members.slice(0, firstRequired < 0 ? members.length : firstRequired + 1);
-    const starts = heads.map(({ text }, index) => `${text} ${tails[index + 1] as string}`);
-    return `(${starts.join(" | ")})${firstRequired < 0 ? "?" : ""}`;
   }
 }

@@ -4,76 +4,52 @@ import { fieldError, type ShouldersError } from "../../errors.js";
 
 export type JsonSchema = Record<string, unknown>;
 
-const mostRepetitions = 2_000;
+export const mostRepetitions = 2_000;
 
-/** Keywords that say nothing about what is valid. */
-const annotations = new Set([
-  "title",
-  "description",
-  "default",
-  "examples",
-  "deprecated",
-  "readOnly",
-  "writeOnly",
-  "$schema",
-  "$id",
-  "$comment",
-  "$defs",
-  "definitions",
-]);
-
-export const keywordsOf = {
-  string: ["minLength", "maxLength", "format"],
-  number: ["minimum", "exclusiveMinimum"],
-  integer: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
+/** Keywords that say something of values of a type. */
+const keywordsOf = {
+  string: ["minLength", "maxLength", "pattern", "format"],
+  number: ["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf"],
+  integer: [],
   boolean: [],
   null: [],
-  array: ["items", "minItems", "maxItems"],
-  object: ["properties", "required", "additionalProperties", "propertyNames"],
+  array: ["items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems", "unevaluatedItems"],
+  object: [
+    "properties",
+    "required",
+    "additionalProperties",
+    "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "unevaluatedProperties",
+  ],
 } as const;
 
 export type TypeName = keyof typeof keywordsOf;
+export const allTypes = Object.keys(keywordsOf) as TypeName[];
 
-/** @returns null where any type is allowed. */
-export function typesOf(schema: JsonSchema, path: string): TypeName[] | null {
-  const given = schema["type"];
-  const type = given ?? (schema["properties"] ? "object" : schema["items"] ? "array" : undefined);
+/** @returns null where the schema names no type. */
+export function typesOf({ type }: JsonSchema, path: string): TypeName[] | null {
   if (type === undefined) return null;
   const types = [...new Set<unknown>(Array.isArray(type) ? type : [type])];
   const isKnown = types.every((name) => typeof name === "string" && Object.hasOwn(keywordsOf, name));
-  if (!isKnown || types.length === 0)
-    throw refuse(`${path}.type`, `expected ${Object.keys(keywordsOf).join(", ")}`);
+  if (!isKnown || types.length === 0) throw refuse(`${path}.type`, `expected ${allTypes.join(", ")}`);
   return types as TypeName[];
 }
 
-/** @throws ShouldersError when a constant is not of the schema's own type */
-export function checkTypes(values: readonly unknown[], { type }: JsonSchema, path: string): void {
-  if (type === undefined) return;
-  const types = new Set<unknown>([type].flat());
-  const isOfType = (value: unknown) =>
-    types.has(value === null ? "null" : Array.isArray(value) ? "array" : typeof value) ||
-    (types.has("integer") && Number.isInteger(value));
-  if (!values.every(isOfType)) throw refuse(path, "its values are not of its type");
+/** The types of which schemas that name none say something: those are meant. null: of none. */
+export function impliedTypes(schemas: readonly JsonSchema[]): TypeName[] | null {
+  const said = new Set(schemas.flatMap((schema) => Object.keys(schema)));
+  const types = allTypes.filter((type) => keywordsOf[type].some((keyword) => said.has(keyword)));
+  return types.length > 0 ? types : null;
 }
 
-export function countsOf(schema: JsonSchema, from: string, to: string, path: string) {
-  const read = (keyword: string): number | null => {
-    const count = schema[keyword];
-    if (count === undefined) return null;
-    if (Number.isInteger(count) && (count as number) >= 0 && (count as number) <= mostRepetitions)
-      return count as number;
-    throw refuse(`${path}.${keyword}`, `expected an integer from 0 to ${mostRepetitions}`);
-  };
-  const [least, most] = [read(from) ?? 0, read(to)];
-  if (most !== null && least > most) throw refuse(`${path}.${to}`, `it is less than ${from}`);
-  return { least, most };
-}
-
-export function refuseOthers(schema: JsonSchema, allowed: readonly string[], path: string): void {
-  const other = Object.keys(schema).find(
-    (keyword) => !annotations.has(keyword) && !allowed.includes(keyword),
-  );
-  if (other !== undefined) throw refuse(`${path}.${other}`, "it cannot be enforced here; leave it out");
+export function countAt(value: unknown, path: string): number {
+  if (Number.isInteger(value) && (value as number) >= 0) return value as number;
+  throw refuse(path, "expected an integer from 0 on");
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -19,6 +19,8 @@ export interface Edge {
 /** What is written down of one language at most. */
 const mostStates = 2_000;
 const mostPieces = 8_000;
+/** Ranges of characters that are compared to make one automaton: some tens of milliseconds. */
+const mostWork = 4_000_000;
 
 /** Pieces of an expression, joined by steps that take no character. */
 interface Piece {
@@ -129,6 +131,7 @@ function determined(pieces: readonly Piece[], start: number, end: number): Autom
   const builder = new AutomatonBuilder<number[]>((state) => state.join());
   builder.explore(reached(pieces, [start], { start: true, end: false }), (state, isFirst) => {
     const moves = state.flatMap((index) => (pieces[index] as Piece).moves);
+    builder.spend(state.length + moves.reduce((sum, { points }) => sum + points.length, 0) ** 2);
     const edges = partsOf(moves.map(({ points }) => points)).map((points) => {
       const low = points[0]?.[0] ?? 0;
       const to = moves
@@ -145,6 +148,7 @@ function determined(pieces: readonly Piece[], start: number, end: number): Autom
 export function both(a: Automaton, b: Automaton): Automaton {
   const builder = new AutomatonBuilder<[number, number]>((state) => state.join());
   builder.explore([0, 0], ([first, second]) => {
+    builder.spend(rangesAt(a, first) * rangesAt(b, second));
     const edges = (a.edges[first] ?? []).flatMap((left) =>
       (b.edges[second] ?? []).flatMap((right) => {
         const points = intersect(left.points, right.points);
@@ -156,6 +160,9 @@ export function both(a: Automaton, b: Automaton): Automaton {
   return builder.build();
 }
 
+const rangesAt = ({ edges }: Automaton, state: number): number =>
+  (edges[state] ?? []).reduce((sum, { points }) => sum + points.length, 0);
+
 /** Makes an automaton whose states are found one after the other. */
 export class AutomatonBuilder<State> {
   readonly #keyOf: (state: State) => string;
@@ -163,9 +170,16 @@ export class AutomatonBuilder<State> {
   readonly #states: State[] = [];
   readonly #edges: Edge[][] = [];
   readonly #accepts: boolean[] = [];
+  #work = 0;
 
   constructor(keyOf: (state: State) => string) {
     this.#keyOf = keyOf;
+  }
+
+  /** @throws NotRegular past what one automaton may cost */
+  spend(work: number): void {
+    this.#work += work;
+    if (this.#work > mostWork) throw new NotRegular("it takes too long to read");
   }
 
   explore(

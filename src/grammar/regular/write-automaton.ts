@@ -27,7 +27,7 @@ export const plainWriting: Writing = {
   write: classText,
 };
 
-/** Inside a JSON string these stand behind a backslash; other control characters are not written. */
+/** Inside a JSON string these stand behind a backslash; other control characters are written only where nothing else may stand. */
 const escapes: readonly (readonly [character: string, letter: string])[] = [
   ['"', '\\"'],
   ["\\", "\\\\"],
@@ -42,17 +42,29 @@ const unescaped = complement(
 );
 const escaped = pointsOf(escapes.map(([character]) => [pointAt(character), pointAt(character)] as const));
 
+const controls = union(pointsOf([[0, 0x1f]]), pointsOf([[0x7f, 0x7f]]));
+
+function controlsIn(points: CodePoints): string[] {
+  return intersect(points, controls).flatMap(([low, high]) =>
+    Array.from(
+      { length: high - low + 1 },
+      (_, index) => `"\\\\u${(low + index).toString(16).padStart(4, "0")}"`,
+    ),
+  );
+}
+
 export const jsonWriting: Writing = {
-  points: union(unescaped, escaped),
+  points: union(unescaped, escaped, controls),
   write: (points) => {
     const plain = intersect(points, unescaped);
     const letters = escapes.flatMap(([character, letter]) =>
       holds(points, pointAt(character)) ? [letter] : [],
     );
-    return [
+    const usual = [
       ...(plain.length > 0 ? [classText(plain)] : []),
       ...letters.map((letter) => `"\\\\${letter}"`),
-    ].join(" | ");
+    ];
+    return (usual.length > 0 ? usual : controlsIn(points)).join(" | ");
   },
 };
 

@@ -31,7 +31,6 @@ it.each<[string, unknown, string]>([
     object({ oneOf: [{ properties: null }, { properties: { b: null } }] }),
     "schema.properties.a.oneOf",
   ],
-  ["a required of the language", { ...object({}), required: ["toString"] }, "schema.required.0"],
   ["a required of numbers", { ...object({}), required: [1] }, "schema.required.0"],
   ["a required of text", { ...object({}), required: "a" }, "schema.required"],
   ["types of null", object({ type: [null] }), "schema.properties.a.type"],
@@ -116,13 +115,9 @@ it("branches that are told apart by looking at each pair are counted", () => {
 });
 
 it("a schema that stands for far more than it says is refused while its grammar is made", () => {
-  const integers = range(400).map((index) => ({
-    type: "integer",
-    minimum: index * 1_000,
-    maximum: index * 1_000 + 511,
-  }));
-  expect(() => convert(object({ anyOf: integers }))).toThrow("more than 1048576 characters");
-  expect(convert(object({ anyOf: integers.slice(0, 100) })).length).toBeLessThan(1_048_576);
+  const texts = range(100).map((index) => ({ type: "string", pattern: `^[a-c]{${800 + index}}$` }));
+  expect(() => convert(object({ anyOf: texts }))).toThrow("more than 1048576 characters");
+  expect(convert(object({ anyOf: texts.slice(0, 10) })).length).toBeLessThan(1_048_576);
 });
 
 it("tools may have 262144 bytes together", () => {
