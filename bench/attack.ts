@@ -44,7 +44,10 @@ export async function benchAttack(): Promise<PartResult> {
       ...(await measureGreedy(stepMs)),
       ...(await measureRestart()),
     },
-    tables: [kindsTable(outcomes, { idleChatMs, stepMs }), await mutantsTable()],
+    tables: [
+      kindsTable(outcomes, { idleChatMs, stepMs, isContained: arena.isContained }),
+      await mutantsTable(),
+    ],
   };
 }
 
@@ -52,15 +55,18 @@ function isHeld({ problems, excesses }: Outcome): boolean {
   return problems.length + excesses.length === 0;
 }
 
-function kindsTable(outcomes: readonly Outcome[], idle: { idleChatMs: number; stepMs: number }): Table {
+function kindsTable(
+  outcomes: readonly Outcome[],
+  { isContained, ...idle }: { idleChatMs: number; stepMs: number; isContained: boolean },
+): Table {
   const kinds = [...new Set(outcomes.map(({ attack }) => attack.kind))];
   return {
     title: "Attacks by kind: what a neighbour felt",
     workload:
       `the table of test/attack with ${numSiblings} drawn siblings of each kind of body (seed ${seed}) and each field of ` +
       `each schema with each kind of long list; \`/livez\` asked every 50 ms and a chat of 4 tokens every 200 ms by another ` +
-      `key; idle chat ${idle.idleChatMs.toFixed(1)} ms, a step of 8 sequences ${idle.stepMs.toFixed(1)} ms; both processes with a ` +
-      `heap of 256 MB, as a container of 512 MB has`,
+      `key; idle chat ${idle.idleChatMs.toFixed(1)} ms, a step of 8 sequences ${idle.stepMs.toFixed(1)} ms; both processes ` +
+      (isContained ? "in a control group of 512 MB" : "with heaps of 256 MB, as in a container of 512 MB"),
     head: ["kind", "tried", "held", "worst /livez, ms", "worst chat, ms", "most memory beyond idle, MB"],
     rows: kinds.map((kind) => {
       const own = outcomes.filter(({ attack }: { attack: Attack }) => attack.kind === kind);

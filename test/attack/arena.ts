@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { qwen } from "../support/tool-templates.js";
+import { createMemoryGroup, type MemoryGroup } from "../support/memory-group.js";
 import { root } from "../support/real-engine.js";
 import type { Attack } from "./attacks.js";
 import { type Bounds, Canary, type CanaryReport, worst } from "./canary.js";
@@ -21,6 +22,9 @@ export interface Outcome {
   growthMb: number;
 }
 
+/** A small container's: server, engine and models live through all of it in so much. */
+const containerBytes = 512 * 2 ** 20;
+
 /** Longest that an attack's own requests and what they left behind may take. */
 const attackPatienceMs = 90_000;
 const settlePatienceMs = 30_000;
@@ -32,14 +36,17 @@ const settlePatienceMs = 30_000;
 export class Arena implements AsyncDisposable {
   readonly #folder: string;
   readonly #options: TargetOptions;
+  /** null: this system lets nobody limit memory. */
+  readonly #group: MemoryGroup | null;
   #target: Target;
   #canary: Canary;
   /** Memory of both processes, MB, and what the neighbour feels while nobody attacks. */
   #idleMb = NaN;
   #idle: CanaryReport | null = null;
 
-  private constructor(folder: string, options: TargetOptions, target: Target) {
+  private constructor(folder: string, group: MemoryGroup | null, options: TargetOptions, target: Target) {
     this.#folder = folder;
+    this.#group = group;
     this.#options = options;
     this.#target = target;
     this.#canary = neighbourOf(target);
@@ -48,12 +55,20 @@ export class Arena implements AsyncDisposable {
   static async start(options: TargetOptions = {}): Promise<Arena> {
     const folder = mkdtempSync(path.join(tmpdir(), "shoulders-arena-"));
     const configs = makeConfigs(folder);
-    // Half of what a container of 512 MB has: about what Node takes there by itself, in each process.
-    const environment = { NODE_OPTIONS: "--max-old-space-size=256" };
-    const given = { configs, environment, ...options };
-    const arena = new Arena(folder, given, await Target.start(given));
+    const group = createMemoryGroup(containerBytes);
+    // About what Node takes in such a container by itself, in each process.
+    const limited = group
+      ? { through: group.through }
+      : { environment: { NODE_OPTIONS: "--max-old-space-size=256" } };
+    const given = { configs, ...limited, ...options };
+    const arena = new Arena(folder, group, given, await Target.start(given));
     await arena.#measureIdle();
     return arena;
+  }
+
+  /** Whether the kernel holds the server to the memory of a small container. */
+  get isContained(): boolean {
+    return this.#group !== null;
   }
 
   get target(): Target {
@@ -69,6 +84,7 @@ export class Arena implements AsyncDisposable {
   async attack(attack: Attack, bounds: Bounds): Promise<Outcome> {
     const target = this.#target;
     const engine = target.enginePids.join();
+    const numKilled = this.#group?.numKilled();
     await this.#canary.report();
     target.forgetPeak();
     const problems: string[] = [];
@@ -90,6 +106,8 @@ export class Arena implements AsyncDisposable {
       problems.push(`the server ended: ${target.process.signalCode ?? target.process.exitCode}`);
     else if (target.enginePids.join() !== engine || target.log.includes("engine process ended"))
       problems.push("the engine ended");
+    if (this.#group?.numKilled() !== numKilled)
+      problems.push("the kernel ended a process for lack of memory");
     problems.push(...refusalsOf(seen));
     const excesses = excessesOf(seen, growthMb, bounds);
     if (problems.length + excesses.length > 0) await this.#startAnew();
@@ -105,6 +123,7 @@ export class Arena implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#canary[Symbol.asyncDispose]();
     await this.#target[Symbol.asyncDispose]();
+    await this.#group?.remove();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
