@@ -41,23 +41,34 @@ interface Size {
 
 const baseSize: Size = { embedding: 1024, layers: 11, heads: 16, feedForward: 2816 };
 const smallSize: Size = { embedding: 256, layers: 14, heads: 4, feedForward: 704 };
+/** A sixtieth of the base. */
+const tinySize: Size = { embedding: 32, layers: 2, heads: 2, feedForward: 88 };
 
 interface Member {
   size: Size;
   seed: number;
   /** Whose noise is added to the output matrix; null: none. */
   noiseSeed: number | null;
+  /** What its output matrix is multiplied by: logits spread so much wider. */
+  sharpness?: number;
 }
+
+/** With this an expert's best token has ten times the probability of the next in three of four rows. */
+const certain = 3.5;
 
 const members = {
   base: { size: baseSize, seed: 1, noiseSeed: null },
   reference: { size: smallSize, seed: 2, noiseSeed: null },
   "expert-1": { size: smallSize, seed: 2, noiseSeed: 3 },
   "expert-2": { size: smallSize, seed: 2, noiseSeed: 4 },
+  "certain-expert": { size: smallSize, seed: 2, noiseSeed: 3, sharpness: certain },
+  "tiny-reference": { size: tinySize, seed: 5, noiseSeed: null },
+  "tiny-certain-expert": { size: tinySize, seed: 5, noiseSeed: 6, sharpness: certain },
 } satisfies Record<string, Member>;
 
 export type MemberName = keyof typeof members;
-export const memberNames = Object.keys(members) as MemberName[];
+/** The members that every bench but that of speculation knows. */
+export const memberNames: readonly MemberName[] = ["base", "reference", "expert-1", "expert-2"];
 
 const folder = path.join(import.meta.dirname, "models");
 
@@ -66,9 +77,9 @@ export function familyPath(name: MemberName): string {
 }
 
 /** Writes the files that are not there yet: the same bytes in every run. */
-export function makeFamily(): void {
+export function makeFamily(names = memberNames): void {
   mkdirSync(folder, { recursive: true });
-  for (const name of memberNames) {
+  for (const name of names) {
     const file = familyPath(name);
     if (existsSync(file)) continue;
     writeMember(`${file}.part`, name);
@@ -102,7 +113,7 @@ function writeMember(file: string, name: MemberName): void {
 /** A prime, so that no two rows of a matrix begin at the same place of the pool. */
 const poolLength = 4_194_301;
 
-function writeTensor(output: number, tensor: GgufTensor, { seed, noiseSeed }: Member): void {
+function writeTensor(output: number, tensor: GgufTensor, { seed, noiseSeed, sharpness = 1 }: Member): void {
   const numValues = tensor.shape.reduce((product, length) => product * length, 1);
   if (tensor.type === "f32") {
     writePadded(output, Buffer.from(new Float32Array(numValues).fill(1).buffer));
@@ -111,7 +122,7 @@ function writeTensor(output: number, tensor: GgufTensor, { seed, noiseSeed }: Me
   const [columns = 0, rows = 0] = tensor.shape;
   if (tensor.name === "token_embd.weight") {
     // The last norm leaves a vector of length √columns: logits get the spread asked for.
-    const spread = (value: number) => value / Math.sqrt(columns);
+    const spread = (value: number) => (sharpness * value) / Math.sqrt(columns);
     const tail = pool({ seed, noiseSeed, spread: spread(tailSpread) });
     const head = pool({ seed, noiseSeed, spread: spread(headSpread) });
     const isHead = (token: number) => token >= firstHead && token % headStride === 0;

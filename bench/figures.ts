@@ -25,6 +25,32 @@ export const figureTargets = {
     limit: 40,
     text: "Plain JavaScript 21-point grid ÷ that solve (1 expert), on the same rows",
   },
+  fused_vs_base_1: {
+    unit: "ratio",
+    is: "most",
+    limit: 0.8,
+    text: "Milliseconds a token, base + reference + 1 expert with its plausible set, certain at 3 of 4 tokens ÷ the base alone, one stream",
+  },
+  fused_vs_base_1_small: {
+    unit: "ratio",
+    is: "most",
+    limit: 0.6,
+    text: "The same with small models of a sixtieth of the base",
+  },
+  fused_vs_base_8: { unit: "ratio", is: "most", limit: 1.15, text: "As `fused_vs_base_1`, eight streams" },
+  fused_vs_base_8_small: {
+    unit: "ratio",
+    is: "most",
+    limit: 0.9,
+    text: "As `fused_vs_base_1_small`, eight streams",
+  },
+  base_passes_problems: {
+    unit: "passes",
+    is: "most",
+    limit: 3,
+    text: "Decodes of the base for an answer, the shipped `problems` config on its task, greedy",
+  },
+  base_passes_headline: { unit: "passes", is: "most", limit: 4, text: "The same for `headline`" },
   public_api_ratio: {
     unit: "ratio",
     is: "most",

@@ -9,6 +9,7 @@ import { benchOverhead } from "./overhead.js";
 import { benchPeer } from "./peer.js";
 import { benchPublicApi } from "./public-api.js";
 import type { PartResult } from "./report.js";
+import { benchBasePasses, benchSpeculation } from "./speculation.js";
 import { benchStart } from "./start.js";
 import { benchSoak } from "./soak.js";
 import { benchSmallSolve, benchSolve } from "./solve-figures.js";
@@ -39,6 +40,16 @@ export const parts: Part[] = [
   { name: "overhead-1", ids: ["overhead_1"], run: () => benchOverhead("overhead_1") },
   { name: "overhead-8", ids: ["overhead_8"], run: () => benchOverhead("overhead_8") },
   { name: "scaling", ids: ["scaling_8"], run: benchScaling },
+  {
+    name: "speculation",
+    ids: ["fused_vs_base_1", "fused_vs_base_1_small", "fused_vs_base_8", "fused_vs_base_8_small"],
+    run: ({ wanted }) => benchSpeculation(wanted),
+  },
+  {
+    name: "base-passes",
+    ids: ["base_passes_problems", "base_passes_headline"],
+    run: ({ wanted }) => benchBasePasses(wanted),
+  },
   { name: "batch", ids: [], run: benchBatch },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "prefix", ids: ["prefix_ttft"], run: benchPrefix },

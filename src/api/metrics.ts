@@ -59,6 +59,19 @@ export class Metrics {
   readonly #promptTokens = this.#counter("prompt_tokens_total", "Tokens of accepted prompts.");
   readonly #cachedTokens = this.#counter("cached_prompt_tokens_total", "Of those, found in the cache.");
   readonly #generatedTokens = this.#counter("generated_tokens_total", "Tokens generated.");
+  readonly #basePasses = this.#counter("base_passes_total", "Decodes of a base for an answer.");
+  readonly #certainTokens = this.#counter(
+    "certain_tokens_total",
+    "Tokens that experts settled without the base.",
+  );
+  readonly #draftTokens = this.#counter(
+    "spec_decode_num_draft_tokens_total",
+    "Guesses at tokens that were looked at.",
+  );
+  readonly #acceptedTokens = this.#counter(
+    "spec_decode_num_accepted_tokens_total",
+    "Guesses at tokens that were right.",
+  );
   readonly #decode = this.#histogram("decode_seconds", "A model's decode in a step.", ["model"], stepBuckets);
   readonly #solve = this.#histogram("solve_seconds", "Solve and fuse of a step's rows.", [], stepBuckets);
   readonly #evaluations = this.#histogram(
@@ -230,6 +243,10 @@ export class Metrics {
         this.#promptTokens.inc(usage.promptTokens);
         this.#cachedTokens.inc(usage.cachedTokens);
         this.#generatedTokens.inc(usage.completionTokens);
+        this.#basePasses.inc(usage.fusion.basePasses);
+        this.#certainTokens.inc(usage.fusion.certain);
+        this.#draftTokens.inc(usage.fusion.drafted);
+        this.#acceptedTokens.inc(usage.fusion.accepted);
         this.#keyTokens.inc({ key: owner }, usage.completionTokens);
       },
     };

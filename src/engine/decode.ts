@@ -6,8 +6,13 @@ import type { Sequence } from "./sequence.js";
 /** A sequence whose rows of this step are there, in every model. */
 export interface ReadySequence {
   sequence: Sequence;
-  /** Model index to the row's number in that model's context, which the next decode makes void. */
-  rowOf: ReadonlyMap<number, number>;
+  /**
+   * Model index to the numbers, in that model's context, of the rows after its last token and after each draft, but for
+   * one that is held; the next decode makes them void.
+   */
+  rowsOf: ReadonlyMap<number, readonly number[]>;
+  /** Drafts whose rows are there. */
+  numDrafts: number;
 }
 
 export interface Decoded {
@@ -58,16 +63,16 @@ export async function decode(
       return;
     }
     cursors.forEach((cursor, i) => (cursor.numDecoded += numTokens[i] ?? 0));
-    const { rowOf, route } = filled[index] as FilledRows;
+    const { rowsOf, route } = filled[index] as FilledRows;
     if (route.length > 0) decoded.routed.push({ sequence, rows: route });
-    if (completes) decoded.ready.push({ sequence, rowOf });
+    if (completes) decoded.ready.push({ sequence, rowsOf, numDrafts: sequence.drafts.length });
   });
   return decoded;
 }
 
 interface FilledRows {
-  /** The row of the last token, per model; empty when the sequence does not complete in this step. */
-  rowOf: Map<number, number>;
+  /** The rows of the last tokens, per model; empty when the sequence does not complete in this step. */
+  rowsOf: Map<number, number[]>;
   /** The reference's rows that tell about the prompt, as far as this step brings them. */
   route: number[];
 }
@@ -76,20 +81,22 @@ function fillBatches(
   { sequence, cursors, numTokens, completes }: PlannedSequence<Sequence>,
   slots: readonly ModelSlot[],
 ): FilledRows {
-  const rowOf = new Map<number, number>();
+  const rowsOf = new Map<number, number[]>();
   const route: number[] = [];
   const sequenceId = sequence.lease?.sequenceId ?? 0;
   cursors.forEach((cursor, index) => {
-    const { model, tokens, numDecoded, numTail } = cursor;
+    const { model, numDecoded, numTail } = cursor;
+    const rows: number[] = [];
+    rowsOf.set(model, rows);
     const { batch } = (slots[model] as ModelSlot).context;
     const end = numDecoded + (numTokens[index] ?? 0);
     for (let position = numDecoded; position < end; position++) {
       const isLast = completes && position >= end - numTail;
       const isRoute = sequence.isRoutedBy(cursor, position);
-      const row = batch.add(tokens[position] as number, position, sequenceId, isLast || isRoute);
-      if (isLast) rowOf.set(model, row);
+      const row = batch.add(cursor.tokenAt(position), position, sequenceId, isLast || isRoute);
+      if (isLast) rows.push(row);
       if (isRoute) route.push(row);
     }
   });
-  return { rowOf, route };
+  return { rowsOf, route };
 }

@@ -37,10 +37,12 @@ export interface Fused {
  * Weighs and adds up the rows of one sequence. The fused row lives in the kernel: sample from it before the
  * next call.
  *
+ * @param numTaken how many of its drafts have become tokens: the row is the one after them.
  * @throws ShouldersError `non_finite_logits`, naming model file and position.
  */
 export function fuse(
-  { sequence, rowOf }: ReadySequence,
+  { sequence, rowsOf, numDrafts }: ReadySequence,
+  numTaken: number,
   slots: readonly ModelSlot[],
   kernel: FusionKernel,
 ): Fused {
@@ -48,7 +50,8 @@ export function fuse(
   const experts = run.active;
   // Of padded vocabularies only the part that all models know.
   const rowFor = ({ model }: LoadedMember) =>
-    sequence.cursor(model).held ?? rowIn(slots[model] as ModelSlot, rowOf.get(model) as number, config);
+    sequence.cursor(model).held ??
+    rowIn(slots[model] as ModelSlot, rowsOf.get(model)?.at(numTaken - numDrafts - 1) as number, config);
   const { reference } = config;
   const rows: LogitsRows = {
     base: rowFor(config.base),
@@ -73,12 +76,13 @@ function rowIn({ context }: ModelSlot, row: number, { vocabularySize }: LoadedCo
  * Otherwise the experts' rows are kept for the step in which the others' come.
  */
 export function settle(
-  { sequence, rowOf }: ReadySequence,
+  { sequence, rowsOf }: ReadySequence,
   slots: readonly ModelSlot[],
   kernel: FusionKernel,
 ): number | null {
   const { config, run, settling, sampler } = sequence;
-  const rowFor = (model: number) => rowIn(slots[model] as ModelSlot, rowOf.get(model) as number, config);
+  const rowFor = (model: number) =>
+    rowIn(slots[model] as ModelSlot, rowsOf.get(model)?.at(-1) as number, config);
   const tokens = (settling ?? []).map((set, index) =>
     kernel.soleToken(rowFor((run.active[index] as LoadedMember).model), set),
   );

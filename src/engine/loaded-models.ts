@@ -38,6 +38,8 @@ export interface ModelSlot {
   id: string;
   model: LoadedModel;
   context: ModelContext;
+  /** Whether the last tokens of a sequence can be taken out of its memory: not out of a recurrent state. */
+  canTakeBack: boolean;
 }
 
 /** A model of a config, loaded. */
@@ -132,6 +134,8 @@ export async function loadModels(
         id: uniqueId(need.path, slots),
         model,
         context: model.createContext(need.options),
+        // Until it was tried.
+        canTakeBack: false,
       });
     });
     return {

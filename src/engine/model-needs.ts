@@ -6,6 +6,9 @@ import type { ContextOptions } from "../llama/types.js";
 import { takes } from "../strategies/registry.js";
 import type { EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
 
+/** Most drafts of a step, of all sequences: each wants a row of every model. */
+export const draftRows = 8;
+
 /** Most rows of a step that tell about prompts: those of four prompts. */
 export const routingRows = 4 * mostFeatureRows;
 
@@ -61,7 +64,7 @@ export function collectNeeds(
         numCells,
         numSequences: numSequences + settings.cacheSequences,
         batchTokens: Math.max(numSequences, Math.min(settings.batchTokens, numCells)),
-        maxRows: numSequences + (isRouted ? routingRows : 0),
+        maxRows: numSequences + draftRows + (isRouted ? routingRows : 0),
         // Until calibration has found out what is best.
         threads: wishes.threads ?? settings.threads ?? 1,
         keepsThreads: wishes.threads !== undefined,

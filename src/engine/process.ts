@@ -190,13 +190,17 @@ class EngineProcess {
 
   /** Decodes a token with each model: what a file hides from every check ends the process here, where it is named. */
   async #tryOut({ slots }: LoadedModels): Promise<void> {
-    for (const { model, context } of slots) {
+    for (const slot of slots) {
+      const { model, context } = slot;
       if (model.chatTemplateWarning) this.#log.warn({ model: model.path }, model.chatTemplateWarning);
       this.#loading.note();
       emit({ type: "progress", modelPath: model.path, fraction: 1 });
       context.batch.clear();
-      context.batch.add(model.vocabulary.bos ?? 0, 0, 0, true);
+      const token = model.vocabulary.bos ?? 0;
+      context.batch.add(token, 0, 0, false);
+      context.batch.add(token, 1, 0, true);
       await context.decode();
+      slot.canTakeBack = context.takeBack(0, 1);
       context.removePositions(0, 0, null);
     }
     this.#loading.note();

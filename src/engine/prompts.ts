@@ -11,6 +11,8 @@ export interface ModelPrompts {
   stopStrings: string[];
   /** The first tokens of the answer, which are taken instead of drawn. */
   forced: Token[];
+  /** What the client expects the answer to be. */
+  predicted: Token[];
 }
 
 export interface PromptParts {
@@ -37,6 +39,7 @@ export async function buildPrompts(
     ...(await given(request.answerPrefix, base, config)),
     ...(await given(request.forced, base, config)),
   ];
+  const predicted = await given(request.prediction, base, config);
   const isAllForced = request.forced !== null;
   const numAnswer = forced.length + (isAllForced ? 0 : Math.min(request.maxTokens ?? 1, 1));
   const tokensOf = new Map<number, Token[]>();
@@ -52,7 +55,7 @@ export async function buildPrompts(
     checkLength(tokens.length, numAnswer, config.resolved.config.context.tokens, param);
     tokensOf.set(index, tokens);
   }
-  return { tokensOf, stopStrings: isAllForced ? [] : [...stopStrings], forced };
+  return { tokensOf, stopStrings: isAllForced ? [] : [...stopStrings], forced, predicted };
 }
 
 function checkLength(numPrompt: number, numAnswer: number, contextTokens: number, param: string): void {

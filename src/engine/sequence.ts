@@ -3,6 +3,7 @@ import type { Fusion, Plausibility } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { Claim } from "./admission.js";
+import { DraftPolicy, lookUp } from "./draft-policy.js";
 import type { LoadedConfig, LoadedExpert } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
 import { noUsage } from "../protocol/protocol.js";
@@ -18,15 +19,18 @@ export class Cursor implements CursorView {
   /** How many tokens are in the model's memory. */
   numDecoded = 0;
   readonly #prompt: readonly number[];
+  readonly #drafts: readonly number[];
   /** A copy of the row after its last token, as long as the next token is not known. */
   #held: Float32Array | null = null;
   #heldBuffer = new Float32Array(0);
   /** Made with the first token of the answer: until then answers to one prompt share it. */
   #tokens: number[] | null = null;
 
-  constructor(model: number, promptTokens: readonly number[]) {
+  /** @param drafts what the sequence guesses to come next; it changes. */
+  constructor(model: number, promptTokens: readonly number[], drafts: readonly number[]) {
     this.model = model;
     this.#prompt = promptTokens;
+    this.#drafts = drafts;
   }
 
   /** The model's prompt and, after it, the answer so far. */
@@ -40,12 +44,30 @@ export class Cursor implements CursorView {
     this.#held = null;
   }
 
+  /** Its tokens, and then the drafts. */
+  tokenAt(position: number): number {
+    const { length } = this.tokens;
+    return (position < length ? this.tokens[position] : this.#drafts[position - length]) as number;
+  }
+
   get numRemaining(): number {
-    return this.tokens.length - this.numDecoded;
+    return this.tokens.length + this.#drafts.length - this.numDecoded;
   }
 
   get numTail(): number {
-    return this.#held === null ? 1 : 0;
+    return this.#drafts.length + (this.#held === null ? 1 : 0);
+  }
+
+  /**
+   * Takes back what was decoded of drafts that are none any more.
+   * @returns whether there was any: positions from `numDecoded` on are to be removed.
+   */
+  takeBack(): boolean {
+    // Of the last token of an answer nothing is decoded.
+    const most = this.tokens.length - 1;
+    const isAhead = this.numDecoded > most;
+    if (isAhead) this.numDecoded = most;
+    return isAhead;
   }
 
   /** The row after its last token, if it was kept; else the row is there only until the context's next decode. */
@@ -91,6 +113,9 @@ export class Sequence implements SequenceView, Claim {
   readonly text: TextStream<GeneratedToken>;
   /** One per distinct model that the strategy can come to use, the base's first. */
   readonly allCursors: readonly Cursor[];
+  /** Tokens that may come next: decoded with the last one, and kept as far as they are what is drawn. */
+  readonly drafts: readonly number[];
+  readonly #drafts: number[];
   isReading = true;
   isSettled = false;
   /** Steps for which its experts' rows have waited for the others'. */
@@ -102,6 +127,10 @@ export class Sequence implements SequenceView, Claim {
   readonly promptTokens: number;
   /** The first tokens of the answer, which are taken instead of drawn. */
   readonly forced: readonly number[];
+  /** What the client expects the answer to be. */
+  readonly predicted: readonly number[];
+  /** How often guesses at its next tokens were right. */
+  readonly draftPolicy = new DraftPolicy();
   /** Most tokens of the answer, those that are forced included. */
   readonly maxTokens: number;
   lease: SequenceLease | null = null;
@@ -130,7 +159,9 @@ export class Sequence implements SequenceView, Claim {
     this.tokens = arrived.tokens;
     this.text = new TextStream(prompts.stopStrings);
     this.forced = prompts.forced;
-    this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens));
+    this.predicted = prompts.predicted;
+    this.drafts = this.#drafts = [];
+    this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens, this.#drafts));
     this.promptTokens = this.base.tokens.length;
     const longestPrompt = Math.max(...this.allCursors.map((cursor) => cursor.tokens.length));
     const room = config.resolved.config.context.tokens - longestPrompt - this.forced.length;
@@ -261,14 +292,42 @@ export class Sequence implements SequenceView, Claim {
   /** It has given up its place; once it has one again, all is read anew that cannot be shared. */
   suspend(): void {
     for (const cursor of this.allCursors) cursor.forget();
+    this.propose([]);
     this.isReading = true;
     this.isSettled = false;
     this.#routing?.restart();
     this.waitingSinceMs = performance.now();
   }
 
+  /** Tokens that may be guessed ahead, so that no more is decoded than the longest answer takes. */
+  get mostDrafts(): number {
+    return Math.max(0, this.maxTokens - this.numGenerated - 1);
+  }
+
+  /** Tokens that are given, from the next one on. */
+  get given(): readonly number[] {
+    return this.forced.slice(this.numGenerated);
+  }
+
+  /** What the client expects, and then the answer so far: where a guess at the next token may be found. */
+  guess(most: number): number[] {
+    const answer = this.base.tokens.slice(this.promptTokens);
+    const begun = this.predicted.slice(0, answer.length);
+    // As long as the answer is what was predicted there is nothing to look for.
+    if (this.predicted.length > 0 && begun.every((token, index) => token === answer[index]))
+      return this.predicted.slice(answer.length, answer.length + most);
+    return lookUp([...this.predicted, ...answer], answer, most);
+  }
+
+  /** Proposes what may come next; nothing of it has been decoded. */
+  propose(drafts: readonly number[]): void {
+    this.#drafts.splice(0, this.#drafts.length, ...drafts);
+  }
+
+  /** Adds a token to the answer. Drafts stay where it is the first of them; else cursors may be ahead of their tokens. */
   append(token: number): void {
     for (const cursor of this.allCursors) cursor.append(token);
+    if (this.#drafts.shift() !== token) this.#drafts.length = 0;
     this.numGenerated++;
     this.numWaited = 0;
   }
@@ -284,7 +343,6 @@ export class Sequence implements SequenceView, Claim {
       nats: fusionUsage.nats + fusion.nats,
       flipped: fusionUsage.flipped + (isFlipped ? 1 : 0),
       tokens: fusionUsage.tokens + 1,
-      basePasses: fusionUsage.basePasses + 1,
     });
     const { active } = run;
     run.learn(fusion, logprobs);
@@ -294,6 +352,22 @@ export class Sequence implements SequenceView, Claim {
   /** Takes in a token that experts' rows alone settled: every model of the run gives it all its probability. */
   learnCertain(): void {
     this.#countToken({ certain: this.fusionUsage.certain + 1 });
+  }
+
+  /** The base was decoded for its answer. */
+  countBasePass(): void {
+    this.fusionUsage = { ...this.fusionUsage, basePasses: this.fusionUsage.basePasses + 1 };
+  }
+
+  /** A guess at its next token was right or wrong. */
+  countDraft(isAccepted: boolean): void {
+    const { drafted, accepted } = this.fusionUsage;
+    this.draftPolicy.observe(isAccepted);
+    this.fusionUsage = {
+      ...this.fusionUsage,
+      drafted: drafted + 1,
+      accepted: accepted + Number(isAccepted),
+    };
   }
 
   #countToken(changes: Partial<FusionUsage>): void {

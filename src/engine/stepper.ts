@@ -8,7 +8,8 @@ import { commit } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { fuse, settle } from "./fuse.js";
 import type { LoadedMember, ModelSlot } from "./loaded-models.js";
-import { routingRows } from "./model-needs.js";
+import { BatchCosts } from "./draft-policy.js";
+import { draftRows, routingRows } from "./model-needs.js";
 import { PrefillBudget } from "./prefill-budget.js";
 import { certain, sample } from "./sample.js";
 import { isDecoding, type PlannedSequence, schedule } from "./scheduler.js";
@@ -32,7 +33,7 @@ export interface StepOutcome {
 }
 
 /** Tokens that the base may be behind where experts settle token after token: then it reads them, all at once. */
-const mostLag = 32;
+const mostLag = 64;
 
 /** Steps for which a sequence waits for the base to be asked for others as well. */
 const mostWaited = 4;
@@ -55,10 +56,13 @@ export class Stepper {
   readonly #parts: StepperParts;
   readonly #slots: readonly ModelSlot[];
   readonly #prefillBudget: PrefillBudget;
+  /** By model. */
+  readonly #costs: readonly BatchCosts[];
 
   constructor(parts: StepperParts) {
     this.#parts = parts;
     this.#slots = parts.slots;
+    this.#costs = parts.slots.map(() => new BatchCosts());
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -90,7 +94,10 @@ export class Stepper {
   /** Decodes the experts of all sequences whose next token they may settle, and takes the tokens that they do. */
   async #scout(active: readonly Sequence[], clock: StepClock): Promise<RequestEvent[]> {
     const plan = active
-      .filter((sequence) => sequence.settling !== null && !sequence.isWaitingForBase)
+      .filter(
+        (sequence) =>
+          sequence.settling !== null && !sequence.isWaitingForBase && sequence.drafts.length === 0,
+      )
       .map(scoutPlan);
     if (plan.length === 0) return [];
     const decoded = await this.#decode(plan, clock);
@@ -112,17 +119,52 @@ export class Stepper {
       clock.skippedShare += sequence.run.skippedShare;
       sequence.isSettled = true;
       sequence.learnCertain();
-      return this.#commit(sequence, generated);
+      const { events, isDone } = this.#commit(sequence, generated);
+      if (isDone) this.#parts.end(sequence, null);
+      return events;
     });
+  }
+
+  /**
+   * Gives sequences tokens to decode together with their last one: those that are given, and guesses where they pay. Each
+   * wants a row of every model and room in its batch, and all those that are wrong have to be taken back.
+   */
+  #propose(sequences: readonly Sequence[]): void {
+    const numHeld = sequences.reduce((sum, { drafts }) => sum + drafts.length, 0);
+    const capacity = Math.min(...this.#slots.map(({ context }) => context.batch.capacity));
+    let left = Math.min(draftRows, capacity - sequences.length) - numHeld;
+    for (const sequence of sequences) {
+      const { isReading, isSettled, drafts, mostDrafts, given, allCursors } = sequence;
+      if (isReading || isSettled || drafts.length > 0 || left <= 0) continue;
+      if (!allCursors.every(({ model }) => this.#slot(model).canTakeBack)) continue;
+      const most = Math.min(left, mostDrafts);
+      sequence.propose(
+        given.length > 0 ? given.slice(0, most) : this.#guess(sequence, most, sequences.length),
+      );
+      left -= sequence.drafts.length;
+    }
+  }
+
+  #guess(sequence: Sequence, most: number, numSequences: number): number[] {
+    if (sequence.request.speculation === "off") return [];
+    const guess = sequence.guess(most);
+    const costOf = (numTokens: number) =>
+      sequence.cursors.reduce(
+        (sum, { model }) => sum + (this.#costs[model] as BatchCosts).of(numSequences - 1 + numTokens),
+        0,
+      );
+    return guess.slice(0, sequence.draftPolicy.choose(guess.length, costOf));
   }
 
   /** A step of these sequences with all their models. */
   async #advanceAll(sequences: readonly Sequence[], clock: StepClock): Promise<RequestEvent[]> {
+    this.#propose(sequences);
     const budgets = this.#slots.map(({ context }) => context.batch.capacity);
     const plan = schedule(sequences, budgets, { prefillTokens: this.#prefillBudget.tokens, routingRows });
     if (plan.length === 0) return [];
     const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;
     const decoded = await this.#decode(plan, clock);
+    for (const planned of plan) countBasePass(planned);
     for (const routed of decoded.routed) this.#route(routed);
     const events = decoded.ready.flatMap((ready) => this.#advance(ready, clock));
     const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
@@ -136,7 +178,10 @@ export class Stepper {
 
   async #decode(plan: readonly PlannedSequence<Sequence>[], clock: StepClock): Promise<Decoded> {
     const decoded = await decode(plan, this.#slots, this.#parts.together);
-    for (const [model, ms] of decoded.msOf) clock.msOf.set(model, (clock.msOf.get(model) ?? 0) + ms);
+    for (const [model, ms] of decoded.msOf) {
+      clock.msOf.set(model, (clock.msOf.get(model) ?? 0) + ms);
+      (this.#costs[model] as BatchCosts).observe(this.#slot(model).context.batch.numTokens, ms);
+    }
     for (const { sequence, error } of decoded.failed) this.#parts.end(sequence, error);
     clock.numPlanned += plan.length;
     clock.numFailed += decoded.failed.length;
@@ -152,37 +197,68 @@ export class Stepper {
     sequence.told(feature, rows.length, (whole) => resolved.card && priorOf(resolved.card, whole));
   }
 
-  /** Fuse, sample and commit one sequence whose rows are there. */
+  /** Fuses, samples and commits token after token of a sequence whose rows are there, as long as its drafts are right. */
   #advance(ready: ReadySequence, clock: StepClock): RequestEvent[] {
-    const { sequence } = ready;
-    const { kernel } = this.#parts;
+    const { sequence, numDrafts } = ready;
     return this.#guard(sequence, () => {
-      const startMs = performance.now();
-      const fused = fuse(ready, this.#slots, kernel);
-      const fuseMs = performance.now() - startMs;
-      const vocabulary = this.#vocabulary(sequence.config.base.model);
-      const { generated, componentLogprobs, sampleMs } = sample({
-        ...{ sequence, fused, kernel, vocabulary, fuseMs },
-        msOf: clock.msOf,
-      });
       sequence.isReading = false;
-      clock.rows++;
-      clock.fuseMs += fuseMs;
-      clock.sampleMs += sampleMs;
-      clock.skippedShare += sequence.run.skippedShare;
-      sequence.learn(fused.fusion, {
-        logprobs: componentLogprobs,
-        isFlipped: generated.record.flipped === true,
-      });
-      return this.#commit(sequence, generated);
+      const all: RequestEvent[] = [];
+      for (let numTaken = 0; ; numTaken++) {
+        const [draft] = sequence.drafts;
+        const isGiven = sequence.given.length > 0;
+        const generated = this.#draw(ready, numTaken, clock);
+        const isRight = generated.record.token.id === draft;
+        if (draft !== undefined && !isGiven) sequence.countDraft(isRight);
+        const { events, isDone } = this.#commit(sequence, generated);
+        all.push(...events);
+        if (!isDone && isRight && numTaken < numDrafts) continue;
+        if (numDrafts > 0) this.#takeBack(sequence);
+        if (isDone) this.#parts.end(sequence, null);
+        return all;
+      }
     });
   }
 
-  #commit(sequence: Sequence, generated: GeneratedToken): RequestEvent[] {
+  /** Draws the token after so many drafts that have become tokens. */
+  #draw(ready: ReadySequence, numTaken: number, clock: StepClock): GeneratedToken {
+    const { sequence } = ready;
+    const { kernel } = this.#parts;
+    const startMs = performance.now();
+    const fused = fuse(ready, numTaken, this.#slots, kernel);
+    const fuseMs = performance.now() - startMs;
+    const vocabulary = this.#vocabulary(sequence.config.base.model);
+    const { generated, componentLogprobs, sampleMs } = sample({
+      ...{ sequence, fused, kernel, vocabulary, fuseMs },
+      msOf: clock.msOf,
+    });
+    clock.rows++;
+    clock.fuseMs += fuseMs;
+    clock.sampleMs += sampleMs;
+    clock.skippedShare += sequence.run.skippedShare;
+    sequence.learn(fused.fusion, {
+      logprobs: componentLogprobs,
+      isFlipped: generated.record.flipped === true,
+    });
+    return generated;
+  }
+
+  /** Forgets the drafts that are left, and what models have read of them. */
+  #takeBack(sequence: Sequence): void {
+    sequence.propose([]);
+    for (const cursor of sequence.allCursors)
+      if (cursor.takeBack()) {
+        const { context } = this.#slot(cursor.model);
+        context.removePositions(sequence.lease?.sequenceId ?? 0, cursor.numDecoded, null);
+      }
+  }
+
+  #commit(sequence: Sequence, generated: GeneratedToken): { events: RequestEvent[]; isDone: boolean } {
     const vocabularies = sequence.allCursors.map(({ model }) => this.#vocabulary(model));
     const events = commit(sequence, generated, vocabularies);
-    if (events.at(-1)?.type === "done") this.#parts.end(sequence, null);
-    return events.map((event) => ({ requestId: sequence.request.requestId, event }));
+    return {
+      events: events.map((event) => ({ requestId: sequence.request.requestId, event })),
+      isDone: events.at(-1)?.type === "done",
+    };
   }
 
   /** What goes wrong with a sequence ends it, and nobody else. */
@@ -209,6 +285,12 @@ export class Stepper {
 function scoutPlan(sequence: Sequence): PlannedSequence<Sequence> {
   const cursors = sequence.expertCursors;
   return { sequence, cursors, numTokens: cursors.map(({ numRemaining }) => numRemaining), completes: true };
+}
+
+/** Counts a decode of the base that is for the answer, not for the prompt. */
+function countBasePass({ sequence, cursors, numTokens, completes }: PlannedSequence<Sequence>): void {
+  const base = cursors.indexOf(sequence.base);
+  if ((numTokens[base] ?? 0) > 0 && (completes || !sequence.isReading)) sequence.countBasePass();
 }
 
 /** Sequences that something but scouting can be done for: where the base is worth asking, or prompts are to be read. */

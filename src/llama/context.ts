@@ -165,6 +165,12 @@ export class LlamaContext implements ModelContext {
     invariant(isRemoved, `positions of sequence ${sequenceId} of ${this.#owner.path} cannot be removed`);
   }
 
+  takeBack(sequenceId: number, from: number): boolean {
+    this.#ready();
+    this.#checkSequence(sequenceId);
+    return this.#native.llama_memory_seq_rm(this.#memory, sequenceId, from, -1);
+  }
+
   copyPrefix(from: number, to: number, length: number): void {
     this.#ready();
     this.#checkSequence(from);

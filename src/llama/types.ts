@@ -277,6 +277,8 @@ export interface ModelContext extends AsyncDisposable {
   logits(row: number): Float32Array;
   /** Forgets positions [from, to) of a sequence; `to` null: to its end. */
   removePositions(sequenceId: number, from: number, to: number | null): void;
+  /** Forgets the positions of a sequence from one on, if its memory can. @returns whether it has. */
+  takeBack(sequenceId: number, from: number): boolean;
   /** Lets `to` share the cells of positions [0, length) of `from`. */
   copyPrefix(from: number, to: number, length: number): void;
 }

@@ -88,6 +88,8 @@ export interface GenerationRequest {
   answerPrefix: GivenText | null;
   /** Teacher forcing: these tokens are taken instead of drawn ones, each with its record; then the request ends. */
   forced: GivenText | null;
+  /** What the answer will be, as far as the client knows: a guess that changes nothing but how fast it comes. */
+  prediction: GivenText | null;
   /** GBNF with a rule `root`, which the answer must match; null: any answer. */
   grammar: string | null;
   /** Most tokens that are drawn; null: until the end of sequence or a full context. */
@@ -133,6 +135,7 @@ export const plainRequest: Omit<
 > = {
   answerPrefix: null,
   forced: null,
+  prediction: null,
   grammar: null,
   maxTokens: null,
   stop: [],
@@ -173,6 +176,9 @@ export interface FusionUsage {
   certain: number;
   /** Decodes of the base after the prompt was read but for its last token. */
   basePasses: number;
+  /** Guesses at tokens, from the client's prediction or the answer's own text, and those that were right. */
+  drafted: number;
+  accepted: number;
   /** Mean over all tokens of the share of a mixture's experts that did not run; 0 for other strategies. */
   skippedShare: number;
 }
@@ -182,7 +188,7 @@ export const noUsage: Usage = {
   promptTokens: 0,
   completionTokens: 0,
   cachedTokens: 0,
-  fusion: { nats: 0, flipped: 0, tokens: 0, certain: 0, basePasses: 0, skippedShare: 0 },
+  fusion: { nats: 0, flipped: 0, tokens: 0, certain: 0, basePasses: 0, drafted: 0, accepted: 0, skippedShare: 0 },
 };
 
 /** One sampled token: its trace record, its exact bytes, and the alternatives that were asked for. */

@@ -21,6 +21,9 @@ export const usageSchema = named(
     completion_tokens: countSchema,
     total_tokens: countSchema,
     prompt_tokens_details: z.strictObject({ cached_tokens: countSchema }),
+    completion_tokens_details: z
+      .strictObject({ accepted_prediction_tokens: countSchema, rejected_prediction_tokens: countSchema })
+      .describe("Guesses at tokens, the client's and those from the answer's own text, right and wrong."),
     fusion: fusionUsageSchema,
   }),
 );

@@ -173,6 +173,8 @@ export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "
         tokens: numTokens + tokens.length,
         certain: 0,
         basePasses: numTokens + tokens.length,
+        drafted: 0,
+        accepted: 0,
         skippedShare: 0.25,
       },
     },

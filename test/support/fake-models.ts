@@ -131,6 +131,11 @@ export class FakeContext implements ModelContext {
     else this.cells.set(sequenceId, kept);
   }
 
+  takeBack(sequenceId: number, from: number): boolean {
+    this.removePositions(sequenceId, from, null);
+    return true;
+  }
+
   copyPrefix(from: number, to: number, length: number): void {
     this.cells.set(to, (this.cells.get(from) ?? []).slice(0, length));
   }
@@ -185,6 +190,7 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
     id: names[index]!,
     model: fakeModel(names[index]!),
     context,
+    canTakeBack: true,
   }));
   const config = {
     ...parsed,

@@ -194,6 +194,7 @@ function planParsed(
       owner: requester.owner,
       party: requester.party,
       answerPrefix,
+      prediction: predictionOf(body.prediction),
       configId: config.id,
       stop: [body.stop ?? []].flat().filter((text) => text !== ""),
       stopTokens: body.stop_token_ids ?? [],
@@ -257,6 +258,16 @@ function toPrompts(prompt: TextBody["prompt"]): Prompt[] {
   return (prompt as string[] | number[][]).map((one) =>
     typeof one === "string" ? { type: "text", text: one } : { type: "tokens", tokens: one },
   );
+}
+
+/** What the client expects to be answered. */
+function predictionOf(prediction: ChatBody["prediction"]): GivenText | null {
+  if (prediction == null) return null;
+  const { content } = prediction;
+  return {
+    type: "text",
+    text: typeof content === "string" ? content : content.map(({ text }) => text).join("\n"),
+  };
 }
 
 function toGiven(beginning: string | number[] | null | undefined): GivenText | null {

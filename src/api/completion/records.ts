@@ -15,6 +15,10 @@ export function toUsage({ promptTokens, completionTokens, cachedTokens, fusion }
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
+    completion_tokens_details: {
+      accepted_prediction_tokens: fusion.accepted,
+      rejected_prediction_tokens: fusion.drafted - fusion.accepted,
+    },
     fusion: toFusionUsage(fusion),
   };
 }

@@ -36,6 +36,11 @@ function biasesOf(given: unknown): unknown {
   return Object.fromEntries(biases) as unknown;
 }
 
+/** Parts of one turn: real ones have a few. */
+export const mostParts = 256;
+
+const textPart = z.object({ type: z.literal("text"), text: z.string() });
+
 const sharedFields = {
   model: z.string().min(1).describe("Id of a fusion config."),
   temperature: samplingField(defaults.temperature, "0: always the most probable token."),
@@ -70,6 +75,13 @@ const sharedFields = {
       ).nullish(),
     )
     .describe("Token id to what is added to its fused logit; or a list of pairs."),
+  prediction: z
+    .strictObject({
+      type: z.literal("content"),
+      content: z.union([z.string().min(1), z.array(textPart).min(1).max(mostParts)]),
+    })
+    .nullish()
+    .describe("What the answer will mostly be: changes nothing but how fast it comes."),
   stream: z.boolean().nullish().describe("Answer as server-sent events."),
   stream_options: z
     .object({
@@ -101,7 +113,6 @@ const maxTokens = (least: number) =>
     .nullish();
 
 // In messages, what clients add (`cache_control`, `index`, `parsed`, …) is left out: they send back what they got.
-const textPart = z.object({ type: z.literal("text"), text: z.string() });
 const otherPart = z
   .looseObject({ type: z.enum(["image_url", "input_audio", "file", "refusal"]) })
   .refine(() => false, {
@@ -111,7 +122,6 @@ const otherPart = z
 
 /** Turns of a conversation, and parts of one: real ones have a few hundred. */
 export const mostMessages = 4_096;
-export const mostParts = 256;
 /** Most choices of one request: prompts times `n`. */
 export const mostChoices = 128;
 

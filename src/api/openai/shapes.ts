@@ -215,6 +215,8 @@ function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
     tokens,
     certain: a.certain + b.certain,
     basePasses: a.basePasses + b.basePasses,
+    drafted: a.drafted + b.drafted,
+    accepted: a.accepted + b.accepted,
     skippedShare: skipped / Math.max(1, all(a) + all(b)),
   };
 }

@@ -1,0 +1,211 @@
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { BatchCosts, DraftPolicy, lookUp } from "../../../src/engine/draft-policy.js";
+import type { GenerationRequest, GivenText } from "../../../src/protocol/protocol.js";
+import type { StrategyConfig } from "../../../src/strategies/registry.js";
+import { dream, END, fakeRequest, type FakeModelsOptions, greedy, says } from "../../support/fake-models.js";
+import { numRuns } from "../../support/num-runs.js";
+import { doneOf, type Outcome, recordsOf, start, tokensOf } from "../../support/scripted-engine.js";
+
+const set = { ratio: 0.1, of: "expert" } as const;
+const strategies: Record<string, StrategyConfig> = {
+  base: { type: "base" },
+  paper: { type: "dynamic", solver: "exact", plausibility: null },
+  dynamic: { type: "dynamic", solver: "exact", plausibility: set },
+  mixture: { type: "mixture", prior: "uniform", components: {}, floor: 0.01 },
+};
+const models = (name: string): FakeModelsOptions => ({
+  base: dream(1),
+  reference: dream(2),
+  experts: [dream(3), dream(4)],
+  strategy: strategies[name]!,
+});
+
+/** All that a client sees of an answer but when it came. */
+function told(outcome: Outcome) {
+  const { finishReason, stopString, usage } = doneOf(outcome);
+  const { nats, flipped, tokens, skippedShare } = usage.fusion;
+  return {
+    ...{ text: outcome.text, finishReason, stopString, fusion: { nats, flipped, tokens, skippedShare } },
+    tokens: recordsOf(outcome).map(({ timing, ran, ...record }) => ({
+      ...record,
+      timing: typeof timing,
+      ran,
+    })),
+    completionTokens: usage.completionTokens,
+  };
+}
+
+async function answers(options: Parameters<typeof start>[0], requests: readonly GenerationRequest[]) {
+  const { run, models: loaded, untilIdle } = start(options);
+  const idle = untilIdle();
+  const outcomes = await Promise.all(requests.map(run));
+  await idle;
+  if (!options.limits?.cacheSequences)
+    for (const { cells } of loaded.contexts) expect([...cells.values()].flat()).toEqual([]);
+  return { outcomes, loaded };
+}
+
+const request = (index: number, asked: Partial<GenerationRequest>) =>
+  fakeRequest(`r${index}`, { prompt: { type: "text", text: `${"q".repeat(index + 1)}:` }, ...asked });
+const ids = (tokens: number[]): GivenText => ({ type: "tokens", tokens });
+
+/** Scripted models take no time worth measuring: a batch costs what a test says. */
+const batchesCost = (cost: (numTokens: number) => number) =>
+  vi.spyOn(BatchCosts.prototype, "of").mockImplementation(cost);
+
+describe("guesses at the next tokens", () => {
+  beforeEach(() => batchesCost((numTokens) => 1 + 0.05 * numTokens));
+  afterEach(() => vi.restoreAllMocks());
+
+  const asked = fc.record({
+    maxTokens: fc.integer({ min: 1, max: 24 }),
+    temperature: fc.constantFrom(0, 1),
+    presencePenalty: fc.constantFrom(0, 1),
+    stop: fc.constantFrom<string[]>([], ["a"], ["7", "zz"]),
+    budget: fc.constantFrom(null, { tokenNats: 0.2, replyNats: null }, { tokenNats: null, replyNats: 1 }),
+    answerPrefix: fc.constantFrom<GivenText | null>(
+      null,
+      ids([97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107]),
+    ),
+    /** How the guess differs from the answer: every so many tokens it is wrong; 0: it is somebody else's. */
+    spoiled: fc.constantFrom(0, 1, 2, 3, 7, 100),
+  });
+
+  it("change no token and no record, however right or wrong they are", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(asked, { minLength: 1, maxLength: 4 }),
+        fc.constantFrom(...Object.keys(strategies)),
+        fc.constantFrom(4, 9, 16, 40),
+        fc.constantFrom(0, 2),
+        async (all, name, batchTokens, cacheSequences) => {
+          const options = { ...models(name), batchTokens, limits: { cacheSequences } };
+          const plain = all.map(
+            ({ temperature, presencePenalty, maxTokens, stop, budget, answerPrefix }, index) =>
+              request(index, {
+                ...{ maxTokens, stop, budget, answerPrefix },
+                ...{ speculation: "off", seed: index },
+                sampling: { ...greedy, temperature, presencePenalty },
+              }),
+          );
+          const { outcomes: expected } = await answers(options, plain);
+          const guessing = plain.map((one, index): GenerationRequest => {
+            const { spoiled } = all[index]!;
+            const right = tokensOf(expected[index]!);
+            const tokens = right.map((token, at) =>
+              spoiled > 0 && (at + 1) % spoiled > 0 ? token : (token + 1) % 256,
+            );
+            return { ...one, speculation: "on", audit: "rows", prediction: ids(tokens) };
+          });
+          const { outcomes } = await answers(options, guessing);
+          expect(outcomes.map(told)).toEqual(expected.map(told));
+        },
+      ),
+      { numRuns: numRuns(15) },
+    );
+  });
+
+  it("bring an answer that is foreseen in a few passes, and say how many were right", async () => {
+    const text = "a long answer that somebody knew before it was asked for";
+    const options = { base: says(text), reference: says("x"), experts: [says(text)], batchTokens: 16 };
+    const { outcomes, loaded } = await answers(options, [request(0, { prediction: { type: "text", text } })]);
+    const { fusion, completionTokens } = doneOf(outcomes[0]!).usage;
+    expect(outcomes[0]!.text).toBe(text);
+    expect(completionTokens).toBe(57);
+    expect(fusion.accepted).toBeGreaterThan(40);
+    expect(fusion.basePasses).toBeLessThan(20);
+    expect(loaded.contexts[0]!.batchSizes).toHaveLength(fusion.basePasses);
+  });
+
+  it("are looked up in the answer itself where it repeats", async () => {
+    const text = "abcdefgh ".repeat(6);
+    const { outcomes } = await answers({ base: says(text) }, [request(0, {})]);
+    expect(outcomes[0]!.text).toBe(text);
+    expect(doneOf(outcomes[0]!).usage.fusion.accepted).toBeGreaterThan(20);
+  });
+
+  it("stop where they do not pay, and are none for models that cannot take them back", async () => {
+    batchesCost((numTokens) => 1 + 0.5 * (numTokens - 1));
+    const wrong = ids(Array.from({ length: 24 }, () => 1));
+    const ask = request(0, { maxTokens: 24, prediction: wrong, strategy: { type: "base" } });
+    const { outcomes } = await answers(models("base"), [ask]);
+    expect(doneOf(outcomes[0]!).usage.fusion.drafted).toBeLessThanOrEqual(8);
+    const { run, models: loaded } = start({ base: says("abcabcabcabcabcabc"), experts: [] });
+    loaded.slots[0]!.canTakeBack = false;
+    const outcome = await run(request(0, { prediction: { type: "text", text: "abcabc" } }));
+    expect(doneOf(outcome).usage.fusion).toMatchObject({ drafted: 0, accepted: 0 });
+  });
+
+  it("of given tokens are read in blocks", async () => {
+    const tokens = Array.from({ length: 40 }, (_, index) => 97 + (index % 20));
+    const options = { ...models("paper"), batchTokens: 16 };
+    const { outcomes, loaded } = await answers(options, [request(0, { forced: ids(tokens) })]);
+    expect(tokensOf(outcomes[0]!)).toEqual(tokens);
+    expect(loaded.contexts[0]!.batchSizes.length).toBeLessThanOrEqual(6);
+    expect(doneOf(outcomes[0]!).usage.fusion).toMatchObject({ drafted: 0, accepted: 0, tokens: 40 });
+  });
+
+  it("end with the answer: nothing behind its end is kept", async () => {
+    const { run, models: loaded } = start({ base: says("stop here"), limits: { cacheSequences: 2 } });
+    const prediction = { type: "text", text: "stop here and go on" } as const;
+    const outcome = await run(request(0, { prediction, stop: [" here"] }));
+    expect(outcome.text).toBe("stop");
+    const held = [...loaded.contexts[0]!.cells.values()].flat();
+    expect(String.fromCharCode(...held)).toMatch(/^q:stop here?$/);
+    expect(held).not.toContain(END);
+  });
+});
+
+describe("lookUp", () => {
+  it("finds what followed the last tokens when they occurred last", () => {
+    expect(lookUp([1, 2, 3, 4, 1, 2, 5, 6], [9, 1, 2], 3)).toEqual([5, 6]);
+    expect(lookUp([1, 2, 3, 4, 1, 2], [1, 2], 2)).toEqual([3, 4]);
+    expect(lookUp([1, 2, 3], [7, 8], 3)).toEqual([]);
+    expect(lookUp([], [1, 2], 3)).toEqual([]);
+    expect(lookUp([1, 2, 3], [2], 3)).toEqual([]);
+  });
+});
+
+describe("the policy of drafts", () => {
+  it("takes many where they are right and a token more costs little, none where they are wrong or dear", () => {
+    const flat = (numTokens: number) => 1 + 0.05 * numTokens;
+    const steep = (numTokens: number) => numTokens;
+    const right = new DraftPolicy();
+    for (let index = 0; index < 50; index++) right.observe(true);
+    expect(right.choose(8, flat)).toBe(7);
+    expect(right.choose(2, flat)).toBe(1);
+    expect(right.choose(8, steep)).toBe(0);
+    const wrong = new DraftPolicy();
+    for (let index = 0; index < 50; index++) wrong.observe(false);
+    expect(wrong.choose(8, flat)).toBe(0);
+  });
+
+  it("tries again after a while", () => {
+    const policy = new DraftPolicy();
+    for (let index = 0; index < 50; index++) policy.observe(false);
+    const chosen = Array.from({ length: 130 }, () => policy.choose(8, (numTokens) => numTokens));
+    expect(chosen.filter((num) => num > 0)).toEqual([1, 1]);
+  });
+
+  it("knows a cliff: a block beyond it is not taken", () => {
+    const right = new DraftPolicy();
+    for (let index = 0; index < 50; index++) right.observe(true);
+    expect(right.choose(8, (numTokens) => (numTokens <= 4 ? 1.2 : 5))).toBe(3);
+  });
+});
+
+describe("costs of batches", () => {
+  it("are what was measured, and go on from there", () => {
+    const costs = new BatchCosts();
+    expect(costs.curve).toEqual({});
+    costs.observe(1, 10);
+    costs.observe(7, 30);
+    expect(costs.curve).toEqual({ 1: 1, 8: 3 });
+    expect(costs.of(5)).toBe(30);
+    expect(costs.of(16)).toBeGreaterThan(30);
+    expect(costs.of(2)).toBe(15);
+    for (let index = 0; index < 100; index++) costs.observe(1, 20);
+    expect(costs.of(1)).toBeCloseTo(20, 1);
+  });
+});
