@@ -3,6 +3,7 @@ import { benchAttack } from "./attack.js";
 import { benchBatch } from "./batch.js";
 import { benchEntering } from "./entering.js";
 import { benchFusePool } from "./fuse-pool.js";
+import { benchHotLoad } from "./hot-load.js";
 import { benchLoopDelay } from "./loop-delay.js";
 import { benchMemory } from "./memory.js";
 import { benchOverhead } from "./overhead.js";
@@ -52,6 +53,7 @@ export const parts: Part[] = [
   },
   { name: "batch", ids: [], run: benchBatch },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
+  { name: "hot-load", ids: [], run: benchHotLoad },
   { name: "prefix", ids: ["prefix_ttft"], run: benchPrefix },
   { name: "memory", ids: ["memory_beyond_mb", "memory_plan_error"], run: () => benchMemory("cpu") },
   { name: "memory-gpu", ids: ["plan_error_gpu"], run: () => benchMemory("vulkan") },

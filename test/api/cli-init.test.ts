@@ -54,7 +54,7 @@ describe("shoulders init", () => {
     expect(again).toMatchObject({ code: 2 });
     expect(again.stderr).toMatch(/mine\.json and .*problems\.card\.json exists and is kept/);
     expect(readFileSync(out("mine.json"), "utf8")).toBe(before);
-  }, 300_000);
+  }, 500_000);
 
   it("asks for what no flag says, again where an answer is wrong, and makes examples", async () => {
     const answers = [family("gaint"), family("giant"), family("dwarf"), family("dwarf-recall")];
@@ -70,7 +70,7 @@ describe("shoulders init", () => {
     expect(examples.length).toBeGreaterThanOrEqual(4);
     expect(existsSync(out("people.card.json"))).toBe(true);
     expect(stdout).toContain("nobody has said what is right");
-  }, 300_000);
+  }, 500_000);
 
   it("refuses what cannot be one config before anything is loaded or written", async () => {
     const none = await run(["init", ...models(family("dwarf-nothing")), "--out", out("a.json")]);
@@ -92,5 +92,5 @@ describe("shoulders init", () => {
     ]);
     expect(strangers.stderr).toMatch(/The vocabularies of .* differ/);
     expect(existsSync(out("a.json"))).toBe(false);
-  }, 120_000);
+  }, 300_000);
 });

@@ -52,7 +52,7 @@ async function answerOf(url: string, model: string): Promise<number> {
   return response.status;
 }
 
-const patience = { timeout: 30_000, interval: 100 };
+const patience = { timeout: 150_000, interval: 100 };
 
 describe("shoulders serve, while it runs", () => {
   it("takes new and changed configs, and lets a bad one stop nothing", async () => {
@@ -78,7 +78,7 @@ describe("shoulders serve, while it runs", () => {
     rmSync(path.join(folder, "b.yaml"));
     await expect.poll(() => statusOf(url), patience).toEqual({ a: "loaded" });
     await expect.poll(() => childrenOf(child!.pid!), patience).toHaveLength(1);
-  }, 120_000);
+  }, 400_000);
 
   it("reads configs again on SIGHUP, which ends no answer; answers end with the config they began with", async () => {
     write("a.json", alone("a"));
@@ -97,7 +97,7 @@ describe("shoulders serve, while it runs", () => {
     child!.kill("SIGHUP");
     child!.kill("SIGHUP");
     expect(await answerOf(url, "a")).toBe(200);
-  }, 120_000);
+  }, 400_000);
 
   it("holds a memory bound: what was used longest ago makes room, and each is answered", async () => {
     const ids = ["a", "b", "c", "d"];
@@ -117,5 +117,5 @@ describe("shoulders serve, while it runs", () => {
     expect(loaded.length).toBeGreaterThan(0);
     expect(loaded.length).toBeLessThan(4);
     expect(childrenOf(child!.pid!).length).toBeLessThan(4);
-  }, 180_000);
+  }, 400_000);
 });
