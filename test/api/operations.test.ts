@@ -248,7 +248,7 @@ it("the log has one line a request, and nothing of its content", async () => {
   };
   server.engine.script = () => answering("canary-answer");
   await (await server.post("/v1/chat/completions", canary)).text();
-  await (await server.post("/v1/chat/completions", { ...canary, canary: 1 })).text();
+  await (await server.post("/v1/chat/completions", { ...canary, max_tokens: "canary" })).text();
   await (await fetch(`${server.url}/v1/canary?canary=1`)).text();
   server.engine.script = () => {
     throw new TypeError("broken");
