@@ -1,7 +1,7 @@
 import type { Vocabulary } from "../llama/types.js";
 import type { FinishReason, GeneratedToken, GenerationEvent } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
-import type { Released } from "./text-stream.js";
+import type { AnswerParts } from "./answer-stream.js";
 
 /**
  * Appends a drawn token to its sequence, in every model, and says what the client may see of it. The sequence
@@ -21,18 +21,31 @@ export function commit(
   const isEnd =
     sequence.request.stopTokens.includes(token) ||
     vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token));
-  if (!isForced && isEnd) return [...delta(sequence.text.finish()), done(sequence, "stop", [generated])];
+  if (!isForced && isEnd)
+    return [...delta(sequence, sequence.text.finish()), done(sequence, "stop", [generated])];
   const released = sequence.text.push(generated, generated.bytes);
-  if (sequence.text.stopFound !== null) return [...delta(released), done(sequence, "stop", [])];
+  if (sequence.text.stopFound !== null) return [...delta(sequence, released), done(sequence, "stop", [])];
   const { isComplete } = sequence.sampler;
-  if (sequence.numGenerated < sequence.maxTokens && !isComplete) return delta(released);
+  if (sequence.numGenerated < sequence.maxTokens && !isComplete) return delta(sequence, released);
   const rest = sequence.text.finish();
-  const all = { text: released.text + rest.text, tokens: [...released.tokens, ...rest.tokens] };
-  return [...delta(all), done(sequence, isComplete ? "stop" : "length", [])];
+  const all = {
+    reasoning: released.reasoning + rest.reasoning,
+    text: released.text + rest.text,
+    thoughts: [...released.thoughts, ...rest.thoughts],
+    tokens: [...released.tokens, ...rest.tokens],
+  };
+  return [...delta(sequence, all), done(sequence, isComplete ? "stop" : "length", [])];
 }
 
-function delta(released: Released<GeneratedToken>): GenerationEvent[] {
-  return released.tokens.length > 0 || released.text.length > 0 ? [{ type: "delta", ...released }] : [];
+function delta(
+  sequence: Sequence,
+  { reasoning, text, thoughts, tokens }: AnswerParts<GeneratedToken>,
+): GenerationEvent[] {
+  sequence.numThought += thoughts.length;
+  for (const { record } of thoughts) record.thought = true;
+  const all = [...thoughts, ...tokens];
+  if (all.length === 0 && text === "" && reasoning === "") return [];
+  return [{ type: "delta", ...(reasoning !== "" && { reasoning }), text, tokens: all }];
 }
 
 /** The last event of a sequence. `endTokens`: drawn but not text, such as the end of sequence. */
@@ -50,6 +63,7 @@ export function done(
       promptTokens: sequence.promptTokens,
       completionTokens: sequence.numGenerated,
       cachedTokens: sequence.cachedTokens,
+      reasoningTokens: sequence.numThought,
       fusion: sequence.fusionUsage,
     },
     queueMs: sequence.queueMs,

@@ -23,14 +23,15 @@ export class Grammars {
 
   /**
    * What makes the mask of each answer to a request.
+   * @param root the rule to begin with
    *
    * @throws ShouldersError `invalid_request` for a text that is no grammar.
    */
-  async masksOf(text: string, config: LoadedConfig): Promise<() => GrammarMask> {
+  async masksOf(text: string, config: LoadedConfig, root = "root"): Promise<() => GrammarMask> {
     const table = this.#table(config);
-    const key = `${config.resolved.config.id} ${text}`;
+    const key = `${config.resolved.config.id} ${root} ${text}`;
     const known = this.#compiled.get(key);
-    const grammar = known ?? this.#compile(text, table);
+    const grammar = known ?? this.#compile(text, table, root);
     this.#compiled.delete(key);
     this.#compiled.set(key, grammar);
     if (this.#compiled.size > mostKept) this.#compiled.delete(this.#compiled.keys().next().value as string);
@@ -38,9 +39,9 @@ export class Grammars {
     return () => new GrammarMask(compiled, table);
   }
 
-  #compile(text: string, table: TokenTable): Promise<CompiledGrammar> {
+  #compile(text: string, table: TokenTable, root: string): Promise<CompiledGrammar> {
     const compiled = this.#last.then(async () => {
-      const steps = compileInSteps(text, table);
+      const steps = compileInSteps(text, table, root);
       for (;;) {
         const { done, value } = steps.next();
         if (done) return value;

@@ -14,6 +14,7 @@ import {
   type LoadedModel,
   type ModelContext,
   type NativeLibrary,
+  type ThinkingForm,
   type ToolForm,
 } from "../llama/types.js";
 import type { ModelFacts } from "../llama/model-facts.js";
@@ -64,6 +65,8 @@ export interface LoadedConfig extends Roles<LoadedMember> {
   vocabularySize: number;
   /** How answers call functions. */
   toolForm: ToolForm;
+  /** How answers mark what is thought before them; null: nothing is. */
+  thinking: ThinkingForm | null;
 }
 
 /** Everything native that the engine holds; released in one call. */
@@ -174,15 +177,19 @@ function joinConfig(
   const ownForm = models[templateOf(roles.base.model, roles, models)]?.toolForm ?? plainToolForm;
   const isRead = !ownForm.tags && !JSON.stringify(ownForm).includes(toolIndexMark);
   const toolForm = isRead ? ownForm : plainToolForm;
-  // Answers are read as text: a control token that begins a call must be seen.
-  base.vocabulary.show(Object.values(toolForm).join(" "));
+  const thinking = models[templateOf(roles.base.model, roles, models)]?.thinking ?? null;
+  // Answers are read as text: a control token that begins a call, or ends a thought, must be seen.
+  const { opening, middle, between, ending } = toolForm;
+  const { opening: start = "", closing = "", answer = "" } = thinking ?? {};
+  const marks = [opening, middle, between, ending, start, closing, answer];
+  base.vocabulary.show(marks.join(" "));
   const vocabularySize = Math.min(...[base, ...others].map(({ vocabulary }) => vocabulary.size));
   if (resolved.card !== null && resolved.card.vocabularySize !== vocabularySize)
     throw cardRefused(
       `the calibration card of config "${config.id}"`,
       `made for ${resolved.card.vocabularySize} tokens, the models have ${vocabularySize}`,
     );
-  return { resolved, ...roles, vocabularySize, toolForm };
+  return { resolved, ...roles, vocabularySize, toolForm, thinking };
 }
 
 function rolesOf(
@@ -235,6 +242,7 @@ export function describeConfig(
     sequences: settings.context.sequences,
     sampling: settings.sampling,
     toolForm: config.toolForm,
+    thinking: config.thinking,
     digest,
   };
 }

@@ -1,5 +1,5 @@
 import { ShouldersError } from "../errors.js";
-import type { ChatTurn, LoadedModel, Token, Tool } from "../llama/types.js";
+import type { ChatTurn, LoadedModel, Token, Tool, RenderedPrompt, ThinkingForm } from "../llama/types.js";
 import { type LoadedConfig, templateOf } from "./loaded-models.js";
 import { paramOf, tooLong } from "./prompt-size.js";
 import type { GenerationRequest, GivenText, Prompt, ToolText } from "../protocol/protocol.js";
@@ -9,6 +9,11 @@ import { asPlainTurns, knowsForm } from "./tool-prompts.js";
 export interface ModelPrompts {
   tokensOf: Map<number, Token[]>;
   stopStrings: string[];
+  /**
+   * How what is thought is marked, whether the answer begins within it, and whether it may be thought about at all
+   * where it is held to a grammar; null: nothing is.
+   */
+  thinking: { form: ThinkingForm; isOpen: boolean; isAllowed: boolean } | null;
   /** The first tokens of the answer, which are taken instead of drawn. */
   forced: Token[];
   /** What the client expects the answer to be. */
@@ -45,17 +50,30 @@ export async function buildPrompts(
   const tokensOf = new Map<number, Token[]>();
   const stopStrings = new Set(request.stop);
   const param = paramOf(request);
+  let isOpen = false;
   for (const index of modelIndices) {
     if (!isWanted()) return null;
     const rendered = await renderPrompt(request.prompt, index, config, models);
-    if (index === config.base.model) for (const stop of rendered.stopStrings) stopStrings.add(stop);
+    if (index === config.base.model) {
+      for (const stop of rendered.stopStrings) stopStrings.add(stop);
+      isOpen = rendered.opensThought;
+    }
     const { tokens } = rendered;
     if (tokens.length === 0)
       throw new ShouldersError("invalid_request", "The prompt has no tokens: send at least one.", { param });
     checkLength(tokens.length, numAnswer, config.resolved.config.context.tokens, param);
     tokensOf.set(index, tokens);
   }
-  return { tokensOf, stopStrings: isAllForced ? [] : [...stopStrings], forced, predicted };
+  const { prompt } = request;
+  const isRead = prompt.type === "chat" && !isAllForced;
+  const isAllowed = isRead && prompt.isThinking !== false && prompt.ending !== "continue";
+  return {
+    tokensOf,
+    stopStrings: isAllForced ? [] : [...stopStrings],
+    forced,
+    predicted,
+    thinking: isRead && config.thinking ? { form: config.thinking, isOpen, isAllowed } : null,
+  };
 }
 
 function checkLength(numPrompt: number, numAnswer: number, contextTokens: number, param: string): void {
@@ -74,24 +92,30 @@ export async function renderPrompt(
   index: number,
   config: LoadedConfig,
   models: readonly LoadedModel[],
-): Promise<{ tokens: Token[]; stopStrings: string[] }> {
+): Promise<RenderedPrompt> {
   const model = models[index] as LoadedModel;
   switch (prompt.type) {
     case "chat": {
-      const { ending = "answer" } = prompt;
+      const { ending = "answer", isThinking = null, effort = null } = prompt;
+      const variables = JSON.parse(prompt.variables ?? "{}") as Record<string, unknown>;
+      const options = { ending, isThinking, effort, variables };
       const tools = (prompt.tools ?? []).map(toTool);
       const examples = index === config.base.model ? config.resolved.config.fewShot : [];
       const renderer = models[templateOf(index, config, models)] as LoadedModel;
       const turns = withExamples(prompt.messages, examples);
       return knowsForm(renderer, config.toolForm)
-        ? renderer.renderChat(turns, { ending, tools })
-        : renderer.renderChat(asPlainTurns(turns, tools, config.toolForm), { ending });
+        ? renderer.renderChat(turns, { ...options, tools })
+        : renderer.renderChat(asPlainTurns(turns, tools, config.toolForm), options);
     }
     case "text":
-      return { tokens: withBos(await model.tokenizeAside(prompt.text, true), model), stopStrings: [] };
+      return {
+        tokens: withBos(await model.tokenizeAside(prompt.text, true), model),
+        stopStrings: [],
+        opensThought: false,
+      };
     case "tokens":
       checkIds(prompt.tokens, config.vocabularySize, "prompt");
-      return { tokens: prompt.tokens, stopStrings: [] };
+      return { tokens: prompt.tokens, stopStrings: [], opensThought: false };
   }
 }
 

@@ -8,6 +8,7 @@ import { Grammars } from "./grammars.js";
 import type { LoadedConfig, LoadedModels } from "./loaded-models.js";
 import { buildPrompts, type ModelPrompts } from "./prompts.js";
 import type { Choice, GenerationRequest } from "../protocol/protocol.js";
+import { afterThought, thoughtRoot } from "./thought-grammar.js";
 import { modelsOf, Sequence } from "./sequence.js";
 
 export interface FactoryParts {
@@ -54,7 +55,7 @@ export class SequenceFactory {
       modelsOf(config, run),
     );
     if (prompts === null) return [];
-    const makeMask = request.grammar === null ? null : await this.#grammars.masksOf(request.grammar, config);
+    const makeMask = await this.#masks(request.grammar, prompts.thinking, config);
     return wanted().map((choice, index) => {
       const grammar = makeMask?.() ?? null;
       return new Sequence({
@@ -69,6 +70,18 @@ export class SequenceFactory {
         tokens: index === 0 ? numTokens(prompts, config.base.model) : 1,
       });
     });
+  }
+
+  /** An answer is held to its grammar after what is thought. */
+  async #masks(
+    grammar: string | null,
+    thinking: ModelPrompts["thinking"],
+    config: LoadedConfig,
+  ): Promise<(() => GrammarMask) | null> {
+    if (grammar === null) return null;
+    return thinking === null
+      ? this.#grammars.masksOf(grammar, config)
+      : this.#grammars.masksOf(afterThought(grammar, thinking), config, thoughtRoot);
   }
 
   #sampler(

@@ -11,7 +11,7 @@ import type { FusionUsage, GeneratedToken, GenerationRequest } from "../protocol
 import type { CursorView, Routing, SequenceView } from "./scheduler.js";
 import type { SequenceLease } from "./sequence-pool.js";
 import { PromptRouting } from "./prompt-routing.js";
-import { TextStream } from "./text-stream.js";
+import { AnswerStream } from "./answer-stream.js";
 
 /** One model's view of a sequence. Each model has tokens and positions of its own: prompts may differ. */
 export class Cursor implements CursorView {
@@ -110,7 +110,9 @@ export class Sequence implements SequenceView, Claim {
   /** How its tokens are weighed. */
   readonly run: StrategyRun<LoadedExpert>;
   readonly sampler: TokenSampler;
-  readonly text: TextStream<GeneratedToken>;
+  readonly text: AnswerStream<GeneratedToken>;
+  /** Tokens of what was thought, marks included. */
+  numThought = 0;
   /** One per distinct model that the strategy can come to use, the base's first. */
   readonly allCursors: readonly Cursor[];
   /** Tokens that may come next: decoded with the last one, and kept as far as they are what is drawn. */
@@ -157,7 +159,11 @@ export class Sequence implements SequenceView, Claim {
     this.arrival = arrived.arrival;
     this.waitingSinceMs = arrived.waitingSinceMs;
     this.tokens = arrived.tokens;
-    this.text = new TextStream(prompts.stopStrings);
+    this.text = new AnswerStream(
+      prompts.stopStrings,
+      prompts.thinking?.form ?? null,
+      prompts.thinking?.isOpen ?? false,
+    );
     this.forced = prompts.forced;
     this.predicted = prompts.predicted;
     this.drafts = this.#drafts = [];

@@ -52,6 +52,7 @@ export class TextStream<T> {
   #shownLength = 0;
   #pending: PendingToken<T>[] = [];
   #stopFound: string | null = null;
+  #rest: Uint8Array = new Uint8Array(0);
 
   constructor(stops: readonly string[]) {
     this.#stops = stops;
@@ -60,6 +61,11 @@ export class TextStream<T> {
   /** The stop string that ended the text, if one did. */
   get stopFound(): string | null {
     return this.#stopFound;
+  }
+
+  /** What came after the stop string. */
+  get rest(): Uint8Array {
+    return this.#rest;
   }
 
   push(token: T, bytes: Uint8Array): Released<T> {
@@ -78,6 +84,7 @@ export class TextStream<T> {
     // A token that is shown in part is shown; the rest of the held text is the stop string and is dropped.
     while (this.#pending[0] && this.#pending[0].start < this.#shownLength)
       released.tokens.push(this.#takeFirst());
+    this.#rest = Buffer.concat([Buffer.from(this.#held.slice(found.stop.length)), this.#unfinished]);
     this.#held = "";
     return released;
   }

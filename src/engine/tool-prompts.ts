@@ -20,14 +20,18 @@ export function knowsForm({ toolForm }: LoadedModel, form: ToolForm): boolean {
 export function asPlainTurns(turns: readonly ChatTurn[], tools: readonly Tool[], form: ToolForm): ChatTurn[] {
   const plain: ChatTurn[] = [];
   let isAfterTool = false;
-  for (const { role, content, toolCalls = [] } of turns) {
+  for (const { role, content, reasoning, toolCalls = [] } of turns) {
     const last = plain.at(-1);
     const text = role === "tool" ? `<tool_response>\n${content}\n</tool_response>` : content;
     // Results of calls made together come together: many templates want roles in turns.
     if (role === "tool" && isAfterTool && last) last.content += `\n${text}`;
     else {
       const parts = [text, writeCalls(toolCalls, form)].filter((part) => part !== "");
-      plain.push({ role: role === "tool" ? "user" : role, content: parts.join("\n") });
+      plain.push({
+        role: role === "tool" ? "user" : role,
+        content: parts.join("\n"),
+        ...(reasoning !== undefined && { reasoning }),
+      });
     }
     isAfterTool = role === "tool";
   }

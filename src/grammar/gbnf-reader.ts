@@ -22,8 +22,8 @@ export interface GrammarText {
  *
  * @throws ShouldersError `invalid_request` that says where and what is wrong.
  */
-export function readGrammar(text: string): Generator<void, GrammarText> {
-  return new Reader(text).read();
+export function readGrammar(text: string, root: string): Generator<void, GrammarText> {
+  return new Reader(text).read(root);
 }
 
 class Reader {
@@ -44,7 +44,7 @@ class Reader {
     this.#text = text;
   }
 
-  *read(): Generator<void, GrammarText> {
+  *read(rootName: string): Generator<void, GrammarText> {
     this.#skip(true);
     for (let numRead = 0; this.#at < this.#text.length;) {
       this.#rule();
@@ -54,8 +54,8 @@ class Reader {
     }
     for (const [name, id] of this.#idOf)
       if (this.#alternatives[id] === undefined) throw refuseGrammar(`rule ${name} is used but not defined`);
-    const root = this.#idOf.get("root");
-    if (root === undefined) throw refuseGrammar("there is no rule named root");
+    const root = this.#idOf.get(rootName);
+    if (root === undefined) throw refuseGrammar(`there is no rule named ${rootName}`);
     return { alternatives: this.#alternatives, root };
   }
 

@@ -28,8 +28,12 @@ export function compileGrammar(text: string, alphabet: Alphabet = allBytes): Com
 }
 
 /** The same for where others wait: stops every few milliseconds, until it is asked to go on. */
-export function* compileInSteps(text: string, alphabet: Alphabet): Generator<void, CompiledGrammar> {
-  const { alternatives, root } = yield* readGrammar(text);
+export function* compileInSteps(
+  text: string,
+  alphabet: Alphabet,
+  rootName = "root",
+): Generator<void, CompiledGrammar> {
+  const { alternatives, root } = yield* readGrammar(text, rootName);
   const elements: Element[] = [];
   const rules: number[][] = [];
   for (const sequences of alternatives) {

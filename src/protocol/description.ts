@@ -1,5 +1,5 @@
 import type { SamplingSettings } from "../config/fusion-config.js";
-import type { Buffers, ToolForm } from "../llama/types.js";
+import type { Buffers, ThinkingForm, ToolForm } from "../llama/types.js";
 import type { ComponentConfig } from "../strategies/fields.js";
 import type { StrategyChoice, StrategyConfig } from "../strategies/registry.js";
 
@@ -69,6 +69,8 @@ export interface ConfigDescription {
   sampling: SamplingSettings;
   /** How answers call functions. */
   toolForm: ToolForm;
+  /** How answers mark what is thought before them; null: nothing is. */
+  thinking: ThinkingForm | null;
   /** A digest of everything in the config that can change an answer: model files, settings, calibration card. */
   digest: string;
 }

@@ -68,7 +68,17 @@ export type Prompt =
    * `ending`: the prompt ends where an answer begins (default), in the last message, or after it. `tools`: functions
    * that the answer may call.
    */
-  | { type: "chat"; messages: ChatTurn[]; ending?: ChatEnding; tools?: ToolText[] }
+  | {
+      type: "chat";
+      messages: ChatTurn[];
+      ending?: ChatEnding;
+      tools?: ToolText[];
+      /** Whether, and how much, the models are to think; null or left out: as their templates have it. */
+      isThinking?: boolean | null;
+      effort?: string | null;
+      /** JSON of what else the templates may ask for. */
+      variables?: string;
+    }
   | { type: "text"; text: string }
   | { type: "tokens"; tokens: number[] };
 
@@ -161,6 +171,8 @@ export interface Usage {
   /** Tokens sampled, an end-of-sequence token included. */
   completionTokens: number;
   cachedTokens: number;
+  /** Of the completion's: those of what was thought before the answer. */
+  reasoningTokens: number;
   fusion: FusionUsage;
 }
 
@@ -188,7 +200,17 @@ export const noUsage: Usage = {
   promptTokens: 0,
   completionTokens: 0,
   cachedTokens: 0,
-  fusion: { nats: 0, flipped: 0, tokens: 0, certain: 0, basePasses: 0, drafted: 0, accepted: 0, skippedShare: 0 },
+  reasoningTokens: 0,
+  fusion: {
+    nats: 0,
+    flipped: 0,
+    tokens: 0,
+    certain: 0,
+    basePasses: 0,
+    drafted: 0,
+    accepted: 0,
+    skippedShare: 0,
+  },
 };
 
 /** One sampled token: its trace record, its exact bytes, and the alternatives that were asked for. */
@@ -201,8 +223,8 @@ export interface GeneratedToken {
 export type GenerationEvent =
   /** The prompt is tokenized and fits; it waits for, or has, a sequence. */
   | { type: "accepted"; promptTokens: number }
-  /** Text that is safe to show (whole characters, no part of a stop string) and the tokens it came from. */
-  | { type: "delta"; text: string; tokens: GeneratedToken[] }
+  /** `reasoning`: what was thought, before the text. Text that is safe to show (whole characters, no part of a stop string) and the tokens it came from. */
+  | { type: "delta"; reasoning?: string; text: string; tokens: GeneratedToken[] }
   /** The last event. `tokens`: sampled but never shown (the end-of-sequence token, tokens of a stop string). */
   | {
       type: "done";

@@ -38,6 +38,7 @@ const chatChoiceSchema = z.strictObject({
   message: z.strictObject({
     role: z.literal("assistant"),
     content: z.string().nullable(),
+    reasoning_content: z.string().optional().describe("What was thought before the answer."),
     refusal: z.null(),
     tool_calls: z.array(toolCallSchema).optional(),
   }),
@@ -49,6 +50,7 @@ const chatChunkChoiceSchema = z.strictObject({
   delta: z.strictObject({
     role: z.literal("assistant").optional(),
     content: z.string().optional(),
+    reasoning_content: z.string().optional().describe("What was thought before the answer."),
     tool_calls: z.array(toolCallDeltaSchema).optional(),
   }),
   logprobs: chatLogprobsSchema.nullable(),

@@ -83,6 +83,7 @@ export const tokenRecordSchema = named(
       "ln of the token's fused probability over the base's. null: the base was not asked, or gives it none.",
     ),
     decided_by: decisionSchema,
+    thought: z.literal(true).optional().describe("It is of what was thought before the answer."),
     weights: z
       .record(z.string(), z.number())
       .describe("By expert id, of the experts that ran; none where the base was not asked."),

@@ -22,7 +22,13 @@ export const usageSchema = named(
     total_tokens: countSchema,
     prompt_tokens_details: z.strictObject({ cached_tokens: countSchema }),
     completion_tokens_details: z
-      .strictObject({ accepted_prediction_tokens: countSchema, rejected_prediction_tokens: countSchema })
+      .strictObject({
+        reasoning_tokens: countSchema
+          .optional()
+          .describe("Of what was thought before the answer, marks included, where something was."),
+        accepted_prediction_tokens: countSchema,
+        rejected_prediction_tokens: countSchema,
+      })
       .describe("Guesses at tokens, the client's and those from the answer's own text, right and wrong."),
     fusion: fusionUsageSchema,
   }),

@@ -166,6 +166,7 @@ export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "
     usage: {
       promptTokens: 7,
       completionTokens: numTokens + tokens.length,
+      reasoningTokens: 0,
       cachedTokens: 3,
       fusion: {
         nats: 0.5,
@@ -262,6 +263,7 @@ export function describeEngine(): EngineDescription {
     sequences: 4,
     sampling: samplingSchema.parse({ temperature: 0.7, topK: 40 }),
     toolForm: plainToolForm,
+    thinking: null,
     warnings: [],
   };
   const both = withWords({

@@ -152,6 +152,7 @@ export function fakeModel(name: string): LoadedModel {
     name,
     vocabulary,
     toolForm: null,
+    thinking: null,
     tokenizeAside: (text: string) => Promise.resolve(encode(text)),
     renderChat: (turns: readonly { role: string; content: string }[]) =>
       Promise.resolve({
@@ -217,6 +218,7 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
           })),
           vocabularySize,
           toolForm: plainToolForm,
+          thinking: null,
         },
       ],
     ]),

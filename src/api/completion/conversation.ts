@@ -11,7 +11,26 @@ export function toConversation(body: ChatBody, tools: ToolPlan | null): Prompt {
     type: "chat",
     messages: body.messages.map(toMessage),
     ending: endingOf(body),
+    ...thinkingOf(body),
     ...(tools !== null && { tools: toldTools(tools) }),
+  };
+}
+
+/** Whether and how much is to be thought, by all the names that clients have for it. */
+function thinkingOf({
+  reasoning_effort: effort,
+  enable_thinking: enabled,
+  think,
+  chat_template_kwargs: kwargs,
+}: ChatBody): Pick<Prompt & { type: "chat" }, "isThinking" | "effort" | "variables"> {
+  const asked = effort ?? (typeof think === "string" ? think : null);
+  const switches = [kwargs?.["enable_thinking"], kwargs?.["thinking"], enabled, think];
+  const given = switches.find((value) => typeof value === "boolean");
+  const isThinking = given ?? (asked === null ? null : asked !== "none");
+  return {
+    isThinking,
+    effort: isThinking === true && asked !== "none" ? asked : null,
+    ...(kwargs != null && { variables: JSON.stringify(kwargs) }),
   };
 }
 
@@ -37,9 +56,17 @@ function toMessage(message: BodyMessage): ChatMessage {
   switch (role) {
     case "user":
       return { role, content };
-    case "assistant":
-      if (!calls?.length) return { role, content };
-      return { role, content, toolCalls: calls.map((call) => ({ id: call.id, ...call.function })) };
+    case "assistant": {
+      const reasoning = message.reasoning_content ?? message.reasoning;
+      const thought = typeof reasoning === "string" && reasoning !== "" ? { reasoning } : {};
+      if (!calls?.length) return { role, content, ...thought };
+      return {
+        role,
+        content,
+        ...thought,
+        toolCalls: calls.map((call) => ({ id: call.id, ...call.function })),
+      };
+    }
     case "tool":
       return { role, content, toolCallId: message.tool_call_id ?? "" };
     case "system":

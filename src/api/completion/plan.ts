@@ -215,9 +215,8 @@ export function newId(prefix: string): string {
 /** What is known and annotates only. */
 function ignoredWishes(body: ChatBody | TextBody): string[] {
   const { store, metadata, service_tier: tier } = body;
-  const { reasoning_effort: effort = null, verbosity = null } = "messages" in body ? (body as ChatBody) : {};
+  const { verbosity = null } = "messages" in body ? (body as ChatBody) : {};
   return [
-    ...(effort !== null && effort !== "none" ? ["reasoning_effort"] : []),
     ...(verbosity !== null && verbosity !== "medium" ? ["verbosity"] : []),
     ...(store === true ? ["store"] : []),
     ...(Object.keys(metadata ?? {}).length > 0 ? ["metadata"] : []),

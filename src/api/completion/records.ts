@@ -9,13 +9,20 @@ export function recordsOf(tokens: readonly GeneratedToken[]): TokenRecord[] {
 }
 
 /** What an answer took, in the names of OpenAI's API; what is ours under `fusion`. */
-export function toUsage({ promptTokens, completionTokens, cachedTokens, fusion }: Usage): UsageRecord {
+export function toUsage({
+  promptTokens,
+  completionTokens,
+  cachedTokens,
+  reasoningTokens,
+  fusion,
+}: Usage): UsageRecord {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
     completion_tokens_details: {
+      ...(reasoningTokens > 0 && { reasoning_tokens: reasoningTokens }),
       accepted_prediction_tokens: fusion.accepted,
       rejected_prediction_tokens: fusion.drafted - fusion.accepted,
     },

@@ -88,6 +88,8 @@ async function* merge(sources: AsyncGenerator<GenerationEvent, void>[]): AsyncGe
 /** What an answer that is not streamed is made of. */
 export interface CollectedChoice {
   echo: Echo | null;
+  /** What was thought before the text. */
+  reasoning: string;
   text: string;
   tokens: GeneratedToken[];
   done: Extract<GenerationEvent, { type: "done" }> | null;
@@ -102,10 +104,11 @@ export async function collectChoices(
   for await (const { index, event } of events) {
     if (event.type === "echo") budget.take(event.echo.scored?.others.length ?? 0);
     else if (event.type !== "accepted") budget.take(event.tokens.length);
-    const choice = (choices[index] ??= { echo: null, text: "", tokens: [], done: null });
+    const choice = (choices[index] ??= { echo: null, reasoning: "", text: "", tokens: [], done: null });
     if (event.type === "echo") choice.echo = event.echo;
     else if (event.type === "done") choice.done = event;
     else if (event.type === "delta") {
+      choice.reasoning += event.reasoning ?? "";
       choice.text += event.text;
       choice.tokens.push(...event.tokens);
     }

@@ -1,4 +1,4 @@
-import type { FinishReason, GeneratedToken, ToolForm } from "../../protocol/protocol.js";
+import type { FinishReason, GeneratedToken, GenerationEvent, ToolForm } from "../../protocol/protocol.js";
 import type {
   ChatChoice,
   ChatChunkChoice,
@@ -13,6 +13,8 @@ import { chatLogprobs, joinLogprobs, TextLogprobsWriter } from "./logprobs.js";
 import { readAnswer, ToolCallReader } from "./tool-calls.js";
 
 type Tokens = readonly GeneratedToken[];
+type Delta = Pick<Extract<GenerationEvent, { type: "delta" }>, "reasoning" | "text" | "tokens">;
+type Answer = Required<Delta> & { echo: Echo | null };
 
 export interface ChoiceOptions {
   index: number;
@@ -29,13 +31,13 @@ export interface ChoiceFormat<Chunk, Whole> {
   /** The choice of its first chunk, before any text; null: there is none. */
   opening(): Chunk | null;
   /** null: there is nothing in it that a client would see, unless `isTraced`. */
-  delta(text: string, tokens: Tokens, isTraced: boolean): Chunk | null;
+  delta(event: Delta, isTraced: boolean): Chunk | null;
   /** A prompt that is given back. */
   echo(echo: Echo): Chunk | null;
   /** What was held back until the end, if anything was. */
   rest(): Chunk | null;
   ending(finishReason: FinishReason): Chunk;
-  whole(answer: { text: string; tokens: Tokens; echo: Echo | null }, finishReason: FinishReason): Whole;
+  whole(answer: Answer, finishReason: FinishReason): Whole;
 }
 
 /** A call of a whole answer: its first piece is all of it. */
@@ -44,6 +46,9 @@ const toCall = ({ id = "", function: { name = "", arguments: given } }: ToolCall
   type: "function",
   function: { name, arguments: given },
 });
+
+/** Log-probabilities are of the content. */
+const isSaid = ({ record }: GeneratedToken): boolean => record.thought !== true;
 
 export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
   readonly #options: ChoiceOptions;
@@ -58,11 +63,17 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
     return this.#chunk({ role: "assistant", content: "" });
   }
 
-  delta(text: string, tokens: Tokens, isTraced: boolean): ChatChunkChoice | null {
+  delta({ reasoning, text, tokens }: Delta, isTraced: boolean): ChatChunkChoice | null {
     const { content, toolCalls } = this.#reader?.push(text) ?? { content: text, toolCalls: [] };
     const hasCalls = toolCalls.length > 0;
-    if (content === "" && !hasCalls && !isTraced && !this.#showsTokens(tokens)) return null;
-    const delta = hasCalls ? { ...(content !== "" && { content }), tool_calls: toolCalls } : { content };
+    const isSilent = content === "" && !hasCalls && reasoning === undefined;
+    if (isSilent && !isTraced && !this.#showsTokens(tokens)) return null;
+    const isOther = hasCalls || reasoning !== undefined;
+    const delta = {
+      ...(reasoning !== undefined && { reasoning_content: reasoning }),
+      ...((content !== "" || !isOther) && { content }),
+      ...(hasCalls && { tool_calls: toolCalls }),
+    };
     return this.#chunk(delta, tokens);
   }
 
@@ -79,7 +90,7 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
     return this.#chunk({}, null, this.#reason(finishReason, this.#reader?.numCalls ?? 0));
   }
 
-  whole({ text, tokens }: { text: string; tokens: Tokens }, finishReason: FinishReason): ChatChoice {
+  whole({ reasoning, text, tokens }: Answer, finishReason: FinishReason): ChatChoice {
     const { toolForm } = this.#options;
     const answer = toolForm ? readAnswer(text, toolForm) : { content: text, toolCalls: [] };
     const { content, toolCalls } = answer;
@@ -90,6 +101,7 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
         role: "assistant",
         content: hasCalls && content.trim() === "" ? null : content,
         refusal: null,
+        ...(reasoning !== "" && { reasoning_content: reasoning }),
         ...(hasCalls && {
           tool_calls: toolCalls.map(toCall),
         }),
@@ -104,11 +116,11 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
   }
 
   #showsTokens(tokens: Tokens): boolean {
-    return this.#options.hasLogprobs && tokens.length > 0;
+    return this.#options.hasLogprobs && tokens.some(isSaid);
   }
 
   #logprobs(tokens: Tokens): ChatLogprobs | null {
-    return this.#options.hasLogprobs ? chatLogprobs(tokens) : null;
+    return this.#options.hasLogprobs ? chatLogprobs(tokens.filter(isSaid)) : null;
   }
 
   #chunk(
@@ -133,7 +145,7 @@ export class TextFormat implements ChoiceFormat<TextChoice, TextChoice> {
     return null;
   }
 
-  delta(text: string, tokens: Tokens, isTraced: boolean): TextChoice | null {
+  delta({ text, tokens }: Delta, isTraced: boolean): TextChoice | null {
     const { hasLogprobs } = this.#options;
     if (text === "" && !isTraced && !(hasLogprobs && tokens.length > 0)) return null;
     return this.#choice(text, hasLogprobs ? this.#writer.write(tokens) : null);
@@ -151,10 +163,7 @@ export class TextFormat implements ChoiceFormat<TextChoice, TextChoice> {
     return this.#choice("", null, finishReason);
   }
 
-  whole(
-    { text, tokens, echo }: { text: string; tokens: Tokens; echo: Echo | null },
-    finishReason: FinishReason,
-  ): TextChoice {
+  whole({ text, tokens, echo }: Answer, finishReason: FinishReason): TextChoice {
     const prompt = echo && this.#promptLogprobs(echo);
     const answer = this.#options.hasLogprobs ? this.#writer.write(tokens) : null;
     const logprobs = prompt && answer ? joinLogprobs(prompt, answer) : answer;

@@ -90,7 +90,7 @@ export class ResponseWriter {
   /** The whole response, of what was given to `delta` so far. */
   whole(
     finishReason: FinishReason,
-    { promptTokens, cachedTokens, completionTokens, fusion }: Usage,
+    { promptTokens, cachedTokens, completionTokens, reasoningTokens, fusion }: Usage,
   ): ResponseBody {
     const status = statusOf(finishReason);
     const { ignored, request } = this.#plan;
@@ -101,7 +101,7 @@ export class ResponseWriter {
         input_tokens: promptTokens,
         input_tokens_details: { cached_tokens: cachedTokens },
         output_tokens: completionTokens,
-        output_tokens_details: { reasoning_tokens: 0 },
+        output_tokens_details: { reasoning_tokens: reasoningTokens },
         total_tokens: promptTokens + completionTokens,
         fusion: toFusionUsage(fusion),
       },

@@ -141,6 +141,8 @@ const messageSchema = z
       .describe("Text, or text parts, which are joined by line breaks."),
     refusal: z.string().nullish().describe("What an answer said instead of its content."),
     audio: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
+    reasoning_content: z.string().nullish().describe("What was thought before an answer."),
+    reasoning: z.unknown().optional().describe("The same, where it is text."),
     tool_calls: z.array(toolCallSchema).max(128).nullish().describe("Calls that an answer made."),
     function_call: unsupportedUnless(z.unknown(), (value) => value == null, "send it as tool_calls"),
     tool_call_id: z.string().nullish().describe("Which call a tool's message answers."),
@@ -211,7 +213,16 @@ export const chatSchema = z
       "only text is",
     ),
     audio: unsupportedUnless(z.unknown(), () => false, "leave it out"),
-    reasoning_effort: z.string().nullish(),
+    reasoning_effort: z
+      .string()
+      .nullish()
+      .describe('How much is thought before the answer; "none": nothing. Default: the template\'s.'),
+    enable_thinking: z.boolean().nullish().describe("Whether anything is thought before the answer."),
+    think: z.union([z.boolean(), z.string()]).nullish().describe("As enable_thinking or reasoning_effort."),
+    chat_template_kwargs: z
+      .looseObject({})
+      .nullish()
+      .describe("What else the chat templates may ask for, by name."),
     verbosity: z.string().nullish(),
     web_search_options: unsupportedUnless(z.unknown(), () => false, "leave it out"),
     echo: unsupportedUnless(z.boolean(), (isWanted) => !isWanted, "ask /v1/completions"),

@@ -132,7 +132,7 @@ class Writer<
         return [format.echo(event.echo)];
       case "delta": {
         const isTraced = this.#isTraced && event.tokens.length > 0;
-        const choice = format.delta(event.text, event.tokens, isTraced);
+        const choice = format.delta(event, isTraced);
         return [choice && this.#withFusion(choice, event.tokens)];
       }
       case "done":
@@ -197,6 +197,7 @@ export function totalUsage(usages: readonly Usage[], { numAnswers }: RequestPlan
   const total: Usage = { ...noUsage };
   usages.forEach((usage, index) => {
     total.completionTokens += usage.completionTokens;
+    total.reasoningTokens += usage.reasoningTokens;
     total.fusion = addFusion(total.fusion, usage.fusion);
     if (index % numAnswers > 0) return;
     total.promptTokens += usage.promptTokens;

@@ -52,10 +52,10 @@ export class SocketChoice {
       case "echo":
         return this.#framesOf(this.#format.echo(event.echo));
       case "delta": {
-        const { text, tokens } = event;
+        const { tokens } = event;
         const completionTokens = this.#usage.completionTokens + tokens.length;
         this.#usage = { ...this.#usage, completionTokens };
-        const chunk = this.#format.delta(text, tokens, this.#isTraced && tokens.length > 0);
+        const chunk = this.#format.delta(event, this.#isTraced && tokens.length > 0);
         return this.#framesOf(chunk, tokens);
       }
       case "done": {

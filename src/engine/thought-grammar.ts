@@ -1,0 +1,24 @@
+import { throughText } from "../grammar/through-text.js";
+import { literal } from "../grammar/json/grammar-builder.js";
+import type { ModelPrompts } from "./prompts.js";
+
+/** The rule that a grammar begins with where something may be thought before it. */
+export const thoughtRoot = "after-thought";
+
+/** @returns a grammar whose answers may be thought about first; marks and white space around a thought are free */
+export function afterThought(
+  grammar: string,
+  { form, isOpen, isAllowed }: NonNullable<ModelPrompts["thinking"]>,
+): string {
+  const { opening, closing, answer } = form;
+  const thought = throughText("thought", closing);
+  const maybe = isAllowed ? `(thought-space ${literal(opening)} ${thought.root})?` : "";
+  const begun = isOpen ? thought.root : maybe;
+  const mark = answer === "" ? "" : `(${literal(answer)})?`;
+  return [
+    grammar,
+    `${thoughtRoot} ::= ${begun} thought-space ${mark} root`,
+    "thought-space ::= [ \\t\\r\\n]{0,4}",
+    ...thought.rules,
+  ].join("\n");
+}
