@@ -9,10 +9,13 @@ export interface Group {
   examples: readonly (readonly Float64Array[])[];
 }
 
-/** Squared distances of one example: to every expert's class in order, and to that of the prompts that fit none. */
+/** Squared distances of one example: to every expert's class in order, and to all else. */
 export interface Distances {
   experts: number[];
+  /** To the class of the prompts that fit none; null: none were given. */
   none: number | null;
+  /** To each prompt of no task. */
+  background: number[];
 }
 
 interface ClassSums {
@@ -59,16 +62,18 @@ export class Classes {
   readonly #expertSums: readonly ClassSums[];
   readonly #none: Group | null;
   readonly #noneSums: ClassSums | null;
+  readonly #background: readonly Float64Array[];
   readonly #shrinkage: number;
   /** L of Σ = L·Lᵀ. */
   readonly #factor: Matrix;
 
-  constructor(groups: readonly Group[], dimension: number) {
+  constructor(groups: readonly Group[], dimension: number, background: readonly Float64Array[]) {
     this.#dimension = dimension;
     this.#experts = groups.filter(({ expert }) => expert !== null);
     this.#expertSums = this.#experts.map(({ examples }) => sumsOf(examples.flat(), dimension));
     this.#none = groups.find(({ expert }) => expert === null) ?? null;
     this.#noneSums = this.#none && sumsOf(this.#none.examples.flat(), dimension);
+    this.#background = background;
     this.#shrinkage = this.#ledoitWolf();
     this.#factor = this.#factorOf(this.#expertSums);
   }
@@ -85,6 +90,16 @@ export class Classes {
       expert: this.#experts[index]?.expert ?? null,
       mean: solveLower(this.#factor, mean),
     }));
+  }
+
+  /** L⁻¹·φ of each prompt of no task. */
+  get background(): Float64Array[] {
+    return this.#background.map((feature) => solveLower(this.#factor, feature));
+  }
+
+  /** Distances of the prompts of no task. */
+  ofBackground(): Distances[] {
+    return this.#distances(this.#background, this.#expertSums, this.#noneSums?.mean ?? null);
   }
 
   /** Distances of all readings of every expert's examples, each example by a model that has not seen it. */
@@ -124,11 +139,13 @@ export class Classes {
     const factor = experts === this.#expertSums ? this.#factor : this.#factorOf(experts);
     const means = experts.map(({ mean }) => solveLower(factor, mean));
     const none = noneMean && solveLower(factor, noneMean);
+    const background = this.#background.map((feature) => solveLower(factor, feature));
     return features.map((feature) => {
       const whitened = solveLower(factor, feature);
       return {
         experts: means.map((mean) => squaredDistance(whitened, mean)),
         none: none && squaredDistance(whitened, none),
+        background: background.map((feature) => squaredDistance(whitened, feature)),
       };
     });
   }

@@ -7,14 +7,15 @@ import {
   readingsOf,
   scoreAnswer,
 } from "./ask.js";
+import { backgroundPrompts } from "./background.js";
 import { mostTrials } from "./choose-component.js";
 import { inParallel } from "./in-parallel.js";
 
 /** What a calibration asks of an engine. */
 export interface Work {
-  /** Prompts to read, each in up to four forms. */
+  /** Prompts to read: of the examples, each in up to four forms, and of no task. */
   numReadings: number;
-  /** Answers to score, an answer once for each setting; at most. */
+  /** Answers to score, each once for every setting; at most. */
   numScored: number;
   seconds: number;
 }
@@ -34,10 +35,8 @@ const seconds = async (run: () => Promise<unknown>): Promise<number> => {
 /** Reads a prompt and scores an answer for each place of the engine, of all experts alike, and counts the others. */
 export async function estimate({ asked, groups, concurrency }: Workload): Promise<Work> {
   const ofExperts = groups.filter(({ expert }) => expert !== null);
-  const numReadings = groups.reduce(
-    (sum, { examples }) => sum + examples.reduce((inner, { prompt }) => inner + readingsOf(prompt).length, 0),
-    0,
-  );
+  const all = groups.flatMap(({ examples }) => examples);
+  const numReadings = all.flatMap(({ prompt }) => readingsOf(prompt)).length + backgroundPrompts(all).length;
   const numAnswers = ofExperts.reduce((sum, { examples }) => sum + examples.length, 0);
   // Every setting of an expert; every other expert and the base; today's config and the card.
   const numOthers = ofExperts.length > 1 ? ofExperts.length + 1 : 0;

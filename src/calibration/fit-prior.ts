@@ -18,19 +18,25 @@ const nearest = ({ experts }: Distances): number => Math.min(...experts);
 
 /** How much farther than its own prompts (98 % of them) "none" begins, where none is known to be out-of-domain. */
 const outOfDomainFactor = 4;
+/** See `fitNone`. */
+const modesty = 8;
 /** Slopes that are tried: even where examples are separated, a few of them do not prove a cliff. */
 const slopes = Array.from({ length: 29 }, (_, index) => 1 + index / 4);
 
 /**
  * σ(slope · ln(d² / distance)) fitted to tell own prompts (left out one at a time) from others, by logistic
  * regression on ln d² with Platt's smoothed targets (1999). "None" never begins within 98 % of the own prompts: where
- * a class that was left out is as near as that, it is another of the same kind, not out-of-domain.
+ * a class that was left out is as near as that, it is another of the same kind, not out-of-domain. Of few examples that
+ * bound is too low for others of their kind: it is taken 1 + 8/n times as far (decision 13 has what was measured).
+ *
+ * @param numExamples n, of the expert that has fewest.
  */
 export function fitNone(
   own: readonly number[],
   outOfDomain: readonly number[],
+  numExamples: number,
 ): Pick<PriorSettings["none"], "distance" | "slope"> {
-  const most = quantile(own, 0.98);
+  const most = (1 + modesty / numExamples) * quantile(own, 0.98);
   if (outOfDomain.length === 0) return { distance: outOfDomainFactor * most, slope: 2 };
   const pointsOf = (distances: readonly number[], target: number) =>
     distances.map((distance) => ({ x: Math.log(Math.max(distance, Number.MIN_VALUE)), target }));
@@ -110,15 +116,30 @@ function figuresOf(
 }
 
 /**
- * Fits the prior of a card to features of example prompts, and measures it on prompts it has not seen (leave one out).
- * What is out-of-domain is learned from the prompts that fit none and, where there are two experts or more,
- * from each expert's prompts as those see them who do not know that expert. Every reading of an example counts in the
- * fit; the figures are of examples as they were given. Prompts that fit no expert are the base's.
- *
- * @param groups the examples of each expert, two at least, in the order of the config; then those that fit none, if any.
+ * Indices of the prompts of no task that tell something: not those that an example of an expert, left out, is nearer to
+ * than to its own class. Where an expert is for prompts of all kinds, few remain.
  */
-export function fitPrior(groups: readonly Group[], dimension: number): FittedPrior {
-  const classes = new Classes(groups, dimension);
+function tellingBackground(own: readonly Distances[], length: number): number[] {
+  return Array.from({ length }, (_, index) => index).filter((index) =>
+    own.every((distances) => nearest(distances) <= (distances.background[index] as number)),
+  );
+}
+
+/**
+ * Fits the prior of a card to features of example prompts, and measures it on prompts it has not seen (leave one out).
+ * What is out-of-domain is learned from the prompts that fit none, from those of no task and, where there are two experts
+ * or more, from each expert's prompts as those see them who do not know that expert. Every reading of an example counts in
+ * the fit; the figures are of examples as they were given. Prompts that fit no expert are the base's.
+ *
+ * @param groups the examples of each expert in the order of the config; then those that fit none, if any.
+ * @param background features of prompts of no task in particular.
+ */
+export function fitPrior(
+  groups: readonly Group[],
+  dimension: number,
+  background: readonly Float64Array[],
+): FittedPrior {
+  const classes = new Classes(groups, dimension, background);
   const examples = classes.leaveOneOut();
   const outOfDomain = classes.leaveClassOut();
   const noneExamples = classes.leaveOneOutNone();
@@ -127,27 +148,39 @@ export function fitPrior(groups: readonly Group[], dimension: number): FittedPri
     distances.filter(({ experts }) => experts.indexOf(Math.min(...experts)) !== index),
   );
   const own = readings.flat();
+  const strangers = [...outOfDomain.flat(2), ...noneExamples.flat(), ...classes.ofBackground()];
   const settings = {
     temperature: fitTemperature(readings, dimension),
-    none: fitNone(own.map(nearest), [...outOfDomain.flat(2), ...noneExamples.flat()].map(nearest)),
+    none: fitNone(own.map(nearest), strangers.map(nearest), Math.min(...examples.map((of) => of.length))),
     // Laplace's rule of succession: how often the classifier errs, as far as so many examples can tell.
     floor: (errors.length + 1) / (own.length + 2),
   };
+  const telling = tellingBackground(own, background.length);
   const asGiven = (of: readonly Distances[][]): Distances[] => of.map(([first]) => first as Distances);
-  const judge = (at: number) => (distances: Distances) => ({
-    own: at,
-    shares: sharesOf(distances.experts, distances.none, { ...settings, outOfDomain: [1] }),
-  });
+  const judge = (at: number) => (distances: Distances) => {
+    const { distance, slope } = settings.none;
+    const nearestOther = telling.map((index) => distances.background[index] as number);
+    const none = { slope, distance: Math.min(distance, ...nearestOther) };
+    return {
+      own: at,
+      shares: sharesOf(distances.experts, distances.none, { ...settings, none, outOfDomain: [1] }),
+    };
+  };
   const judged = [
     ...examples.flatMap((of, index) => asGiven(of).map(judge(index + 1))),
     ...asGiven(noneExamples).map(judge(0)),
   ];
   const unseen = outOfDomain.map(asGiven);
   const ids = groups.flatMap(({ expert }) => expert ?? []);
+  const whitened = classes.background;
   return {
     prior: {
       ...settings,
-      none: { ...settings.none, shares: { base: 1 } },
+      none: {
+        ...settings.none,
+        prompts: telling.map((index) => Float32Array.from(whitened[index] as Float64Array)),
+        shares: { base: 1 },
+      },
       whitening: Float32Array.from(classes.whitening),
       classes: classes.means.map(({ expert, mean: at }) => ({ expert, mean: Float32Array.from(at) })),
     },

@@ -11,6 +11,7 @@ import {
   readingsOf,
   scoreAnswer,
 } from "./ask.js";
+import { backgroundPrompts } from "./background.js";
 import { CARD_VERSION, type Card, type ExpertCard } from "../routing/card.js";
 import { chooseComponent, type Chosen, mostTrials } from "./choose-component.js";
 import type { Group } from "./classes.js";
@@ -77,13 +78,18 @@ function counter({ onProgress }: Steps, what: string, total: number): () => void
   return () => onProgress(what, Math.min(0.99, ++numDone / total));
 }
 
-async function readPrompts(parts: CardParts): Promise<Group[]> {
+/** Features of the examples, and of prompts of no task. */
+async function readPrompts(
+  parts: CardParts,
+): Promise<{ features: Group[]; background: readonly Float64Array[] }> {
   const { asked, groups, concurrency, onProgress } = parts;
+  const others = backgroundPrompts(groups.flatMap(({ examples }) => examples));
   const read = groups.map(({ expert, examples }) => ({
     expert,
     readings: examples.map(({ prompt }) => readingsOf(prompt)),
   }));
-  const count = counter(parts, "prompts", read.flatMap(({ readings }) => readings.flat()).length);
+  const numReadings = read.flatMap(({ readings }) => readings.flat()).length;
+  const count = counter(parts, "prompts", numReadings + others.length);
   const features: Group[] = [];
   for (const { expert, readings } of read) {
     const examples = await inParallel(readings, concurrency, async (prompts) => {
@@ -96,8 +102,13 @@ async function readPrompts(parts: CardParts): Promise<Group[]> {
     });
     features.push({ expert, examples });
   }
+  const background = await inParallel(others, concurrency, async (prompt) => {
+    const feature = await featureOfPrompt(asked, prompt);
+    count();
+    return feature;
+  });
   onProgress("prompts", 1);
-  return features;
+  return { features, background };
 }
 
 /** The answers that are wanted of an expert or, where none is known, its own. */
@@ -200,8 +211,8 @@ async function compare(
  */
 export async function makeCard(parts: CardParts): Promise<Calibration> {
   const { models } = parts;
-  const features = await readPrompts(parts);
-  const { prior, figures } = fitPrior(features, defaultFeature.dimension);
+  const { features, background } = await readPrompts(parts);
+  const { prior, figures } = fitPrior(features, defaultFeature.dimension, background);
   const experts: Calibrated[] = [];
   for (const { id, path } of models.members.experts)
     experts.push(await calibrateExpert(parts, { id, model: path }, features));

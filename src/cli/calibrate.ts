@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { mixtureOf } from "../calibration/ask.js";
 import { estimate } from "../calibration/estimate.js";
@@ -51,6 +52,8 @@ export async function calibrate(
   stop: Stop,
 ): Promise<number> {
   const { settings, log } = prepare(settingFlags, "warn");
+  // Every question that is under way listens.
+  setMaxListeners(0, stop.signal);
   const found = findOne(given, settings);
   const { file, config } = found;
   const groups = loadExamples(

@@ -4,7 +4,7 @@ import { type Figures, isBetter } from "../calibration/choose-component.js";
 import type { Comparison } from "../calibration/compare.js";
 import type { Work } from "../calibration/estimate.js";
 import type { Card, ExpertCard } from "../routing/card.js";
-import { componentInWords } from "../strategies/fields.js";
+import { type ComponentConfig, componentInWords } from "../strategies/fields.js";
 import { strategyOf, type StrategyConfig } from "../strategies/registry.js";
 import { type ExampleGroup, promptCounts } from "./calibrate-options.js";
 import { renderTable } from "./table.js";
@@ -20,7 +20,7 @@ const left = (header: string) => ({ header, align: "left" }) as const;
 export function workText(id: string, { numReadings, numScored, seconds }: Work): string {
   return (
     `Calibrating ${id} takes about ${formatDuration(seconds)}: ` +
-    `${numReadings} prompts are read and answers scored up to ${numScored} times.\n`
+    `it reads ${numReadings} prompts and scores up to ${numScored} answers, the same ones under every setting.\n`
   );
 }
 
@@ -43,11 +43,16 @@ function whoText(shares: Record<string, number>): string {
     : sorted.map(([id, share]) => `${id} (${percent(share)})`).join(" and ");
 }
 
+const settingText = (id: string, component: ComponentConfig): string =>
+  componentInWords(id, component) +
+  (component.plausibility === null ? "" : ` (${component.plausibility.ratio})`);
+
 function trialsTable({ id, trials, component, numAnswers }: ExpertCard): string {
+  const chosen = component === null ? null : settingText(id, component);
   const whose = numAnswers > 0 ? "answers" : "its own answers";
   const rows = trials.map((trial) => [
-    component !== null && componentInWords(id, trial) === componentInWords(id, component) ? "→" : "",
-    componentInWords(id, trial) + (trial.plausibility === null ? "" : ` (${trial.plausibility.ratio})`),
+    settingText(id, trial) === chosen ? "→" : "",
+    settingText(id, trial),
     percent(trial.exact),
     percent(trial.agreed),
     trial.logprob.toFixed(2),

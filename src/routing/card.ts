@@ -82,12 +82,20 @@ const priorSchema = z.strictObject({
     .strictObject({
       distance: z.number().gt(0),
       slope: z.number().gt(0),
+      prompts: z
+        .array(numbers)
+        .max(1_000)
+        .default([])
+        .describe(
+          "L⁻¹ times the features of prompts of no task: what is nearer to one of them fits no expert.",
+        ),
       shares: codedRecordOf(z.number().min(0).max(1), mostNamed).describe(
         "Who answers such prompts: by expert id and base, in proportion.",
       ),
     })
     .describe(
-      "No expert: σ(slope · ln(d² / distance)), d² the squared distance to the nearest expert's mean.",
+      "No expert: σ(slope · ln(d² / distance)), d² the squared distance to the nearest expert's mean; " +
+        "the distance to the nearest of the prompts, where that is less.",
     ),
   floor: z
     .number()
@@ -151,6 +159,9 @@ export const cardSchema = fieldsSchema.check(({ value, issues }) => {
     if (mean.length !== dimension) problem(["prior", "classes", index, "mean"], `not ${dimension} numbers`);
     if (expert !== null && !ids.includes(expert))
       problem(["prior", "classes", index, "expert"], "no such expert in this card");
+  });
+  value.prior.none.prompts.forEach(({ length }, index) => {
+    if (length !== dimension) problem(["prior", "none", "prompts", index], `not ${dimension} numbers`);
   });
   const outOfDomainShares = Object.entries(value.prior.none.shares);
   for (const [id] of outOfDomainShares)

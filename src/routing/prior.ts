@@ -64,6 +64,11 @@ export function sharesOf(
   });
 }
 
+/** The squared distance from which on a prompt fits no expert: less where one of no task is nearer to it. */
+export function noneDistance({ distance, prompts }: Prior["none"], whitened: Float64Array): number {
+  return Math.min(distance, ...prompts.map((prompt) => squaredDistance(whitened, prompt)));
+}
+
 /**
  * Which model answers a prompt, before any expert has seen it.
  *
@@ -78,10 +83,11 @@ export function priorOf({ experts, prior }: Card, feature: Float64Array): number
   };
   const ids = experts.map(({ id }) => id);
   const outOfDomain = ["base", ...ids].map((id) => prior.none.shares[id] ?? 0);
+  const none = { ...prior.none, distance: noneDistance(prior.none, whitened) };
   const total = outOfDomain.reduce((sum, share) => sum + share, 0);
   return sharesOf(
     ids.map((id) => distanceTo(id) ?? Infinity),
     distanceTo(null),
-    { ...prior, outOfDomain: outOfDomain.map((share) => share / total) },
+    { ...prior, none, outOfDomain: outOfDomain.map((share) => share / total) },
   );
 }

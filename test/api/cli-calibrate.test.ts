@@ -58,7 +58,7 @@ describe("shoulders calibrate", { timeout: 180_000 }, () => {
 
     const { code, stdout, stderr } = await calibrate(mixed, `sums=${sums}`);
     expect({ code, stderr: /Reading prompts: done/.test(stderr) }).toEqual({ code: 0, stderr: true });
-    expect(stderr).toMatch(/Calibrating mine takes about .*: \d+ prompts are read/);
+    expect(stderr).toMatch(/Calibrating mine takes about .*: it reads \d+ prompts/);
     expect(stdout).toMatch(/prompts of +taken for base +taken for trivia +taken for sums\n/);
     expect(stdout).toMatch(/none +\d+ +\d+ +\d+\ntrivia +\d+ +\d+ +0\nsums +\d+ +0 +\d+\n/);
     expect(stdout).toMatch(/ how sums can speak +answers right as a whole +tokens right +log-likelihood/);
@@ -116,7 +116,7 @@ describe("shoulders calibrate", { timeout: 180_000 }, () => {
     const { code, stdout } = await calibrate(`sums=${few}`, "--dry-run");
     expect({ code, before: loadCard(config, "mine") }).toEqual({ code: 0, before });
     expect(stdout).toMatch(
-      /^Calibrating mine takes about .*: \d+ prompts are read and answers scored up to \d+ times\.\n$/,
+      /^Calibrating mine takes about .*: it reads \d+ prompts and scores up to \d+ answers, .*\.\n$/,
     );
     writeConfig([expert("trivia"), expert("sums")]);
   });

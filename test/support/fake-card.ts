@@ -27,7 +27,7 @@ export function fakeCard(rowOf: Record<string, Float32Array>): Card {
         mean: Float32Array.from(featureOf([row], defaultFeature)),
       })),
       temperature: 0.01,
-      none: { distance: 1, slope: 2, shares: { base: 1 } },
+      none: { distance: 1, slope: 2, prompts: [], shares: { base: 1 } },
       floor: 0.001,
     },
   };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Group } from "../../../src/calibration/classes.js";
 import { fitNone, fitPrior } from "../../../src/calibration/fit-prior.js";
-import { sharesOf, squaredDistance, whiten } from "../../../src/routing/prior.js";
+import { noneDistance, sharesOf, squaredDistance, whiten } from "../../../src/routing/prior.js";
 import { choleskyOf, packedInverse, solveLower } from "../../../src/calibration/triangle.js";
 
 const dimension = 32;
@@ -41,7 +41,7 @@ function priorOf({ prior }: ReturnType<typeof fitPrior>, feature: Float64Array):
   const shares = sharesOf(
     experts.map(({ mean }) => squaredDistance(whitened, mean)),
     none ? squaredDistance(whitened, none.mean) : null,
-    { ...prior, outOfDomain: [1] },
+    { ...prior, none: { ...prior.none, distance: noneDistance(prior.none, whitened) }, outOfDomain: [1] },
   );
   return new Map([null, ...experts.map(({ expert }) => expert)].map((name, index) => [name, shares[index]!]));
 }
@@ -67,7 +67,7 @@ describe("a fitted prior", () => {
 
   it.each([8, 16, 64])("tells classes apart from %i examples each", (count) => {
     const { draw } = makeClasses(4, 4);
-    const fitted = fitPrior(groupsOf(draw, experts, count), dimension);
+    const fitted = fitPrior(groupsOf(draw, experts, count), dimension, []);
     const tests = experts.flatMap((expert, own) =>
       Array.from({ length: 200 }, () => largest(priorOf(fitted, draw(own))) === expert),
     );
@@ -77,7 +77,7 @@ describe("a fitted prior", () => {
 
   it("knows what it does not know: its leave-one-out figures are those of new prompts", () => {
     const { draw } = makeClasses(4, 0.7);
-    const fitted = fitPrior(groupsOf(draw, experts, 64), dimension);
+    const fitted = fitPrior(groupsOf(draw, experts, 64), dimension, []);
     const losses = experts.flatMap((expert, own) =>
       Array.from({ length: 500 }, () => {
         const shares = priorOf(fitted, draw(own));
@@ -95,8 +95,8 @@ describe("a fitted prior", () => {
   it("is the same for experts in another order", () => {
     const { draw } = makeClasses(4, 2);
     const groups = groupsOf(draw, experts, 12);
-    const forward = fitPrior(groups, dimension);
-    const backward = fitPrior([...groups].reverse(), dimension);
+    const forward = fitPrior(groups, dimension, []);
+    const backward = fitPrior([...groups].reverse(), dimension, []);
     for (const own of [0, 1, 2, 3]) {
       const feature = draw(own);
       const shares = priorOf(backward, feature);
@@ -110,8 +110,8 @@ describe("a fitted prior", () => {
     const { draw, far } = makeClasses(4, 4);
     const groups = groupsOf(draw, experts, 64);
     const away = Array.from({ length: 64 }, () => [far(40)]);
-    const before = fitPrior(groups, dimension);
-    const after = fitPrior([...groups, { expert: "away", examples: away }], dimension);
+    const before = fitPrior(groups, dimension, []);
+    const after = fitPrior([...groups, { expert: "away", examples: away }], dimension, []);
     const changes: number[] = [];
     for (const own of [0, 1, 2, 3])
       for (let count = 0; count < 50; count++) {
@@ -128,7 +128,7 @@ describe("a fitted prior", () => {
 
   it("gives to the base what fits no expert, though it has seen nothing of the kind", () => {
     const { draw, far } = makeClasses(4, 4);
-    const fitted = fitPrior(groupsOf(draw, experts, 32), dimension);
+    const fitted = fitPrior(groupsOf(draw, experts, 32), dimension, []);
     expect(fitted.figures.leftOut).toBeGreaterThan(0.8);
     for (const by of [6, 20, 1000]) expect(priorOf(fitted, far(by)).get(null)).toBeGreaterThan(0.8);
   });
@@ -138,12 +138,41 @@ describe("a fitted prior", () => {
     const groups = groupsOf(draw, ["a", "b"], 32);
     const none: Group = { expert: null, examples: Array.from({ length: 32 }, () => [draw(2)]) };
     const shareOfBase = (of: Group[]) => {
-      const fitted = fitPrior(of, dimension);
+      const fitted = fitPrior(of, dimension, []);
       const shares = Array.from({ length: 100 }, () => priorOf(fitted, draw(2)).get(null)!);
       return shares.reduce((sum, share) => sum + share, 0) / shares.length;
     };
     expect(shareOfBase([...groups, none])).toBeGreaterThan(0.9);
     expect(shareOfBase([...groups, none])).toBeGreaterThan(shareOfBase(groups));
+  });
+
+  it("gives to the base what is nearer to a prompt of no task than to any expert", () => {
+    const { draw } = makeClasses(3, 2.5);
+    const groups = groupsOf(draw, ["a", "b"], 8);
+    const background = Array.from({ length: 32 }, () => draw(2));
+    const shareOfBase = (others: readonly Float64Array[], own: number) => {
+      const fitted = fitPrior(groups, dimension, others);
+      const shares = Array.from({ length: 100 }, () => priorOf(fitted, draw(own)).get(null)!);
+      return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+    };
+    expect(shareOfBase(background, 2)).toBeGreaterThan(shareOfBase([], 2) + 0.2);
+    expect(shareOfBase(background, 0)).toBeLessThan(0.2);
+  });
+
+  it("goes by no prompt of no task that is like an expert's own", () => {
+    const { draw } = makeClasses(2, 4);
+    const groups = groupsOf(draw, ["a", "b"], 16);
+    // Of the same kind as the examples of a; an example is nearer to one of them than to the mean of its class.
+    const same = Array.from({ length: 200 }, () => draw(0, 0.5));
+    const { prior, figures } = fitPrior(groups, dimension, same);
+    expect(prior.none.prompts.length).toBeLessThan(20);
+    expect(figures.accuracy).toBeGreaterThan(0.9);
+    const others = fitPrior(
+      groups,
+      dimension,
+      Array.from({ length: 40 }, () => draw(0, 0.5).map((x) => x + 50)),
+    );
+    expect(others.prior.none.prompts).toHaveLength(40);
   });
 
   it("learns from other readings of its examples what is only a way of writing", () => {
@@ -158,20 +187,20 @@ describe("a fitted prior", () => {
       examples: examples.map(([feature]) => [feature!, reread(feature!)]),
     }));
     const shareOf = (of: Group[]) => {
-      const fitted = fitPrior(of, dimension);
+      const fitted = fitPrior(of, dimension, []);
       const shares = Array.from({ length: 100 }, () => priorOf(fitted, reread(draw(0))).get("a")!);
       return shares.reduce((sum, share) => sum + share, 0) / shares.length;
     };
     expect(shareOf(groups)).toBeLessThan(0.3);
     expect(shareOf(withReadings)).toBeGreaterThan(0.8);
-    expect(fitPrior(withReadings, dimension).figures.confusion[0]!.largest.a).toBeGreaterThan(12);
+    expect(fitPrior(withReadings, dimension, []).figures.confusion[0]!.largest.a).toBeGreaterThan(12);
   });
 
   it("works for a single expert, and for one prompt that fits none", () => {
     const { draw, far } = makeClasses(2, 4);
     const own = groupsOf(draw, ["a"], 16);
     for (const groups of [own, [...own, { expert: null, examples: [[far(9)]] }]]) {
-      const fitted = fitPrior(groups, dimension);
+      const fitted = fitPrior(groups, dimension, []);
       expect(fitted.figures.leftOut).toBeNull();
       expect(largest(priorOf(fitted, draw(0)))).toBe("a");
       expect(largest(priorOf(fitted, far(30)))).toBeNull();
@@ -180,7 +209,7 @@ describe("a fitted prior", () => {
 
   it("refuses prompts that are all alike", () => {
     const one = new Float64Array(dimension).fill(1);
-    expect(() => fitPrior([{ expert: "a", examples: [[one], [one], [one]] }], dimension)).toThrow(
+    expect(() => fitPrior([{ expert: "a", examples: [[one], [one], [one]] }], dimension, [])).toThrow(
       /all look alike/,
     );
   });
@@ -192,16 +221,20 @@ describe("the fit of none", () => {
     const { distance, slope } = fitNone(
       own,
       own.map((value) => value * 50),
+      64,
     );
     expect(distance).toBeGreaterThan(83);
     expect(distance).toBeLessThan(1000);
     expect(slope).toBeGreaterThan(1);
-    expect(fitNone(own, own).distance).toBeGreaterThanOrEqual(80);
+    expect(fitNone(own, own, 64).distance).toBeGreaterThanOrEqual(80);
     expect(
       fitNone(
         own,
         own.map((value) => value / 10),
+        64,
       ).distance,
     ).toBeGreaterThanOrEqual(80);
+    // Of few examples others of their kind are farther than they are.
+    expect(fitNone(own, own, 8).distance).toBeGreaterThanOrEqual(160);
   });
 });

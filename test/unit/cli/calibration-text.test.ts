@@ -51,7 +51,7 @@ describe("an estimate", () => {
     [7200, "2.0 hours"],
   ])("of %d s is told as %s", (seconds, text) => {
     expect(workText("mine", { numReadings: 8, numScored: 90, seconds })).toContain(
-      `about ${text}: 8 prompts`,
+      `about ${text}: it reads 8 prompts`,
     );
   });
 });

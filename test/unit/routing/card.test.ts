@@ -12,7 +12,7 @@ import {
 import { featureOf } from "../../../src/routing/feature.js";
 import { fingerprintOf } from "../../../src/routing/fingerprint.js";
 import { type CalibratedModels, cardOf } from "../../../src/routing/match-card.js";
-import { priorOf, sharesOf } from "../../../src/routing/prior.js";
+import { priorOf, sharesOf, whiten } from "../../../src/routing/prior.js";
 import { ShouldersError } from "../../../src/errors.js";
 import { type TemporaryDirectory, temporaryDirectory } from "../../support/temporary-directory.js";
 
@@ -67,7 +67,7 @@ function makeCard(): Card {
         { expert: "law", mean: Float32Array.of(-3, 0.1) },
       ],
       temperature: 1,
-      none: { distance: 4, slope: 2, shares: { base: 1 } },
+      none: { distance: 4, slope: 2, prompts: [], shares: { base: 1 } },
       floor: 0.03,
     },
   };
@@ -223,6 +223,17 @@ describe("the prior", () => {
     expect(shared[0]).toBeCloseTo(0.97 * 0.5 + 0.01, 2);
     expect(shared[1]).toBeCloseTo(maths, 6);
     expect(shared[2]! - law).toBeCloseTo(0.97 * 0.5, 2);
+  });
+
+  it("takes a prompt for out-of-domain that is nearer to one of no task than to an expert", () => {
+    const card = makeCard();
+    const row = Float32Array.from({ length: vocabularySize }, (_, index) => (index % 3) * 0.5);
+    const feature = featureOf([row], card.feature);
+    const before = priorOf(card, feature)[0]!;
+    card.prior.none.prompts = [Float32Array.from(whiten(feature, card.prior.whitening))];
+    expect(before).toBeLessThan(0.9);
+    expect(priorOf(card, feature)[0]).toBeGreaterThan(0.97);
+    expect(parseCard(cardText(card), "F").prior.none.prompts).toEqual(card.prior.none.prompts);
   });
 
   it("adds up to 1 and never leaves anybody without", () => {
