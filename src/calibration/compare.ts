@@ -27,7 +27,7 @@ export function strategyFor({ strategy, card }: Today, feature: Float64Array): S
   return {
     ...strategy,
     prior:
-      strategy.prior === "card"
+      strategy.prior === "card" && card.experts.length > 1
         ? Object.fromEntries(ids.map((id, index) => [id, shares[index] ?? 0]))
         : strategy.prior,
     components: { ...(Object.fromEntries(known) as typeof strategy.components), ...strategy.components },

@@ -225,7 +225,7 @@ export function describeConfig(
     const { id, bounds, component } = expert;
     return { ...describe(expert), id, bounds, component };
   });
-  const calibrated = { experts, hasCard: config.resolved.card !== null };
+  const calibrated = { experts };
   return {
     id: settings.id,
     description: settings.description,

@@ -17,8 +17,8 @@ const schema = z
       .union([z.enum(["card", "uniform"]), recordOf(idSchema, z.number().min(0).max(1), mostNamed)])
       .default("card")
       .describe(
-        "Shares at the start of an answer: from the calibration card (where there is none, every expert has the " +
-          "same and the base none), uniform, or given by expert id and base, in proportion.",
+        "Shares at the start of an answer: from the calibration card (where there is none, or one expert, every " +
+          "expert has the same and the base none), uniform, or given by expert id and base, in proportion.",
       ),
     components: recordOf(idSchema, componentSchema, mostNamed)
       .default({})
@@ -42,14 +42,12 @@ const componentOf = (
 export const mixture = {
   schema,
   label: "A mixture of models",
-  words: (settings, { experts, hasCard }) => {
+  words: (settings, { experts }) => {
     const [only, ...others] = experts;
     if (only === undefined || others.length > 0)
       return "A mixture of the base and each expert on it, whose shares follow the answer.";
     const words = componentInWords(only.id, componentOf(settings, only));
-    const sentence = `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
-    const isRouted = hasCard && settings.prior === "card";
-    return `${sentence}${isRouted ? "; the base alone where the card finds a prompt out-of-domain" : ""}.`;
+    return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
   },
   needsExperts: true,
   controls: ["shares", "bounds", "budget"],
@@ -93,14 +91,15 @@ const equalShares = (experts: readonly Expert[]): Record<string, number> =>
 
 /**
  * The prior of an answer, as its request or else its strategy has it: shares by `base` and expert id in proportion;
- * null: the card is to find them from the prompt.
+ * null: the card is to find them from the prompt. One expert alone speaks whatever the prompt: a small share of the base
+ * already brings back its habits.
  */
 function priorOf<E extends Expert>(
   settings: MixtureSettings,
   { prior, hasCard, experts }: StartOptions<E>,
 ): Readonly<Record<string, number>> | null {
   const wanted = prior?.shares ?? settings.prior;
-  if (wanted === "card") return hasCard ? null : equalShares(experts);
+  if (wanted === "card") return hasCard && experts.length > 1 ? null : equalShares(experts);
   if (wanted === "uniform") return { base: 1, ...equalShares(experts) };
   if (isAllZero(wanted))
     throw new ShouldersError("invalid_request", "One share of the prior at least must be above 0.", {

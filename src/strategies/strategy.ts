@@ -94,7 +94,6 @@ export interface NamedExpert {
 /** What the words about a strategy depend on. */
 export interface CalibratedExperts {
   experts: readonly Pick<Expert, "id" | "component">[];
-  hasCard: boolean;
 }
 
 /** What a person can change about a strategy in a request, besides choosing it. */

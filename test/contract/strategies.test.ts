@@ -21,7 +21,7 @@ import { anyRows } from "../support/rows.js";
 const expertsOf = ({ experts }: LogitsRows): Expert[] =>
   experts.map((_, index) => ({ id: `e${index}`, bounds: [0, 2], component: componentSchema.parse({}) }));
 const settingsOf = (type: string, experts: readonly Expert[]): StrategyConfig =>
-  choicesFor({ experts, hasCard: false }, null).find(({ settings }) => settings.type === type)!.settings;
+  choicesFor({ experts }, null).find(({ settings }) => settings.type === type)!.settings;
 const plain = { prior: null, hasCard: false };
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
@@ -60,12 +60,11 @@ describe.each(strategyTypes)("strategy %s", (type) => {
   });
 
   it("says in one sentence what it does", () => {
-    for (const experts of [three, three.slice(0, 1)])
-      for (const hasCard of [false, true]) {
-        const words = strategy.words(settings, { experts, hasCard });
-        expect(words).toMatch(/^[A-Z][^.]{10,180}\.$/);
-        expect(words).not.toMatch(/undefined|object|null/);
-      }
+    for (const experts of [three, three.slice(0, 1)]) {
+      const words = strategy.words(settings, { experts });
+      expect(words).toMatch(/^[A-Z][^.]{10,180}\.$/);
+      expect(words).not.toMatch(/undefined|object|null/);
+    }
     expect(strategy.label).toMatch(/^[A-Z][\w ]{3,30}$/);
   });
 

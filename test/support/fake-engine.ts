@@ -246,7 +246,7 @@ function withWords(
   config: Omit<ConfigDescription, "strategyInWords" | "strategyChoices">,
 ): ConfigDescription {
   const strategy = strategyOf(config.strategy);
-  const calibrated = { experts: config.experts, hasCard: false };
+  const calibrated = { experts: config.experts };
   return {
     ...config,
     strategyInWords: strategy.words(config.strategy, calibrated),

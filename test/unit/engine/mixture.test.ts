@@ -258,6 +258,15 @@ describe("routing by the prompt", () => {
     },
   );
 
+  it("asks nothing of a prompt where there is one expert, which then speaks by itself", async () => {
+    const { run } = start({ ...routed, experts: [dream(3)], card: fakeCard({ e0: rows.e0 }) });
+    for (const [id, text] of [
+      ["a", "about this:"],
+      ["b", "by that:"],
+    ] as const)
+      expect(recordsOf(await run(ask(id, text)))[0]?.shares).toEqual({ base: 0, e0: 1 });
+  });
+
   it("gives every expert the same for a prompt of one token, and is not asked where the prior is given", async () => {
     const { run, models } = start(routed);
     const [first] = recordsOf(await run(ask("a", "a")));
