@@ -72,6 +72,7 @@ export function detokenize(context: ApiContext): RequestHandler<object, Detokeni
       type: "detokenize",
       configId,
       tokens: Int32Array.from(body.tokens),
+      withControl: true,
     });
     if (result !== null) response.json({ content: Buffer.from(result.bytes).toString("utf8") });
   };

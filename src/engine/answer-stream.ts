@@ -1,4 +1,5 @@
 import type { ThinkingForm } from "../llama/types.js";
+import type { CallOpening } from "../protocol/protocol.js";
 import { TextStream, unfinishedBytes } from "./text-stream.js";
 
 /** What one token, or the end, makes safe to show of an answer. */
@@ -30,9 +31,14 @@ export class AnswerStream<T> {
   #undecided: { token: T; bytes: Uint8Array }[] | null;
 
   /** @param isOpen the answer begins within a thought */
-  constructor(stops: readonly string[], form: ThinkingForm | null, isOpen: boolean) {
+  constructor(
+    stops: readonly string[],
+    form: ThinkingForm | null,
+    isOpen: boolean,
+    opening: CallOpening | null = null,
+  ) {
     this.#form = form;
-    this.#content = new TextStream(stops);
+    this.#content = new TextStream(stops, opening);
     this.#undecided = form === null ? null : [];
     if (form !== null && isOpen) this.#thought = new TextStream([form.closing]);
   }

@@ -34,7 +34,8 @@ export function commit(
     thoughts: [...released.thoughts, ...rest.thoughts],
     tokens: [...released.tokens, ...rest.tokens],
   };
-  return [...delta(sequence, all), done(sequence, isComplete ? "stop" : "length", [])];
+  const isStop = isComplete || sequence.text.stopFound !== null;
+  return [...delta(sequence, all), done(sequence, isStop ? "stop" : "length", [])];
 }
 
 function delta(

@@ -68,7 +68,13 @@ async function answer({
     case "detokenize": {
       checkIds(query.tokens, config.vocabularySize, "tokens");
       const pieces = await piecesOf(query.tokens, base, isWanted);
-      return pieces && { bytes: Buffer.concat(pieces) };
+      if (pieces === null || !query.withControl) return pieces && { bytes: Buffer.concat(pieces) };
+      const { vocabulary } = base;
+      const written = pieces.map((piece, index) => {
+        const id = query.tokens[index] as number;
+        return vocabulary.isControl(id) ? Buffer.from(vocabulary.rawText(id)) : piece;
+      });
+      return { bytes: Buffer.concat(written) };
     }
     case "renderPrompt":
       return renderAll(query.prompt, config, { models, isWanted });

@@ -163,6 +163,7 @@ export class Sequence implements SequenceView, Claim {
       prompts.stopStrings,
       prompts.thinking?.form ?? null,
       prompts.thinking?.isOpen ?? false,
+      request.callOpening,
     );
     this.forced = prompts.forced;
     this.predicted = prompts.predicted;

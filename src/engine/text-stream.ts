@@ -1,3 +1,4 @@
+import type { CallOpening } from "../protocol/protocol.js";
 import { findStop, heldLength } from "./stop.js";
 
 /** What one push, or the end, makes safe to show. */
@@ -42,7 +43,8 @@ function mayContinue(lead: number, second: number | undefined): boolean {
 
 /**
  * Turns the bytes of tokens into text that may be shown: a character split over tokens waits for its last byte,
- * and text that may be the beginning of a stop string waits until it is known not to be.
+ * and text that may be the beginning of a stop string waits until it is known not to be. Stop strings end what is said:
+ * from where calls of functions begin, the text is not looked at.
  */
 export class TextStream<T> {
   readonly #stops: readonly string[];
@@ -53,9 +55,12 @@ export class TextStream<T> {
   #pending: PendingToken<T>[] = [];
   #stopFound: string | null = null;
   #rest: Uint8Array = new Uint8Array(0);
+  readonly #opening: CallOpening | null;
+  #isInCalls = false;
 
-  constructor(stops: readonly string[]) {
+  constructor(stops: readonly string[], opening: CallOpening | null = null) {
     this.#stops = stops;
+    this.#opening = opening;
   }
 
   /** The stop string that ended the text, if one did. */
@@ -77,14 +82,43 @@ export class TextStream<T> {
     const end = this.#shownLength + this.#held.length + (numUnfinished > 0 ? 1 : 0);
     this.#pending.push({ token, start, end });
 
-    const found = findStop(this.#held, this.#stops);
-    if (found === null) return this.#release(this.#held.length - heldLength(this.#held, this.#stops));
-    this.#stopFound = found.stop;
-    const released = this.#release(found.index);
+    const callsAt = this.#callsAt();
+    const found = this.#isInCalls ? null : findStop(this.#held.slice(0, callsAt), this.#stops);
+    if (found !== null) return this.#stop(found);
+    if (this.#isInCalls) return this.#release(this.#held.length);
+    if (this.#opensAt(callsAt)) {
+      this.#isInCalls = true;
+      return this.#release(this.#held.length);
+    }
+    const numSafe = Math.min(callsAt, this.#held.length - heldLength(this.#held, this.#stops));
+    return this.#release(numSafe);
+  }
+
+  /** Where calls begin in what is held, or may: its end, where they do not. */
+  #callsAt(): number {
+    const { length } = this.#held;
+    if (this.#opening === null || this.#stops.length === 0) return length;
+    const { text, mayFollowText } = this.#opening;
+    if (!mayFollowText) {
+      const isBeginning =
+        this.#shownLength === 0 && (text.startsWith(this.#held) || this.#held.startsWith(text));
+      return isBeginning ? 0 : length;
+    }
+    const at = this.#held.indexOf(text);
+    return at >= 0 ? at : length - heldLength(this.#held, [text]);
+  }
+
+  #opensAt(at: number): boolean {
+    return this.#opening !== null && this.#held.startsWith(this.#opening.text, at);
+  }
+
+  #stop({ index, stop }: { index: number; stop: string }): Released<T> {
+    this.#stopFound = stop;
+    const released = this.#release(index);
     // A token that is shown in part is shown; the rest of the held text is the stop string and is dropped.
     while (this.#pending[0] && this.#pending[0].start < this.#shownLength)
       released.tokens.push(this.#takeFirst());
-    this.#rest = Buffer.concat([Buffer.from(this.#held.slice(found.stop.length)), this.#unfinished]);
+    this.#rest = Buffer.concat([Buffer.from(this.#held.slice(stop.length)), this.#unfinished]);
     this.#held = "";
     return released;
   }
@@ -93,7 +127,9 @@ export class TextStream<T> {
   finish(): Released<T> {
     if (this.#stopFound === null && this.#unfinished.length > 0) this.#held += "\uFFFD";
     this.#unfinished = new Uint8Array(0);
-    return this.#release(this.#held.length);
+    // What might have begun a call has not.
+    const found = this.#isInCalls || this.#stopFound !== null ? null : findStop(this.#held, this.#stops);
+    return found === null ? this.#release(this.#held.length) : this.#stop(found);
   }
 
   /** Tokens that were never shown. */

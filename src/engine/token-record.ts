@@ -23,8 +23,10 @@ const numCurvePoints = 41;
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** A token that is no text, such as the end of an answer, has the name that the vocabulary gives it. */
 export function tokenText(token: number, vocabulary: Vocabulary): TokenText {
-  return { id: token, text: decoder.decode(vocabulary.bytes(token)) };
+  const bytes = vocabulary.bytes(token);
+  return { id: token, text: bytes.length === 0 ? vocabulary.rawText(token) : decoder.decode(bytes) };
 }
 
 /** Its bytes too, where only with its neighbours it makes characters. */

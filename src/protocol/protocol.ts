@@ -85,6 +85,12 @@ export type Prompt =
 /** Text or tokens that are given instead of drawn. */
 export type GivenText = { type: "text"; text: string } | { type: "tokens"; tokens: number[] };
 
+export interface CallOpening {
+  text: string;
+  /** Calls may come after other text; else only an answer that begins with the opening has any. */
+  mayFollowText: boolean;
+}
+
 export interface GenerationRequest {
   /** Unique among live requests. */
   requestId: string;
@@ -105,6 +111,8 @@ export interface GenerationRequest {
   /** Most tokens that are drawn; null: until the end of sequence or a full context. */
   maxTokens: number | null;
   stop: string[];
+  /** What calls of functions begin with: stop strings are looked for before it only. null: there are none. */
+  callOpening: CallOpening | null;
   /** Tokens that end the answer, as an end-of-sequence token does. */
   stopTokens: number[];
   sampling: SamplingSettings;
@@ -149,6 +157,7 @@ export const plainRequest: Omit<
   grammar: null,
   maxTokens: null,
   stop: [],
+  callOpening: null,
   stopTokens: [],
   seed: null,
   logitBias: [],
@@ -324,7 +333,8 @@ export type EngineQuery =
       parseSpecial: boolean;
       withPieces?: boolean;
     }
-  | { type: "detokenize"; configId: string; tokens: Int32Array }
+  /** `withControl`: tokens that are no text are written by their names. */
+  | { type: "detokenize"; configId: string; tokens: Int32Array; withControl?: boolean }
   | { type: "renderPrompt"; configId: string; prompt: Prompt };
 
 export interface QueryResults {

@@ -7,7 +7,10 @@ import { named } from "./registry.js";
 const candidateSchema = z.strictObject({
   token: z.string(),
   logprob: logprobSchema,
-  bytes: z.array(z.int().min(0).max(255)).describe("The token's own, also where it is part of a character."),
+  bytes: z
+    .array(z.int().min(0).max(255))
+    .nullable()
+    .describe("The token's own, also where it is part of a character; null: a token that is no text."),
 });
 
 export const chatLogprobSchema = z.strictObject({

@@ -109,7 +109,6 @@ it.each<[object, string[], object?]>([
   [{ id_slot: 3, samplers: ["top_k"], provider: { order: ["x"] } }, ["id_slot", "samplers", "provider"]],
   [{ x_session: "a", litellm_call_id: "b" }, ["x_session", "litellm_call_id"]],
   [{ guided_decoding_backend: "x", priority: 1 }, ["guided_decoding_backend", "priority"], text],
-  [{ prediction: { type: "content", content: "x" } }, ["prediction"]],
   [{ think: true, reasoning_effort: "high", verbosity: "low" }, ["think", "reasoning_effort", "verbosity"]],
   [{ store: true, metadata: { a: "b" }, service_tier: "flex" }, ["store", "metadata", "service_tier"]],
   [{ max_tokens: 3, n_predict: 5 }, ["n_predict"]],

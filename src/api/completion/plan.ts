@@ -16,6 +16,7 @@ import { toConversation } from "./conversation.js";
 import { fusionOf } from "./fusion-fields.js";
 import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "../openai/schemas.js";
 import { readBody } from "../openai/read-body.js";
+import { mayFollowText } from "../openai/tool-calls.js";
 import { planTools } from "../openai/tools.js";
 
 export type CompletionKind = "chat" | "text";
@@ -196,6 +197,7 @@ function planParsed(
       answerPrefix,
       prediction: predictionOf(body.prediction),
       configId: config.id,
+      callOpening: toolForm && { text: toolForm.opening, mayFollowText: mayFollowText(toolForm) },
       stop: [body.stop ?? []].flat().filter((text) => text !== ""),
       stopTokens: body.stop_token_ids ?? [],
       sampling: samplingOf(body, config.sampling),

@@ -35,7 +35,7 @@ export interface ChoiceFormat<Chunk, Whole> {
   /** A prompt that is given back. */
   echo(echo: Echo): Chunk | null;
   /** What was held back until the end, if anything was. */
-  rest(): Chunk | null;
+  rest(finishReason: FinishReason): Chunk | null;
   ending(finishReason: FinishReason): Chunk;
   whole(answer: Answer, finishReason: FinishReason): Whole;
 }
@@ -81,8 +81,8 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
     return null;
   }
 
-  rest(): ChatChunkChoice | null {
-    const content = this.#reader?.finish().content ?? "";
+  rest(finishReason: FinishReason): ChatChunkChoice | null {
+    const content = this.#reader?.finish(finishReason === "length").content ?? "";
     return content === "" ? null : this.#chunk({ content });
   }
 
@@ -92,7 +92,9 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
 
   whole({ reasoning, text, tokens }: Answer, finishReason: FinishReason): ChatChoice {
     const { toolForm } = this.#options;
-    const answer = toolForm ? readAnswer(text, toolForm) : { content: text, toolCalls: [] };
+    const answer = toolForm
+      ? readAnswer(text, toolForm, finishReason === "length")
+      : { content: text, toolCalls: [] };
     const { content, toolCalls } = answer;
     const hasCalls = toolCalls.length > 0;
     return {

@@ -12,7 +12,7 @@ export function chatLogprobs(tokens: readonly GeneratedToken[]): ChatLogprobs {
 }
 
 function chatCandidate(token: string, logprob: number, bytes: Uint8Array): ChatCandidate {
-  return { token, logprob, bytes: [...bytes] };
+  return { token, logprob, bytes: bytes.length === 0 ? null : [...bytes] };
 }
 
 /** The legacy shape, for one completion: `text_offset` goes on from call to call. */
@@ -69,10 +69,10 @@ const strictDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true })
 
 /** A token that is part of a character has no text of its own: OpenAI writes `bytes:\xe2\x82`. */
 function tokenName(text: string, bytes: Uint8Array): string {
+  if (bytes.length === 0) return text;
   try {
     return strictDecoder.decode(bytes);
   } catch {
-    if (bytes.length === 0) return text;
     return "bytes:" + [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
   }
 }

@@ -136,7 +136,10 @@ class Writer<
         return [choice && this.#withFusion(choice, event.tokens)];
       }
       case "done":
-        return [format.rest(), this.#withFusion(format.ending(event.finishReason), event.tokens)];
+        return [
+          format.rest(event.finishReason),
+          this.#withFusion(format.ending(event.finishReason), event.tokens),
+        ];
     }
   }
 

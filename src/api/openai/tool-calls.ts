@@ -45,11 +45,16 @@ export class ToolCallReader {
     return delta;
   }
 
-  /** No more text: what may have become a call and did not is text. */
-  finish(): AnswerDelta {
-    if (this.#state === "text") return { content: this.#take(this.#held.length), toolCalls: [] };
-    const isCutOpening = this.#state === "name" && this.#numCalls === 0;
-    const content = isCutOpening ? this.#form.opening + this.#take(this.#held.length) : "";
+  /** Calls whose arguments have come to their end. */
+  get numWhole(): number {
+    return this.#numCalls - (this.#state === "arguments" ? 1 : 0);
+  }
+
+  /** No more text: what may have become a call and did not is text; but what was cut short may be one. */
+  finish(isCut: boolean): AnswerDelta {
+    const hasNoName = this.#state === "name" && this.#numCalls === 0;
+    if (isCut || !(this.#state === "text" || hasNoName)) return { content: "", toolCalls: [] };
+    const content = (hasNoName ? this.#form.opening : "") + this.#take(this.#held.length);
     return { content, toolCalls: [] };
   }
 
@@ -147,9 +152,10 @@ function addArguments(delta: AnswerDelta, index: number, piece: string): void {
   else delta.toolCalls.push({ index, function: { arguments: piece } });
 }
 
-/** A whole answer, taken apart: each call is in one piece. */
-export function readAnswer(text: string, form: ToolForm): AnswerDelta {
+/** A whole answer, taken apart: each call is in one piece, and one that was cut is none. */
+export function readAnswer(text: string, form: ToolForm, isCut: boolean): AnswerDelta {
   const reader = new ToolCallReader(form);
   const { content, toolCalls } = reader.push(text);
-  return { content: content + reader.finish().content, toolCalls };
+  const whole = toolCalls.filter(({ index }) => index < reader.numWhole);
+  return { content: content + reader.finish(isCut).content, toolCalls: whole };
 }

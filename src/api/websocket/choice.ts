@@ -60,7 +60,7 @@ export class SocketChoice {
       }
       case "done": {
         this.#usage = event.usage;
-        const rest = this.#framesOf(this.#format.rest());
+        const rest = this.#framesOf(this.#format.rest(event.finishReason));
         const ending = this.#format.ending(event.finishReason);
         this.#finishReason = ending.finish_reason;
         return [...rest, ...this.#framesOf(ending, event.tokens), ...this.close()];

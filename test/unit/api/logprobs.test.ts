@@ -16,7 +16,7 @@ const tokensOfText = fc
 it("bytes of chat logprobs, concatenated, are the content", () => {
   fc.assert(
     fc.property(tokensOfText, ({ text, tokens }) => {
-      const bytes = chatLogprobs(tokens).content.flatMap((entry) => entry.bytes);
+      const bytes = chatLogprobs(tokens).content.flatMap((entry) => entry.bytes ?? []);
       expect(Buffer.from(bytes).toString()).toBe(text);
     }),
   );

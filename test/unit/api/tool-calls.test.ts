@@ -50,7 +50,7 @@ it("calls come out as they went in, however the text is cut", () => {
           shown += content;
           toolCalls.forEach(take);
         }
-        expect(shown + reader.finish().content).toBe(before);
+        expect(shown + reader.finish(false).content).toBe(before);
         expect(read.map((call) => [call.name, JSON.parse(call.arguments) as unknown])).toEqual(
           given.map(([name, args]) => [name, JSON.parse(JSON.stringify(args)) as unknown]),
         );
@@ -72,8 +72,8 @@ it("text that is no call is text, also where it begins like one", () => {
         const reader = new ToolCallReader(form);
         const at = cut % (text.length + 1);
         const shown = reader.push(text.slice(0, at)).content + reader.push(text.slice(at)).content;
-        expect(shown + reader.finish().content).toBe(text);
-        expect(readAnswer(text, form)).toEqual({ content: text, toolCalls: [] });
+        expect(shown + reader.finish(false).content).toBe(text);
+        expect(readAnswer(text, form, false)).toEqual({ content: text, toolCalls: [] });
       },
     ),
   );
@@ -81,8 +81,19 @@ it("text that is no call is text, also where it begins like one", () => {
 
 it("what looks like the beginning of a call in plain JSON is text, where the form has no mark of its own", () => {
   const text = `Here: {"name": "x", "parameters": {}}`;
-  expect(readAnswer(text, llama)).toEqual({ content: text, toolCalls: [] });
-  expect(readAnswer(`{"name": "x", "parameters": {}}`, llama).toolCalls).toMatchObject([
+  expect(readAnswer(text, llama, false)).toEqual({ content: text, toolCalls: [] });
+  expect(readAnswer(`{"name": "x", "parameters": {}}`, llama, false).toolCalls).toMatchObject([
     { function: { name: "x", arguments: "{}" } },
   ]);
+});
+
+it("a call that was cut short is no call, and no text", () => {
+  const form = { opening: '<tool_call>\n{"name": "', middle: '", "arguments": ', between: null, ending: "}\n</tool_call>" }; // prettier-ignore
+  const whole = 'Well. <tool_call>\n{"name": "f", "arguments": {"a": "b"}}\n</tool_call>';
+  for (let length = "Well. ".length; length < whole.length; length++) {
+    const { content, toolCalls } = readAnswer(whole.slice(0, length), form, true);
+    const isWhole = whole.slice(0, length).includes('"b"}');
+    expect([content, toolCalls.length], whole.slice(0, length)).toEqual(["Well. ", isWhole ? 1 : 0]);
+  }
+  expect(readAnswer("a <", form, false).content).toBe("a <");
 });

@@ -154,3 +154,37 @@ describe("TextStream", () => {
     );
   });
 });
+
+describe("where calls of functions begin", () => {
+  const qwen = { text: '<tool_call>\n{"name": "', mayFollowText: true };
+  const llama = { text: '{"name": "', mayFollowText: false };
+  const call = '<tool_call>\n{"name": "f", "arguments": {"person": "school\\n"}}\n</tool_call>';
+
+  it.each<[string, string[], typeof qwen, string, string | null]>([
+    [call, ["school"], qwen, call, null],
+    [call, ["\n"], qwen, call, null],
+    [`Well.${call}`, ["\n", "<tool_call>"], qwen, `Well.${call}`, null],
+    [`At school${call}`, ["school"], qwen, "At ", "school"],
+    ["<tool_call>\nno", ["\n"], qwen, "<tool_call>", "\n"],
+    ["<tool_call>\n", ["\n"], qwen, "<tool_call>", "\n"],
+    ["a < b\nc", ["\n"], qwen, "a < b", "\n"],
+    [
+      '{"name": "f", "parameters": {"a": "b"}}',
+      ["b", '"'],
+      llama,
+      '{"name": "f", "parameters": {"a": "b"}}',
+      null,
+    ],
+    ['{"nam": 3} b', ["b"], llama, '{"nam": 3} ', "b"],
+    ['So {"name": "b', ["b"], llama, 'So {"name": "', "b"],
+  ])("%j with stops %j", (text, stops, opening, shown, stopFound) => {
+    for (const size of [1, 3, 7, 1000]) {
+      const stream = new TextStream<number>(stops, opening);
+      let said = "";
+      for (let at = 0; at < text.length && stream.stopFound === null; at += size)
+        said += stream.push(at, encode(text.slice(at, at + size))).text;
+      said += stream.finish().text;
+      expect([said, stream.stopFound], `in pieces of ${size}`).toEqual([shown, stopFound]);
+    }
+  });
+});
