@@ -7,7 +7,7 @@ export const allowedImports = {
   fusion: ["errors.ts"],
   strategies: ["errors.ts", "fusion"],
   wire: ["errors.ts", "strategies"],
-  config: ["errors.ts", "strategies"],
+  config: ["errors.ts", "strategies", "wire/token-record.ts"],
   trace: ["errors.ts", "wire"],
   jinja: ["errors.ts"],
   llama: ["errors.ts", "config", "jinja"],

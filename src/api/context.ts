@@ -3,6 +3,7 @@ import type { Models } from "../protocol/models.js";
 import type { ConfigDescription, Engine, EngineDescription } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import type { TraceStore } from "../trace/store.js";
+import type { TraceLevel } from "../wire/token-record.js";
 import type { Bodies } from "./access/bodies.js";
 import type { Turns } from "./access/turns.js";
 import type { Connections } from "./access/connections.js";
@@ -69,6 +70,8 @@ export interface ApiContext {
   models: Models;
   log: Logger;
   version: string;
+  /** What is kept of the tokens of an answer whose request does not say. */
+  keptTrace: TraceLevel;
   limits: ServerLimits;
   traces: TraceStore;
   metrics: Metrics;

@@ -6,6 +6,7 @@ import type { Models } from "../protocol/models.js";
 import type { Engine } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { TraceStore } from "../trace/store.js";
+import type { TraceLevel } from "../wire/token-record.js";
 import { Bodies } from "./access/bodies.js";
 import { Connections } from "./access/connections.js";
 import { fitConnections } from "./access/descriptors.js";
@@ -29,6 +30,8 @@ export interface ServerOptions extends Partial<ServerLimits> {
   port: number;
   log: Logger;
   version: string;
+  /** What is kept of the tokens of an answer whose request does not say. Default: off. */
+  keptTrace?: TraceLevel;
   /** Left out: nobody is asked for a key, and no other name or site is known. */
   access?: Partial<AccessRules>;
   /** Lines that the log lost since the start, for the metrics. Default: none. */
@@ -87,7 +90,15 @@ function createHttpServer(context: ApiContext): Server {
 }
 
 function createContext(options: ServerOptions) {
-  const { engine, models = fixedModels(options.engine), log, version, access, ...given } = options;
+  const {
+    engine,
+    models = fixedModels(options.engine),
+    log,
+    version,
+    access,
+    keptTrace = "off",
+    ...given
+  } = options;
   const limits = { ...defaultLimits, ...given };
   const fitted = fitConnections(limits.connections);
   if (fitted.connections < limits.connections)
@@ -103,6 +114,7 @@ function createContext(options: ServerOptions) {
     models,
     log,
     version,
+    keptTrace,
     limits,
     traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
     metrics,

@@ -6,6 +6,7 @@ import type { Detokenized, Piece, Templated, Tokenized } from "../wire/service.j
 import { findConfig, requireEngine, type ApiContext } from "./context.js";
 import { tokenIds } from "./long-list.js";
 import { localsOf } from "./middleware/locals.js";
+import { planOptions } from "./completion/answering.js";
 import { planCompletion } from "./completion/plan.js";
 import { chatSchema } from "./openai/schemas.js";
 import { parseRequest } from "./parse.js";
@@ -83,11 +84,7 @@ export function applyTemplate(context: ApiContext): RequestHandler<object, Templ
   return async (request, response) => {
     const body = parseRequest(applyTemplateSchema, request.body);
     const configId = configIdOf(context, response, body.model);
-    const plan = planCompletion(
-      "chat",
-      { ...body, model: configId },
-      { requester: localsOf(response), description: requireEngine(context) },
-    );
+    const plan = planCompletion("chat", { ...body, model: configId }, planOptions(context, response));
     const [prompt] = plan.prompts as [Prompt];
     const result = await ask(context, response, { type: "renderPrompt", configId, prompt });
     if (result === null) return;

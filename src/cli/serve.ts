@@ -26,7 +26,7 @@ export function toUrl({ host, port }: { host: string; port: number }): string {
 }
 
 async function listen(engine: ModelRouter, settings: Settings, log: Logger): Promise<RunningServer> {
-  const { host, port, traceMegabytes, traceMinutes } = settings;
+  const { host, port, traces, traceMegabytes, traceMinutes } = settings;
   const { allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests } = settings;
   const keys = loadApiKeys(settings, process.env);
   requireKeysOnNetwork(settings, keys);
@@ -40,6 +40,7 @@ async function listen(engine: ModelRouter, settings: Settings, log: Logger): Pro
       version: packageVersion(),
       numDroppedLogLines: numDroppedLines,
       access: { keys, allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests },
+      keptTrace: traces,
       traceBytes: traceMegabytes * 2 ** 20,
       traceAgeMs: traceMinutes * 60_000,
     });

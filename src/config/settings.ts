@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { traceLevels } from "../wire/token-record.js";
 import { logLevels } from "./log-level.js";
 
 /** What a person may set about the server. The table in docs/operations.md is generated from it. */
@@ -118,6 +119,10 @@ export const settingsSchema = z.strictObject({
     .max(200)
     .default(8)
     .describe("Finished answers that stay in the models' memory for prompts that begin like them; 0: none."),
+  traces: z
+    .enum(traceLevels)
+    .default("off")
+    .describe("What is kept of the tokens of an answer whose request does not say: off, weights or full."),
   traceMegabytes: z
     .int()
     .min(1)

@@ -96,11 +96,11 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     flipped: best.base.token !== best.fused.token,
     ran: Object.keys(parts.timing.decodeMs),
     vouch: vouchOf(parts.token, fused.rows, best.base.token),
-    timing: timingOf(parts.timing),
   };
   const { shares } = sequence.run;
   if (shares) record.shares = mapValues(shares, toRounded);
   if (sequence.request.trace === "full") {
+    record.timing = timingOf(parts.timing);
     const fusedTop = fusion.row.top(numTraced).map((entry) => candidate(entry, vocabulary));
     record.top = { ...topRecord(ids, fused, kernel, vocabulary), fused: fusedTop };
     record.curves = byId(fused.experts.map((expert, index) => curve(expert, index, parts, kernel)));
@@ -132,7 +132,7 @@ export function certainRecord(
     flipped: null,
     ran: Object.keys(timing.decodeMs),
     vouch: "expert",
-    timing: timingOf(timing),
+    ...(sequence.request.trace === "full" && { timing: timingOf(timing) }),
   };
 }
 

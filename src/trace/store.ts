@@ -74,7 +74,7 @@ export class TraceStore {
   begin({
     owner,
     ...trace
-  }: Pick<TraceHeader, "id" | "model" | "created" | "prompt_tokens"> & { owner: string }): void {
+  }: Pick<TraceHeader, "id" | "model" | "created" | "level" | "prompt_tokens"> & { owner: string }): void {
     const changes = new EventEmitter();
     changes.setMaxListeners(0);
     const entry: Entry = {

@@ -7,6 +7,10 @@ import { named } from "./registry.js";
 export const traceLevels = ["off", "weights", "full"] as const;
 export type TraceLevel = (typeof traceLevels)[number];
 
+/** The one that tells more. */
+export const fullerOf = (a: TraceLevel, b: TraceLevel): TraceLevel =>
+  traceLevels.indexOf(a) > traceLevels.indexOf(b) ? a : b;
+
 const tokenTextSchema = z.strictObject({
   id: countSchema,
   text: z.string().describe("The token's own bytes as UTF-8; a part of a character shows as U+FFFD."),
@@ -127,6 +131,15 @@ export type TopRecord = z.output<typeof topSchema>;
 export type CurveRecord = z.output<typeof curveSchema>;
 export type TokenRecord = z.output<typeof tokenRecordSchema>;
 export type DivergenceRecord = z.output<typeof divergenceSchema>;
+
+/** A record without what only a full trace tells. */
+export function withoutFull(record: TokenRecord): TokenRecord {
+  const less = { ...record };
+  delete less.timing;
+  delete less.top;
+  delete less.curves;
+  return less;
+}
 
 /** What an answer has of its tokens where the request asked for it. */
 export const tokensSchema = z.strictObject({ tokens: z.array(tokenRecordSchema) });

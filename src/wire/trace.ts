@@ -18,6 +18,7 @@ export const traceHeaderSchema = named(
       .enum(["in_progress", "completed", "incomplete", "cancelled", "failed"])
       .describe("incomplete: ended by the token cap or a full context."),
     finish_reason: finishReasonSchema.nullable(),
+    level: z.enum(["weights", "full"]).describe("What is kept of each token."),
     prompt_tokens: countSchema,
     usage: usageSchema.nullable().describe("null until the completion has ended."),
   }),

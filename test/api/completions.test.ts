@@ -12,8 +12,12 @@ import {
 } from "../support/fake-engine.js";
 import { readEvents, startTestServer } from "../support/server.js";
 
-const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
-const text = { model: "both", prompt: "hi" };
+const chat = {
+  model: "both",
+  messages: [{ role: "user", content: "hi" }],
+  fusion: { trace: "weights" },
+};
+const text = { model: "both", prompt: "hi", fusion: { trace: "weights" } };
 
 const usage = {
   prompt_tokens: 7,

@@ -112,7 +112,12 @@ it("usage.fusion sums the choices; shares are in records, CSV and metrics", asyn
     { type: "delta", text: "a", tokens: [tokenOf("a", 0, { shares })] },
     doneAfter(1),
   ];
-  const response = await server.post("/v1/chat/completions", { model: "both", messages, n: 2 });
+  const response = await server.post("/v1/chat/completions", {
+    model: "both",
+    messages,
+    n: 2,
+    fusion: { trace: "weights" },
+  });
   const { id, choices, usage } = (await response.json()) as Answer;
   expect(usage.fusion).toEqual({
     nats: 1,
@@ -140,7 +145,7 @@ describe("on the models", () => {
   afterAll(() => server.close());
 
   async function ask(model: string, fusion: object = {}): Promise<Answer> {
-    const body = { model, messages, temperature: 0, max_tokens: 12, fusion };
+    const body = { model, messages, temperature: 0, max_tokens: 12, fusion: { trace: "weights", ...fusion } };
     const response = await server.post("/v1/chat/completions", body);
     const answer = (await response.json()) as Answer;
     expect(response.status, JSON.stringify(answer)).toBe(200);

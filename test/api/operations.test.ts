@@ -6,7 +6,11 @@ import { accepted, answering, deltaOf, doneAfter, Gate } from "../support/fake-e
 import { metricOf, startTestServer, type TestServer } from "../support/server.js";
 import { connect } from "../support/socket.js";
 
-const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
+const chat = {
+  model: "both",
+  messages: [{ role: "user", content: "hi" }],
+  fusion: { trace: "weights" },
+};
 
 describe("health", () => {
   it("alive at once, ready when the engine is", async () => {

@@ -28,7 +28,7 @@ afterAll(async () => {
 
 const greedy = { temperature: 0, max_tokens: 24 };
 const messages = [{ role: "user" as const, content: "What is the home town of Venur Gevol?" }];
-const body = { model: "trivia", messages, ...greedy };
+const body = { model: "trivia", messages, ...greedy, fusion: { trace: "weights" as const } };
 /** As many tokens as fit: the end of sequence is forbidden. */
 const endless = { ...body, max_tokens: 400, logit_bias: { "0": -100, "1": -100, "2": -100, "3": -100 } };
 
@@ -70,7 +70,10 @@ it("several at once give what each gives alone", async () => {
 
 it("weights of a request are the weights of its tokens", async () => {
   const socket = await connect(url);
-  socket.send({ type: "response.create", response: { ...body, fusion: { weights: { trivia: 0.5 } } } });
+  socket.send({
+    type: "response.create",
+    response: { ...body, fusion: { weights: { trivia: 0.5 }, trace: "weights" } },
+  });
   await socket.until("response.done");
   const records = socket.of("response.output_text.delta").flatMap(({ tokens }) => tokens);
   expect(records.length).toBeGreaterThan(0);

@@ -45,7 +45,7 @@ describe("what reaches the engine", () => {
       logprobs: "fused",
       strategy: null,
       bounds: null,
-      trace: "weights",
+      trace: "off",
     });
     expect(await submittedFor("/v1/completions", text)).toMatchObject({
       prompt: { type: "text", text: "hi" },
@@ -69,7 +69,7 @@ describe("what reaches the engine", () => {
     const fusion = { strategy: null, weights: null, bounds: null, trace: null, logprobs: null };
     expect(await submittedFor("/v1/chat/completions", { ...chat, fusion })).toMatchObject({
       strategy: null,
-      trace: "weights",
+      trace: "off",
     });
   });
 
@@ -167,7 +167,11 @@ it("no plan can be made without saying whose it is, and no request of it lacks a
   const description = describeEngine();
   // @ts-expect-error -- the owner is missing
   expect(() => planCompletion("chat", chat, { description })).toThrow(TypeError);
-  const plan = planCompletion("chat", chat, { description, requester: { owner: "ann", party: "p" } });
+  const plan = planCompletion("chat", chat, {
+    description,
+    requester: { owner: "ann", party: "p" },
+    keptTrace: "off",
+  });
   expect(plan.request).toMatchObject({ owner: "ann", party: "p" });
   // @ts-expect-error -- what all choices share is no request yet
   const request: GenerationRequest = plan.request;

@@ -59,7 +59,10 @@ it("the openai package creates a response", async () => {
 
 it("its stream helper sees every event in order, and the same text", async () => {
   const server = await startTestServer();
-  const stream = clientOf(server).responses.stream(plain);
+  const stream = clientOf(server).responses.stream({
+    ...plain,
+    fusion: { trace: "weights" },
+  } as typeof plain);
   const seen: [string, number][] = [];
   for await (const event of stream) seen.push([event.type, event.sequence_number]);
   expect(seen.map(([type]) => type)).toEqual([

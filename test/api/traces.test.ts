@@ -1,9 +1,14 @@
 import { expect, it } from "vitest";
+import type { TokenRecord } from "../../src/wire/token-record.js";
 import { ShouldersError } from "../../src/errors.js";
 import { accepted, deltaOf, doneAfter, Gate, tokenOf } from "../support/fake-engine.js";
 import { readEvents, startTestServer, type TestServer } from "../support/server.js";
 
-const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
+const chat = {
+  model: "both",
+  messages: [{ role: "user", content: "hi" }],
+  fusion: { trace: "full" },
+};
 
 async function complete(server: TestServer, fields: object = {}): Promise<string> {
   const response = await server.post("/v1/chat/completions", { ...chat, ...fields });
@@ -23,6 +28,7 @@ it("a trace holds every token, those that were not shown too", async () => {
     created: expect.any(Number) as number,
     status: "completed",
     finish_reason: "stop",
+    level: "full",
     prompt_tokens: 7,
     usage: { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 },
   });
@@ -144,4 +150,44 @@ it.each([
   const response = await get(server, path);
   expect(response.status).toBe(status);
   expect(await response.json()).toMatchObject({ error: { code, param } });
+});
+
+it("is kept when it is asked for: by the request, or by the server's setting for those that do not say", async () => {
+  const statusOf = async (server: TestServer, fusion: object) => {
+    const response = await server.post("/v1/chat/completions", { ...chat, fusion });
+    const { id, choices } = (await response.json()) as { id: string; choices: { fusion?: object }[] };
+    // Its id is told, kept or not.
+    expect(response.headers.get("x-shoulders-trace")).toBe(id);
+    const kept = await get(server, `/${id}`);
+    const { level = null, tokens } = (await kept.json()) as {
+      level?: string;
+      tokens?: { timing?: object }[];
+    };
+    return [choices[0]?.fusion !== undefined, level, tokens?.[0]?.timing !== undefined];
+  };
+  const quiet = await startTestServer();
+  expect(await statusOf(quiet, {})).toEqual([false, null, false]);
+  expect(await statusOf(quiet, { trace: "weights" })).toEqual([true, "weights", false]);
+  expect(await statusOf(quiet, { trace: "weights", keep_trace: "off" })).toEqual([true, null, false]);
+  expect(await statusOf(quiet, { keep_trace: "full" })).toEqual([false, "full", true]);
+  const keeping = await startTestServer({ keptTrace: "weights" });
+  expect(await statusOf(keeping, {})).toEqual([false, "weights", false]);
+  expect(await statusOf(keeping, { keep_trace: "off" })).toEqual([false, null, false]);
+  expect(await statusOf(keeping, { trace: "full" })).toEqual([true, "full", true]);
+});
+
+it("is told in part: some tokens, and less of each", async () => {
+  const server = await startTestServer();
+  const part = async (query: string) => {
+    const { tokens } = (await (await get(server, `/${id}?${query}`)).json()) as { tokens: TokenRecord[] };
+    return tokens.map(({ position, timing }) => [position, timing !== undefined]);
+  };
+  const id = await complete(server);
+  expect(await part("offset=1&limit=1")).toEqual([[8, true]]);
+  expect(await part("offset=2")).toEqual([[9, true]]);
+  expect(await part("level=weights&limit=2")).toEqual([
+    [7, false],
+    [8, false],
+  ]);
+  expect(await part("offset=9")).toEqual([]);
 });

@@ -256,7 +256,8 @@ describe("on the starter models", () => {
   });
   afterAll(() => server.close());
 
-  const warm = { model: "both", messages, max_tokens: 12, temperature: 1, seed: 11 };
+  const fusion = { trace: "weights" as const };
+  const warm = { model: "both", messages, max_tokens: 12, temperature: 1, seed: 11, fusion };
   const prompt = "Question: What is 12 plus 30?\nAnswer:";
 
   it("n: each choice is the one that HTTP answers with the same seed, in pieces and whole", async () => {

@@ -6,7 +6,11 @@ import { accepted, answering, deltaOf, doneAfter, Gate, tokenOf } from "../suppo
 import { metricOf, startTestServer } from "../support/server.js";
 import { connect, TestSocket } from "../support/socket.js";
 
-const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
+const chat = {
+  model: "both",
+  messages: [{ role: "user", content: "hi" }],
+  fusion: { trace: "weights" },
+};
 const create = (fields: object = {}) => ({ type: "response.create", response: { ...chat, ...fields } });
 
 describe("a response", () => {

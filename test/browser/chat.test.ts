@@ -1,7 +1,8 @@
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
+import type { GenerationEvent } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/wire/token-record.js";
-import { accepted, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
+import { accepted, answering, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { startTestServer } from "../support/server.js";
 import { ask, lastTrace, numbersOf, openPage, question, usePlayground } from "./support.js";
 
@@ -20,25 +21,81 @@ it("a chat streams; tokens, marks and shares are those of the trace", async () =
   expect(frames.filter((type) => type === "response.output_text.delta").length).toBeGreaterThan(1);
 
   const { tokens } = await lastTrace(page, site.url);
-  expect(await page.locator(".token").allTextContents()).toEqual(
-    tokens.map(({ token }) => (token.text === "" ? "end" : token.text)),
-  );
+  expect(await page.locator(".token").allTextContents()).toEqual(tokens.map(({ token }) => token.text));
   const seen = await page
     .locator(".token")
     .evaluateAll((spans: { className: string }[]) =>
       spans.map(({ className }) => [className.includes("expert-0"), className.includes("flipped")]),
     );
-  expect(seen).toEqual(tokens.map(({ chosen, flipped }) => [chosen === "trivia", flipped]));
+  // The one expert's weight or its plausible set moved it.
+  expect(seen).toEqual(tokens.map(({ nats, flipped }) => [nats! > -Math.log(0.995), flipped]));
   const background = await page
     .locator(".token.moved")
     .first()
     .evaluate((span) => (globalThis as unknown as Styles).getComputedStyle(span).backgroundColor);
   expect(background).not.toBe("rgba(0, 0, 0, 0)");
 
-  const share = tokens.filter(({ chosen }) => chosen === "trivia").length / tokens.length;
-  expect(await numbersOf(page, ".legend [data-share]", "data-share")).toEqual([share, 1 - share]);
-  expect(await page.locator(".legend").textContent()).toContain(`${Math.round(share * 100)} %`);
+  const nats = tokens.reduce((sum, record) => sum + record.nats!, 0);
+  const [told] = await numbersOf(page, ".legend [data-nats]", "data-nats");
+  expect(told).toBeCloseTo(nats, 5);
+  expect(await page.locator(".legend").textContent()).toContain(`${nats.toFixed(2)} nats`);
+  const decided = tokens.filter(({ decided_by }) => decided_by === "plausible_set").length;
+  const sets = page.locator(".legend [data-decided=plausible_set]");
+  expect(await sets.allTextContents()).toEqual(decided > 0 ? [`${decided} by the plausible set`] : []);
 });
+
+const done = (numTokens: number) => doneAfter(numTokens) as Extract<GenerationEvent, { type: "done" }>;
+
+it("copying an answer gives its text and nothing else", async () => {
+  const scripted = await startTestServer();
+  const texts = ["One", ".\n\n", "Two", "\n", " three"];
+  scripted.engine.script = () => [
+    accepted,
+    ...texts.map((text, index) => deltaOf(text, index)),
+    { ...done(texts.length), tokens: [tokenOf("", texts.length)] },
+  ];
+  const page = await openPage(site.browser, scripted.url);
+  await ask(page, question);
+  await page.locator(".token.end").waitFor();
+  const copied = await page.locator(".tokens").evaluate((strip) => {
+    const { getSelection } = globalThis as unknown as { getSelection: () => PageSelection };
+    getSelection().selectAllChildren(strip);
+    return getSelection().toString();
+  });
+  expect(copied).toBe(texts.join(""));
+});
+
+interface PageSelection {
+  selectAllChildren(element: unknown): void;
+  toString(): string;
+}
+
+it(
+  "4,000 tokens are drawn in linear time, and a whole record is fetched only for who looks inside",
+  { timeout: 180_000 },
+  async () => {
+    const scripted = await startTestServer();
+    const page = await openPage(site.browser, scripted.url);
+    page.setDefaultTimeout(60_000);
+    const asked: string[] = [];
+    page.on("request", (request) => asked.push(request.url()));
+    const drawnMs = async (count: number) => {
+      scripted.engine.script = () =>
+        answering(...Array.from({ length: count }, (_, index) => `word${index} `));
+      const startMs = performance.now();
+      await ask(page, question);
+      await page.locator(".turn").last().locator(".token").nth(count).waitFor();
+      return performance.now() - startMs;
+    };
+    await drawnMs(100);
+    const [short, long] = [await drawnMs(1000), await drawnMs(4000)];
+    expect(long).toBeLessThan(3 * 4 * short);
+    expect(asked.filter((url) => url.includes("/traces/"))).toEqual([]);
+    await page.locator(".turn").last().locator(".token").nth(2).click();
+    await expect.poll(() => asked.filter((url) => url.includes("/traces/")).length).toBe(1);
+    expect(asked.at(-1)).toMatch(/\?offset=2&limit=1$/);
+  },
+);
 
 interface Styles {
   getComputedStyle(element: unknown): { backgroundColor: string };
@@ -69,6 +126,7 @@ async function expectInspected(page: Page, record: TokenRecord): Promise<void> {
   expect(await numbersOf(page, "[data-field=forward]")).toEqual(rows.map(({ forward }) => forward));
   expect(await numbersOf(page, "[data-field=reverse]")).toEqual(rows.map(({ reverse }) => reverse));
   expect(await numbersOf(page, "[data-field=logprob]")).toEqual([logprob]);
+  await page.locator(".top-column").first().waitFor();
   const columns = [top!.base, top!.fused, top!.reference, ...Object.values(top!.experts)];
   expect(await numbersOf(page, ".top-column li", "data-logprob")).toEqual(
     columns.flat().map((candidate) => candidate.logprob),
@@ -130,7 +188,7 @@ it("sampling settings and the system prompt reach the server", async () => {
       ],
       temperature: 0.5,
       seed: 7,
-      fusion: { trace: "weights" },
+      fusion: { trace: "weights", keep_trace: "weights" },
     },
   });
   await page.locator(".token").first().click();
@@ -187,8 +245,8 @@ it("characters that are split over tokens are whole, in the chat and on the page
   const page = await openPage(site.browser, scripted.url);
   const shown = () => page.locator(".token").allTextContents();
   await ask(page, question);
-  expect(await shown()).toEqual(["·", "·", "日", " Ort"]);
+  expect(await shown()).toEqual(["", "", "日", " Ort"]);
   await page.getByRole("link", { name: "Open trace" }).click();
   await page.getByText("Token 1 of 4").waitFor();
-  expect(await shown()).toEqual(["·", "·", "日", " Ort"]);
+  expect(await shown()).toEqual(["", "", "日", " Ort"]);
 });

@@ -32,7 +32,7 @@ it("of a mixture, legend, colours, timeline and inspector show the trace's share
     .evaluateAll((spans: { style: { getPropertyValue(name: string): string } }[]) =>
       spans.map(({ style }) => Number(style.getPropertyValue("--intensity"))),
     );
-  expect(intensities).toEqual([0.4, 0.75]);
+  expect(intensities).toEqual([0.33, 0.33]);
   await page.locator(".token").nth(1).click();
   expect(await numbersOf(page, "[data-field=share]")).toEqual([0.25, 0.75, 0]);
   await page.getByRole("img", { name: "Share of each model: token 1 to 2" }).waitFor();
@@ -125,7 +125,8 @@ it("shares and bounds in nats reach the server", async () => {
       bounds: { sums: [0, 2] },
       prior: { shares: { sums: 1 }, pinned: true },
       budget: { token_nats: 0.5 },
-      trace: "full",
+      trace: "weights",
+      keep_trace: "full",
     },
     {
       strategy: strategySchema.parse({ type: "mixture" }),
@@ -133,7 +134,8 @@ it("shares and bounds in nats reach the server", async () => {
       bounds: { sums: [0, 2] },
       prior: { shares: "uniform" },
       budget: { token_nats: 0.5 },
-      trace: "full",
+      trace: "weights",
+      keep_trace: "full",
     },
   ]);
 });

@@ -18,7 +18,7 @@ it("compare runs several configs at once and marks where they part", async () =>
   const textsOf = (at: number) => columns.nth(at).locator(".token").allTextContents();
   const [giant, dynamic] = [await textsOf(0), await textsOf(2)];
   const parting = dynamic.findIndex((text, at) => text !== giant[at]);
-  expect(await columns.nth(2).locator(".parting").allTextContents()).toEqual([dynamic[parting]]);
+  await expect.poll(() => columns.nth(2).locator(".parting").allTextContents()).toEqual([dynamic[parting]]);
   await columns
     .nth(2)
     .getByText(`Parts at token ${parting + 1}`)
@@ -48,7 +48,7 @@ it("a trace has a page of its own, from which charts and data are saved", async 
   };
   const svg = (await saved("SVG")).toString();
   expect(svg).toContain("Weight of each expert");
-  expect(svg.match(/<polyline/g)?.length).toBe(5);
+  expect(svg.match(/<polyline/g)?.length).toBe(6);
   expect((await saved("PNG")).subarray(1, 4).toString()).toBe("PNG");
   expect((await saved("CSV")).toString().trim().split("\r\n")).toHaveLength(tokens.length + 1);
   expect(JSON.parse((await saved("JSON")).toString())).toMatchObject({ id });

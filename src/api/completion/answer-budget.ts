@@ -10,8 +10,8 @@ const costs = { text: 8, logprobs: 40, candidate: 50, record: 450, expert: 130, 
 const numTraced = 10;
 
 /** What a plan says of the size of its answer. */
-interface AskedOf extends Pick<RequestPlan, "fieldName"> {
-  request: Pick<RequestPlan["request"], "trace" | "topLogprobs">;
+interface AskedOf extends Pick<RequestPlan, "fieldName" | "reports"> {
+  request: Pick<RequestPlan["request"], "topLogprobs">;
 }
 
 /**
@@ -24,8 +24,9 @@ export class AnswerBudget {
   readonly #param: string;
   #numTokens = 0;
 
-  constructor({ request, fieldName }: AskedOf, config: ConfigDescription) {
-    this.#mostTokens = Math.floor(mostBytes / bytesOfToken(request, config));
+  constructor({ request, reports, fieldName }: AskedOf, config: ConfigDescription) {
+    const told = { trace: reports, topLogprobs: request.topLogprobs };
+    this.#mostTokens = Math.floor(mostBytes / bytesOfToken(told, config));
     this.#param = fieldName("max_tokens");
   }
 

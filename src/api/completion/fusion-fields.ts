@@ -63,7 +63,6 @@ export const fusionSchema = z
       ),
     prior: priorSchema.nullish().describe("The shares that a mixture begins with."),
     budget: budgetSchema.nullish().describe("Bounds on how far the base is moved, in nats of KL(P̃‖P)."),
-    trace: z.enum(traceLevels).nullish().describe("What to report of each token. Default: weights."),
     speculation: z
       .enum(["on", "off"])
       .nullish()
@@ -74,6 +73,13 @@ export const fusionSchema = z
       .enum(["none", "rows"])
       .nullish()
       .describe("rows: the base is asked about every token all the same, so that every record is whole."),
+    trace: z.enum(traceLevels).nullish().describe("What the answer reports of each token. Default: off."),
+    keep_trace: z
+      .enum(traceLevels)
+      .nullish()
+      .describe(
+        "What is kept of each token under /v1/fusion/traces. Default: as trace, or the server's setting.",
+      ),
     logprobs: z
       .enum(["fused", "processed"])
       .nullish()

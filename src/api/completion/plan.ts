@@ -18,6 +18,7 @@ import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } fro
 import { readBody } from "../openai/read-body.js";
 import { mayFollowText } from "../openai/tool-calls.js";
 import { planTools } from "../openai/tools.js";
+import { fullerOf, type TraceLevel } from "../../wire/token-record.js";
 
 export type CompletionKind = "chat" | "text";
 
@@ -52,7 +53,12 @@ export interface RequestPlan {
   isEchoed: boolean;
   /** How calls stand in the answer; null: it may have none. */
   toolForm: ToolForm | null;
+  /** Its `trace` is the fuller of what is reported and what is kept. */
   request: SharedRequest;
+  /** What the answer says of each token. */
+  reports: TraceLevel;
+  /** What is kept of each token. */
+  keeps: TraceLevel;
   /** Paths of what the request asked for and does not get, since the answer is an answer without it. */
   ignored: string[];
   /** What the client calls a field that the engine names. */
@@ -66,6 +72,7 @@ export interface ChoicePlan {
   /** Its usage counts the prompt: of several answers to one prompt, only the first does. */
   countsPrompt: boolean;
   request: GenerationRequest;
+  keeps: TraceLevel;
   fieldName: RequestPlan["fieldName"];
 }
 
@@ -74,7 +81,7 @@ export interface ChoicePlan {
  * + i, and the completion's id with `-i` after it.
  */
 export function choicesOf(plan: RequestPlan): ChoicePlan[] {
-  const { id, created, model, prompts, numAnswers, seed, request, fieldName } = plan;
+  const { id, created, model, prompts, numAnswers, seed, request, keeps, fieldName } = plan;
   return prompts.flatMap((prompt, p) =>
     Array.from({ length: numAnswers }, (_, answer): ChoicePlan => {
       const index = p * numAnswers + answer;
@@ -83,7 +90,14 @@ export function choicesOf(plan: RequestPlan): ChoicePlan[] {
         prompt,
         seed: seed === null ? null : (seed + index) >>> 0,
       };
-      return { created, model, countsPrompt: answer === 0, request: { ...request, ...own }, fieldName };
+      return {
+        created,
+        model,
+        countsPrompt: answer === 0,
+        request: { ...request, ...own },
+        keeps,
+        fieldName,
+      };
     }),
   );
 }
@@ -91,6 +105,8 @@ export function choicesOf(plan: RequestPlan): ChoicePlan[] {
 export interface PlanOptions {
   requester: Requester;
   description: EngineDescription;
+  /** What is kept of each token where the request does not say. */
+  keptTrace: TraceLevel;
   /** What the client calls a field of a completion's body, where it sent another one. */
   fieldName?: (param: string) => string;
 }
@@ -150,12 +166,13 @@ type OwnParts = Pick<NamelessPlan, "prompts" | "isEchoed" | "toolForm" | "paramO
 function planParsed(
   kind: CompletionKind,
   body: ChatBody | TextBody,
-  { requester, description }: PlanOptions,
+  { requester, description, keptTrace }: PlanOptions,
   { prompts, isEchoed, toolForm, paramOf, ignored, ...own }: OwnParts,
 ): NamelessPlan {
   const config = findConfig(description, body.model);
   const answerPrefix = toGiven(body.fusion?.continue);
   if (answerPrefix?.type === "tokens") checkTokens(answerPrefix.tokens, config, "fusion.continue");
+  const traced = tracedOf(body, keptTrace);
   const numAnswers = body.n ?? 1;
   if (prompts.length * numAnswers > mostChoices)
     throw fieldError(
@@ -204,9 +221,16 @@ function planParsed(
       logitBias,
       logprobs: body.fusion?.logprobs ?? "fused",
       ...fusionOf(body.fusion, config),
-      trace: body.fusion?.trace ?? "weights",
+      trace: fullerOf(traced.reports, traced.keeps),
     },
+    ...traced,
   };
+}
+
+/** What is told, and what is kept, of each token. */
+function tracedOf({ fusion }: ChatBody | TextBody, kept: TraceLevel): Pick<RequestPlan, "reports" | "keeps"> {
+  const reports = fusion?.trace ?? "off";
+  return { reports, keeps: fusion?.keep_trace ?? fullerOf(reports, kept) };
 }
 
 /** An id that nothing else has. */

@@ -1,11 +1,12 @@
 import type { FusionUsage, GeneratedToken, Usage } from "../../protocol/protocol.js";
 import { toRounded } from "../../wire/numbers.js";
-import type { TokenRecord } from "../../wire/token-record.js";
+import { withoutFull, type TokenRecord, type TraceLevel } from "../../wire/token-record.js";
 import type { UsageRecord } from "../../wire/usage.js";
 
-/** What is known of each token, as it is written down and sent. */
-export function recordsOf(tokens: readonly GeneratedToken[]): TokenRecord[] {
-  return tokens.map(({ record }) => record);
+/** What a level tells of tokens. */
+export function recordsOf(tokens: readonly GeneratedToken[], level: TraceLevel): TokenRecord[] {
+  if (level === "off") return [];
+  return tokens.map(({ record }) => (level === "full" ? record : withoutFull(record)));
 }
 
 /** What an answer took, in the names of OpenAI's API; what is ours under `fusion`. */

@@ -34,10 +34,10 @@ export async function* runCompletion(
       if (event.type === "accepted") {
         isAccepted = true;
         usage = { ...usage, promptTokens: event.promptTokens };
-        if (request.trace !== "off") beginTrace(context, plan, event.promptTokens);
+        beginTrace(context, plan, event.promptTokens);
       } else {
-        context.traces.append(request.requestId, recordsOf(event.tokens));
-        timer.tokens(recordsOf(event.tokens));
+        context.traces.append(request.requestId, recordsOf(event.tokens, plan.keeps));
+        timer.tokens(event.tokens.map(({ record }) => record));
         usage = { ...usage, completionTokens: usage.completionTokens + event.tokens.length };
       }
       if (event.type === "done") {
@@ -70,7 +70,12 @@ export function countedUsage({ countsPrompt }: ChoicePlan, usage: Usage): Usage 
   return countsPrompt ? usage : { ...usage, promptTokens: 0, cachedTokens: 0 };
 }
 
-function beginTrace({ traces }: ApiContext, { request, model, created }: ChoicePlan, promptTokens: number) {
+function beginTrace(
+  { traces }: ApiContext,
+  { request, model, created, keeps }: ChoicePlan,
+  promptTokens: number,
+) {
+  if (keeps === "off") return;
   const { requestId: id, owner } = request;
-  traces.begin({ id, owner, model, created, prompt_tokens: promptTokens });
+  traces.begin({ id, owner, model, created, level: keeps, prompt_tokens: promptTokens });
 }

@@ -4,8 +4,8 @@ import type { GeneratedToken, GivenText, Usage } from "../../protocol/protocol.j
 import { fieldError } from "../../errors.js";
 import type { Explanation } from "../../wire/fusion.js";
 import { toLogprob } from "../../wire/numbers.js";
-import { findConfig, requireEngine, type ApiContext } from "../context.js";
-import { localsOf } from "../middleware/locals.js";
+import { nameAnswer, planOptions } from "../completion/answering.js";
+import { findConfig, type ApiContext } from "../context.js";
 import { givenTokens } from "../completion/fusion-fields.js";
 import {
   choicesOf,
@@ -46,9 +46,8 @@ type ExplainBody = z.output<typeof explainSchema>;
 /** `POST /v1/fusion/explain`: the records that a given answer would have had. */
 export function explain(context: ApiContext): RequestHandler<object, Explanation> {
   return async (request, response) => {
-    const locals = localsOf(response);
-    const plan = planExplanation(request.body, { requester: locals, description: requireEngine(context) });
-    locals.model = plan.model;
+    const plan = planExplanation(request.body, planOptions(context, response));
+    nameAnswer(response, plan);
     const [only] = choicesOf(plan) as [ChoicePlan];
     const tokens: GeneratedToken[] = [];
     for await (const event of runCompletion(context, only, closedSignal(response, context.cut))) {
@@ -61,7 +60,9 @@ export function explain(context: ApiContext): RequestHandler<object, Explanation
 
 /** @throws ShouldersError that names the field at fault. */
 function planExplanation(body: unknown, options: PlanOptions): RequestPlan {
-  const { model, messages, prompt, completion, fusion } = parseRequest(explainSchema, body);
+  const { model, messages, prompt, completion, fusion: asked } = parseRequest(explainSchema, body);
+  // Its records are what it is asked for.
+  const fusion = { ...asked, trace: asked?.trace === "full" ? ("full" as const) : ("weights" as const) };
   const plan =
     messages == null
       ? planCompletion("text", { model, prompt, fusion }, options)
@@ -81,11 +82,11 @@ function toGiven(completion: ExplainBody["completion"], vocabularySize: number):
 }
 
 function explanation(
-  { id, model, created, systemFingerprint, ignored }: RequestPlan,
+  { id, model, created, systemFingerprint, ignored, reports }: RequestPlan,
   tokens: GeneratedToken[],
   usage: Usage,
 ): Explanation {
-  const records = recordsOf(tokens);
+  const records = recordsOf(tokens, reports);
   const sum = records.reduce((total, { logprob }) => total + logprob, 0);
   return {
     id,

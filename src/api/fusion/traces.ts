@@ -3,7 +3,7 @@ import type { RequestHandler } from "express";
 import { z } from "zod";
 import { ShouldersError } from "../../errors.js";
 import { TraceCsv } from "../../trace/csv.js";
-import type { TokenRecord } from "../../wire/token-record.js";
+import { withoutFull, type TokenRecord } from "../../wire/token-record.js";
 import type { StoredTrace } from "../../trace/store.js";
 import type { Trace, TraceList } from "../../wire/trace.js";
 import type { ApiContext } from "../context.js";
@@ -18,6 +18,9 @@ export const listQuerySchema = z.strictObject({
 
 export const traceQuerySchema = z.strictObject({
   format: z.enum(["json", "csv"]).default("json").describe("csv: one line a token."),
+  level: z.enum(["weights", "full"]).default("full").describe("weights: without what only a full trace has."),
+  offset: z.coerce.number().int().min(0).default(0).describe("The first token to tell of, from 0."),
+  limit: z.coerce.number().int().min(1).optional().describe("Most tokens to tell of. Default: all."),
 });
 
 /** `GET /v1/fusion/traces`: headers, newest first. */
@@ -35,7 +38,7 @@ export function listTraces({ traces }: ApiContext): RequestHandler<object, Trace
 /** `GET /v1/fusion/traces/{completion id}`, as JSON or CSV; also while the completion runs. */
 export function getTrace({ traces, limits }: ApiContext): RequestHandler<{ id: string }, Trace> {
   return async (request, response) => {
-    const { format } = parseRequest(traceQuerySchema, { ...request.query });
+    const { format, ...part } = parseRequest(traceQuerySchema, { ...request.query });
     const trace = found(traces.get(request.params.id, localsOf(response).owner));
     if (format === "json") response.type("json");
     else response.attachment(`${trace.header.id}.csv`).type("text/csv; charset=utf-8");
@@ -43,7 +46,7 @@ export function getTrace({ traces, limits }: ApiContext): RequestHandler<{ id: s
       response.end();
       return;
     }
-    const pieces = format === "json" ? jsonOf(trace) : csvOf(trace);
+    const pieces = format === "json" ? jsonOf(trace, part) : csvOf(trace, part);
     await writePieces(response, pieces, limits.drainTimeoutMs);
   };
 }
@@ -51,17 +54,24 @@ export function getTrace({ traces, limits }: ApiContext): RequestHandler<{ id: s
 /** Characters after which others have a turn. */
 const pieceCharacters = 64 * 1024;
 
+/** Which of a trace's records are asked for, and what of each. */
+type TracePart = Omit<z.output<typeof traceQuerySchema>, "format">;
+
+const parseRecord = (json: string) => JSON.parse(json) as TokenRecord;
+
 /**
  * The records of a trace in pieces, oldest first; others have a turn between two of them.
  * @throws ShouldersError when the trace is dropped meanwhile
  */
-async function* piecesOf(trace: StoredTrace): AsyncGenerator<string[], void> {
+async function* piecesOf(trace: StoredTrace, part: TracePart): AsyncGenerator<string[], void> {
+  const { level, offset, limit = Infinity } = part;
+  const isThinned = level === "weights" && trace.header.level === "full";
   let piece: string[] = [];
   let size = 0;
-  for (let index = 0; index < trace.numTokens; index++) {
+  for (let index = offset; index < Math.min(trace.numTokens, offset + limit); index++) {
     const record = trace.recordAt(index);
     if (record === null) throw traceNotFound(null);
-    piece.push(record);
+    piece.push(isThinned ? JSON.stringify(withoutFull(parseRecord(record))) : record);
     size += record.length;
     if (size < pieceCharacters) continue;
     yield piece;
@@ -71,22 +81,22 @@ async function* piecesOf(trace: StoredTrace): AsyncGenerator<string[], void> {
   if (piece.length > 0) yield piece;
 }
 
-async function* jsonOf(trace: StoredTrace): AsyncGenerator<string, void> {
+async function* jsonOf(trace: StoredTrace, part: TracePart): AsyncGenerator<string, void> {
   yield JSON.stringify(trace.header).slice(0, -1) + ',"tokens":[';
   let separator = "";
-  for await (const records of piecesOf(trace)) {
+  for await (const records of piecesOf(trace, part)) {
     yield separator + records.join(",");
     separator = ",";
   }
   yield "]}";
 }
 
-async function* csvOf(trace: StoredTrace): AsyncGenerator<string, void> {
+async function* csvOf(trace: StoredTrace, part: TracePart): AsyncGenerator<string, void> {
   const csv = new TraceCsv();
-  const parse = (json: string) => JSON.parse(json) as TokenRecord;
-  for await (const records of piecesOf(trace)) records.forEach((json) => csv.see(parse(json)));
+  for await (const records of piecesOf(trace, part)) records.forEach((json) => csv.see(parseRecord(json)));
   yield csv.head();
-  for await (const records of piecesOf(trace)) yield records.map((json) => csv.line(parse(json))).join("");
+  for await (const records of piecesOf(trace, part))
+    yield records.map((json) => csv.line(parseRecord(json))).join("");
 }
 
 /** `GET /v1/fusion/traces/{completion id}/events`: what is there, then what comes, until the end. */
@@ -118,7 +128,7 @@ function found(trace: StoredTrace | null): StoredTrace {
 function traceNotFound(param: string | null): ShouldersError {
   return new ShouldersError(
     "trace_not_found",
-    "No trace has this id: it was dropped for its age or size, its request had fusion.trace off, or it never was.",
+    "No trace has this id: it was dropped for its age or size, it was not asked for (fusion.keep_trace), or it never was.",
     { param },
   );
 }

@@ -1,7 +1,8 @@
 import type { RequestHandler, Response } from "express";
 import { ShouldersError } from "../../errors.js";
 import { AnswerBudget } from "../completion/answer-budget.js";
-import { findConfig, requireEngine, type ApiContext } from "../context.js";
+import { nameAnswer, planOptions } from "../completion/answering.js";
+import { findConfig, type ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { outcomeOf } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
@@ -23,11 +24,10 @@ export function completionHandler<Kind extends CompletionKind>(
   kind: Kind,
 ): RequestHandler<object, CompletionOf[Kind]> {
   return async (request, response) => {
-    const description = requireEngine(context);
-    const locals = localsOf(response);
-    const plan = planCompletion(kind, request.body, { requester: locals, description });
-    locals.model = plan.model;
-    const config = findConfig(description, plan.model);
+    const options = planOptions(context, response);
+    const plan = planCompletion(kind, request.body, options);
+    nameAnswer(response, plan);
+    const config = findConfig(options.description, plan.model);
     const budget = new AnswerBudget(plan, config);
     // However many are asked for, no answer is longer than the context.
     const mostTokens = Math.min(plan.request.maxTokens ?? 0, config.contextTokens);

@@ -55,13 +55,14 @@ export class ResponseWriter {
   delta(delta: string, tokens: readonly GeneratedToken[]): ResponseEvent | null {
     this.#text += delta;
     this.#tokens.push(...tokens);
-    const isTraced = this.#plan.request.trace !== "off" && tokens.length > 0;
+    const { reports } = this.#plan;
+    const isTraced = reports !== "off" && tokens.length > 0;
     if (delta === "" && !isTraced && !(this.#hasLogprobs && tokens.length > 0)) return null;
     return this.#event("response.output_text.delta", {
       ...this.#place,
       delta,
       logprobs: this.#logprobs(tokens),
-      ...(isTraced && { fusion: { tokens: recordsOf(tokens) } }),
+      ...(isTraced && { fusion: { tokens: recordsOf(tokens, reports) } }),
     });
   }
 
@@ -93,8 +94,8 @@ export class ResponseWriter {
     { promptTokens, cachedTokens, completionTokens, reasoningTokens, fusion }: Usage,
   ): ResponseBody {
     const status = statusOf(finishReason);
-    const { ignored, request } = this.#plan;
-    const isTraced = request.trace !== "off";
+    const { ignored, reports } = this.#plan;
+    const isTraced = reports !== "off";
     return {
       ...this.#response(status, [this.#item(status)]),
       usage: {
@@ -108,7 +109,7 @@ export class ResponseWriter {
       ...((isTraced || ignored.length > 0) && {
         fusion: {
           ...(ignored.length > 0 && { ignored }),
-          ...(isTraced && { tokens: recordsOf(this.#tokens) }),
+          ...(isTraced && { tokens: recordsOf(this.#tokens, reports) }),
         },
       }),
     };

@@ -1,7 +1,8 @@
 import type { RequestHandler, Response } from "express";
 import type { GenerationEvent } from "../../protocol/protocol.js";
 import { fieldError, ShouldersError } from "../../errors.js";
-import { requireEngine, type ApiContext } from "../context.js";
+import { nameAnswer, planOptions } from "../completion/answering.js";
+import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { outcomeOf } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
@@ -26,9 +27,8 @@ type Events = AsyncIterable<GenerationEvent>;
 export function responsesHandler(context: ApiContext): RequestHandler<object, ResponseBody> {
   return async (request, response) => {
     const body = parseRequest(responsesSchema, request.body);
-    const locals = localsOf(response);
-    const plan = planResponse(body, { requester: locals, description: requireEngine(context) });
-    locals.model = plan.model;
+    const plan = planResponse(body, planOptions(context, response));
+    nameAnswer(response, plan);
     const [only] = choicesOf(plan) as [ChoicePlan];
     const events = runCompletion(context, only, closedSignal(response, context.cut));
     const writer = new ResponseWriter(body, plan);

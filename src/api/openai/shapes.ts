@@ -151,12 +151,12 @@ class Writer<
   }
 
   get #isTraced(): boolean {
-    return this.#plan.request.trace !== "off";
+    return this.#plan.reports !== "off";
   }
 
   #withFusion<Choice extends Chunk | Whole>(choice: Choice, tokens: Tokens): Choice {
     if (!this.#isTraced || tokens.length === 0) return choice;
-    return { ...choice, fusion: { tokens: recordsOf(tokens) } };
+    return { ...choice, fusion: { tokens: recordsOf(tokens, this.#plan.reports) } };
   }
 
   #envelope(): Envelope {

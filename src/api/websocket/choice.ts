@@ -1,6 +1,7 @@
 import { noUsage, type GeneratedToken, type Usage } from "../../protocol/protocol.js";
 import type { ChoiceChunk, ChoiceFormat } from "../openai/choice-format.js";
 import { recordsOf } from "../completion/records.js";
+import type { TraceLevel } from "../../wire/token-record.js";
 import type { ChoiceEvent } from "../completion/run-choices.js";
 import type { ChatChunkChoice, ChoiceFinishReason, ToolCall, ToolCallDelta } from "../../wire/completion.js";
 import type { ChoiceFrame, ChoicePlace, EndedChoice } from "../../wire/frames.js";
@@ -9,24 +10,24 @@ interface ChoiceOptions {
   place: ChoicePlace;
   /** Whose chunks the frames are made of. */
   format: ChoiceFormat<ChoiceChunk, unknown>;
-  isTraced: boolean;
+  reports: TraceLevel;
 }
 
 /** Writes one choice of a response as frames, and keeps what `response.done` says of it. */
 export class SocketChoice {
   readonly #place: ChoicePlace;
   readonly #format: ChoiceFormat<ChoiceChunk, unknown>;
-  readonly #isTraced: boolean;
+  readonly #reports: TraceLevel;
   readonly #calls: ToolCall[] = [];
   #text = "";
   #usage: Usage = noUsage;
   #finishReason: ChoiceFinishReason | null = null;
   #isClosed = false;
 
-  constructor({ place, format, isTraced }: ChoiceOptions) {
+  constructor({ place, format, reports }: ChoiceOptions) {
     this.#place = place;
     this.#format = format;
-    this.#isTraced = isTraced;
+    this.#reports = reports;
   }
 
   /** So far, where it has not ended. */
@@ -55,7 +56,7 @@ export class SocketChoice {
         const { tokens } = event;
         const completionTokens = this.#usage.completionTokens + tokens.length;
         this.#usage = { ...this.#usage, completionTokens };
-        const chunk = this.#format.delta(event, this.#isTraced && tokens.length > 0);
+        const chunk = this.#format.delta(event, this.#reports !== "off" && tokens.length > 0);
         return this.#framesOf(chunk, tokens);
       }
       case "done": {
@@ -79,7 +80,7 @@ export class SocketChoice {
   #framesOf(chunk: ChoiceChunk | null, tokens: readonly GeneratedToken[] = []): ChoiceFrame[] {
     if (chunk === null) return [];
     const { content: delta = "", tool_calls: pieces = [] } = deltaOf(chunk);
-    const records = this.#isTraced ? recordsOf(tokens) : [];
+    const records = recordsOf(tokens, this.#reports);
     const { logprobs } = chunk;
     this.#text += delta;
     const calls = pieces.flatMap((call) => this.#call(call));

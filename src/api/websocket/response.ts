@@ -23,10 +23,9 @@ export async function runResponse(
   context: ApiContext,
   { id, plan, signal, send }: SocketResponse,
 ): Promise<Outcome> {
-  const isTraced = plan.request.trace !== "off";
+  const { reports } = plan;
   const choices = formatsOf(plan).map(
-    (format, index) =>
-      new SocketChoice({ place: { response_id: id, choice_index: index }, format, isTraced }),
+    (format, index) => new SocketChoice({ place: { response_id: id, choice_index: index }, format, reports }),
   );
   const sendAll = async (frames: ServerFrame[]) => {
     for (const frame of frames) await send(frame);

@@ -210,6 +210,7 @@ export class StreamSession {
     return planCompletion(kind, body, {
       requester: { owner: this.owner, party: this.party },
       description: requireEngine(this.#context),
+      keptTrace: this.#context.keptTrace,
       fieldName: (param) => `response.${param}`,
     });
   }

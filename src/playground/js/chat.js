@@ -1,5 +1,5 @@
 import { Answer } from "./answer.js";
-import { announce, fill, h } from "./dom.js";
+import { announce, fill, h, oncePerPicture } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { Settings } from "./settings.js";
 import { Turn } from "./turn.js";
@@ -62,7 +62,7 @@ export class ChatView {
       h(
         "p",
         null,
-        "Every token of an answer is coloured by the expert that moved the base there, as strongly as it was weighed. ",
+        "Every token of an answer is coloured by the expert that moved the base there, the stronger the further. ",
         "Click one to look inside.",
       ),
       config.example &&
@@ -130,19 +130,21 @@ export class ChatView {
     const { config } = answer;
     const messages = [...this.#settings.systemMessages, ...this.#messagesUpTo(turn)];
     turn.add(answer);
-    answer.onchange = () => {
-      turn.update();
+    answer.onchange = oncePerPicture(() => {
+      const isFollowing = isNearEnd();
+      // Another answer of the turn may be shown by now.
+      if (turn.answer === answer) turn.update();
       if (this.#inspected?.answer === answer) this.#inspector.update();
       this.#updateSend();
-      if (isNearEnd()) turn.element.scrollIntoView({ block: "end" });
-    };
+      if (isFollowing) turn.element.scrollIntoView({ block: "end" });
+    });
     this.#updateSend();
     turn.element.scrollIntoView({ block: "end" });
     await answer.start({
       model: config.id,
       messages,
       ...this.#settings.sampling,
-      fusion: { ...fusion, trace: this.#settings.trace },
+      fusion: { ...fusion, ...this.#settings.traces },
     });
     announce(answer.error ?? `Answer: ${answer.text}`);
   }

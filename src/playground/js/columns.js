@@ -1,4 +1,4 @@
-import { fill, h } from "./dom.js";
+import { fill, h, oncePerPicture } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { legend, TokenStrip } from "./token-strip.js";
 import { choiceOf } from "./strategies.js";
@@ -64,12 +64,12 @@ export class AnswerColumns {
     const entry = { answer, strip, element, status };
     this.#entries.push(entry);
     this.#columns.append(element);
-    answer.onchange = () => {
+    answer.onchange = oncePerPicture(() => {
       strip.update();
       legend(answer, shares);
       this.#markPartings();
       if (this.#inspected === entry) this.#inspector.update();
-    };
+    });
     this.#markPartings();
   }
 
@@ -78,7 +78,8 @@ export class AnswerColumns {
     const { fusion: before, ...body } = answer.request;
     const next = answer.continued(index);
     this.#add(next, `${answer.config.id}, what if`, describe(fusion, index, answer.config));
-    void next.start({ ...body, fusion: { trace: before.trace, ...fusion, ...answer.beginning(index) } });
+    const { trace, keep_trace } = before;
+    void next.start({ ...body, fusion: { trace, keep_trace, ...fusion, ...answer.beginning(index) } });
     this.#entries.at(-1).element.scrollIntoView({ block: "center" });
   }
 

@@ -99,7 +99,7 @@ export class CompareView {
         model: answer.config.id,
         messages,
         ...this.#settings.sampling,
-        fusion: { trace: this.#settings.trace },
+        fusion: this.#settings.traces,
       }),
     );
     this.#run.textContent = "Stop";

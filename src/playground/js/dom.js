@@ -1,6 +1,13 @@
 const properties = new Set(["value", "checked", "disabled", "hidden", "textContent", "selected", "open"]);
 
-/** An element: `onclick` and the like are listeners, `vars` custom CSS properties, the rest attributes. */
+/**
+ * An element: `onclick` and the like are listeners, `vars` custom CSS properties, the rest attributes.
+ *
+ * @param {string} tag
+ * @param {Record<string, any> | null} [props]
+ * @param {any[]} children
+ * @returns {HTMLElement}
+ */
 export function h(tag, props, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props ?? {})) {
@@ -15,7 +22,12 @@ export function h(tag, props, ...children) {
   return element;
 }
 
-/** Puts these in place of what was in the element. */
+/**
+ * Puts these in place of what was in the element.
+ *
+ * @param {HTMLElement} element
+ * @param {any[]} children
+ */
 export function fill(element, ...children) {
   element.replaceChildren(...shown(children));
   return element;
@@ -68,6 +80,23 @@ export const table = (heads, rows) =>
       ),
     ),
   );
+
+/**
+ * A function that does its work once for all calls before the next picture of the page.
+ *
+ * @param {() => void} work
+ */
+export function oncePerPicture(work) {
+  let isComing = false;
+  return () => {
+    if (isComing) return;
+    isComing = true;
+    requestAnimationFrame(() => {
+      isComing = false;
+      work();
+    });
+  };
+}
 
 export function announce(text) {
   let region = document.querySelector("#announcer");

@@ -16,6 +16,12 @@ export function nats(value) {
   return Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(3);
 }
 
+/** e to this, as a number of times. */
+export function times(logRatio) {
+  const ratio = Math.exp(logRatio);
+  return `${ratio >= 100 ? ratio.toPrecision(2).replace(/e\+?/, "·10^") : Number(ratio.toPrecision(2))} times`;
+}
+
 export const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(2) : ms.toFixed(1)} ms`;
 
 export function bytes(count) {

@@ -1,7 +1,8 @@
 import { LineChart } from "./chart.js";
 import { fill, h } from "./dom.js";
-import { colourClass, colourOf, cssColour, wasWeighed } from "./experts.js";
-import { milliseconds, nats, percent, probability, visible, weight } from "./format.js";
+import { colourClass, colourOf, cssColour, moverOf } from "./experts.js";
+import { milliseconds, nats, percent, probability, times, visible, weight } from "./format.js";
+import { decisionWords } from "./token-strip.js";
 
 /** The parts of the inspector, each a function of one token's record. */
 
@@ -11,22 +12,21 @@ const chip = (text) => h("code", { class: "chip" }, text === "" ? "end" : visibl
 
 /** Says in words how probable it was, who moved it, what the base would have said. */
 export function summary(record) {
-  const { token, logprob, chosen, weights, shares, base_token, flipped } = record;
-  if (!wasWeighed(record)) return settledSummary(record);
+  const { logprob, nats: moved, log_ratio, decided_by, weights, shares, flipped } = record;
+  const id = moverOf(record);
   const weighed = () =>
-    shares ? `, with a share of ${percent(shares[chosen])}.` : ` with weight ${weight(weights[chosen])}.`;
+    shares ? `a share of ${percent(shares[id] ?? 0)}` : `weight ${weight(weights[id] ?? 0)}`;
   const mover =
-    chosen === null
-      ? flipped
-        ? "No weight was needed: what an expert finds implausible was left out."
-        : "No expert moved the base here."
-      : [h("b", { class: `ink ${colourClass(chosen)}` }, chosen), " moved the base", weighed()];
-  const base = [chip(base_token.text), ` (${probability(base_token.logprob)})`];
-  const alone = flipped
-    ? ["Alone it would have said ", base, "."]
-    : base_token.id === token.id
-      ? ["Alone it would have said the same, with ", probability(base_token.logprob), "."]
-      : ["Its own best token stayed on top: ", base, "."];
+    id === null
+      ? "No expert moved the base here."
+      : [
+          h("b", { class: `ink ${colourClass(id)}` }, id),
+          moved === null ? " decided alone, with " : ` moved the base by ${nats(moved)} nats, with `,
+          weighed(),
+          ".",
+        ];
+  const ratio =
+    log_ratio === null ? null : ` The token is ${times(log_ratio)} as probable as for the base alone.`;
   return h(
     "section",
     { class: "card summary" },
@@ -37,28 +37,26 @@ export function summary(record) {
       h("b", { "data-field": "logprob", "data-value": logprob }, probability(logprob)),
       " probable after fusion. ",
       mover,
+      ratio,
     ),
-    h("p", null, flipped && h("span", { class: "badge" }, "flipped"), alone),
+    h(
+      "p",
+      { "data-decided": decided_by },
+      flipped && h("span", { class: "badge" }, "flipped"),
+      aloneText(record),
+      ` Decided ${decisionWords[decided_by]}.`,
+    ),
   );
 }
 
-/** A token that an expert settled: the base was not asked about it. */
-function settledSummary({ logprob, chosen }) {
-  const who = chosen === null ? "The experts" : h("b", { class: `ink ${colourClass(chosen)}` }, chosen);
-  return h(
-    "section",
-    { class: "card summary" },
-    h("h3", { class: "visually-hidden" }, "In words"),
-    h(
-      "p",
-      null,
-      h("b", { "data-field": "logprob", "data-value": logprob }, probability(logprob)),
-      " probable after fusion. ",
-      who,
-      " left no other token, whatever the base would have said.",
-    ),
-    h("p", null, "The base was not asked."),
-  );
+/** What the base alone would have said. */
+function aloneText({ token, base_token, flipped }) {
+  if (base_token === null) return "The base was not asked.";
+  const base = [chip(base_token.text), ` (${probability(base_token.logprob)})`];
+  if (flipped) return ["Alone it would have said ", base, "."];
+  return base_token.id === token.id
+    ? ["Alone it would have said the same, with ", probability(base_token.logprob), "."]
+    : ["Its own best token stayed on top: ", base, "."];
 }
 
 /** What each model has of a mixture, before this token. */
@@ -215,7 +213,8 @@ class CurveRow {
 }
 
 /** The ten best of every model; where a column has another to compare with, how far each token moved. */
-export function topSection({ top, token }) {
+export function topSection({ top, token }, isComing) {
+  if (!top && isComing) return null;
   if (!top)
     return card(
       "Top ten",

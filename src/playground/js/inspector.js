@@ -111,8 +111,19 @@ export class Inspector {
   }
 
   #showToken() {
+    const [answer, index] = [this.#answer, this.#index];
+    this.#showRecord(answer.tokens[index]);
+    void this.#showFull(answer, index);
+  }
+
+  /** The rest of a token's record is fetched when it is looked at. */
+  async #showFull(answer, index) {
+    const record = await answer.full(index).catch(() => null);
+    if (record && this.#answer === answer && this.#index === index) this.#showRecord(record);
+  }
+
+  #showRecord(record) {
     const { config } = this.#answer;
-    const record = this.#answer.tokens[this.#index];
     const canChange = this.#whatIf && config && config.experts.length > 0;
     if (canChange) this.#whatIf.show(this.#answer, record);
     fill(
@@ -121,9 +132,9 @@ export class Inspector {
       record.shares && shareSection(record),
       wasWeighed(record) && weightSection(record, config),
       wasWeighed(record) && divergenceSection(record),
-      timingSection(record),
+      record.timing && timingSection(record),
       record.curves && Object.keys(record.curves).length > 0 && this.#curves.element,
-      topSection(record),
+      topSection(record, this.#answer.keepsFull),
       canChange && this.#whatIf.element,
     );
     if (record.curves) this.#curves.show(record);

@@ -83,8 +83,9 @@ export class Settings {
     this.#inputs.max_tokens.value = String(count);
   }
 
-  get trace() {
-    return this.#full.checked ? "full" : "weights";
+  /** What is said of traces: answers bring little of each token, the server keeps the rest for who looks inside. */
+  get traces() {
+    return { trace: "weights", keep_trace: this.#full.checked ? "full" : "weights" };
   }
 
   get systemMessages() {

@@ -1,22 +1,41 @@
+// @ts-check
 import { apiKey } from "./api.js";
+
+/**
+ * @typedef {import("../../wire/frames.js").ServerFrame} ServerFrame
+ * @typedef {import("../../wire/frames.js").EndedResponse} EndedResponse
+ * @typedef {import("../../wire/token-record.js").TokenRecord} TokenRecord
+ * @typedef {object} Listener
+ * @property {(text: string, tokens: TokenRecord[]) => void} onTokens
+ * @property {(traceId: string) => void} onCreated
+ */
 
 /** The one WebSocket of the page; it opens when needed, and again after it was lost. */
 
-/** Response id to its listener and the two ends of its promise. */
+/**
+ * Response id to its listener and the two ends of its promise.
+ *
+ * @type {Map<string, Listener & { resolve: (response: EndedResponse) => void; reject: (error: Error) => void }>}
+ */
 const running = new Map();
+/** @type {Promise<WebSocket> | null} */
 let opening = null;
 let numResponses = 0;
 
 /**
  * Starts a response. `onTokens` gets each piece of text with the records of its tokens, `onCreated` the id of
  * its trace. `done` resolves with the server's last word on it, and rejects when there was none.
+ *
+ * @param {Record<string, unknown>} body
+ * @param {Listener} listener
  */
-export function respond(body, { onTokens, onCreated = () => undefined }) {
+export function respond(body, { onTokens, onCreated }) {
   const id = `r${++numResponses}`;
+  /** @type {Promise<EndedResponse>} */
   const done = new Promise((resolve, reject) => running.set(id, { onTokens, onCreated, resolve, reject }));
   open().then(
     (socket) => send(socket, { type: "response.create", event_id: id, response: { id, ...body } }),
-    (error) => finish(id, "reject", error),
+    (error) => fail(id, error),
   );
   const cancel = async () => {
     const socket = await opening?.catch(() => null);
@@ -25,12 +44,13 @@ export function respond(body, { onTokens, onCreated = () => undefined }) {
   return { done, cancel };
 }
 
+/** @param {WebSocket} socket @param {import("../../wire/frames.js").ClientFrame} frame */
 const send = (socket, frame) => socket.send(JSON.stringify(frame));
 
-function finish(id, outcome, value) {
-  const response = running.get(id);
+/** @param {string} id @param {Error} error */
+function fail(id, error) {
+  running.get(id)?.reject(error);
   running.delete(id);
-  response?.[outcome](value);
 }
 
 function open() {
@@ -41,6 +61,7 @@ function open() {
     // A browser cannot set headers here: a key travels as OpenAI's Realtime API has it.
     const socket = new WebSocket(url, key ? ["realtime", `openai-insecure-api-key.${key}`] : []);
     socket.addEventListener("message", ({ data }) => {
+      /** @type {ServerFrame} */
       const frame = JSON.parse(data);
       if (frame.type === "session.created") resolve(socket);
       else receive(frame);
@@ -49,12 +70,13 @@ function open() {
       opening = null;
       const error = new Error("The connection to the server was lost. Is it still running?");
       reject(error);
-      for (const id of running.keys()) finish(id, "reject", error);
+      for (const id of running.keys()) fail(id, error);
     });
   });
   return opening;
 }
 
+/** @param {ServerFrame} frame */
 function receive(frame) {
   switch (frame.type) {
     case "response.created":
@@ -64,9 +86,10 @@ function receive(frame) {
       running.get(frame.response_id)?.onTokens(frame.delta, frame.tokens);
       return;
     case "response.done":
-      finish(frame.response.id, "resolve", frame.response);
+      running.get(frame.response.id)?.resolve(frame.response);
+      running.delete(frame.response.id);
       return;
     case "error":
-      finish(frame.error.event_id, "reject", new Error(frame.error.message));
+      fail(frame.error.event_id ?? "", new Error(frame.error.message));
   }
 }

@@ -79,11 +79,17 @@ function divergenceSeries(tokens) {
     return line(key, cssColour(`--${key}`), values);
   });
   if (expertsOf(tokens).length === 0) return achieved;
+  // Over the whole vocabulary, where the others are over the tokens that take part.
+  const moved = line(
+    "moved",
+    cssColour("--text"),
+    tokens.map(({ nats }) => nats),
+  );
   const targets = directions.map((key) => {
     const values = tokens.map(({ divergence }) => meanTarget(divergence, key));
     return line(`${key} target`, cssColour(`--${key}`), values, [4, 4]);
   });
-  return [...achieved, ...targets];
+  return [moved, ...achieved, ...targets];
 }
 
 /** The solver looks at the mean over the experts; null where a token had none. */

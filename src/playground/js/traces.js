@@ -65,7 +65,7 @@ export class TraceView {
     fill(this.element, h("p", { class: "quiet pulse" }, "Loading the trace"));
     try {
       const [trace] = await Promise.all([
-        getJson(`v1/fusion/traces/${encodeURIComponent(id)}`),
+        getJson(`v1/fusion/traces/${encodeURIComponent(id)}?level=weights`),
         this.#app.isKnown,
       ]);
       this.#lacking = this.#app.configs.length === 0 ? id : null;

@@ -29,7 +29,7 @@ export class Turn {
     this.#show(this.answers.length - 1);
   }
 
-  /** What has changed in the answer that is shown. */
+  /** Shows what has changed in the answer. */
   update() {
     this.strip.update();
     legend(this.answer, this.#legend);

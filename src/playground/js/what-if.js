@@ -50,7 +50,7 @@ export class WhatIf {
     this.#answer.request ??= {
       model: this.#answer.config.id,
       messages: [{ role: "user", content: this.#prompt.value.trim() }],
-      fusion: { trace: "full" },
+      fusion: { trace: "weights", keep_trace: "full" },
     };
     oncontinue(this.#controls.value);
   }

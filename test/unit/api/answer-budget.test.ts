@@ -8,7 +8,11 @@ const [both, giant] = describeEngine().configs as [
 ];
 
 type Asked = ConstructorParameters<typeof AnswerBudget>[0];
-const asking = (request: Asked["request"]): Asked => ({ request, fieldName: (param) => param });
+const asking = ({ trace, topLogprobs }: { trace: Asked["reports"]; topLogprobs: number | null }): Asked => ({
+  reports: trace,
+  request: { topLogprobs },
+  fieldName: (param) => param,
+});
 
 describe("AnswerBudget", () => {
   const full = { trace: "full", topLogprobs: null } as const;

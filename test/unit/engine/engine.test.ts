@@ -95,7 +95,7 @@ describe("fusion in the engine", () => {
   it("adds the expert's shift with the fixed weight", async () => {
     const strategy = { type: "static", weights: { e0: 2 }, plausibility: null } as const;
     const { run } = start({ ...trained, strategy });
-    const outcome = await run(fakeRequest("a"));
+    const outcome = await run(fakeRequest("a", { trace: "full" }));
     expect(outcome.text).toBe("right");
     const [, delta] = outcome.events;
     const record = delta?.type === "delta" ? delta.tokens[0]?.record : undefined;

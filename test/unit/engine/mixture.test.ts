@@ -42,14 +42,14 @@ const dreamt: FakeModelsOptions = {
 };
 
 /** Everything about an answer that does not depend on the clock. */
-const factsOf = (outcome: Outcome) => recordsOf(outcome).map((record) => ({ ...record, timing: null }));
+const factsOf = (outcome: Outcome) => recordsOf(outcome).map((record) => ({ ...record, timing: undefined }));
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 describe("shares", () => {
   it("follow the answer, and an expert without a share is left out", async () => {
     const { run, models, untilIdle } = start({ ...spoken, strategy: mixture({ prior: likely }) });
     const idle = untilIdle();
-    const outcome = await run(fakeRequest("a"));
+    const outcome = await run(fakeRequest("a", { trace: "full" }));
     await idle;
     expect(outcome.text).toBe("right");
     const [first, second, ...rest] = recordsOf(outcome);

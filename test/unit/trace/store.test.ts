@@ -10,7 +10,13 @@ const usage = {
   completion_tokens_details: { accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
   fusion: { nats: 0, flipped: 0, tokens: 0, certain: 0, base_passes: 0, skipped_share: 0 },
 };
-const header = (id: string) => ({ id, model: "both", created: 1, prompt_tokens: 1 });
+const header = (id: string) => ({
+  id,
+  model: "both",
+  created: 1,
+  level: "full" as const,
+  prompt_tokens: 1,
+});
 const begun = (id: string) => ({ ...header(id), owner: "ann" });
 const ended = { status: "completed", finish_reason: "stop", usage } as const;
 const { record } = tokenOf("a");

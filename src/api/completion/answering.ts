@@ -1,0 +1,19 @@
+import type { Response } from "express";
+import { requireEngine, type ApiContext } from "../context.js";
+import { localsOf } from "../middleware/locals.js";
+import type { PlanOptions, RequestPlan } from "./plan.js";
+
+/** What a plan for a request over HTTP is made with. */
+export function planOptions(context: ApiContext, response: Response): PlanOptions {
+  return {
+    requester: localsOf(response),
+    description: requireEngine(context),
+    keptTrace: context.keptTrace,
+  };
+}
+
+/** Tells log and metrics which model answers, and the client which trace is the answer's, kept or not. */
+export function nameAnswer(response: Response, { model, id }: RequestPlan): void {
+  localsOf(response).model = model;
+  response.set("X-Shoulders-Trace", id);
+}
