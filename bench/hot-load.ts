@@ -96,8 +96,8 @@ async function stream(url: string, seed: string, onGap: (ms: number) => void): P
     stream: true,
   });
   let lastMs: number | null = null;
-  for await (const piece of response.body ?? []) {
-    void piece;
+  const reader = response.body?.getReader();
+  while (reader !== undefined && !(await reader.read()).done) {
     const now = performance.now();
     if (lastMs !== null) onGap(now - lastMs);
     lastMs = now;

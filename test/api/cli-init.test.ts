@@ -41,7 +41,7 @@ describe("shoulders init", () => {
     expect(stdout).toMatch(/main memory: weights/);
     const shares: Record<string, number> = Object.fromEntries(
       [...stdout.matchAll(/^(base alone|expert alone|usual setting|proposed) +(\d+) %/gm)].map(
-        ([, name, share]) => [name, Number(share)],
+        ([, name = "", share]) => [name, Number(share)] as const,
       ),
     );
     expect(shares["base alone"]).toBe(0);

@@ -79,7 +79,10 @@ const withCalls = (numTurns: number): ChatTurn[] =>
     .concat({ role: "user", content: "And now?" });
 
 /** How many templates write a chat, and what those say that take too many steps: others refuse such turns by themselves. */
-function renderAll(turns: readonly ChatTurn[], given: readonly Tool[]): { numWritten: number; refused: string[] } {
+function renderAll(
+  turns: readonly ChatTurn[],
+  given: readonly Tool[],
+): { numWritten: number; refused: string[] } {
   const found = { numWritten: 0, refused: [] as string[] };
   for (const [name, text] of templates) {
     const template = create(text);

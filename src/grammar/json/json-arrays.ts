@@ -1,5 +1,5 @@
 import { isWithin, schemasAt, valuesAt, type Atom } from "./conditions.js";
-import type { SchemaWriter } from "./json-grammar.js";
+import type { SchemaWriter } from "./schema-writer.js";
 import { countAt, mostRepetitions, refuse } from "./json-schema.js";
 import { childOf, has, type Located } from "./schema-document.js";
 

@@ -16,6 +16,7 @@ import { allTypes, impliedTypes, isObject, refuse, typesOf, type TypeName } from
 import { stringRule } from "./json-strings.js";
 import { fits } from "./json-values.js";
 import { has, SchemaDocument, type Located } from "./schema-document.js";
+import type { SchemaWriter } from "./schema-writer.js";
 import type { Automaton } from "../regular/automaton.js";
 
 /**
@@ -38,14 +39,14 @@ export interface SchemaOptions {
  * @throws ShouldersError with the path of what is no schema, or cannot be held to and has to be
  */
 export function addSchema(builder: GrammarBuilder, schema: unknown, options: SchemaOptions): string {
-  const rule = new SchemaWriter(builder, schema, options).write();
+  const rule = new JsonSchemaWriter(builder, schema, options).write();
   if (rule === null) throw refuse(options.param, "no value fits it");
   return rule;
 }
 
 const json = (value: unknown) => literal(JSON.stringify(value));
 
-export class SchemaWriter {
+class JsonSchemaWriter implements SchemaWriter {
   readonly builder: GrammarBuilder;
   readonly document: SchemaDocument;
   readonly patterns = new Map<string, Automaton | null>();
@@ -69,7 +70,6 @@ export class SchemaWriter {
     if (!this.builder.ignored.includes(path)) this.builder.ignored.push(path);
   };
 
-  /** The rule of what fits all of these; null: nothing does. */
   visit(conditions: readonly Condition[]): string | null {
     this.builder.spend(conditions.length);
     const key = [...new Set(conditions.map((condition) => condition.key))].sort().join(" ");
@@ -88,7 +88,6 @@ export class SchemaWriter {
     return rule;
   }
 
-  /** Whether a value of the schema itself fits all that is said of it. */
   fits(value: unknown, located: Located): boolean {
     try {
       const { document, patterns } = this;

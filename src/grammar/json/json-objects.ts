@@ -2,7 +2,7 @@ import { both, isEmpty, type Automaton } from "../regular/automaton.js";
 import { NotRegular } from "../regular/expression.js";
 import { isWithin, schemasAt, scopeWithin, valuesAt, withoutKeywords, type Atom } from "./conditions.js";
 import { literal } from "./grammar-builder.js";
-import type { SchemaWriter } from "./json-grammar.js";
+import type { SchemaWriter } from "./schema-writer.js";
 import { countAt, isObject, objectAt, refuse } from "./json-schema.js";
 import { matches } from "./json-values.js";
 import { childOf, has, type Located } from "./schema-document.js";
