@@ -105,11 +105,25 @@ export function addCountedWeights(
     );
   };
   for (const tensor of file.tensors) if (!unused.has(tensor.name)) add(layerOf(tensor.name, output), tensor);
-  // Without an output matrix the table of embeddings is that too: a device that has the output gets a copy.
+  // Without an output matrix the table of embeddings is that too: a device that has the output gets a copy, and so
+  // does a processor that has it rearranged for its matrix unit (AMX).
   const embeddings = file.tensors.find(({ name }) => name === "token_embd.weight");
   const isTied = !file.tensors.some(({ name }) => name === "output.weight");
-  if (isTied && embeddings && placement.devices.includes(layers[output] ?? "")) add(output, embeddings);
+  const outputDevice = layers[output] ?? "";
+  if (isTied && embeddings && (placement.devices.includes(outputDevice) || isRearranged(lines, placement)))
+    add(output, embeddings);
   return layers.length;
+}
+
+/** Whether weights lie in a buffer of the processor's that is not as in the file. */
+function isRearranged(lines: readonly string[], { devices }: Placement): boolean {
+  const buffers = lines.map((line) => /: +(\S+) +model buffer size/.exec(line)?.[1] ?? "CPU");
+  return buffers.some(
+    (buffer) =>
+      !/^CPU(?:_Mapped)?$/.test(buffer) &&
+      !devices.some((device) => buffer.startsWith(device)) &&
+      !/_Host$/.test(buffer),
+  );
 }
 
 /** @returns the layer that a tensor belongs to; null: the input. */

@@ -139,9 +139,10 @@ describe("with a key", () => {
   });
 
   it("nobody sees another's traces", async () => {
+    const kept = { ...chat, fusion: { keep_trace: "weights" } };
     const server = await startTestServer({ access: { keys } });
     const headers = { "Content-Type": "application/json", ...bearer(annKey) };
-    const { id } = (await (await server.post("/v1/chat/completions", chat, { headers })).json()) as {
+    const { id } = (await (await server.post("/v1/chat/completions", kept, { headers })).json()) as {
       id: string;
     };
     const get = (path: string, key: string) => fetch(server.url + path, { headers: bearer(key) });

@@ -108,7 +108,7 @@ describe("what is wrong with a request", () => {
             json_schema: { name: "a", strict: true, schema: { not: {} } },
           },
         },
-        "response_format.json_schema.schema.not",
+        "response_format.json_schema.schema",
       ],
       [{ stop: 3 }, "stop"],
     ] as const) {

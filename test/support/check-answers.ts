@@ -41,7 +41,8 @@ diagnostics.subscribe("http.server.request.start", (message) => {
   const { request, response, server } = message as Begun;
   const address = server.address() as AddressInfo | null;
   if (!ports.has(address?.port ?? 0) || request.method === "HEAD") return;
-  const [path = ""] = (request.url ?? "").split("?");
+  // Proxies ask for a whole URL.
+  const [path = ""] = (request.url ?? "").replace(/^https?:\/\/[^/]*/, "").split("?");
   const route = routes.find(
     ({ route: { method }, pattern }) => method === request.method && pattern.test(path),
   )?.route;

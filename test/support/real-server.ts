@@ -33,7 +33,8 @@ export async function serveConfigs(
   settings: Partial<EngineSettings> = {},
 ): Promise<RealServer> {
   const engine = await startRealEngine(configs, { cacheSequences: 8, ...settings });
-  const { server, url } = await serve(engine);
+  // Tests compare what a server counts with what it keeps of each answer.
+  const { server, url } = await serve(engine, { keptTrace: "weights" });
   return {
     engine,
     url,

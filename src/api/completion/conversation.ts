@@ -30,7 +30,7 @@ function thinkingOf({
   return {
     isThinking,
     effort: isThinking === true && asked !== "none" ? asked : null,
-    ...(kwargs != null && { variables: JSON.stringify(kwargs) }),
+    ...(kwargs != null && Object.keys(kwargs).length > 0 && { variables: JSON.stringify(kwargs) }),
   };
 }
 
