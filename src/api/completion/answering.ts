@@ -12,8 +12,11 @@ export function planOptions(context: ApiContext, response: Response): PlanOption
   };
 }
 
-/** Tells log and metrics which model answers, and the client which trace is the answer's, kept or not. */
+/**
+ * Tells log and metrics which model answers, and the client which trace is the answer's, kept or not: a stream that has
+ * begun while its model was loaded says so by its id alone.
+ */
 export function nameAnswer(response: Response, { model, id }: RequestPlan): void {
   localsOf(response).model = model;
-  response.set("X-Shoulders-Trace", id);
+  if (!response.headersSent) response.set("X-Shoulders-Trace", id);
 }
