@@ -28,8 +28,12 @@ export const toTarget = ({ forward, reverse }: Directions) => ({
   reverse: toRounded(reverse),
 });
 
-/** A log-probability to a millionth, which is what logits of 32 bits resolve; −9999: the token has none. */
-export const toLogprob = (value: number): number => (Number.isFinite(value) ? roundTo(1e6, value) : -9999);
+/**
+ * A log-probability to a millionth, which is what logits of 32 bits resolve; −9999: the token has none. Rounding may
+ * leave a certain token a hair above 0.
+ */
+export const toLogprob = (value: number): number =>
+  Number.isFinite(value) ? roundTo(1e6, Math.min(0, value)) : -9999;
 
 /** Milliseconds to the microsecond. */
 export const toMs = (value: number): number => roundTo(1e3, value);

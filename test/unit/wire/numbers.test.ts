@@ -9,6 +9,7 @@ it.each([
   [toNats, Infinity, null],
   [toNats, Number.NaN, null],
   [toLogprob, -0.5, -0.5],
+  [toLogprob, 0.000001, 0],
   [toLogprob, -Infinity, -9999],
   [toLogprob, Number.NaN, -9999],
   [toMs, 0.30049, 0.3],
