@@ -203,4 +203,24 @@ describe("many choices", () => {
       expect(counted).toBeLessThan(told * 2);
     },
   );
+
+  it.each([0, 5, 20])(
+    "what a chat is told of a token with %i alternatives takes about so much too",
+    async (most) => {
+      const asked = {
+        ...chat,
+        max_tokens: 40,
+        logit_bias: story.logit_bias,
+        logprobs: true,
+        top_logprobs: most,
+      };
+      const response = await post("single", "/v1/chat/completions", asked);
+      expect(response.status).toBe(200);
+      const told = (await response.text()).length / 40;
+      const [config] = engine.description?.configs ?? [];
+      const counted = bytesOfToken({ trace: "off", topLogprobs: most }, config as NonNullable<typeof config>);
+      expect(counted).toBeGreaterThan(told / 2);
+      expect(counted).toBeLessThan(told * 2);
+    },
+  );
 });

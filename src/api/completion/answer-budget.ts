@@ -4,8 +4,11 @@ import type { RequestPlan } from "./plan.js";
 
 /** Most bytes of JSON of an answer that is not streamed: it is held until it is complete, and written at once. */
 const mostBytes = 16 * 1024 * 1024;
-/** What a part of an answer takes as JSON, bytes, as it was measured; `curve`: of an expert in a full trace. */
-const costs = { text: 8, logprobs: 40, candidate: 50, record: 450, expert: 130, traced: 55, curve: 2600 };
+/**
+ * What a part of an answer takes as JSON, bytes, as it was measured; log-probabilities: between a completion's and a
+ * chat's, which has three times as much of them; `curve`: of an expert in a full trace.
+ */
+const costs = { text: 8, logprobs: 47, candidate: 32, record: 450, expert: 130, traced: 55, curve: 2600 };
 /** Candidates of each model, and of the fusion, in a full trace. */
 const numTraced = 10;
 

@@ -43,8 +43,8 @@ describe("AnswerBudget", () => {
     };
     const asked = [
       [full, both],
-      [{ trace: "weights", topLogprobs: 20 }, both],
       [full, giant],
+      [{ trace: "weights", topLogprobs: 20 }, both],
       [{ trace: "weights", topLogprobs: null }, both],
       [{ trace: "off", topLogprobs: 0 }, both],
       [{ trace: "off", topLogprobs: null }, giant],
