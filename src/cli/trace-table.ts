@@ -2,8 +2,8 @@ import type { TokenRecord } from "../wire/token-record.js";
 import type { Style } from "./style.js";
 import { type Cell, type Column, renderTable, visible } from "./table.js";
 
-/** A token as one can see it: quoted, because a leading space is part of it; control tokens have no text. */
-const quoted = (text: string): string => (text === "" ? "(end)" : `"${visible(text)}"`);
+/** A token as one can see it: quoted, because a leading space is part of it. */
+const quoted = (text: string): string => `"${visible(text)}"`;
 
 /** What the base would have said; nothing where it was not asked. */
 function baseAlone({ flipped, base_token }: TokenRecord, style: Style): Cell {

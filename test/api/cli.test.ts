@@ -58,7 +58,7 @@ describe("shoulders complete", () => {
     const { code, stdout } = await run(["complete", "--fusion", "trivia", "--trace", question]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ Trorar\n\nposition +token +p +base alone +trivia\n/);
-    expect(stdout).toContain("(end)");
+    expect(stdout).toMatch(/^ +\d+ +"<eos>" /m);
     expect(stdout).not.toContain("\u001b");
   });
 
