@@ -70,11 +70,12 @@ function* forks({ tokens, done }: Answer, expected: string) {
   for (const [index, token] of tokens.entries()) {
     const isEnd = index === tokens.length - 1 && done.finishReason === "stop";
     const before = said;
-    const leadsOn = ({ id, text }: TokenCandidate): boolean =>
-      id !== token.record.token.id &&
-      (before.trimStart() === expected
-        ? text === "" || text.includes("\n")
-        : text !== "" && expected.startsWith((before + text).trimStart()));
+    const leadsOn = ({ id, text }: TokenCandidate): boolean => {
+      if (id === token.record.token.id) return false;
+      // One token may say the last of the answer and end it, as "?\n" does.
+      if (text === "" || text.includes("\n")) return (before + text.split("\n")[0]).trim() === expected;
+      return expected.startsWith((before + text).trimStart());
+    };
     yield { index, token, leadsOn };
     if (isEnd) return;
     said += token.record.token.text;
