@@ -11,9 +11,9 @@ import { tieNats } from "../support/ties.js";
 
 const numSurvivors = 16;
 const numDisturbances = 500;
-/** More steps than it takes to let all the disturbances in. */
-const numTokens = 300;
-const disturbancesPerStep = 2;
+/** More steps than it takes to let all the disturbances in, though a step may bring several tokens that were guessed. */
+const numTokens = 450;
+const disturbancesPerStep = 4;
 const models = ["giant", "trivia", "sums"];
 const texts = [...questions("recall").slice(0, 40), ...questions("sums").slice(0, 40)].map(
   ({ prompt }) => prompt,
@@ -41,7 +41,7 @@ async function startWith(cacheSequences: number): Promise<Neighbourhood> {
     resolvedConfig({ id: "sums", ...family, experts: { sums: "dwarf-sums" }, config }),
   ];
   const engine = await startRealEngine(configs, { cacheSequences });
-  return { engine, ...(await serve(engine)) };
+  return { engine, ...(await serve(engine, { keptTrace: "weights" })) };
 }
 
 const post = ({ url }: Neighbourhood, body: object, signal: AbortSignal | null = null) =>
