@@ -73,7 +73,7 @@ function* forks({ tokens, done }: Answer, expected: string) {
     const leadsOn = ({ id, text }: TokenCandidate): boolean => {
       if (id === token.record.token.id) return false;
       // One token may say the last of the answer and end it, as "?\n" does.
-      if (text === "" || text.includes("\n")) return (before + text.split("\n")[0]).trim() === expected;
+      if (text === "" || text.includes("\n")) return (before + text).replace(/\n.*/s, "").trim() === expected;
       return expected.startsWith((before + text).trimStart());
     };
     yield { index, token, leadsOn };
