@@ -22,10 +22,10 @@ const formatOf = (schema: object) => ({ type: "json_schema", json_schema: { name
 
 const limits: [string, number, "chat" | "text", (size: number) => object, string][] = [
   ["n", 16, "chat", (n) => ({ n }), "n"],
-  ["stop strings", 4, "chat", (size) => ({ stop: list(size, (index) => `s${index}`) }), "stop"],
+  ["stop strings", 64, "chat", (size) => ({ stop: list(size, (index) => `s${index}`) }), "stop"],
   ["bytes of a stop string", 256, "chat", (size) => ({ stop: `é${"x".repeat(size - 2)}` }), "stop"],
   ["top_logprobs", 20, "chat", (size) => ({ logprobs: true, top_logprobs: size }), "top_logprobs"],
-  ["legacy logprobs", 5, "text", (logprobs) => ({ logprobs }), "logprobs"],
+  ["legacy logprobs", 20, "text", (logprobs) => ({ logprobs }), "logprobs"],
   [
     "entries of logit_bias",
     1024,

@@ -118,5 +118,6 @@ it("a control token of the form is told as its text, so that calls can be read",
   const bias = { [String(smallLlama.tokens.length + controls.indexOf("[TOOL_CALLS]"))]: 100 };
   const body = { ...fields, model: "mistral", logit_bias: bias, max_tokens: 3 };
   const { choices } = await server.client.chat.completions.create(body);
-  expect(choices[0]!.message.content).toBe("[TOOL_CALLS]".repeat(3));
+  // The last one begins a call that is cut, and is not shown.
+  expect(choices[0]!.message.content).toBe("[TOOL_CALLS]".repeat(2));
 });

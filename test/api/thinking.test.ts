@@ -53,6 +53,7 @@ const fields = {
   max_tokens: 80,
   temperature: 1,
   seed: 3,
+  fusion: { trace: "weights" },
   response_format: { type: "json_schema" as const, json_schema: { name: "place", strict: true, schema } },
 };
 
