@@ -24,7 +24,7 @@ export function commit(
   if (!isForced && isEnd)
     return [...delta(sequence, sequence.text.finish()), done(sequence, "stop", [generated])];
   const released = sequence.text.push(generated, generated.bytes);
-  if (sequence.text.stopFound !== null) return [...delta(sequence, released), done(sequence, "stop", [])];
+  if (hasStopped(sequence)) return [...delta(sequence, released), done(sequence, "stop", [])];
   const { isComplete } = sequence.sampler;
   if (sequence.numGenerated < sequence.maxTokens && !isComplete) return delta(sequence, released);
   const rest = sequence.text.finish();
@@ -34,8 +34,13 @@ export function commit(
     thoughts: [...released.thoughts, ...rest.thoughts],
     tokens: [...released.tokens, ...rest.tokens],
   };
-  const isStop = isComplete || sequence.text.stopFound !== null;
+  const isStop = isComplete || hasStopped(sequence);
   return [...delta(sequence, all), done(sequence, isStop ? "stop" : "length", [])];
+}
+
+/** Whether its text has come to a stop string. */
+function hasStopped({ text }: Sequence): boolean {
+  return text.stopFound !== null;
 }
 
 function delta(

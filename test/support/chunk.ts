@@ -8,7 +8,7 @@ export interface Chunk {
     delta?: { role?: string; content?: string };
     text?: string;
     logprobs: {
-      content?: { token: string; bytes: number[]; top_logprobs: unknown[] }[];
+      content?: { token: string; bytes: number[] | null; top_logprobs: unknown[] }[];
       tokens?: string[];
       text_offset?: number[];
     } | null;

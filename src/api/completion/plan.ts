@@ -180,15 +180,6 @@ function planParsed(
       `${prompts.length} prompts times n = ${numAnswers} are more than ${mostChoices}`,
     );
   for (const prompt of prompts) if (prompt.type === "tokens") checkTokens(prompt.tokens, config, "prompt");
-  const logitBias = Object.entries(body.logit_bias ?? {}).map(([token, bias]) => ({
-    token: Number(token),
-    bias,
-  }));
-  checkTokens(
-    logitBias.map(({ token }) => token),
-    config,
-    "logit_bias",
-  );
   checkTokens(body.stop_token_ids ?? [], config, "stop_token_ids");
   return {
     kind,
@@ -218,13 +209,24 @@ function planParsed(
       stop: [body.stop ?? []].flat().filter((text) => text !== ""),
       stopTokens: body.stop_token_ids ?? [],
       sampling: samplingOf(body, config.sampling),
-      logitBias,
+      logitBias: logitBiasOf(body, config),
       logprobs: body.fusion?.logprobs ?? "fused",
       ...fusionOf(body.fusion, config),
       trace: fullerOf(traced.reports, traced.keeps),
     },
     ...traced,
   };
+}
+
+/** @throws ShouldersError for an id that the vocabulary does not have */
+function logitBiasOf({ logit_bias: given }: ChatBody | TextBody, config: ReturnType<typeof findConfig>) {
+  const logitBias = Object.entries(given ?? {}).map(([token, bias]) => ({ token: Number(token), bias }));
+  checkTokens(
+    logitBias.map(({ token }) => token),
+    config,
+    "logit_bias",
+  );
+  return logitBias;
 }
 
 /** What is told, and what is kept, of each token. */
