@@ -45,7 +45,7 @@ export interface RunningServer {
 }
 
 /** Bodies of the largest size that are held at a time. */
-const mostBodies = 16;
+const mostBodies = 8;
 
 function createHttpServer(context: ApiContext): Server {
   const { connections, limits, turns } = context;

@@ -59,7 +59,7 @@ export class Arena implements AsyncDisposable {
     // About what Node takes in such a container by itself, in each process.
     const limited = group
       ? { through: group.through }
-      : { environment: { NODE_OPTIONS: "--max-old-space-size=256" } };
+      : { environment: { NODE_OPTIONS: "--max-old-space-size=128" } };
     const given = { configs, ...limited, ...options };
     const arena = new Arena(folder, group, given, await Target.start(given));
     await arena.#measureIdle();
