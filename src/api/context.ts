@@ -107,6 +107,11 @@ export function requireEngine(context: ApiContext): EngineDescription {
 export function findConfig(description: EngineDescription, id: string): ConfigDescription {
   const config = description.configs.find((candidate) => candidate.id === id);
   if (config !== undefined) return config;
+  if (description.restarting?.includes(id) === true)
+    throw new ShouldersError(
+      "engine_not_ready",
+      "The engine of this model is being started again: try again in a moment.",
+    );
   const known = description.configs.map((candidate) => candidate.id).join(", ");
   throw new ShouldersError("model_not_found", `No model has this name; known: ${known || "none"}.`, {
     param: "model",

@@ -62,8 +62,16 @@ export class ModelRouter implements Engine, Models {
     const groups = [...this.#groups].reverse().sort((a, b) => Number(a.isLeaving) - Number(b.isLeaving));
     const of = groups.flatMap(({ engine }) => engine.description ?? []);
     if (of.length !== this.#merged.of.length || of.some((one, index) => one !== this.#merged.of[index]))
-      this.#merged = { of, description: mergeDescriptions(of, [...this.#entries.keys()]) };
+      this.#merged = { of, description: this.#described(of, groups) };
     return this.#merged.description;
+  }
+
+  #described(of: readonly EngineDescription[], groups: readonly ModelGroup[]): EngineDescription | null {
+    const merged = mergeDescriptions(of, [...this.#entries.keys()]);
+    const restarting = groups
+      .filter(({ engine }) => engine.description === null)
+      .flatMap(({ ids }) => [...ids]);
+    return merged === null || restarting.length === 0 ? merged : { ...merged, restarting };
   }
 
   get stats(): EngineStats {

@@ -126,4 +126,6 @@ export interface EngineDescription {
   /** What both processes are going to hold, by place: every device, and main memory last. */
   memory: PlaceMemory[];
   configs: ConfigDescription[];
+  /** Configs whose engine has ended and is being started again. */
+  restarting?: string[];
 }
