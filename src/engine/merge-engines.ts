@@ -40,7 +40,7 @@ function mergePlaces(all: readonly PlaceMemory[]): PlaceMemory[] {
  *
  * @param ids of the configs, in their order
  */
-export function mergeDescriptions(
+function mergeDescriptions(
   descriptions: readonly EngineDescription[],
   ids: readonly string[],
 ): EngineDescription | null {
@@ -64,6 +64,19 @@ export function mergeDescriptions(
     memory: mergePlaces(descriptions.flatMap(({ memory }) => memory)),
     configs: [...configs.values()].sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id)),
   };
+}
+
+/** The same, with the configs of those groups whose engine is being started again. */
+export function describeGroups(
+  descriptions: readonly EngineDescription[],
+  groups: readonly { engine: { description: EngineDescription | null }; ids: Iterable<string> }[],
+  ids: readonly string[],
+): EngineDescription | null {
+  const merged = mergeDescriptions(descriptions, ids);
+  const restarting = groups
+    .filter(({ engine }) => engine.description === null)
+    .flatMap((one) => [...one.ids]);
+  return merged === null || restarting.length === 0 ? merged : { ...merged, restarting };
 }
 
 export function mergeStats(all: readonly EngineStats[]): EngineStats {

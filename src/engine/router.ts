@@ -12,7 +12,7 @@ import type {
   QueryResults,
   StepSample,
 } from "../protocol/protocol.js";
-import { mergeDescriptions, mergeStats } from "./merge-engines.js";
+import { describeGroups, mergeStats } from "./merge-engines.js";
 import { ModelGroup } from "./model-group.js";
 import { PendingLoad } from "./pending-load.js";
 import { leastNeeded, type RouterEntry, type RouterOptions } from "./router-parts.js";
@@ -62,16 +62,8 @@ export class ModelRouter implements Engine, Models {
     const groups = [...this.#groups].reverse().sort((a, b) => Number(a.isLeaving) - Number(b.isLeaving));
     const of = groups.flatMap(({ engine }) => engine.description ?? []);
     if (of.length !== this.#merged.of.length || of.some((one, index) => one !== this.#merged.of[index]))
-      this.#merged = { of, description: this.#described(of, groups) };
+      this.#merged = { of, description: describeGroups(of, groups, [...this.#entries.keys()]) };
     return this.#merged.description;
-  }
-
-  #described(of: readonly EngineDescription[], groups: readonly ModelGroup[]): EngineDescription | null {
-    const merged = mergeDescriptions(of, [...this.#entries.keys()]);
-    const restarting = groups
-      .filter(({ engine }) => engine.description === null)
-      .flatMap(({ ids }) => [...ids]);
-    return merged === null || restarting.length === 0 ? merged : { ...merged, restarting };
   }
 
   get stats(): EngineStats {
