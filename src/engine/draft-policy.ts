@@ -25,18 +25,6 @@ export class BatchCosts {
     const fromMs = this.#msOf.get(from) ?? 1;
     return fromMs * ((1 + unknownSlope * (size - 1)) / (1 + unknownSlope * (from - 1)));
   }
-
-  /** What was measured, by size, ÷ one token; empty before one token was. */
-  get curve(): Record<string, number> {
-    const single = this.#msOf.get(1);
-    if (single === undefined) return {};
-    return Object.fromEntries(
-      sizes.flatMap((size) => {
-        const ms = this.#msOf.get(size);
-        return ms === undefined ? [] : [[String(size), ms / single]];
-      }),
-    );
-  }
 }
 
 /** The smallest of the sizes that holds so many; null: none does. */
@@ -55,11 +43,6 @@ const probeAfter = 64;
 export class DraftPolicy {
   #acceptance = 0.7;
   #numRefused = 0;
-
-  /** Share of drafts that are accepted, by the last ones. */
-  get acceptance(): number {
-    return this.#acceptance;
-  }
 
   observe(isAccepted: boolean): void {
     this.#acceptance += 2 * smoothing * (Number(isAccepted) - this.#acceptance);

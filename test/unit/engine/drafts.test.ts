@@ -198,10 +198,10 @@ describe("the policy of drafts", () => {
 describe("costs of batches", () => {
   it("are what was measured, and go on from there", () => {
     const costs = new BatchCosts();
-    expect(costs.curve).toEqual({});
+    expect(costs.of(1)).toBe(1);
     costs.observe(1, 10);
     costs.observe(7, 30);
-    expect(costs.curve).toEqual({ 1: 1, 8: 3 });
+    expect([costs.of(1), costs.of(8)]).toEqual([10, 30]);
     expect(costs.of(5)).toBe(30);
     expect(costs.of(16)).toBeGreaterThan(30);
     expect(costs.of(2)).toBe(15);
