@@ -322,7 +322,8 @@ class EngineClient implements Engine {
     const child = this.#child;
     if (!child?.connected) return;
     const failed = (cause: unknown) => {
-      if (child.connected) this.#notSent(message, cause);
+      const hasEnded = !child.connected || (cause as NodeJS.ErrnoException).code === "EPIPE";
+      if (!hasEnded) this.#notSent(message, cause);
     };
     try {
       child.send(message, (error) => {

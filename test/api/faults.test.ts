@@ -41,7 +41,7 @@ const textOf = async (body: object = greedy) =>
 
 async function serveFaulty(settings: Parameters<typeof startRealEngine>[1] = {}): Promise<void> {
   engine = await startRealEngine([config], settings, faultyEntry);
-  ({ server, url } = await serve(engine));
+  ({ server, url } = await serve(engine, { keptTrace: "weights" }));
 }
 
 const aborted = () => sumOf(url, "shoulders_requests_total", 'outcome="aborted"');
@@ -57,11 +57,10 @@ describe("an engine that breaks under 16 streams", () => {
     "%s: every stream says so, none ends as if it were whole, and the next engine answers alike",
     async (fault) => {
       const before = await textOf();
-      const traced = { ...endless, fusion: { trace: "weights" } };
-      const streams = await Promise.all(Array.from({ length: 8 }, () => post({ ...traced, stream: true })));
+      const streams = await Promise.all(Array.from({ length: 8 }, () => post({ ...endless, stream: true })));
       const socket = await connect(url);
       for (let index = 0; index < 8; index++)
-        socket.send({ type: "response.create", response: { id: `r${index}`, ...traced } });
+        socket.send({ type: "response.create", response: { id: `r${index}`, ...endless } });
       const texts = streams.map((stream) => stream.text());
       await expect.poll(() => engine.stats.running + engine.stats.waiting).toBe(16);
       const pid = engine.description?.pid ?? 0;
