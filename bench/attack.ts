@@ -66,7 +66,9 @@ function kindsTable(
       `the table of test/attack with ${numSiblings} drawn siblings of each kind of body (seed ${seed}) and each field of ` +
       `each schema with each kind of long list; \`/livez\` asked every 50 ms and a chat of 4 tokens every 200 ms by another ` +
       `key; idle chat ${idle.idleChatMs.toFixed(1)} ms, a step of 8 sequences ${idle.stepMs.toFixed(1)} ms; both processes ` +
-      (isContained ? "in a control group of 512 MB" : "with heaps of 256 MB, as in a container of 512 MB"),
+      (isContained
+        ? "in a control group of 512 MB, with 115 MB for each engine after the first"
+        : "with heaps of 256 MB, as in a container of 512 MB"),
     head: ["kind", "tried", "held", "worst /livez, ms", "worst chat, ms", "most memory beyond idle, MB"],
     rows: kinds.map((kind) => {
       const own = outcomes.filter(({ attack }: { attack: Attack }) => attack.kind === kind);

@@ -3,8 +3,8 @@ import { bufferKinds } from "../llama/types.js";
 import { formatBytes } from "./units.js";
 
 /**
- * A line a place that holds something: `1.42 GiB of 22.1 GiB in main memory: weights 854 MiB, cells 440 MiB,
- * compute 20 MiB, rows 8 MiB, programs about 157 MiB`
+ * A line a place that holds something: `1.48 GiB of 22.1 GiB in main memory: weights 854 MiB, cells 440 MiB,
+ * compute 20 MiB, rows 8 MiB, programs about 225 MiB`
  */
 export function memoryLines({ memory }: Pick<EngineDescription, "memory">): string[] {
   return memory.flatMap(({ name, description, freeBytes, buffers, programBytes }) => {

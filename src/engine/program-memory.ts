@@ -13,5 +13,5 @@ export function programBytes(
   const numRows = 5 + 3 * numExperts + (numExperts > 0 ? numExperts + 1 : 0);
   const kernelBytes = numRows * Float32Array.BYTES_PER_ELEMENT * Math.max(...vocabularySizes);
   const vocabularies = vocabularySizes.reduce((sum, size) => sum + size, 0);
-  return 195e6 + 65 * vocabularies + kernelBytes;
+  return 235e6 + 65 * vocabularies + kernelBytes;
 }

@@ -22,8 +22,11 @@ export interface Outcome {
   growthMb: number;
 }
 
-/** A small container's: server, engine and models live through all of it in so much. */
+/** A small container's: a server with one engine lives through all of it in so much. */
 const containerBytes = 512 * 2 ** 20;
+/** What another engine of a small model holds while idle. The models below have four vocabularies: four engines. */
+const idleEngineBytes = 115e6;
+const numOtherEngines = 3;
 
 /** Longest that an attack's own requests and what they left behind may take. */
 const attackPatienceMs = 90_000;
@@ -55,7 +58,7 @@ export class Arena implements AsyncDisposable {
   static async start(options: TargetOptions = {}): Promise<Arena> {
     const folder = mkdtempSync(path.join(tmpdir(), "shoulders-arena-"));
     const configs = makeConfigs(folder);
-    const group = createMemoryGroup(containerBytes);
+    const group = createMemoryGroup(containerBytes + numOtherEngines * idleEngineBytes);
     // About what Node takes in such a container by itself, in each process.
     const limited = group
       ? { through: group.through }

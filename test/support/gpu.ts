@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { pino } from "pino";
-import { afterAll } from "vitest";
+import { afterAll, vi } from "vitest";
 import { startEngine } from "../../src/engine/client.js";
 import type { Engine, EngineSettings, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { defaultSettings, engineEntry } from "./real-engine.js";
@@ -12,6 +12,8 @@ export const softwareDevice = { GGML_VK_VISIBLE_DEVICES: "0" };
 
 /** Gives the tests of a file the software device, and a cache folder of their own. @returns the folder. */
 export function useSoftwareDevice(): string {
+  // The device's threads wait by spinning: beside another file's models it is ten times as slow.
+  vi.setConfig({ testTimeout: 300_000 });
   const folder = mkdtempSync(path.join(tmpdir(), "gpu-cache-"));
   Object.assign(process.env, softwareDevice, { SHOULDERS_CACHE_DIR: folder });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
