@@ -117,7 +117,7 @@ export default tseslint.config(
     },
   },
   {
-    // The page: plain modules for a browser, without types.
+    // The page: plain modules for a browser; tsc checks their types by tsconfig.page.json.
     files: ["src/playground/**/*.js"],
     rules: {
       ...tseslint.configs.disableTypeChecked.rules,
@@ -128,7 +128,7 @@ export default tseslint.config(
       parserOptions: { projectService: false },
       globals: Object.fromEntries(
         (
-          "addEventListener Blob CustomEvent devicePixelRatio document fetch getComputedStyle Image innerHeight location " +
+          "addEventListener Blob CustomEvent document Element fetch getComputedStyle Image innerHeight location " +
           "localStorage matchMedia performance requestAnimationFrame ResizeObserver scrollY sessionStorage setInterval clearInterval " +
           "setTimeout TextDecoder TextEncoder URL WebSocket XMLSerializer"
         )

@@ -1,13 +1,21 @@
 // @ts-check
 import { getJson } from "./api.js";
 import { Tally } from "./experts.js";
+import { reasonOf } from "./format.js";
 import { respond } from "./stream.js";
+
+/** @import { FusionFields } from "./fusion-controls.js" */
 
 /**
  * @typedef {import("../../wire/token-record.js").TokenRecord} TokenRecord
  * @typedef {import("../../wire/config.js").ConfigBody} Config
  * @typedef {import("../../wire/trace.js").Trace} Trace
- * @typedef {Record<string, any> & { fusion: { trace: string; keep_trace: string } }} Request
+ *
+ * @typedef {{ role: "system" | "user" | "assistant"; content: string }} Message
+ * @typedef {{ trace: string; keep_trace: string }} Traces what an answer brings of each token, and what the server keeps
+ *
+ * What asks for an answer; more fields say how it is sampled.
+ * @typedef {{ model: string; messages: Message[]; fusion: FusionFields & Traces; [name: string]: unknown }} Request
  */
 
 /** Trace id to the request that it is of; the server keeps no prompts. @type {Map<string, Request>} */
@@ -118,7 +126,7 @@ export class Answer {
       this.error = response.error?.message ?? null;
     } catch (error) {
       this.status = "failed";
-      this.error = error instanceof Error ? error.message : String(error);
+      this.error = reasonOf(error);
     }
     this.onchange();
   }

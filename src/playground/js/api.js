@@ -1,9 +1,16 @@
+// @ts-check
 import { h } from "./dom.js";
+
+/** @import { ErrorBody } from "../../wire/error.js" */
 
 /** The key, where the server asks for one, is kept for this session of the browser only. */
 const stored = "shoulders.key";
 
 export class ApiError extends Error {
+  /**
+   * @param {number} status 0: there was no answer
+   * @param {string} message
+   */
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -12,7 +19,12 @@ export class ApiError extends Error {
 
 export const apiKey = () => sessionStorage.getItem(stored);
 
-/** @throws ApiError; asks for a key and tries again where one is missing or wrong. */
+/**
+ * Asks for a key and tries again where one is missing or wrong.
+ *
+ * @param {string} path
+ * @throws {ApiError}
+ */
 export async function request(path) {
   for (;;) {
     const key = apiKey();
@@ -27,21 +39,31 @@ export async function request(path) {
   }
 }
 
+/** @param {string} path */
 export const getJson = async (path) => (await request(path)).json();
+/** @param {string} path */
 export const getText = async (path) => (await request(path)).text();
 
+/** @param {Response} response of this server, or of a proxy before it */
 async function messageOf(response) {
+  /** @type {Partial<ErrorBody> | null} */
   const body = await response.json().catch(() => null);
   return body?.error?.message ?? `The server answered ${response.status}.`;
 }
 
+/** @type {Promise<void> | null} */
 let asking = null;
 
-export function askForKey(wasWrong) {
+/** @param {boolean} wasWrong */
+function askForKey(wasWrong) {
   asking ??= showKeyDialog(wasWrong).finally(() => (asking = null));
   return asking;
 }
 
+/**
+ * @param {boolean} wasWrong
+ * @returns {Promise<void>}
+ */
 function showKeyDialog(wasWrong) {
   const input = h("input", {
     type: "password",

@@ -1,6 +1,6 @@
 // @ts-check
 import { chartSvg } from "./chart-svg.js";
-import { fill, h } from "./dom.js";
+import { fill, h, oncePerPicture } from "./dom.js";
 
 /** Pixels that a press may move and still be a click. */
 const stillness = 4;
@@ -23,7 +23,8 @@ export class LineChart {
   #selected = null;
   /** Where a press began, in pixels from the left; null: there is none. */
   #pressedAt = /** @type {number | null} */ (null);
-  #isDrawing = false;
+  /** Once for all that changes before the next picture of the page. */
+  #drawSoon = oncePerPicture(() => this.#draw());
 
   /**
    * @param {HTMLElement} element
@@ -61,16 +62,6 @@ export class LineChart {
   select(x) {
     this.#selected = x;
     this.#drawSoon();
-  }
-
-  /** Once for all that changes before the next picture of the page. */
-  #drawSoon() {
-    if (this.#isDrawing) return;
-    this.#isDrawing = true;
-    requestAnimationFrame(() => {
-      this.#isDrawing = false;
-      this.#draw();
-    });
   }
 
   #draw() {

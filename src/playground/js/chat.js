@@ -1,12 +1,17 @@
+// @ts-check
 import { Answer } from "./answer.js";
 import { announce, fill, h, oncePerPicture } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { Settings } from "./settings.js";
 import { Turn } from "./turn.js";
 
+/** @import { Config, Message } from "./answer.js" */
+/** @import { FusionFields } from "./fusion-controls.js" */
+/** @import { App } from "./main.js" */
+
 /** The conversation, with its settings on one side and the inspector of a token on the other. */
 export class ChatView {
-  #app;
+  /** @type {Turn[]} */
   #turns = [];
   #settings = new Settings({ onmodel: (config) => this.#greet(config) });
   #list = h("div", { class: "turns" });
@@ -18,10 +23,11 @@ export class ChatView {
     onselect: (index) => this.#inspected?.turn.strip.select(index),
     oncontinue: (index, fusion) => this.#continueFrom(index, fusion),
   });
+  /** @type {{ turn: Turn; answer: Answer } | null} */
   #inspected = null;
 
+  /** @param {App} app */
   constructor(app) {
-    this.#app = app;
     const composer = h(
       "form",
       { class: "composer", onsubmit: (event) => this.#submit(event) },
@@ -46,16 +52,19 @@ export class ChatView {
     this.showConfigs(app.configs);
   }
 
+  /** @param {Config[]} configs */
   showConfigs(configs) {
     this.#settings.showConfigs(configs);
     this.#updateSend();
   }
 
   get #running() {
-    return this.#turns.at(-1)?.answer.status === "streaming" ? this.#turns.at(-1) : null;
+    const last = this.#turns.at(-1);
+    return last?.answer.status === "streaming" ? last : null;
   }
 
-  #greet(config) {
+  /** @param {Config} config */
+  #greet({ example }) {
     fill(
       this.#greeting,
       h("h1", null, "Who speaks, token by token"),
@@ -65,16 +74,17 @@ export class ChatView {
         "Every token of an answer is coloured by the expert that moved the base there, the stronger the further. ",
         "Click one to look inside.",
       ),
-      config.example &&
+      example !== null &&
         h(
           "button",
-          { type: "button", class: "example", onclick: () => this.#ask(config.example) },
+          { type: "button", class: "example", onclick: () => this.#ask(example) },
           h("span", { class: "quiet" }, "Try"),
-          config.example,
+          example,
         ),
     );
   }
 
+  /** @param {Event} event */
   #submit(event) {
     event.preventDefault();
     if (this.#running) {
@@ -82,14 +92,16 @@ export class ChatView {
       return;
     }
     const text = this.#input.value.trim();
-    if (text === "" || !this.#settings.config) return;
+    if (text === "" || this.#settings.config === null) return;
     this.#input.value = "";
     this.#fit();
     this.#ask(text);
   }
 
+  /** @param {string} text */
   #ask(text) {
-    const turn = new Turn(text, {
+    const answer = new Answer(this.#settings.config);
+    const turn = new Turn(text, answer, {
       onretry: () => this.#retry(turn),
       onedit: (changed) => this.#edit(turn, changed),
       onselect: (index) => this.#inspect(turn, index),
@@ -97,10 +109,10 @@ export class ChatView {
     });
     this.#turns.push(turn);
     this.#list.append(turn.element);
-    void this.#answer(turn, new Answer(this.#settings.config), this.#settings.fusion.value);
+    void this.#start(turn, answer, this.#settings.fusion.value);
   }
 
-  /** Everything after the turn goes, as its answer may become another. */
+  /** Everything after the turn goes, as its answer may become another. @param {Turn} turn */
   #cutAfter(turn) {
     void this.#running?.answer.stop();
     const at = this.#turns.indexOf(turn);
@@ -108,11 +120,18 @@ export class ChatView {
     this.#close();
   }
 
+  /** @param {Turn} turn */
   #retry(turn) {
     this.#cutAfter(turn);
-    void this.#answer(turn, new Answer(this.#settings.config), this.#settings.fusion.value);
+    const answer = new Answer(this.#settings.config);
+    turn.add(answer);
+    void this.#start(turn, answer, this.#settings.fusion.value);
   }
 
+  /**
+   * @param {Turn} turn
+   * @param {string} text
+   */
   #edit(turn, text) {
     this.#cutAfter(turn);
     this.#turns.pop();
@@ -120,16 +139,27 @@ export class ChatView {
     this.#ask(text);
   }
 
+  /**
+   * @param {number} index
+   * @param {FusionFields} fusion
+   */
   #continueFrom(index, fusion) {
+    if (this.#inspected === null) return;
     const { turn, answer } = this.#inspected;
     this.#cutAfter(turn);
-    void this.#answer(turn, answer.continued(index), { ...fusion, ...answer.beginning(index) });
+    const next = answer.continued(index);
+    turn.add(next);
+    void this.#start(turn, next, { ...fusion, ...answer.beginning(index) });
   }
 
-  async #answer(turn, answer, fusion) {
-    const { config } = answer;
+  /**
+   * @param {Turn} turn
+   * @param {Answer} answer
+   * @param {FusionFields} fusion
+   */
+  async #start(turn, answer, fusion) {
+    if (answer.config === null) return;
     const messages = [...this.#settings.systemMessages, ...this.#messagesUpTo(turn)];
-    turn.add(answer);
     answer.onchange = oncePerPicture(() => {
       const isFollowing = isNearEnd();
       // Another answer of the turn may be shown by now.
@@ -141,7 +171,7 @@ export class ChatView {
     this.#updateSend();
     turn.element.scrollIntoView({ block: "end" });
     await answer.start({
-      model: config.id,
+      model: answer.config.id,
       messages,
       ...this.#settings.sampling,
       fusion: { ...fusion, ...this.#settings.traces },
@@ -149,17 +179,21 @@ export class ChatView {
     announce(answer.error ?? `Answer: ${answer.text}`);
   }
 
+  /** @param {Turn} turn */
   #messagesUpTo(turn) {
-    const before = this.#turns.slice(0, this.#turns.indexOf(turn));
-    const turns = before
-      .filter(({ answer }) => answer.text !== "")
-      .flatMap(({ question, answer }) => [
-        { role: "user", content: question },
-        { role: "assistant", content: answer.text },
-      ]);
-    return [...turns, { role: "user", content: turn.question }];
+    /** @type {Message[]} */
+    const messages = [];
+    for (const { question, answer } of this.#turns.slice(0, this.#turns.indexOf(turn)))
+      if (answer.text !== "")
+        messages.push({ role: "user", content: question }, { role: "assistant", content: answer.text });
+    messages.push({ role: "user", content: turn.question });
+    return messages;
   }
 
+  /**
+   * @param {Turn} turn
+   * @param {number} index
+   */
   #inspect(turn, index) {
     if (this.#inspected && this.#inspected.turn !== turn) this.#inspected.turn.strip.select(null);
     this.#inspected = { turn, answer: turn.answer };

@@ -1,7 +1,13 @@
+// @ts-check
 import { fill, h, oncePerPicture } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { legend, TokenStrip } from "./token-strip.js";
 import { choiceOf } from "./strategies.js";
+
+/** @import { Answer, Config } from "./answer.js" */
+/** @import { FusionFields } from "./fusion-controls.js" */
+
+/** @typedef {{ answer: Answer; strip: TokenStrip; element: HTMLElement; status: HTMLElement }} Column */
 
 /**
  * Answers to one prompt side by side, with the token marked at which each parts from the first, and the inspector
@@ -9,37 +15,44 @@ import { choiceOf } from "./strategies.js";
  */
 export class AnswerColumns {
   element = h("div", { class: "compared" });
-  #columns = h("div", { class: "columns" });
+  #row = h("div", { class: "columns" });
   #inspector = new Inspector({
-    onselect: (index) => this.#inspected.strip.select(index),
+    onselect: (index) => this.#inspected?.strip.select(index),
     onclose: () => this.close(),
     oncontinue: (index, fusion) => this.#continue(index, fusion),
   });
-  #entries = [];
+  /** @type {Column[]} */
+  #columns = [];
+  /** @type {Column | null} */
   #inspected = null;
 
   constructor() {
-    this.element.append(this.#columns, this.#inspector.element);
+    this.element.append(this.#row, this.#inspector.element);
   }
 
   get isStreaming() {
-    return this.#entries.some(({ answer }) => answer.status === "streaming");
+    return this.#columns.some(({ answer }) => answer.status === "streaming");
   }
 
-  /** Puts these in place of what was shown. */
+  /** Puts these in place of what was shown. @param {Answer[]} answers */
   show(answers) {
     this.close();
-    this.#entries = [];
-    fill(this.#columns);
+    this.#columns = [];
+    fill(this.#row);
     for (const answer of answers) this.#add(answer, answer.config?.id, answer.config?.description);
   }
 
   stop() {
-    for (const { answer } of this.#entries) void answer.stop();
+    for (const { answer } of this.#columns) void answer.stop();
   }
 
+  /**
+   * @param {number} at of the answer
+   * @param {number} index of its token
+   */
   inspect(at, index) {
-    this.#inspect(this.#entries[at], index);
+    const column = this.#columns[at];
+    if (column) this.#inspect(column, index);
   }
 
   close() {
@@ -49,8 +62,13 @@ export class AnswerColumns {
     this.#inspector.hide();
   }
 
+  /**
+   * @param {Answer} answer
+   * @param {string} [title]
+   * @param {string} [description]
+   */
   #add(answer, title, description) {
-    const strip = new TokenStrip(answer, (index) => this.#inspect(entry, index));
+    const strip = new TokenStrip(answer, (index) => this.#inspect(column, index));
     const [shares, status] = [legend(answer), h("p", { class: "quiet column-status" })];
     const element = h(
       "article",
@@ -61,68 +79,104 @@ export class AnswerColumns {
       status,
       shares,
     );
-    const entry = { answer, strip, element, status };
-    this.#entries.push(entry);
-    this.#columns.append(element);
+    const column = { answer, strip, element, status };
+    this.#columns.push(column);
+    this.#row.append(element);
     answer.onchange = oncePerPicture(() => {
       strip.update();
       legend(answer, shares);
       this.#markPartings();
-      if (this.#inspected === entry) this.#inspector.update();
+      if (this.#inspected === column) this.#inspector.update();
     });
     this.#markPartings();
+    return column;
   }
 
+  /**
+   * @param {number} index
+   * @param {FusionFields} fusion
+   */
   #continue(index, fusion) {
-    const { answer } = this.#inspected;
+    const { answer } = this.#inspected ?? {};
+    // The inspector lets go on only what has both.
+    if (!answer?.request || !answer.config) return;
     const { fusion: before, ...body } = answer.request;
     const next = answer.continued(index);
-    this.#add(next, `${answer.config.id}, what if`, describe(fusion, index, answer.config));
+    const { element } = this.#add(
+      next,
+      `${answer.config.id}, what if`,
+      describe(fusion, index, answer.config),
+    );
     const { trace, keep_trace } = before;
     void next.start({ ...body, fusion: { trace, keep_trace, ...fusion, ...answer.beginning(index) } });
-    this.#entries.at(-1).element.scrollIntoView({ block: "center" });
+    element.scrollIntoView({ block: "center" });
   }
 
   #markPartings() {
-    const [first, ...others] = this.#entries;
-    const partings = others.map(({ answer }) => partingOf(answer, first.answer));
-    others.forEach(({ strip, answer, status }, at) => {
-      strip.markParting(partings[at]);
-      const place = partings[at] === null ? "Same so far" : `Parts at token ${partings[at] + 1}`;
-      status.textContent = answer.error ?? place;
-    });
+    const [first, ...others] = this.#columns;
+    if (first === undefined) return;
+    /** @type {number | null} */
+    let earliest = null;
+    for (const { strip, answer, status } of others) {
+      const parting = partingOf(answer, first.answer);
+      strip.markParting(parting);
+      status.textContent =
+        answer.error ?? (parting === null ? "Same so far" : `Parts at token ${parting + 1}`);
+      if (parting !== null) earliest = Math.min(earliest ?? parting, parting);
+    }
     first.status.textContent = first.answer.error ?? "";
-    const known = partings.filter((parting) => parting !== null);
-    first.strip.markParting(known.length > 0 ? Math.min(...known) : null);
+    first.strip.markParting(earliest);
   }
 
-  #inspect(entry, index) {
-    if (this.#inspected !== entry) this.#inspected?.strip.select(null);
-    this.#inspected = entry;
-    entry.strip.select(index);
-    this.#inspector.show(entry.answer, index);
+  /**
+   * @param {Column} column
+   * @param {number} index
+   */
+  #inspect(column, index) {
+    if (this.#inspected !== column) this.#inspected?.strip.select(null);
+    this.#inspected = column;
+    column.strip.select(index);
+    this.#inspector.show(column.answer, index);
   }
 }
 
-/** The first token that two answers do not share; null while there is none. */
+/**
+ * The first token that two answers do not share; null while there is none.
+ *
+ * @param {Answer} answer
+ * @param {Answer} other
+ */
 function partingOf(answer, other) {
   const shared = Math.min(answer.tokens.length, other.tokens.length);
-  for (let at = 0; at < shared; at++) if (answer.tokens[at].token.id !== other.tokens[at].token.id) return at;
+  for (let at = 0; at < shared; at++)
+    if (answer.tokens[at]?.token.id !== other.tokens[at]?.token.id) return at;
   return null;
 }
 
-/** What a request's `fusion` asks for, in a few words. */
+/**
+ * What a request's `fusion` asks for, in a few words.
+ *
+ * @param {FusionFields} fusion
+ * @param {number} index
+ * @param {Config} config
+ */
 function describe({ strategy, weights, bounds, prior, budget }, index, config) {
-  const list = (values, toText) =>
-    Object.entries(values)
-      .map(([id, value]) => `${id} ${toText(value)}`)
-      .join(", ");
   const parts = [
     weights && `weights ${list(weights, String)}`,
     bounds && `weights within ${list(bounds, ([low, high]) => `${low} to ${high}`)}`,
-    strategy && choiceOf(config, strategy.type).label,
+    strategy && choiceOf(config, strategy.type)?.label,
     prior && (prior.shares === "uniform" ? "even shares" : list(prior.shares, (share) => `${share * 100} %`)),
     budget && `at most ${budget.token_nats} nats a token`,
   ].filter(Boolean);
   return `From token ${index + 1}: ${parts.join("; ") || "as configured"}.`;
 }
+
+/**
+ * @template Value
+ * @param {Record<string, Value>} values
+ * @param {(value: Value) => string} toText
+ */
+const list = (values, toText) =>
+  Object.entries(values)
+    .map(([id, value]) => `${id} ${toText(value)}`)
+    .join(", ");

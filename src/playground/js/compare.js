@@ -1,12 +1,17 @@
+// @ts-check
 import { Answer } from "./answer.js";
 import { AnswerColumns } from "./columns.js";
 import { announce, fill, h } from "./dom.js";
 import { favourite, Settings } from "./settings.js";
 
+/** @import { Config, Message } from "./answer.js" */
+/** @import { App } from "./main.js" */
+
 const mostConfigs = 4;
 
 /** The same prompt through two to four configs at once, with the token marked at which each parts from the first. */
 export class CompareView {
+  /** @type {Config[]} */
   #configs = [];
   #settings = new Settings({ hasModel: false });
   #choices = h("div", { class: "choices", role: "group", "aria-label": "Models to compare" });
@@ -19,6 +24,7 @@ export class CompareView {
   #run = h("button", { class: "button primary", type: "submit" }, "Compare");
   #columns = new AnswerColumns();
 
+  /** @param {App} app */
   constructor(app) {
     const form = h(
       "form",
@@ -47,6 +53,7 @@ export class CompareView {
     this.showConfigs(app.configs);
   }
 
+  /** @param {Config[]} configs */
   showConfigs(configs) {
     this.#configs = configs;
     if (configs[0]) this.#settings.showConfigs(configs);
@@ -82,6 +89,7 @@ export class CompareView {
     this.#run.disabled = numChosen < 2;
   }
 
+  /** @param {Event} event */
   #submit(event) {
     event.preventDefault();
     if (this.#columns.isStreaming) {
@@ -89,14 +97,17 @@ export class CompareView {
       return;
     }
     const content = this.#input.value.trim();
-    const chosen = this.#boxes.filter(({ checked }) => checked).map(({ value }) => value);
-    if (content === "" || chosen.length < 2) return;
-    const answers = chosen.map((id) => new Answer(this.#configs.find((config) => config.id === id)));
-    this.#columns.show(answers);
+    const chosen = new Set(this.#boxes.filter(({ checked }) => checked).map(({ value }) => value));
+    if (content === "" || chosen.size < 2) return;
+    const asked = this.#configs
+      .filter(({ id }) => chosen.has(id))
+      .map((config) => ({ model: config.id, answer: new Answer(config) }));
+    this.#columns.show(asked.map(({ answer }) => answer));
+    /** @type {Message[]} */
     const messages = [...this.#settings.systemMessages, { role: "user", content }];
-    const started = answers.map((answer) =>
+    const started = asked.map(({ model, answer }) =>
       answer.start({
-        model: answer.config.id,
+        model,
         messages,
         ...this.#settings.sampling,
         fusion: this.#settings.traces,
@@ -110,10 +121,11 @@ export class CompareView {
   }
 }
 
-/** The base alone and the fusions of the favourite's experts, as far as there are any. */
+/** The base alone and the fusions of the favourite's experts, as far as there are any. @param {Config[]} configs */
 function worthComparing(configs) {
-  const expertsIn = ({ experts }) => experts.map(({ id }) => id).join();
-  const wanted = configs.length > 0 ? expertsIn(favourite(configs)) : "";
+  const expertsIn = (/** @type {Config} */ { experts }) => experts.map(({ id }) => id).join();
+  const first = favourite(configs);
+  const wanted = first ? expertsIn(first) : "";
   const fitting = configs.filter((config) => ["", wanted].includes(expertsIn(config)));
   const chosen = fitting.length >= 2 ? fitting.slice(0, 3) : configs.slice(0, 2);
   return new Set(chosen.map(({ id }) => id));

@@ -1,20 +1,30 @@
-import { LineChart } from "./chart.js";
-import { fill, h } from "./dom.js";
-import { colourClass, colourOf, cssColour, moverOf } from "./experts.js";
+// @ts-check
+import { h } from "./dom.js";
+import { colourClass, moverOf } from "./experts.js";
 import { milliseconds, nats, percent, probability, times, visible, weight } from "./format.js";
 import { decisionWords } from "./token-strip.js";
 
+/** @import { StepTiming, TokenCandidate, TokenRecord } from "../../wire/token-record.js" */
+/** @import { Config } from "./answer.js" */
+/** @import { Child, Props } from "./dom.js" */
+
 /** The parts of the inspector, each a function of one token's record. */
 
+/**
+ * @param {string} title
+ * @param {Props | null} attributes
+ * @param {Child[]} children
+ */
 const card = (title, attributes, ...children) =>
-  h("section", { class: "card", ...attributes }, h("h3", null, title), children);
+  h("section", { class: "card", ...attributes }, h("h3", null, title), ...children);
+/** @param {string} text */
 const chip = (text) => h("code", { class: "chip" }, text === "" ? "end" : visible(text));
 
-/** Says in words how probable it was, who moved it, what the base would have said. */
+/** Says in words how probable it was, who moved it, what the base would have said. @param {TokenRecord} record */
 export function summary(record) {
   const { logprob, nats: moved, log_ratio, decided_by, weights, shares, flipped } = record;
   const id = moverOf(record);
-  const weighed = () =>
+  const weighed = (/** @type {string} */ id) =>
     shares ? `a share of ${percent(shares[id] ?? 0)}` : `weight ${weight(weights[id] ?? 0)}`;
   const mover =
     id === null
@@ -22,7 +32,7 @@ export function summary(record) {
       : [
           h("b", { class: `ink ${colourClass(id)}` }, id),
           moved === null ? " decided alone, with " : ` moved the base by ${nats(moved)} nats, with `,
-          weighed(),
+          weighed(id),
           ".",
         ];
   const ratio =
@@ -49,7 +59,7 @@ export function summary(record) {
   );
 }
 
-/** What the base alone would have said. */
+/** What the base alone would have said. @param {TokenRecord} record */
 function aloneText({ token, base_token, flipped }) {
   if (base_token === null) return "The base was not asked.";
   const base = [chip(base_token.text), ` (${probability(base_token.logprob)})`];
@@ -59,8 +69,8 @@ function aloneText({ token, base_token, flipped }) {
     : ["Its own best token stayed on top: ", base, "."];
 }
 
-/** What each model has of a mixture, before this token. */
-export function shareSection({ shares }) {
+/** What each model has of a mixture, before this token. @param {Record<string, number>} shares */
+export function shareSection(shares) {
   const rows = Object.entries(shares).map(([id, share]) =>
     h(
       "div",
@@ -77,15 +87,20 @@ export function shareSection({ shares }) {
   return card("Shares of the mixture", null, rows, h("p", { class: "hint" }, "Before this token was drawn."));
 }
 
-/** Each weight between the bounds of its expert. */
+/**
+ * Each weight between the bounds of its expert.
+ *
+ * @param {TokenRecord} record
+ * @param {Config | null} config
+ */
 export function weightSection({ weights, evaluations, objective }, config) {
-  const ids = Object.keys(weights);
-  if (ids.length === 0)
+  const weighed = Object.entries(weights);
+  if (weighed.length === 0)
     return card("Weights", null, h("p", { class: "quiet" }, "The base alone: nothing was weighed."));
-  const rows = ids.map((id) => {
+  const rows = weighed.map(([id, value]) => {
     const [low, high] = config?.experts.find((expert) => expert.id === id)?.bounds ?? [0, 2];
-    const [from, to] = [Math.min(low, weights[id], 0), Math.max(high, weights[id])];
-    const at = (value) => `${(((value - from) / (to - from || 1)) * 100).toFixed(1)}%`;
+    const [from, to] = [Math.min(low, value, 0), Math.max(high, value)];
+    const at = (/** @type {number} */ place) => `${(((place - from) / (to - from || 1)) * 100).toFixed(1)}%`;
     return h(
       "div",
       { class: `bar-row ${colourClass(id)}`, "data-expert": id },
@@ -93,9 +108,9 @@ export function weightSection({ weights, evaluations, objective }, config) {
       h(
         "div",
         { class: "track" },
-        h("i", { vars: { "--from": at(Math.min(0, weights[id])), "--to": at(Math.max(0, weights[id])) } }),
+        h("i", { vars: { "--from": at(Math.min(0, value)), "--to": at(Math.max(0, value)) } }),
       ),
-      h("b", { "data-field": "weight", "data-value": weights[id] }, weight(weights[id])),
+      h("b", { "data-field": "weight", "data-value": value }, weight(value)),
       h("small", { class: "quiet" }, `${low} to ${high}`),
     );
   });
@@ -103,19 +118,23 @@ export function weightSection({ weights, evaluations, objective }, config) {
   return card("Weights", null, rows, h("p", { class: "hint" }, `J ${nats(objective)} nats², ${solved}`));
 }
 
-/** Achieved F and R beside what tuning did to the small model. */
+/** Achieved F and R beside what tuning did to the small model. @param {TokenRecord} record */
 export function divergenceSection({ divergence }) {
   const rows = [
-    ["achieved", divergence, ""],
-    ...Object.entries(divergence.targets).map(([id, target]) => [`target ${id}`, target, colourClass(id)]),
+    { name: "achieved", ...divergence, colour: "" },
+    ...Object.entries(divergence.targets).map(([id, target]) => ({
+      name: `target ${id}`,
+      ...target,
+      colour: colourClass(id),
+    })),
   ];
-  const most = Math.max(1e-9, ...rows.flatMap(([, { forward, reverse }]) => [forward, reverse]));
-  const cell = (value, direction) =>
+  const most = Math.max(1e-9, ...rows.flatMap(({ forward, reverse }) => [forward ?? 0, reverse ?? 0]));
+  const cell = (/** @type {number | null} */ value, /** @type {string} */ direction) =>
     h(
       "td",
       { "data-field": direction, "data-value": value },
       nats(value),
-      h("div", { class: `meter ${direction}`, vars: { "--share": (value / most).toFixed(4) } }),
+      h("div", { class: `meter ${direction}`, vars: { "--share": ((value ?? 0) / most).toFixed(4) } }),
     );
   return card(
     "Divergence, nats",
@@ -131,7 +150,7 @@ export function divergenceSection({ divergence }) {
       h(
         "tbody",
         null,
-        rows.map(([name, { forward, reverse }, colour]) =>
+        rows.map(({ name, forward, reverse, colour }) =>
           h(
             "tr",
             { class: colour },
@@ -145,74 +164,12 @@ export function divergenceSection({ divergence }) {
   );
 }
 
-/** J along each expert's axis, and the F and R that make it, with the solution marked. */
-export class CurveSection {
-  element = h("section", { class: "card wide" });
-  #rows = new Map();
-
-  show(record) {
-    const ids = Object.keys(record.curves);
-    fill(
-      this.element,
-      h("h3", null, "Along each expert's axis"),
-      h(
-        "p",
-        { class: "hint" },
-        "All other weights 0. Left the objective J, right the divergences; dashed: targets; dot: the solution.",
-      ),
-      ids.map((id) => this.#row(id).element),
-    );
-    for (const id of ids) this.#row(id).show(record);
-  }
-
-  #row(id) {
-    if (!this.#rows.has(id)) this.#rows.set(id, new CurveRow(id));
-    return this.#rows.get(id);
-  }
-}
-
-class CurveRow {
-  #id;
-  #left = h("div", { class: "chart" });
-  #right = h("div", { class: "chart" });
-  #charts = [new LineChart(this.#left, { height: 210 }), new LineChart(this.#right, { height: 210 })];
-
-  constructor(id) {
-    this.#id = id;
-    this.element = h("div", { class: "curve-row", "data-curve": id }, this.#left, this.#right);
-  }
-
-  show({ curves, weights, chosen, objective, divergence }) {
-    const id = this.#id;
-    const { alphas, forward, reverse, objective: values } = curves[id];
-    const isOnAxis = Object.keys(weights).every((other) => other === id || weights[other] === 0);
-    const mark = (y, colour) => (isOnAxis ? [{ x: weights[id], y, colour }] : []);
-    const shared = { x: alphas, xLabel: `weight of ${id}${chosen === id ? " (chosen)" : ""}` };
-    const [f, r] = [cssColour("--forward"), cssColour("--reverse")];
-    const target = (key) => alphas.map(() => divergence.targets[id][key]);
-    this.#charts[0].show({
-      ...shared,
-      title: `Objective along ${id}`,
-      yLabel: "J, nats²",
-      series: [{ label: "J", colour: colourOf(id), values }],
-      marks: mark(objective, colourOf(id)),
-    });
-    this.#charts[1].show({
-      ...shared,
-      title: `Divergences along ${id}`,
-      yLabel: "nats",
-      series: [
-        { label: "forward", colour: f, values: forward },
-        { label: "reverse", colour: r, values: reverse },
-        { label: "F target", colour: f, values: target("forward"), dash: [4, 4] },
-        { label: "R target", colour: r, values: target("reverse"), dash: [4, 4] },
-      ],
-      marks: [...mark(divergence.forward, f), ...mark(divergence.reverse, r)],
-    });
-  }
-}
-
-/** The ten best of every model; where a column has another to compare with, how far each token moved. */
+/**
+ * The ten best of every model; where a column has another to compare with, how far each token moved.
+ *
+ * @param {TokenRecord} record
+ * @param {boolean} isComing the whole record is being fetched
+ */
 export function topSection({ top, token }, isComing) {
   if (!top && isComing) return null;
   if (!top)
@@ -221,6 +178,7 @@ export function topSection({ top, token }, isComing) {
       { class: "card wide" },
       h("p", { class: "quiet" }, "Not recorded: switch on “Record top tens and curves” in the settings."),
     );
+  /** @type {TopColumn[]} */
   const columns = [
     { name: "base", list: top.base },
     { name: "fused", list: top.fused, before: top.base },
@@ -232,10 +190,10 @@ export function topSection({ top, token }, isComing) {
       colour: colourClass(id),
     })),
   ];
-  const highlight = ({ target }) => {
-    const id = target.closest("[data-token]")?.dataset.token;
+  const highlight = (/** @type {MouseEvent} */ { target }) => {
+    const pointed = target instanceof Element ? target.closest("[data-token]") : null;
     for (const cell of grid.querySelectorAll("[data-token]"))
-      cell.classList.toggle("same", cell.dataset.token === id);
+      cell.classList.toggle("same", cell.getAttribute("data-token") === pointed?.getAttribute("data-token"));
   };
   const grid = h(
     "div",
@@ -261,8 +219,14 @@ export function topSection({ top, token }, isComing) {
   );
 }
 
+/** @typedef {{ name: string; list: TokenCandidate[]; before?: TokenCandidate[]; colour?: string }} TopColumn */
+
+/**
+ * @param {TopColumn} column
+ * @param {TokenRecord["token"]} token
+ */
 function topColumn({ name, list, before, colour = "" }, token) {
-  const shiftOf = (candidate) => {
+  const shiftOf = (/** @type {TokenCandidate} */ candidate) => {
     if (!before) return null;
     const old = before.find(({ id }) => id === candidate.id);
     if (!old) return "new";
@@ -294,18 +258,23 @@ function topColumn({ name, list, before, colour = "" }, token) {
   );
 }
 
-/** Where the time of the step went. */
-export function timingSection({ timing, position }) {
+/**
+ * Where the time of the step went.
+ *
+ * @param {StepTiming} timing
+ * @param {number} position
+ */
+export function timingSection(timing, position) {
   const parts = [
-    ...Object.entries(timing.decode_ms).map(([role, ms]) => [`decode ${role}`, ms]),
-    ["solve and fuse", timing.fuse_ms],
-    ["sample", timing.sample_ms],
+    ...Object.entries(timing.decode_ms).map(([role, ms]) => ({ name: `decode ${role}`, ms })),
+    { name: "solve and fuse", ms: timing.fuse_ms },
+    { name: "sample", ms: timing.sample_ms },
   ];
-  const most = Math.max(1e-6, ...parts.map(([, ms]) => ms));
+  const most = Math.max(1e-6, ...parts.map(({ ms }) => ms));
   return card(
     "Time of the step",
     null,
-    parts.map(([name, ms]) =>
+    parts.map(({ name, ms }) =>
       h(
         "div",
         { class: "bar-row time" },

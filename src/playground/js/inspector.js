@@ -1,8 +1,9 @@
+// @ts-check
 import { button, fill, h } from "./dom.js";
+import { CurveSection } from "./curve-section.js";
 import { wasWeighed } from "./experts.js";
 import { exportButtons } from "./exports.js";
 import {
-  CurveSection,
   divergenceSection,
   shareSection,
   summary,
@@ -14,23 +15,32 @@ import { Timeline } from "./timeline.js";
 import { visible } from "./format.js";
 import { WhatIf } from "./what-if.js";
 
+/** @import { Answer, TokenRecord } from "./answer.js" */
+/** @import { FusionFields } from "./fusion-controls.js" */
+
 /** Looks inside one token of an answer. */
 export class Inspector {
   element = h("aside", { class: "inspector", "aria-label": "Inspector", hidden: true });
   #on;
   #timeline = new Timeline((index) => this.#go(index));
   #curves = new CurveSection();
-  #whatIf;
+  #whatIf = new WhatIf((fusion) => this.#on.oncontinue(this.#index, fusion));
   #head = h("header", { class: "inspector-head" });
   #exports = h("div");
   #body = h("div", { class: "cards" });
+  /** @type {Answer | null} */
   #answer = null;
   #index = 0;
 
-  /** `onclose` and `oncontinue` are left out where there is nothing to close or to continue. */
+  /**
+   * @param {{
+   *   onclose: () => void;
+   *   onselect: (index: number) => void;
+   *   oncontinue: (index: number, fusion: FusionFields) => void;
+   * }} on
+   */
   constructor(on) {
     this.#on = on;
-    this.#whatIf = on.oncontinue ? new WhatIf((fusion) => on.oncontinue(this.#index, fusion)) : null;
     const timeline = h(
       "section",
       { class: "card wide" },
@@ -41,23 +51,27 @@ export class Inspector {
     );
     this.element.append(this.#head, this.#body, timeline);
     this.element.addEventListener("keydown", ({ key, target }) => {
-      if (target.closest("input, select, textarea, .tokens")) return;
+      if (target instanceof Element && target.closest("input, select, textarea, .tokens")) return;
       if (key === "ArrowLeft") this.#go(this.#index - 1);
       if (key === "ArrowRight") this.#go(this.#index + 1);
     });
   }
 
+  /**
+   * @param {Answer} answer
+   * @param {number} index
+   */
   show(answer, index) {
     const isNew = this.#answer !== answer;
     this.#answer = answer;
     this.#index = index;
     this.element.hidden = false;
-    this.#showToken();
+    this.#showToken(answer);
     this.update();
     if (isNew)
       fill(
         this.#exports,
-        exportButtons(answer, () => this.#timeline.specs()),
+        exportButtons(answer, () => this.#timeline.charts()),
       );
   }
 
@@ -68,24 +82,26 @@ export class Inspector {
 
   /** The answer has grown. */
   update() {
-    this.#whatIf?.update();
+    if (this.#answer === null) return;
+    this.#whatIf.update();
     this.#timeline.show(this.#answer);
     this.#timeline.select(this.#index);
-    this.#showHead();
+    this.#showHead(this.#answer);
   }
 
+  /** @param {number} index */
   #go(index) {
-    if (index < 0 || index >= this.#answer.tokens.length) return;
+    if (this.#answer === null || index < 0 || index >= this.#answer.tokens.length) return;
     this.#index = index;
-    this.#showToken();
-    this.#showHead();
+    this.#showToken(this.#answer);
+    this.#showHead(this.#answer);
     this.#timeline.select(index);
     this.#on.onselect(index);
   }
 
-  #showHead() {
-    const { tokens, texts } = this.#answer;
-    const text = texts[this.#index] || tokens[this.#index].token.text;
+  /** @param {Answer} answer */
+  #showHead({ tokens, texts }) {
+    const text = texts[this.#index] || (tokens[this.#index]?.token.text ?? "");
     fill(
       this.#head,
       h(
@@ -105,38 +121,51 @@ export class Inspector {
           disabled: this.#index === tokens.length - 1,
           "aria-label": "Next token",
         }),
-        this.#on.onclose && button("✕", this.#on.onclose, { "aria-label": "Close the inspector" }),
+        button("✕", this.#on.onclose, { "aria-label": "Close the inspector" }),
       ),
     );
   }
 
-  #showToken() {
-    const [answer, index] = [this.#answer, this.#index];
-    this.#showRecord(answer.tokens[index]);
+  /** @param {Answer} answer */
+  #showToken(answer) {
+    const index = this.#index;
+    const record = answer.tokens[index];
+    if (record) this.#showRecord(answer, record);
     void this.#showFull(answer, index);
   }
 
-  /** The rest of a token's record is fetched when it is looked at. */
+  /**
+   * The rest of a token's record is fetched when it is looked at.
+   *
+   * @param {Answer} answer
+   * @param {number} index
+   */
   async #showFull(answer, index) {
     const record = await answer.full(index).catch(() => null);
-    if (record && this.#answer === answer && this.#index === index) this.#showRecord(record);
+    if (record && this.#answer === answer && this.#index === index) this.#showRecord(answer, record);
   }
 
-  #showRecord(record) {
-    const { config } = this.#answer;
-    const canChange = this.#whatIf && config && config.experts.length > 0;
-    if (canChange) this.#whatIf.show(this.#answer, record);
+  /**
+   * @param {Answer} answer
+   * @param {TokenRecord} record
+   */
+  #showRecord(answer, record) {
+    const { config } = answer;
+    const { shares, timing, curves = {} } = record;
+    const canChange = config !== null && config.experts.length > 0;
+    if (canChange) this.#whatIf.show(answer, config, record);
+    const hasCurves = Object.keys(curves).length > 0;
     fill(
       this.#body,
       summary(record),
-      record.shares && shareSection(record),
+      shares && shareSection(shares),
       wasWeighed(record) && weightSection(record, config),
       wasWeighed(record) && divergenceSection(record),
-      record.timing && timingSection(record),
-      record.curves && Object.keys(record.curves).length > 0 && this.#curves.element,
-      topSection(record, this.#answer.keepsFull),
+      timing && timingSection(timing, record.position),
+      hasCurves && this.#curves.element,
+      topSection(record, answer.keepsFull),
       canChange && this.#whatIf.element,
     );
-    if (record.curves) this.#curves.show(record);
+    if (hasCurves) this.#curves.show(record, curves);
   }
 }

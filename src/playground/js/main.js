@@ -1,50 +1,80 @@
+// @ts-check
 import { getJson } from "./api.js";
-import { announce, fill, h } from "./dom.js";
+import { announce, fill } from "./dom.js";
 import { knowExperts } from "./experts.js";
 
-/** Routes of the page; a view is made when it is first seen, and kept. */
-const views = {
-  chat: async (app) => new (await import("./chat.js")).ChatView(app),
-  compare: async (app) => new (await import("./compare.js")).CompareView(app),
-  traces: async (app) => new (await import("./traces.js")).TracesView(app),
-  trace: async (app) => new (await import("./traces.js")).TraceView(app),
-  operations: async (app) => new (await import("./operations.js")).OperationsView(app),
-};
+/** @import { ConfigBody, ConfigList } from "../../wire/config.js" */
 
-const titles = {
-  chat: "Chat",
-  compare: "Compare",
-  traces: "Traces",
-  trace: "Trace",
-  operations: "Operations",
-};
+/**
+ * What all views know.
+ *
+ * @typedef {object} App
+ * @property {ConfigBody[]} configs none while models load
+ * @property {Promise<void>} isKnown it has been asked which configs there are
+ *
+ * @typedef {object} View
+ * @property {HTMLElement} element
+ * @property {(argument: string) => unknown} [show] it comes into sight, with what stands behind its name
+ * @property {() => void} [hide]
+ * @property {(configs: ConfigBody[]) => void} [showConfigs]
+ *
+ * @typedef {{ title: string; make: (app: App) => Promise<View> }} Route
+ */
 
-const main = document.querySelector("#main");
-const health = document.querySelector("#health");
+/** @type {Route} */
+const chat = { title: "Chat", make: async (app) => new (await import("./chat.js")).ChatView(app) };
+
+/** The page's routes; a view is made when it is first seen, and kept. @type {Map<string, Route>} */
+const routes = new Map([
+  ["chat", chat],
+  ["compare", { title: "Compare", make: async (app) => new (await import("./compare.js")).CompareView(app) }],
+  ["traces", { title: "Traces", make: async () => new (await import("./traces.js")).TracesView() }],
+  ["trace", { title: "Trace", make: async (app) => new (await import("./traces.js")).TraceView(app) }],
+  [
+    "operations",
+    { title: "Operations", make: async () => new (await import("./operations.js")).OperationsView() },
+  ],
+]);
+
+/** A part of `index.html`. @param {string} id */
+function part(id) {
+  const element = document.getElementById(id);
+  if (element === null) throw new Error(`index.html has no #${id}.`);
+  return element;
+}
+
+const [main, health] = [part("main"), part("health")];
+/** @type {Map<Route, View>} */
 const made = new Map();
+/** @type {View | null} */
 let current = null;
 
-let setKnown = () => undefined;
-/** `isKnown`: it has been asked which configs there are; none while models load. */
+let setKnown = () => {};
+/** @type {App} */
 const app = { configs: [], isKnown: new Promise((resolve) => (setKnown = resolve)) };
 
 async function show() {
-  const [, name = "", argument] = /^#\/(\w*)\/?(.*)$/.exec(location.hash) ?? [];
-  const view = name in views ? name : "chat";
-  for (const link of document.querySelectorAll("nav a"))
-    if (link.dataset.view === view || (view === "trace" && link.dataset.view === "traces"))
+  const [, wanted = "", argument = ""] = /^#\/(\w*)\/?(.*)$/.exec(location.hash) ?? [];
+  const name = routes.has(wanted) ? wanted : "chat";
+  const route = routes.get(name) ?? chat;
+  for (const link of document.querySelectorAll("nav a")) {
+    const target = link.getAttribute("data-view");
+    if (target === name || (name === "trace" && target === "traces"))
       link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
-  document.title = `${titles[view]} · Shoulders`;
-  if (!made.has(view)) made.set(view, await views[view](app));
+  }
+  document.title = `${route.title} · Shoulders`;
+  const view = made.get(route) ?? (await route.make(app));
+  made.set(route, view);
   current?.hide?.();
-  current = made.get(view);
-  fill(main, current.element);
-  current.show?.(decodeURIComponent(argument ?? ""));
+  current = view;
+  fill(main, view.element);
+  view.show?.(decodeURIComponent(argument));
 }
 
 /** Asks until the models are there; then now and then whether they still are. */
 async function watchHealth() {
+  /** @type {boolean | null} */
   let wasReady = null;
   for (;;) {
     const state = await healthState();
@@ -66,6 +96,7 @@ async function healthState() {
 }
 
 async function loadConfigs() {
+  /** @type {Pick<ConfigList, "data">} */
   const { data } = await getJson("v1/fusion/configs").catch(() => ({ data: [] }));
   app.configs = data;
   knowExperts(data);
@@ -74,5 +105,4 @@ async function loadConfigs() {
 
 addEventListener("hashchange", show);
 await show();
-if (main.childElementCount === 0) main.append(h("p", { class: "notice" }, "Nothing here."));
 await watchHealth();

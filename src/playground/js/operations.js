@@ -1,19 +1,37 @@
+// @ts-check
 import { getJson, getText } from "./api.js";
 import { LineChart } from "./chart.js";
 import { fill, h, table } from "./dom.js";
 import { cssColour } from "./experts.js";
-import { bytes, count, milliseconds, percent } from "./format.js";
+import { bytes, count, milliseconds, percent, reasonOf } from "./format.js";
 import { meanBetween, parseMetrics, total } from "./prometheus.js";
+
+/** @import { ConfigBody, ConfigList, ModelBody } from "../../wire/config.js" */
+/** @import { Labels, Metrics } from "./prometheus.js" */
+
+/**
+ * What is drawn of one reading; times in seconds, null where nothing was measured.
+ *
+ * @typedef {object} Point
+ * @property {number} at
+ * @property {number} tokensPerSecond
+ * @property {Record<string, number | null>} decode by model
+ * @property {number | null} solve
+ */
 
 const intervalMs = 2000;
 const mostReadings = 150;
 
 /** What the server is doing, read from its metrics every two seconds while the view is open. */
 export class OperationsView {
+  /** @type {{ at: number; metrics: Metrics }[]} */
   #readings = [];
+  /** @type {Point[]} */
   #points = [];
+  /** @type {ConfigBody[]} */
   #configs = [];
-  #timer = null;
+  /** @type {number | undefined} */
+  #timer;
   #tiles = h("div", { class: "tiles" });
   #models = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Models" });
   #memory = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Memory" });
@@ -22,7 +40,8 @@ export class OperationsView {
   #failure = h("p", { class: "failure", role: "alert", hidden: true });
   #rate = h("div", { class: "chart" });
   #step = h("div", { class: "chart" });
-  #charts = [new LineChart(this.#rate, { height: 200 }), new LineChart(this.#step, { height: 200 })];
+  #rateChart = new LineChart(this.#rate, { height: 200 });
+  #stepChart = new LineChart(this.#step, { height: 200 });
 
   constructor() {
     this.element = h(
@@ -55,38 +74,40 @@ export class OperationsView {
 
   hide() {
     clearInterval(this.#timer);
-    this.#timer = null;
+    this.#timer = undefined;
   }
 
   async #read() {
     try {
-      const [text, { data }] = await Promise.all([getText("metrics"), getJson("v1/fusion/configs")]);
-      this.#configs = data;
+      const [text, configs] = await Promise.all([getText("metrics"), getJson("v1/fusion/configs")]);
+      this.#configs = /** @type {ConfigList} */ (configs).data;
       this.#readings.push({ at: performance.now() / 1000, metrics: parseMetrics(text) });
       this.#readings.splice(0, this.#readings.length - mostReadings);
       this.#failure.hidden = true;
       this.#update();
     } catch (error) {
-      this.#failure.textContent = error.message;
+      this.#failure.textContent = reasonOf(error);
       this.#failure.hidden = false;
     }
   }
 
   #update() {
     const [before, now] = [this.#readings.at(-2) ?? this.#readings[0], this.#readings.at(-1)];
+    if (!before || !now) return;
     const seconds = Math.max(0.1, now.at - before.at);
-    const delta = (name) => total(now.metrics, name) - total(before.metrics, name);
+    const delta = (/** @type {string} */ name) => total(now.metrics, name) - total(before.metrics, name);
     // Counted at every token; the total of generated tokens only grows when an answer ends.
     const tokensPerSecond = delta("shoulders_solve_evaluations_count") / seconds;
-    const mean = (name, labels) => meanBetween(before.metrics, now.metrics, name, labels);
-    const models = [...(now.metrics.get("shoulders_decode_seconds_count") ?? [])].map(
-      ({ labels }) => labels.model,
-    );
+    const mean = (/** @type {string} */ name, /** @type {Labels} */ labels) =>
+      meanBetween(before.metrics, now.metrics, name, labels);
+    const decoded = now.metrics.get("shoulders_decode_seconds_count") ?? [];
     this.#points.push({
       at: now.at,
       tokensPerSecond,
-      decode: Object.fromEntries(models.map((model) => [model, mean("shoulders_decode_seconds", { model })])),
-      solve: mean("shoulders_solve_seconds"),
+      decode: Object.fromEntries(
+        decoded.map(({ labels }) => [labels["model"] ?? "", mean("shoulders_decode_seconds", labels)]),
+      ),
+      solve: mean("shoulders_solve_seconds", {}),
     });
     this.#points.splice(0, this.#points.length - mostReadings);
     this.#showTiles(now.metrics, tokensPerSecond);
@@ -113,13 +134,19 @@ export class OperationsView {
     fill(this.#warnings, items);
   }
 
+  /**
+   * @param {Metrics} metrics
+   * @param {number} tokensPerSecond
+   */
   #showTiles(metrics, tokensPerSecond) {
-    const meanOf = (name, labels) =>
+    const meanOf = (/** @type {string} */ name, /** @type {Labels} */ labels) =>
       total(metrics, `${name}_sum`, labels) / total(metrics, `${name}_count`, labels);
-    const ms = (seconds) => (Number.isFinite(seconds) ? milliseconds(seconds * 1000) : "–");
-    const lifetime = (name) => ms(meanOf(name));
+    const ms = (/** @type {number} */ seconds) =>
+      Number.isFinite(seconds) ? milliseconds(seconds * 1000) : "–";
+    const lifetime = (/** @type {string} */ name) => ms(meanOf(name, {}));
     const models = (metrics.get("shoulders_decode_seconds_count") ?? []).map(({ labels }) => labels);
     const decode = models.reduce((sum, labels) => sum + meanOf("shoulders_decode_seconds", labels), 0);
+    /** @type {[name: string, value: string | number, note: string][]} */
     const tiles = [
       ["Tokens a second", tokensPerSecond.toFixed(1), "now"],
       ["Sequences", total(metrics, "shoulders_sequences_running"), "running"],
@@ -147,40 +174,39 @@ export class OperationsView {
   }
 
   #showCharts() {
-    const end = this.#points.at(-1).at;
+    const { at: end = 0, decode: decoded = {} } = this.#points.at(-1) ?? {};
     const x = this.#points.map(({ at }) => at - end);
     const shared = {
       x,
       xLabel: "seconds ago",
-      xTick: (second) => String(Math.abs(Math.round(second))),
-      xRange: (low) => [Math.min(-60, low), 0],
+      xTick: (/** @type {number} */ second) => String(Math.abs(Math.round(second))),
+      xRange: sinceAMinute,
       isLive: true,
     };
-    const colours = [0, 1, 2, 3, 4, 5, 6].map((index) => cssColour(`--expert-${index}`));
-    this.#charts[0].show({
+    const colour = (/** @type {number} */ index) => cssColour(`--expert-${index % 7}`);
+    this.#rateChart.show({
       ...shared,
       title: "Tokens a second",
       yLabel: "tokens",
       series: [
         {
           label: "tokens a second",
-          colour: colours[2],
+          colour: colour(2),
           values: this.#points.map((point) => point.tokensPerSecond),
           points: true,
         },
       ],
     });
-    const ms = (seconds) => (seconds === null || seconds === undefined ? null : seconds * 1000);
-    const models = Object.keys(this.#points.at(-1).decode);
-    this.#charts[1].show({
+    const ms = (/** @type {number | null} */ seconds) => (seconds === null ? null : seconds * 1000);
+    this.#stepChart.show({
       ...shared,
       title: "Time of a step",
       yLabel: "ms",
       series: [
-        ...models.map((model, at) => ({
+        ...Object.keys(decoded).map((model, at) => ({
           label: model,
-          colour: colours[at % 7],
-          values: this.#points.map(({ decode }) => ms(decode[model])),
+          colour: colour(at),
+          values: this.#points.map(({ decode }) => ms(decode[model] ?? null)),
           points: true,
         })),
         {
@@ -194,10 +220,12 @@ export class OperationsView {
     });
   }
 
+  /** @param {Metrics} metrics */
   #showMemory(metrics) {
     const kinds = ["weights", "cells", "compute", "rows", "programs"];
-    const rows = (metrics.get("shoulders_free_memory_bytes") ?? []).map(({ labels: { device } }) => {
-      const planned = (labels) => total(metrics, "shoulders_planned_memory_bytes", { device, ...labels });
+    const rows = (metrics.get("shoulders_free_memory_bytes") ?? []).map(({ labels: { device = "" } }) => {
+      const planned = (/** @type {Labels} */ labels) =>
+        total(metrics, "shoulders_planned_memory_bytes", { device, ...labels });
       return [
         h("b", null, device),
         ...kinds.map((kind) => bytes(planned({ kind }))),
@@ -211,6 +239,7 @@ export class OperationsView {
     );
   }
 
+  /** @param {Metrics} metrics */
   #showModels(metrics) {
     const heads = [
       "Model",
@@ -244,15 +273,25 @@ export class OperationsView {
   }
 }
 
-/** Every loaded model once, with what it is to the configs. */
+/**
+ * The part of the x axis that is in view.
+ *
+ * @param {number} first
+ * @returns {[number, number]}
+ */
+const sinceAMinute = (first) => [Math.min(-60, first), 0];
+
+/** Every loaded model once, with what it is to the configs. @param {ConfigBody[]} configs */
 function modelsOf(configs) {
+  /** @type {Map<string, { model: ModelBody; roles: Set<string> }>} */
   const found = new Map();
-  const add = (model, role) => {
+  const add = (/** @type {ModelBody | null} */ model, /** @type {string} */ role) => {
     if (!model) return;
     // An expert's id is its own; metrics call a model by its file.
     const id = model.file.replace(/\.gguf$/i, "");
-    if (!found.has(id)) found.set(id, { model: { ...model, id }, roles: new Set() });
-    found.get(id).roles.add(role);
+    const entry = found.get(id) ?? { model: { ...model, id }, roles: new Set() };
+    found.set(id, entry);
+    entry.roles.add(role);
   };
   for (const { base, reference, experts } of configs) {
     add(base, "base");

@@ -1,8 +1,23 @@
+// @ts-check
 import { h, fill, field } from "./dom.js";
 import { FusionControls } from "./fusion-controls.js";
 import { choiceOf } from "./strategies.js";
 
-/** What a request asks for besides its messages. An empty field means the config's own value. */
+/** @import { Config, Message, Traces } from "./answer.js" */
+
+/**
+ * What a request asks for besides its messages. An empty field means the config's own value.
+ *
+ * @type {{
+ *   name: string;
+ *   label: string;
+ *   of?: keyof Config["sampling"];
+ *   placeholder?: string;
+ *   min: number;
+ *   max: number;
+ *   step: number;
+ * }[]}
+ */
 const samplingFields = [
   { name: "temperature", label: "Temperature", of: "temperature", min: 0, max: 2, step: 0.05 },
   { name: "top_p", label: "Top p", of: "top_p", min: 0, max: 1, step: 0.01 },
@@ -14,22 +29,25 @@ const samplingFields = [
 ];
 
 export class Settings {
+  /** @type {Config[]} */
   #configs = [];
-  #inputs = Object.fromEntries(
-    samplingFields.map(({ name, min, max, step }) => [
-      name,
-      h("input", { type: "number", inputmode: "decimal", min, max, step, name }),
-    ]),
-  );
+  #fields = samplingFields.map(({ min, max, step, ...entry }) => ({
+    ...entry,
+    input: h("input", { type: "number", inputmode: "decimal", min, max, step, name: entry.name }),
+  }));
   #system = h("textarea", { rows: "3", placeholder: "None", spellcheck: "false" });
   #full = h("input", { type: "checkbox", id: "record-full", checked: true });
   fusion = new FusionControls();
+  model = h("select", { onchange: () => this.#showConfig() });
+  description = h("p", { class: "hint description" });
   element;
 
-  /** @param onmodel called with the config that was chosen; `hasModel` false: configs are chosen elsewhere. */
-  constructor({ hasModel = true, onmodel = () => undefined } = {}) {
-    this.model = h("select", { onchange: () => this.#showConfig() });
-    this.description = h("p", { class: "hint description" });
+  /**
+   * @param {object} options
+   * @param {boolean} [options.hasModel] false: configs are chosen elsewhere
+   * @param {(config: Config) => void} [options.onmodel] called with the config that was chosen
+   */
+  constructor({ hasModel = true, onmodel = () => {} }) {
     this.onmodel = onmodel;
     const panel = h(
       "div",
@@ -40,7 +58,7 @@ export class Settings {
         "fieldset",
         null,
         h("legend", null, "Sampling"),
-        samplingFields.map(({ name, label }) => field(label, this.#inputs[name])),
+        this.#fields.map(({ label, input }) => field(label, input)),
       ),
       h(
         "label",
@@ -49,13 +67,15 @@ export class Settings {
         h("span", null, "Record top tens and curves of every token"),
       ),
     );
-    this.element = h("details", { class: "settings" }, h("summary", null, "Settings"), panel);
+    const element = h("details", { class: "settings" }, h("summary", null, "Settings"), panel);
     const wide = matchMedia("(min-width: 1000px)");
-    const follow = () => (this.element.open = wide.matches);
+    const follow = () => (element.open = wide.matches);
     wide.addEventListener("change", follow);
     follow();
+    this.element = element;
   }
 
+  /** @param {Config[]} configs */
   showConfigs(configs) {
     this.#configs = configs;
     const chosen = this.model.value;
@@ -67,27 +87,28 @@ export class Settings {
     this.#showConfig();
   }
 
+  /** The chosen one; null: there is none yet. */
   get config() {
-    return this.#configs.find(({ id }) => id === this.model.value);
+    return this.#configs.find(({ id }) => id === this.model.value) ?? null;
   }
 
-  /** The request's body without messages and without `fusion` beyond the trace. */
+  /** The request's fields that say how its answer is sampled. @returns {Record<string, number>} */
   get sampling() {
-    const given = samplingFields
-      .filter(({ name }) => this.#inputs[name].value !== "" && this.#inputs[name].checkValidity())
-      .map(({ name }) => [name, Number(this.#inputs[name].value)]);
-    return Object.fromEntries(given);
+    const given = this.#fields.filter(({ input }) => input.value !== "" && input.checkValidity());
+    return Object.fromEntries(given.map(({ name, input }) => [name, Number(input.value)]));
   }
 
+  /** @param {number} count */
   setMostTokens(count) {
-    this.#inputs.max_tokens.value = String(count);
+    for (const { name, input } of this.#fields) if (name === "max_tokens") input.value = String(count);
   }
 
-  /** What is said of traces: answers bring little of each token, the server keeps the rest for who looks inside. */
+  /** What is said of traces: answers bring little of each token, the server keeps the rest for who looks inside. @returns {Traces} */
   get traces() {
     return { trace: "weights", keep_trace: this.#full.checked ? "full" : "weights" };
   }
 
+  /** @returns {Message[]} */
   get systemMessages() {
     const content = this.#system.value.trim();
     return content === "" ? [] : [{ role: "system", content }];
@@ -95,19 +116,23 @@ export class Settings {
 
   #showConfig() {
     const { config } = this;
-    if (!config) return;
+    if (config === null) return;
     this.description.textContent = config.description;
-    for (const { name, of, placeholder } of samplingFields)
-      this.#inputs[name].placeholder = placeholder ?? String(Number(config.sampling[of].toFixed(4)));
+    for (const { of, placeholder = "", input } of this.#fields)
+      input.placeholder = of ? String(Number(config.sampling[of].toFixed(4))) : placeholder;
     this.fusion.show(config);
     this.onmodel(config);
   }
 }
 
-/** What is shown first: a mixture, or else a config with experts, and one with a question to try where there is one. */
+/**
+ * What is shown first: a mixture, or else a config with experts, and one with a question to try where there is one.
+ *
+ * @param {Config[]} configs
+ */
 export function favourite(configs) {
   const mixtures = configs.filter((config) =>
-    choiceOf(config, config.strategy.type).controls.includes("shares"),
+    choiceOf(config, config.strategy.type)?.controls.includes("shares"),
   );
   const fused = mixtures.length > 0 ? mixtures : configs.filter(({ experts }) => experts.length > 0);
   return fused.findLast(({ example }) => example) ?? fused[0] ?? configs[0];

@@ -1,3 +1,4 @@
+// @ts-check
 /** Light or dark: as the system has it, until somebody chooses. Runs before the first paint, so nothing flashes. */
 {
   const stored = "shoulders.theme";
@@ -12,7 +13,7 @@
   apply();
   system.addEventListener("change", apply);
   document.addEventListener("click", ({ target }) => {
-    if (target.closest("#theme") === null) return;
+    if (!(target instanceof Element) || target.closest("#theme") === null) return;
     localStorage.setItem(stored, document.documentElement.dataset.theme === "dark" ? "light" : "dark");
     apply();
   });

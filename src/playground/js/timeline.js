@@ -1,46 +1,56 @@
+// @ts-check
 import { LineChart } from "./chart.js";
 import { h } from "./dom.js";
 import { colourOf, cssColour, expertsOf } from "./experts.js";
 import { visible } from "./format.js";
 
+/** @import { Answer, TokenRecord } from "./answer.js" */
+/** @import { Chart, Series } from "./chart-svg.js" */
+
 /** Weights and divergences over a whole answer. */
 export class Timeline {
   element = h("div", { class: "timeline" });
+  /** @type {Answer | null} */
   #answer = null;
-  /** Name of a chart to it and where it is. */
-  #charts = new Map();
+  /** @type {{ name: string; place: HTMLElement; view: LineChart }[]} */
+  #views = [];
 
+  /** @param {(index: number) => void} onselect */
   constructor(onselect) {
     for (const [name, height] of Object.entries({ shares: 170, weights: 170, divergences: 190 })) {
       const place = h("div", { class: "chart", "data-chart": name, hidden: true });
-      this.#charts.set(name, { place, chart: new LineChart(place, { height, onselect }) });
+      this.#views.push({ name, place, view: new LineChart(place, { height, onselect }) });
       this.element.append(place);
     }
   }
 
+  /** @param {Answer} answer */
   show(answer) {
     const isNew = this.#answer !== answer;
     this.#answer = answer;
-    const specs = new Map(this.specs().map((spec) => [spec.name, spec]));
-    for (const [name, { place, chart }] of this.#charts) {
-      place.hidden = !specs.has(name);
-      if (specs.has(name)) chart.show(specs.get(name), { keepsZoom: !isNew });
+    const charts = this.charts();
+    for (const { name, place, view } of this.#views) {
+      const chart = charts.find((candidate) => candidate.name === name);
+      place.hidden = chart === undefined;
+      if (chart) view.show(chart, { keepsZoom: !isNew });
     }
   }
 
+  /** @param {number} index */
   select(index) {
-    for (const { chart } of this.#charts.values()) chart.select(index + 1);
+    for (const { view } of this.#views) view.select(index + 1);
   }
 
-  /** The data of the charts that have any, as the pictures to save need it too. */
-  specs() {
-    const { tokens, texts } = this.#answer;
+  /** The data of the charts that have any, as the pictures to save need it too. @returns {Chart[]} */
+  charts() {
+    const { tokens, texts } = this.#answer ?? { tokens: [], texts: [] };
     const shared = {
       x: tokens.map((_, index) => index + 1),
-      xTick: (place) => (tokens.length <= 24 ? shortened(texts[place - 1] ?? "") : String(place)),
+      xTick: (/** @type {number} */ place) =>
+        tokens.length <= 24 ? shortened(texts[place - 1] ?? "") : String(place),
       xLabel: "token",
     };
-    const specs = [
+    const charts = [
       { name: "shares", title: "Share of each model", yLabel: "share", series: shareSeries(tokens) },
       { name: "weights", title: "Weight of each expert", yLabel: "weight", series: weightSeries(tokens) },
       {
@@ -50,13 +60,28 @@ export class Timeline {
         series: divergenceSeries(tokens),
       },
     ];
-    return specs.filter(({ series }) => series.length > 0).map((spec) => ({ ...shared, ...spec }));
+    return charts.filter(({ series }) => series.length > 0).map((chart) => ({ ...shared, ...chart }));
   }
 }
 
-/** Dots as well as lines, while they can be told apart. */
-const line = (label, colour, values, dash) => ({ label, colour, values, dash, points: values.length <= 200 });
+/**
+ * Dots as well as lines, while they can be told apart.
+ *
+ * @param {string} label
+ * @param {string} colour
+ * @param {(number | null)[]} values
+ * @param {Pick<Series, "dash">} style
+ * @returns {Series}
+ */
+const line = (label, colour, values, style = {}) => ({
+  label,
+  colour,
+  values,
+  points: values.length <= 200,
+  ...style,
+});
 
+/** @param {TokenRecord[]} tokens */
 function shareSeries(tokens) {
   const ids = [...new Set(tokens.flatMap(({ shares }) => Object.keys(shares ?? {})))];
   return ids.map((id) => {
@@ -65,6 +90,7 @@ function shareSeries(tokens) {
   });
 }
 
+/** @param {TokenRecord[]} tokens */
 function weightSeries(tokens) {
   return expertsOf(tokens).map((id) => {
     const values = tokens.map(({ weights }) => weights[id] ?? null);
@@ -72,10 +98,13 @@ function weightSeries(tokens) {
   });
 }
 
+/** @type {("forward" | "reverse")[]} */
+const directions = ["forward", "reverse"];
+
+/** @param {TokenRecord[]} tokens */
 function divergenceSeries(tokens) {
-  const directions = ["forward", "reverse"];
   const achieved = directions.map((key) => {
-    const values = tokens.map(({ divergence }) => divergence?.[key] ?? null);
+    const values = tokens.map(({ divergence }) => divergence[key]);
     return line(key, cssColour(`--${key}`), values);
   });
   if (expertsOf(tokens).length === 0) return achieved;
@@ -87,17 +116,23 @@ function divergenceSeries(tokens) {
   );
   const targets = directions.map((key) => {
     const values = tokens.map(({ divergence }) => meanTarget(divergence, key));
-    return line(`${key} target`, cssColour(`--${key}`), values, [4, 4]);
+    return line(`${key} target`, cssColour(`--${key}`), values, { dash: [4, 4] });
   });
   return [moved, ...achieved, ...targets];
 }
 
-/** The solver looks at the mean over the experts; null where a token had none. */
-function meanTarget(divergence, key) {
-  const values = Object.values(divergence?.targets ?? {}).map((target) => target[key]);
+/**
+ * The solver looks at the mean over the experts; null where a token had none.
+ *
+ * @param {TokenRecord["divergence"]} divergence
+ * @param {"forward" | "reverse"} key
+ */
+function meanTarget({ targets }, key) {
+  const values = Object.values(targets).map((target) => target[key]);
   return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+/** @param {string} text */
 const shortened = (text) => {
   const shown = text === "" ? "end" : visible(text);
   return shown.length > 7 ? `${shown.slice(0, 6)}…` : shown;

@@ -1,39 +1,43 @@
+// @ts-check
 import { getJson } from "./api.js";
 import { Answer } from "./answer.js";
 import { AnswerColumns } from "./columns.js";
 import { fill, h, table } from "./dom.js";
+import { reasonOf } from "./format.js";
+
+/** @import { Trace, TraceHeader, TraceList } from "../../wire/trace.js" */
+/** @import { App } from "./main.js" */
 
 /** What the server still keeps of past completions. */
 export class TracesView {
   #list = h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Recent traces" });
-
-  constructor() {
-    this.element = h(
-      "div",
-      { class: "page" },
-      h("h1", null, "Traces"),
-      h(
-        "p",
-        { class: "lead" },
-        "Recent completions whose tokens are still in memory; the oldest go first. Prompts are not kept.",
-      ),
-      this.#list,
-    );
-  }
+  element = h(
+    "div",
+    { class: "page" },
+    h("h1", null, "Traces"),
+    h(
+      "p",
+      { class: "lead" },
+      "Recent completions whose tokens are still in memory; the oldest go first. Prompts are not kept.",
+    ),
+    this.#list,
+  );
 
   async show() {
     try {
+      /** @type {TraceList} */
       const { data } = await getJson("v1/fusion/traces?limit=100");
       fill(
         this.#list,
         data.length > 0 ? tableOf(data) : h("p", { class: "quiet" }, "None yet: ask something in the chat."),
       );
     } catch (error) {
-      fill(this.#list, h("p", { class: "failure", role: "alert" }, error.message));
+      fill(this.#list, h("p", { class: "failure", role: "alert" }, reasonOf(error)));
     }
   }
 }
 
+/** @param {TraceHeader[]} traces */
 const tableOf = (traces) =>
   table(
     ["Trace", "Model", "When", "Status", "Tokens"],
@@ -49,10 +53,11 @@ const tableOf = (traces) =>
 /** One trace as a page of its own: `#/trace/ID`. */
 export class TraceView {
   #app;
-  /** What is shown without its config, as the models were not loaded; null: nothing is. */
+  /** What is shown without its config, as the models were not loaded; null: nothing is. @type {string | null} */
   #lacking = null;
   element = h("div", { class: "page" });
 
+  /** @param {App} app */
   constructor(app) {
     this.#app = app;
   }
@@ -61,6 +66,7 @@ export class TraceView {
     if (this.#lacking !== null) void this.show(this.#lacking);
   }
 
+  /** @param {string} id */
   async show(id) {
     fill(this.element, h("p", { class: "quiet pulse" }, "Loading the trace"));
     try {
@@ -71,10 +77,15 @@ export class TraceView {
       this.#lacking = this.#app.configs.length === 0 ? id : null;
       this.#showTrace(trace);
     } catch (error) {
-      fill(this.element, h("h1", null, "Trace"), h("p", { class: "failure", role: "alert" }, error.message));
+      fill(
+        this.element,
+        h("h1", null, "Trace"),
+        h("p", { class: "failure", role: "alert" }, reasonOf(error)),
+      );
     }
   }
 
+  /** @param {Trace} trace */
   #showTrace(trace) {
     const config = this.#app.configs.find((candidate) => candidate.id === trace.model) ?? null;
     const columns = new AnswerColumns();

@@ -1,68 +1,110 @@
+// @ts-check
 import { button, fill, h } from "./dom.js";
 import { legend, TokenStrip } from "./token-strip.js";
 
+/** @import { Answer } from "./answer.js" */
+
+/**
+ * What a turn tells of: `onvariant`: another of its answers comes into sight.
+ *
+ * @typedef {object} TurnEvents
+ * @property {() => void} onretry
+ * @property {(text: string) => void} onedit
+ * @property {(index: number) => void} onselect
+ * @property {() => void} onvariant
+ */
+
 /** A question and its answers: the first, and those that retrying or continuing brought. */
 export class Turn {
-  strip = null;
-  answers = [];
-  #at = -1;
+  /** @type {Answer[]} */
+  #answers = [];
   #on;
   #answerElement = h("article", { class: "answer" });
   #questionElement = h("div", { class: "question" });
-  #legend = null;
-  #status = null;
-  #actions = null;
+  #shown;
 
-  constructor(question, on) {
+  /**
+   * @param {string} question
+   * @param {Answer} answer
+   * @param {TurnEvents} on
+   */
+  constructor(question, answer, on) {
     this.question = question;
     this.#on = on;
     this.element = h("div", { class: "turn" }, this.#questionElement, this.#answerElement);
     this.#showQuestion();
+    this.#answers.push(answer);
+    this.#shown = this.#show(answer);
+    this.update();
   }
 
   get answer() {
-    return this.answers[this.#at];
+    return this.#shown.answer;
   }
 
+  get strip() {
+    return this.#shown.strip;
+  }
+
+  /** @param {Answer} answer */
   add(answer) {
-    this.answers.push(answer);
-    this.#show(this.answers.length - 1);
+    this.#answers.push(answer);
+    this.#turnTo(answer);
   }
 
   /** Shows what has changed in the answer. */
   update() {
-    this.strip.update();
-    legend(this.answer, this.#legend);
-    this.#legend.hidden = this.answer.tokens.length === 0;
-    fill(this.#status, statusOf(this.answer, this.#on.onretry));
-    if (this.#actions.childElementCount === 0 || this.answer.status !== "streaming") this.#showActions();
+    const { answer, strip, shares, status, actions } = this.#shown;
+    strip.update();
+    legend(answer, shares);
+    shares.hidden = answer.tokens.length === 0;
+    fill(status, statusOf(answer, this.#on.onretry));
+    if (actions.childElementCount === 0 || answer.status !== "streaming") this.#showActions();
   }
 
-  #show(at) {
-    this.#at = at;
-    this.strip = new TokenStrip(this.answer, this.#on.onselect);
-    this.#legend = legend(this.answer);
-    this.#status = h("div", { class: "answer-status" });
-    this.#actions = h("div", { class: "actions" });
-    fill(
-      this.#answerElement,
-      h("h2", { class: "answer-model" }, this.answer.config.id),
-      this.strip.element,
-      this.#status,
-      this.#legend,
-      this.#actions,
-    );
+  /** @param {Answer} answer */
+  #turnTo(answer) {
+    this.#shown = this.#show(answer);
     this.update();
   }
 
-  #showActions() {
-    const { status, traceId, tokens } = this.answer;
-    const step = (by) => {
-      this.#on.onvariant();
-      this.#show(this.#at + by);
-    };
+  /** @param {Answer} answer */
+  #show(answer) {
+    const strip = new TokenStrip(answer, this.#on.onselect);
+    const shares = legend(answer);
+    const status = h("div", { class: "answer-status" });
+    const actions = h("div", { class: "actions" });
     fill(
-      this.#actions,
+      this.#answerElement,
+      h("h2", { class: "answer-model" }, answer.config?.id),
+      strip.element,
+      status,
+      shares,
+      actions,
+    );
+    return { answer, strip, shares, status, actions };
+  }
+
+  #showActions() {
+    const { answer, actions } = this.#shown;
+    const { status, traceId, tokens } = answer;
+    const at = this.#answers.indexOf(answer);
+    /**
+     * @param {string} sign
+     * @param {string} label
+     * @param {Answer | undefined} other
+     */
+    const turnButton = (sign, label, other) =>
+      button(
+        sign,
+        () => {
+          this.#on.onvariant();
+          if (other) this.#turnTo(other);
+        },
+        { disabled: other === undefined, "aria-label": label },
+      );
+    fill(
+      actions,
       status !== "streaming" && [
         button("Retry", this.#on.onretry),
         tokens.length > 0 && button("Inspect", () => this.#on.onselect(0)),
@@ -74,17 +116,14 @@ export class Turn {
             "Open trace",
           ),
       ],
-      this.answers.length > 1 &&
+      this.#answers.length > 1 &&
         status !== "streaming" &&
         h(
           "span",
           { class: "variants" },
-          button("‹", () => step(-1), { disabled: this.#at === 0, "aria-label": "Answer before" }),
-          `${this.#at + 1} of ${this.answers.length}`,
-          button("›", () => step(1), {
-            disabled: this.#at === this.answers.length - 1,
-            "aria-label": "Next answer",
-          }),
+          turnButton("‹", "Answer before", this.#answers[at - 1]),
+          `${at + 1} of ${this.#answers.length}`,
+          turnButton("›", "Next answer", this.#answers[at + 1]),
         ),
     );
   }
@@ -127,6 +166,10 @@ export class Turn {
   }
 }
 
+/**
+ * @param {Answer} answer
+ * @param {() => void} onretry
+ */
 function statusOf({ status, error, tokens }, onretry) {
   switch (status) {
     case "failed":

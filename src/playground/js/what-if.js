@@ -1,26 +1,36 @@
+// @ts-check
 import { button, field, fill, h } from "./dom.js";
 import { FusionControls } from "./fusion-controls.js";
+
+/** @import { Answer, Config, TokenRecord } from "./answer.js" */
+/** @import { FusionFields } from "./fusion-controls.js" */
 
 /** Other weights, bounds or strategy: the answer up to the token is weighed anew, and goes on from there under them. */
 export class WhatIf {
   #controls = new FusionControls();
   #prompt = h("textarea", { rows: "2" });
   #button;
-  #answer = null;
-  element;
+  /** @type {{ answer: Answer; config: Config } | null} */
+  #shown = null;
+  element = h("section", { class: "card wide what-if" });
 
+  /** @param {(fusion: FusionFields) => void} oncontinue */
   constructor(oncontinue) {
     this.#button = button("Continue from this token", () => this.#continue(oncontinue), {
       class: "button primary",
     });
     this.#prompt.addEventListener("input", () => this.update());
-    this.element = h("section", { class: "card wide what-if" });
   }
 
-  show(answer, record) {
-    if (this.#answer !== answer) {
-      this.#answer = answer;
-      this.#controls.show(answer.config, record.weights);
+  /**
+   * @param {Answer} answer
+   * @param {Config} config
+   * @param {TokenRecord} record
+   */
+  show(answer, config, record) {
+    if (this.#shown?.answer !== answer) {
+      this.#shown = { answer, config };
+      this.#controls.show(config, record.weights);
       this.#prompt.value = "";
     }
     fill(
@@ -41,14 +51,17 @@ export class WhatIf {
 
   /** The answer has ended, or the prompt is there. */
   update() {
-    if (this.#answer === null) return;
-    const { request, status } = this.#answer;
+    if (this.#shown === null) return;
+    const { request, status } = this.#shown.answer;
     this.#button.disabled = status === "streaming" || (!request && this.#prompt.value.trim() === "");
   }
 
+  /** @param {(fusion: FusionFields) => void} oncontinue */
   #continue(oncontinue) {
-    this.#answer.request ??= {
-      model: this.#answer.config.id,
+    if (this.#shown === null) return;
+    const { answer, config } = this.#shown;
+    answer.request ??= {
+      model: config.id,
       messages: [{ role: "user", content: this.#prompt.value.trim() }],
       fusion: { trace: "weights", keep_trace: "full" },
     };
