@@ -1,4 +1,4 @@
-import type { StrategyConfig } from "../strategies/registry.js";
+import { strategyOf, type StrategyConfig } from "../strategies/registry.js";
 import type { Card } from "../routing/card.js";
 import { priorOf } from "../routing/prior.js";
 import type { AnswerScore } from "./ask.js";
@@ -20,18 +20,17 @@ export interface Today {
 
 /** A strategy as it begins the answer to one prompt by a card, with what it takes from the card written into it. */
 export function strategyFor({ strategy, card }: Today, feature: Float64Array): StrategyConfig {
-  if (strategy.type !== "mixture" || card === null) return strategy;
+  if (card === null) return strategy;
   const shares = priorOf(card, feature);
   const ids = ["base", ...card.experts.map(({ id }) => id)];
-  const known = card.experts.flatMap(({ id, component }) => (component === null ? [] : [[id, component]]));
-  return {
-    ...strategy,
-    prior:
-      strategy.prior === "card" && card.experts.length > 1
-        ? Object.fromEntries(ids.map((id, index) => [id, shares[index] ?? 0]))
-        : strategy.prior,
-    components: { ...(Object.fromEntries(known) as typeof strategy.components), ...strategy.components },
-  };
+  const known = card.experts.flatMap(({ id, component }) =>
+    component === null ? [] : [[id, component] as const],
+  );
+  return strategyOf(strategy).withCard(strategy, {
+    shares:
+      card.experts.length > 1 ? Object.fromEntries(ids.map((id, index) => [id, shares[index] ?? 0])) : null,
+    components: Object.fromEntries(known),
+  });
 }
 
 /** @returns null where no answers were given. */

@@ -21,6 +21,7 @@ export const base = {
   solvedExperts: () => [],
   readsCard: () => false,
   usesCard: () => false,
+  withCard: (settings) => settings,
   start: <E extends Expert>() =>
     constantRun<E>({
       experts: [],

@@ -44,6 +44,7 @@ export const dynamic = {
   solvedExperts: (_settings, experts) => experts.map(({ id }) => id),
   readsCard: () => false,
   usesCard: () => false,
+  withCard: (settings) => settings,
   start: <E extends Expert>({ solver, plausibility }: DynamicSettings, { experts }: StartOptions<E>) => {
     const settings = { solver, bounds: experts.map(({ bounds }) => bounds), plausibility };
     return constantRun<E>({

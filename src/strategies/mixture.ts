@@ -73,6 +73,11 @@ export const mixture = {
   readsCard: ({ prior }) => prior === "card",
   usesCard: ({ prior, components }, experts) =>
     prior === "card" || experts.some(({ id }) => !(id in components)),
+  withCard: (settings, { shares, components }) => ({
+    ...settings,
+    prior: settings.prior === "card" ? (shares ?? settings.prior) : settings.prior,
+    components: { ...components, ...settings.components },
+  }),
   start: <E extends Expert>(settings: MixtureSettings, options: StartOptions<E>): StrategyRun<E> =>
     new MixtureRun(settings, options),
 } satisfies Strategy<MixtureSettings>;

@@ -36,6 +36,7 @@ export const fixed = {
   solvedExperts: () => [],
   readsCard: () => false,
   usesCard: () => false,
+  withCard: (settings) => settings,
   start: <E extends Expert>({ weights, plausibility }: StaticSettings, { experts }: StartOptions<E>) => {
     const settings = { weights: experts.map(({ id }) => weights[id] ?? 0), plausibility };
     return constantRun<E>({

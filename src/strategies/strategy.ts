@@ -96,6 +96,14 @@ export interface CalibratedExperts {
   experts: readonly Pick<Expert, "id" | "component">[];
 }
 
+/** What a calibration card says about one prompt. */
+export interface CardReading {
+  /** Shares of the base and of each expert, by `base` and expert id; null: one expert alone speaks whatever the prompt. */
+  shares: Record<string, number> | null;
+  /** How experts speak best, by id, as far as that was found. */
+  components: Record<string, ComponentConfig>;
+}
+
 /** What a person can change about a strategy in a request, besides choosing it. */
 export const controls = ["weights", "bounds", "shares", "budget"] as const;
 export type Control = (typeof controls)[number];
@@ -128,6 +136,8 @@ export interface Strategy<Settings> {
   readsCard(settings: Settings): boolean;
   /** Whether a calibration card of these experts changes any of its answers. */
   usesCard(settings: Settings, experts: readonly { id: string }[]): boolean;
+  /** Settings that do for one prompt without a card what these do with it. */
+  withCard(settings: Settings, card: CardReading): Settings;
   /** @throws ShouldersError `invalid_request` */
   start<E extends Expert>(settings: Settings, options: StartOptions<E>): StrategyRun<E>;
 }

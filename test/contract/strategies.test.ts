@@ -80,6 +80,16 @@ describe.each(strategyTypes)("strategy %s", (type) => {
     expect(strategy.problem(settings)).toBeNull();
   });
 
+  it("does without a card what it does with one, once that is written into its settings", () => {
+    const alone = componentSchema.parse({ kind: "alone" });
+    const card = { shares: { base: 0.25, e0: 0, e1: 0.25, e2: 0.5 }, components: { e1: alone } };
+    const written = strategy.withCard(settings, card);
+    expect(strategySchema.parse(written)).toEqual(written);
+    expect(strategy.readsCard(written)).toBe(false);
+    if (!strategy.readsCard(settings)) expect(written).toBe(settings);
+    else expect(strategy.start(written, { ...plain, experts: three }).shares).toEqual(card.shares);
+  });
+
   it("has an axis for every expert that it may need", () => {
     const run = strategy.start(settings, { ...plain, experts: three });
     for (const expert of run.experts) expect(run.axisOf(expert).bounds).toEqual([0, 2]);
