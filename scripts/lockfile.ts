@@ -69,6 +69,15 @@ export function completeLock(lock: Lock): Lock {
   return { ...lock, packages: Object.fromEntries(packages) };
 }
 
+/** Packages without a checksum, by name and version. */
+export function findUnchecked({ packages }: Lock): string[] {
+  return Object.entries(packages)
+    .filter(([place, entry]) => place !== "" && !entry["integrity"])
+    .map(([place, { version }]) => `${nameOf(place)}@${version}`);
+}
+
+const nameOf = (place: string) => place.slice(place.lastIndexOf("node_modules/") + "node_modules/".length);
+
 /**
  * The lock file with the checksum of every package that has none and that `integrityOf` knows.
  * @param integrityOf null: the registry lacks the package
@@ -78,8 +87,7 @@ export function withIntegrity(
   integrityOf: (name: string, version: string) => string | null,
 ): Lock {
   const packages = Object.entries(lock.packages).map(([place, entry]): [string, LockEntry] => {
-    const name = place.slice(place.lastIndexOf("node_modules/") + "node_modules/".length);
-    const integrity = place === "" || entry["integrity"] ? null : integrityOf(name, entry.version);
+    const integrity = place === "" || entry["integrity"] ? null : integrityOf(nameOf(place), entry.version);
     if (integrity === null) return [place, entry];
     const { version, ...rest } = entry;
     return [place, { version, integrity, ...rest }];

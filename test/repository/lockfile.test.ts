@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { completeLock, findLeftOut, readLock } from "../../scripts/lockfile.js";
+import { completeLock, findLeftOut, findUnchecked, readLock, withIntegrity } from "../../scripts/lockfile.js";
 
 describe("package-lock.json", () => {
   it("names the packages of every platform (else: npx tsx scripts/complete-lock.ts)", () => {
@@ -8,6 +8,25 @@ describe("package-lock.json", () => {
 
   it("names no registry", () => {
     expect(JSON.stringify(readLock())).not.toContain('"resolved"');
+  });
+});
+
+describe("withIntegrity", () => {
+  it("adds the checksums that are known, keeps those that are there, and names what has none", () => {
+    const lock = {
+      packages: {
+        "": { version: "1.0.0" },
+        "node_modules/a": { version: "1.0.0", integrity: "sha512-a" },
+        "node_modules/a/node_modules/@n/b": { version: "2.0.0", optional: true },
+        "node_modules/c": { version: "3.0.0" },
+      },
+    };
+    const checked = withIntegrity(lock, (name, version) => (name === "@n/b" ? `sha512-${version}` : null));
+    expect(checked.packages).toEqual({
+      ...lock.packages,
+      "node_modules/a/node_modules/@n/b": { version: "2.0.0", integrity: "sha512-2.0.0", optional: true },
+    });
+    expect(findUnchecked(checked)).toEqual(["c@3.0.0"]);
   });
 });
 
