@@ -186,3 +186,15 @@ export function withFieldNames<Result>(nameOf: (param: string) => string, run: (
 export function invariant(condition: unknown, message: string): asserts condition {
   if (!condition) throw new ShouldersError("internal", `Broken invariant: ${message}`);
 }
+
+/** The value itself, which only a fault in this program can leave out. @throws ShouldersError `internal` */
+export function present<Value>(value: Value | null | undefined, what: string): Value {
+  if (value === null || value === undefined)
+    throw new ShouldersError("internal", `Broken invariant: there is no ${what}.`);
+  return value;
+}
+
+/** What the operating system calls what went wrong (`ENOENT`); null: it is not of the system. */
+export function systemCode(thrown: unknown): string | null {
+  return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : null;
+}

@@ -1,3 +1,4 @@
+import { present } from "../errors.js";
 import type { ThinkingForm } from "../llama/types.js";
 import type { CallOpening } from "../protocol/protocol.js";
 import { TextStream, unfinishedBytes } from "./text-stream.js";
@@ -12,7 +13,7 @@ export interface AnswerParts<T> {
   tokens: T[];
 }
 
-const nothing = () => ({ reasoning: "", text: "", thoughts: [], tokens: [] });
+const nothing = <T>(): AnswerParts<T> => ({ reasoning: "", text: "", thoughts: [], tokens: [] });
 
 /**
  * The text of an answer, what was thought apart from what is said. Stop strings end what is said only. White space
@@ -50,16 +51,17 @@ export class AnswerStream<T> {
 
   push(token: T, bytes: Uint8Array): AnswerParts<T> {
     if (this.#thought !== null) return this.#think(this.#thought, token, bytes);
-    if (this.#undecided === null) return { ...nothing(), ...this.#content.push(token, bytes) };
+    if (this.#form === null || this.#undecided === null)
+      return { ...nothing<T>(), ...this.#content.push(token, bytes) };
     this.#undecided.push({ token, bytes });
-    return this.#decide(this.#undecided);
+    return this.#decide(this.#form, this.#undecided);
   }
 
   /** No more tokens: what was held back is shown. */
   finish(): AnswerParts<T> {
     if (this.#thought !== null) {
       const { text, tokens } = this.#thought.finish();
-      return { ...nothing(), reasoning: this.#reasoning(text), thoughts: tokens };
+      return { ...nothing<T>(), reasoning: this.#reasoning(text), thoughts: tokens };
     }
     const left = this.#undecided ?? [];
     const parts = this.#say(left, this.#hasThought ? spaceOf(left) : 0);
@@ -75,14 +77,14 @@ export class AnswerStream<T> {
   #think(thought: TextStream<T>, token: T, bytes: Uint8Array): AnswerParts<T> {
     const released = thought.push(token, bytes);
     const reasoning = this.#reasoning(released.text);
-    if (thought.stopFound === null) return { ...nothing(), reasoning, thoughts: released.tokens };
+    if (thought.stopFound === null) return { ...nothing<T>(), reasoning, thoughts: released.tokens };
     const { rest } = thought;
     this.#thought = null;
     this.#hasThought = true;
     this.#space = "";
     this.#undecided = [];
     const thoughts = [...released.tokens, ...thought.takeHidden()];
-    if (rest.length === 0) return { ...nothing(), reasoning, thoughts };
+    if (rest.length === 0) return { ...nothing<T>(), reasoning, thoughts };
     // The token goes on: what it is of is told by what follows.
     const after = this.push(token, rest);
     return {
@@ -92,8 +94,10 @@ export class AnswerStream<T> {
     };
   }
 
-  #decide(undecided: { token: T; bytes: Uint8Array }[]): AnswerParts<T> {
-    const { opening, answer, closing } = this.#form as ThinkingForm;
+  #decide(
+    { opening, answer, closing }: ThinkingForm,
+    undecided: { token: T; bytes: Uint8Array }[],
+  ): AnswerParts<T> {
     const joined = Buffer.concat(undecided.map(({ bytes }) => bytes));
     const numUnfinished = unfinishedBytes(joined);
     const whole = joined.subarray(0, joined.length - numUnfinished).toString();
@@ -108,7 +112,7 @@ export class AnswerStream<T> {
     this.#undecided = [];
     this.#thought = new TextStream([closing]);
     const thoughts = undecided.map(({ token }) => token);
-    const last = thoughts.pop() as T;
+    const last = present(thoughts.pop(), "token");
     const begun = this.#think(this.#thought, last, joined.subarray(numSpace + Buffer.byteLength(opening)));
     return { ...begun, thoughts: [...thoughts, ...begun.thoughts] };
   }
@@ -116,7 +120,7 @@ export class AnswerStream<T> {
   /** @param start bytes that are not said */
   #say(undecided: readonly { token: T; bytes: Uint8Array }[], start: number): AnswerParts<T> {
     this.#undecided = null;
-    const parts = nothing() as AnswerParts<T>;
+    const parts = nothing<T>();
     let at = 0;
     for (const { token, bytes } of undecided) {
       const said = bytes.subarray(Math.max(0, start - at));

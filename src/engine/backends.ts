@@ -1,5 +1,5 @@
 import { inOrder } from "../config/members.js";
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import { gpuDrivers, type GpuDriver } from "../llama/gpu-drivers.js";
 import type { Logger } from "../log.js";
 import type { BackendChoice, EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
@@ -77,9 +77,10 @@ export class Backends {
     const works = options.filter((option) => this.#failureOf(option) === null);
     // A named backend that is known to fail is tried again: something may have been done about it.
     this.#options = works.length > 0 ? works : options;
-    for (const option of options)
-      if (!this.#options.includes(option))
-        this.#failures.push({ text: this.#failureOf(option) as string, isNews: false });
+    for (const option of options) {
+      const text = this.#failureOf(option);
+      if (text !== null && !this.#options.includes(option)) this.#failures.push({ text, isNews: false });
+    }
   }
 
   /** What an engine is to be started with now. */
@@ -151,7 +152,7 @@ export class Backends {
   }
 
   get #current(): Option {
-    return this.#options[0] as Option;
+    return present(this.#options[0], "backend");
   }
 
   get #reasons(): string {

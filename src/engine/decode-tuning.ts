@@ -1,3 +1,4 @@
+import { present } from "../errors.js";
 import type { ModelSlot } from "./loaded-models.js";
 import type { DecodeTimings, DecodeWay } from "../protocol/protocol.js";
 
@@ -122,7 +123,7 @@ export class DecodeTuning {
         contest.left = contest.left.filter(({ way }) => Math.min(...way.threads) >= fewest);
       }
       // The first decode of a kind of step makes room for it.
-      await this.#time((contest.left[0] as Timed).way, contest.step);
+      await this.#time(present(contest.left[0], "way to decode").way, contest.step);
       const roundMs = performance.now();
       await this.#round(contest, () => isStopped() || performance.now() - roundMs > this.#firstRoundMs);
       if (isStopped()) return;
@@ -191,7 +192,9 @@ function best({ left }: Contest): Timed {
 }
 
 function describe(slots: readonly ModelSlot[], way: Candidate, stepMs: number): DecodeWay {
-  const threads = slots.map(({ id }, index) => [id, way.threads[index] as number] as const);
+  const threads = slots.map(
+    ({ id }, index) => [id, present(way.threads[index], "number of threads")] as const,
+  );
   return { mode: way.mode, threads: Object.fromEntries(threads), stepMs };
 }
 
@@ -209,8 +212,8 @@ function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number
   const modes: DecodeWay["mode"][] = slots.length > 1 ? ["together", "in-turn"] : ["in-turn"];
   const equal = (threads: number) => slots.map(() => threads);
   if (fixed !== null) return modes.map((mode) => ({ mode, threads: equal(fixed) }));
-  const counts = [1];
-  while ((counts.at(-1) as number) * 2 <= numCores) counts.push((counts.at(-1) as number) * 2);
+  const counts: number[] = [];
+  for (let count = 1; count <= numCores; count *= 2) counts.push(count);
   if (!counts.includes(numCores)) counts.push(numCores);
   // At the same time, threads far beyond the cores only wait for each other.
   const isTooMany = (mode: DecodeWay["mode"], threads: number) =>
@@ -232,9 +235,10 @@ async function timeStep(
   step: TimedStep,
   giveUpMs = Infinity,
 ): Promise<number> {
-  slots.forEach(({ context }, index) =>
-    context.setThreads(threads[index] as number, threads[index] as number),
-  );
+  for (const [index, { context }] of slots.entries()) {
+    const count = present(threads[index], "number of threads");
+    context.setThreads(count, count);
+  }
   for (const slot of slots) fillBatch(slot, step);
   const startMs = performance.now();
   const outcomes: PromiseSettledResult<void>[] = [];

@@ -1,4 +1,4 @@
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import type { ModelSlot } from "./loaded-models.js";
 import type { PlannedSequence } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
@@ -36,7 +36,7 @@ export async function decode(
   together: { single: boolean; batch: boolean },
 ): Promise<Decoded> {
   for (const slot of slots) slot.context.batch.clear();
-  const filled = plan.map((planned) => fillBatches(planned, slots));
+  const filled = plan.map((planned) => ({ ...planned, ...fillBatches(planned, slots) }));
   const msOf = new Map<number, number>();
   const errorOf = new Map<number, ShouldersError>();
   const decodeOne = async ({ context }: ModelSlot, model: number) => {
@@ -56,17 +56,16 @@ export async function decode(
     await Promise.all(inOrder.map(([model, slot]) => decodeOne(slot, model)));
   else for (const [model, slot] of inOrder) await decodeOne(slot, model);
   const decoded: Decoded = { ready: [], routed: [], failed: [], msOf };
-  plan.forEach(({ sequence, cursors, numTokens, completes }, index) => {
-    const broken = cursors.find((cursor, i) => (numTokens[i] ?? 0) > 0 && errorOf.has(cursor.model));
-    if (broken) {
-      decoded.failed.push({ sequence, error: errorOf.get(broken.model) as ShouldersError });
-      return;
+  for (const { sequence, cursors, numTokens, completes, rowsOf, route } of filled) {
+    const [error] = cursors.flatMap(({ model }, i) => ((numTokens[i] ?? 0) > 0 && errorOf.get(model)) || []);
+    if (error) {
+      decoded.failed.push({ sequence, error });
+      continue;
     }
     cursors.forEach((cursor, i) => (cursor.numDecoded += numTokens[i] ?? 0));
-    const { rowsOf, route } = filled[index] as FilledRows;
     if (route.length > 0) decoded.routed.push({ sequence, rows: route });
     if (completes) decoded.ready.push({ sequence, rowsOf, numDrafts: sequence.drafts.length });
-  });
+  }
   return decoded;
 }
 
@@ -88,7 +87,7 @@ function fillBatches(
     const { model, numDecoded, numTail } = cursor;
     const rows: number[] = [];
     rowsOf.set(model, rows);
-    const { batch } = (slots[model] as ModelSlot).context;
+    const { batch } = present(slots[model], "slot").context;
     const end = numDecoded + (numTokens[index] ?? 0);
     for (let position = numDecoded; position < end; position++) {
       const isLast = completes && position >= end - numTail;

@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { inOrder } from "../config/members.js";
 import { lifelineDescriptor } from "./lifeline.js";
 import type { ResolvedFusionConfig } from "../protocol/protocol.js";
@@ -27,9 +27,8 @@ export function forkChild(entry: URL, configs: readonly ResolvedFusionConfig[]):
     // What native code prints must not mix with an answer on standard output.
     stdio: ["ignore", 2, 2, "ipc", "pipe"],
   });
-  const lifeline = child.stdio[lifelineDescriptor] as Socket | undefined;
-  lifeline?.unref();
-  lifeline?.on("error", () => undefined);
+  const lifeline = child.stdio[lifelineDescriptor];
+  if (lifeline instanceof Socket) lifeline.unref().on("error", () => undefined);
   child.once("disconnect", () => setTimeout(() => child.kill("SIGKILL"), endTimeoutMs).unref());
   return child;
 }

@@ -1,4 +1,4 @@
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import { NonFiniteRowError, type RowOwner } from "../fusion/kernel/rows.js";
 import type { Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
 import { strategyOf } from "../strategies/registry.js";
@@ -51,7 +51,7 @@ export function fuse(
   // Of padded vocabularies only the part that all models know.
   const rowFor = ({ model }: LoadedMember) =>
     sequence.cursor(model).held ??
-    rowIn(slots[model] as ModelSlot, rowsOf.get(model)?.at(numTaken - numDrafts - 1) as number, config);
+    rowIn(slots[model], rowsOf.get(model)?.at(numTaken - numDrafts - 1), config);
   const { reference } = config;
   const rows: LogitsRows = {
     base: rowFor(config.base),
@@ -67,8 +67,13 @@ export function fuse(
 }
 
 /** A row of the last decode, as far as all models of a config know its tokens. */
-function rowIn({ context }: ModelSlot, row: number, { vocabularySize }: LoadedConfig): Float32Array {
-  return context.logits(row).subarray(0, vocabularySize);
+function rowIn(
+  slot: ModelSlot | undefined,
+  row: number | undefined,
+  { vocabularySize }: LoadedConfig,
+): Float32Array {
+  const { context } = present(slot, "slot");
+  return context.logits(present(row, "row")).subarray(0, vocabularySize);
 }
 
 /**
@@ -81,10 +86,9 @@ export function settle(
   kernel: FusionKernel,
 ): number | null {
   const { config, run, settling, sampler } = sequence;
-  const rowFor = (model: number) =>
-    rowIn(slots[model] as ModelSlot, rowsOf.get(model)?.at(-1) as number, config);
+  const rowFor = (model: number) => rowIn(slots[model], rowsOf.get(model)?.at(-1), config);
   const tokens = (settling ?? []).map((set, index) =>
-    kernel.soleToken(rowFor((run.active[index] as LoadedMember).model), set),
+    kernel.soleToken(rowFor(present(run.active[index], "expert").model), set),
   );
   const [token = null] = tokens;
   const room = sequence.maxTokens - sequence.numGenerated;

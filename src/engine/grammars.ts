@@ -1,4 +1,5 @@
 import { setImmediate as othersHaveGoneOn } from "node:timers/promises";
+import { present } from "../errors.js";
 import { inOrder } from "../config/members.js";
 import { compileInSteps, type CompiledGrammar } from "../grammar/gbnf.js";
 import { GrammarMask } from "../grammar/grammar-mask.js";
@@ -34,7 +35,8 @@ export class Grammars {
     const grammar = known ?? this.#compile(text, table, root);
     this.#compiled.delete(key);
     this.#compiled.set(key, grammar);
-    if (this.#compiled.size > mostKept) this.#compiled.delete(this.#compiled.keys().next().value as string);
+    const [oldest] = this.#compiled.keys();
+    if (oldest !== undefined && this.#compiled.size > mostKept) this.#compiled.delete(oldest);
     const compiled = await grammar;
     return () => new GrammarMask(compiled, table);
   }
@@ -56,7 +58,7 @@ export class Grammars {
     const known = this.#tables.get(config);
     if (known) return known;
     const vocabularies = inOrder(config).map(
-      ({ model }) => (this.#slots[model] as ModelSlot).model.vocabulary,
+      ({ model }) => present(this.#slots[model], "slot").model.vocabulary,
     );
     const table = new TokenTable(vocabularies, config.vocabularySize);
     this.#tables.set(config, table);

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { systemCode } from "../errors.js";
 import type { z } from "zod";
 import { cacheFolder } from "../config/cache-folder.js";
 import type { Logger } from "../log.js";
@@ -32,7 +33,7 @@ export class KeptFiles<Value> {
       const text = statSync(file).size > mostBytes ? "" : readFileSync(file, "utf8");
       return this.#schema.parse(JSON.parse(text));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+      if (systemCode(error) !== "ENOENT")
         this.#log.debug({ file, err: error }, "what was kept cannot be read; it is found out again");
       return null;
     }

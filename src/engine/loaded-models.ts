@@ -7,7 +7,7 @@ import { componentSchema } from "../strategies/fields.js";
 import { cardFindings } from "../routing/card-findings.js";
 import { choicesFor, strategyOf } from "../strategies/registry.js";
 import type { Expert } from "../strategies/strategy.js";
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
 import {
   toolIndexMark,
@@ -132,7 +132,7 @@ export async function loadModels(
     const indexOf = (path: string) => plan.models.findIndex(({ need }) => need.path === path);
     const loaded = configs.map((resolved) => joinConfig(resolved, indexOf, models));
     plan.models.forEach(({ need }, index) => {
-      const model = models[index] as LoadedModel;
+      const model = present(models[index], "model");
       slots.push({
         id: uniqueId(need.path, slots),
         model,
@@ -161,10 +161,11 @@ function joinConfig(
 ): LoadedConfig {
   const { config } = resolved;
   const roles = rolesOf(resolved, indexOf);
-  const [base, ...others] = inOrder(roles).map(({ model }) => models[model] as LoadedModel) as [
-    LoadedModel,
-    ...LoadedModel[],
-  ];
+  const modelOf = ({ model }: LoadedMember) => present(models[model], "model");
+  const base = modelOf(roles.base);
+  const others = inOrder(roles)
+    .filter((member) => member !== roles.base)
+    .map(modelOf);
   for (const other of others)
     compareVocabularies(base.vocabulary, other.vocabulary, { base: base.path, other: other.path });
   if (config.fewShot.length > 0 && others.includes(base))
@@ -220,7 +221,7 @@ export function describeConfig(
 ): ConfigDescription {
   const settings = config.resolved.config;
   const strategy = strategyOf(settings.strategy);
-  const describe = ({ model }: LoadedMember) => describeModel(slots[model] as ModelSlot);
+  const describe = ({ model }: LoadedMember) => describeModel(present(slots[model], "slot"));
   const experts = config.experts.map((expert) => {
     const { id, bounds, component } = expert;
     return { ...describe(expert), id, bounds, component };
@@ -253,7 +254,7 @@ export function examineConfig(
   slots: readonly ModelSlot[],
   { contentOf, measured }: { contentOf: (path: string) => string; measured: MeasuredFigures | null },
 ): Finding[] {
-  const modelOf = ({ model }: LoadedMember) => (slots[model] as ModelSlot).model;
+  const modelOf = ({ model }: LoadedMember) => present(slots[model], "slot").model;
   const models = inOrder(mapRoles<LoadedMember, LoadedModel>(config, modelOf));
   const problems = models.flatMap(({ path, chatTemplateWarning }) =>
     chatTemplateWarning === null ? [] : [[path, chatTemplateWarning] as const],

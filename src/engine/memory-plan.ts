@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 
 import { isQuantized } from "../config/model-source.js";
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import { noBuffers, sumMemory, totalOf } from "../llama/buffers.js";
 import { gibibytes } from "../llama/memory.js";
 import { bufferKinds, type ContextOptions, mainMemory } from "../llama/types.js";
@@ -139,7 +139,7 @@ function fewerLayers(options: PlanOptions): string | null {
   if (options.machine.devices.length === 0 || !options.needs.some(isSet)) return null;
   const found = wouldFit(options, (need) => ({ ...need, wishes: { ...need.wishes, gpuLayers: "auto" } }));
   const changed = found?.models.flatMap(({ need, placement }, index) =>
-    isSet(options.needs[index] as ModelNeed)
+    isSet(present(options.needs[index], "need"))
       ? [`gpuLayers ${placement.gpuLayers} for ${basename(need.path)}`]
       : [],
   );

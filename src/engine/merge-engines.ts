@@ -50,10 +50,9 @@ function mergeDescriptions(
   for (const config of descriptions.flatMap((one) => one.configs))
     if (!configs.has(config.id)) configs.set(config.id, config);
   const slowest = descriptions.reduce((a, b) => (b.decoding.stepMs > a.decoding.stepMs ? b : a));
-  const threads = Object.assign({}, ...descriptions.map(({ decoding }) => decoding.threads)) as Record<
-    string,
-    number
-  >;
+  const threads = Object.fromEntries(
+    descriptions.flatMap(({ decoding }) => Object.entries(decoding.threads)),
+  );
   return {
     ...first,
     library: {

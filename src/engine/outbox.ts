@@ -20,22 +20,23 @@ export class Outbox {
   }
 
   #flush(): void {
-    const groups: GenerationRequest[][] = [];
+    const groups: [GenerationRequest, ...GenerationRequest[]][] = [];
     for (const request of this.#requests.values()) {
-      const group = groups.find(([first]) => first && areChoices(first, request));
+      const group = groups.find(([first]) => areChoices(first, request));
       if (group) group.push(request);
       else groups.push([request]);
     }
     this.#requests.clear();
     for (const group of groups) {
       const choices = group.map(({ requestId, seed }) => ({ requestId, seed }));
-      this.#send(group[0] as GenerationRequest, choices);
+      this.#send(group[0], choices);
     }
   }
 }
 
 /** Whether they differ in id and seed alone. */
-function areChoices(one: GenerationRequest, other: GenerationRequest): boolean {
-  const fields = Object.keys(one) as (keyof GenerationRequest)[];
-  return fields.every((field) => field === "requestId" || field === "seed" || one[field] === other[field]);
+function areChoices<Request extends GenerationRequest>(one: Request, other: Request): boolean {
+  for (const field in one)
+    if (field !== "requestId" && field !== "seed" && one[field] !== other[field]) return false;
+  return true;
 }

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import { totalOf } from "../llama/buffers.js";
 import {
   type Device,
@@ -56,7 +56,7 @@ export function placeModels(needs: readonly ModelNeed[], machine: Machine, measu
   const placed = new Map<ModelNeed, PlannedModel>();
   for (const need of order)
     placed.set(need, new Placer(need, machine, measure, [...placed.values()]).place());
-  return needs.map((need) => placed.get(need) as PlannedModel);
+  return needs.map((need) => present(placed.get(need), "place"));
 }
 
 /** Places a model in main memory, read as the config wants it. */
@@ -87,7 +87,7 @@ class Placer {
     const whole = this.#spreads(devices, gpuLayers === "auto" ? numLayers : Math.min(gpuLayers, numLayers));
     const fitting = whole.find((placement) => this.#fits(placement));
     if (fitting) return this.#at(fitting);
-    const broadest = whole.at(-1) as Placement;
+    const broadest = present(whole.at(-1), "spread");
     if (gpuLayers !== "auto") return this.#at(broadest);
     const layers = largest(numLayers - 1, (count) => this.#fits({ ...broadest, gpuLayers: count }));
     return layers === 0 ? basis : this.#at({ ...broadest, gpuLayers: layers });
@@ -110,8 +110,9 @@ class Placer {
     const splitMode = wishes.splitMode ?? "layer";
     const main = wishes.mainGpu === undefined ? names[0] : nameOf(wishes.mainGpu, this.#machine);
     const mainGpu = names.findIndex((name) => name.toLowerCase() === main?.toLowerCase());
-    if (mainGpu < 0) throw refused(this.#need, `mainGpu is none of its devices, ${names.join(", ")}`);
-    if (splitMode === "none") return [{ ...basis, devices: [names[mainGpu] as string] }];
+    const name = names[mainGpu];
+    if (name === undefined) throw refused(this.#need, `mainGpu is none of its devices, ${names.join(", ")}`);
+    if (splitMode === "none") return [{ ...basis, devices: [name] }];
     const room = devices.map((device) => Math.max(0, device.freeBytes - this.#usedOn(device.name)));
     const split = wishes.split ?? (room.some((bytes) => bytes > 0) ? room.map(mebibytes) : null);
     const all: Placement = {
@@ -124,7 +125,7 @@ class Placer {
     if (names.length === 1 || wishes.split || splitMode === "row" || Array.isArray(wishes.device))
       return [all];
     const byRoom = names
-      .map((name, index) => ({ name, room: room[index] as number }))
+      .map((name, index) => ({ name, room: room[index] ?? 0 }))
       .sort((a, b) => b.room - a.room);
     return [...byRoom.map(({ name }) => ({ ...basis, devices: [name] })), all];
   }

@@ -276,7 +276,8 @@ function refuseMessage(message: Partial<ToEngine> | null, error: ErrorData): voi
   if (message?.type === "submit") {
     const choices: unknown[] = Array.isArray(message.choices) ? message.choices : [];
     for (const choice of choices) {
-      const requestId = (choice as { requestId?: unknown } | null)?.requestId;
+      if (typeof choice !== "object" || choice === null || !("requestId" in choice)) continue;
+      const { requestId } = choice;
       if (typeof requestId === "string") emit({ type: "failed", requestId, error });
     }
   }

@@ -1,4 +1,4 @@
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import type { LoadedModel } from "../llama/types.js";
 import type { ReadingSize } from "./entrance.js";
 import type { LoadedModels } from "./loaded-models.js";
@@ -42,7 +42,7 @@ export function checkSize(readings: Readings, { configs, slots }: LoadedModels):
   const numMessages = prompt.type === "chat" ? prompt.messages.length : 0;
   const numBytes = textsOf(readings).reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if (numMessages <= contextTokens && numBytes <= contextTokens * usualTokenBytes) return;
-  const base = slots[config.base.model]?.model as LoadedModel;
+  const base = present(slots[config.base.model], "slot").model;
   const fewest = Math.max(numMessages, Math.ceil(numBytes / longestToken(base)));
   if (fewest > contextTokens)
     throw tooLong(`${contextTokens} tokens, and the request has at least ${fewest}`, paramOf(readings));

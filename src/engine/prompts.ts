@@ -1,4 +1,4 @@
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool, RenderedPrompt, ThinkingForm } from "../llama/types.js";
 import { type LoadedConfig, templateOf } from "./loaded-models.js";
 import { paramOf, tooLong } from "./prompt-size.js";
@@ -39,7 +39,7 @@ export async function buildPrompts(
   { request, config, models, isWanted }: PromptParts,
   modelIndices: readonly number[],
 ): Promise<ModelPrompts | null> {
-  const base = models[config.base.model] as LoadedModel;
+  const base = present(models[config.base.model], "model");
   const forced = [
     ...(await given(request.answerPrefix, base, config)),
     ...(await given(request.forced, base, config)),
@@ -93,7 +93,7 @@ export async function renderPrompt(
   config: LoadedConfig,
   models: readonly LoadedModel[],
 ): Promise<RenderedPrompt> {
-  const model = models[index] as LoadedModel;
+  const model = present(models[index], "model");
   switch (prompt.type) {
     case "chat": {
       const { ending = "answer", isThinking = null, effort = null } = prompt;
@@ -101,7 +101,7 @@ export async function renderPrompt(
       const options = { ending, isThinking, effort, variables };
       const tools = (prompt.tools ?? []).map(toTool);
       const examples = index === config.base.model ? config.resolved.config.fewShot : [];
-      const renderer = models[templateOf(index, config, models)] as LoadedModel;
+      const renderer = present(models[templateOf(index, config, models)], "model");
       const turns = withExamples(prompt.messages, examples);
       return knowsForm(renderer, config.toolForm)
         ? renderer.renderChat(turns, { ...options, tools })

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { inOrder } from "../config/members.js";
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import type { LoadedModel } from "../llama/types.js";
 import type { ReadingSize } from "./entrance.js";
 import type { LoadedConfig, LoadedModels } from "./loaded-models.js";
@@ -57,7 +57,7 @@ async function answer({
   if (!config)
     throw new ShouldersError("model_not_found", `Unknown model "${query.configId}".`, { param: "model" });
   const models = slots.map((slot) => slot.model);
-  const base = models[config.base.model] as LoadedModel;
+  const base = present(models[config.base.model], "model");
   switch (query.type) {
     case "tokenize": {
       const plain = await base.tokenizeAside(query.text, query.parseSpecial);
@@ -71,7 +71,7 @@ async function answer({
       if (pieces === null || !query.withControl) return pieces && { bytes: Buffer.concat(pieces) };
       const { vocabulary } = base;
       const written = pieces.map((piece, index) => {
-        const id = query.tokens[index] as number;
+        const id = present(query.tokens[index], "token");
         return vocabulary.isControl(id) ? Buffer.from(vocabulary.rawText(id)) : piece;
       });
       return { bytes: Buffer.concat(written) };
@@ -96,7 +96,7 @@ async function renderAll(
         `${context.tokens} tokens, and the prompt has ${tokens.length}`,
         paramOf(readingsOf({ configId: config.resolved.config.id, prompt })),
       );
-    prompts[id] = { text: promptText(tokens, models[config.base.model] as LoadedModel), tokens };
+    prompts[id] = { text: promptText(tokens, present(models[config.base.model], "model")), tokens };
   }
   return { prompts };
 }

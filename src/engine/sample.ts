@@ -1,5 +1,6 @@
+import { present } from "../errors.js";
 import { inOrder } from "../config/members.js";
-import type { FusionKernel, TokenLogprob } from "../fusion/types.js";
+import type { FusionKernel } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { Fused } from "./fuse.js";
 import type { LoadedMember } from "./loaded-models.js";
@@ -35,7 +36,8 @@ export function sample(parts: SampleParts): Sampled {
   const isProcessed = request.logprobs === "processed";
   const startMs = performance.now();
   const fusedTop = fusion.row.top(Math.max(2, numTop));
-  const [best, second] = fusedTop as [TokenLogprob, TokenLogprob?];
+  const [first, second] = fusedTop;
+  const best = present(first, "fused token");
   const forced = sequence.forced[sequence.numGenerated];
   const drawn =
     forced === undefined
@@ -47,7 +49,7 @@ export function sample(parts: SampleParts): Sampled {
         })
       : { token: forced, processed: null, isByGrammar: false };
   const sampleMs = performance.now() - startMs;
-  const [base] = kernel.top("base", 1) as [TokenLogprob];
+  const base = present(kernel.top("base", 1)[0], "token of the base");
   const fusedLogprob = fusion.row.logprob(drawn.token);
   const componentLogprobs = fusion.row.componentLogprobs(drawn.token);
   const baseLogit = (token: number) => fused.rows.base[token] ?? -Infinity;

@@ -1,3 +1,4 @@
+import { present } from "../errors.js";
 import type { ModelContext } from "../llama/types.js";
 import type { ModelSlot } from "./loaded-models.js";
 import { isDecoding } from "./scheduler.js";
@@ -101,7 +102,8 @@ export class SequenceMemory {
       return;
     }
     for (const other of this.#cached.filter((cached) => isCoveredBy(cached, entry))) this.#evict(other);
-    while (this.#cached.length >= this.#maxCached) this.#evict(this.#cached[0] as Donor);
+    const numOver = Math.max(0, this.#cached.length + 1 - this.#maxCached);
+    for (const oldest of this.#cached.slice(0, numOver)) this.#evict(oldest);
     entry.lease = this.#pool.reclaim(lease, claims);
     this.#cached.push(entry);
   }
@@ -130,7 +132,8 @@ export class SequenceMemory {
     for (;;) {
       const lease = this.#pool.lease(claims);
       if (lease !== null) return lease;
-      this.#evict((this.#cached.find((entry) => entry !== donor) ?? this.#cached[0]) as Donor);
+      const next = this.#cached.find((entry) => entry !== donor) ?? this.#cached[0];
+      this.#evict(present(next, "sequence to evict"));
     }
   }
 
@@ -145,7 +148,7 @@ export class SequenceMemory {
   }
 
   #context(model: number): ModelContext {
-    return (this.#slots[model] as ModelSlot).context;
+    return present(this.#slots[model], "slot").context;
   }
 }
 

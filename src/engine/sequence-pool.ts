@@ -42,7 +42,8 @@ export class SequencePool {
   /** A lease, or null while there is no free id or not enough cells in one of the models. */
   lease(claims: readonly CellClaim[]): SequenceLease | null {
     if (!this.wouldFit(claims, [])) return null;
-    return this.#hold(this.#freeIds.pop() as number, claims);
+    const sequenceId = this.#freeIds.pop();
+    return sequenceId === undefined ? null : this.#hold(sequenceId, claims);
   }
 
   /** The same id with other claims, none of them larger than before. */

@@ -1,3 +1,4 @@
+import { present } from "../errors.js";
 import { defaultFeature, type FeatureSettings } from "../routing/feature.js";
 import type { Fusion, Plausibility } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
@@ -172,7 +173,10 @@ export class Sequence implements SequenceView, Claim {
   }
 
   cursor(model: number): Cursor {
-    return this.allCursors.find((cursor) => cursor.model === model) as Cursor;
+    return present(
+      this.allCursors.find((cursor) => cursor.model === model),
+      "cursor",
+    );
   }
 
   /** Whether the row after this token tells about the prompt. */

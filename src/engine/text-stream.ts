@@ -18,10 +18,9 @@ interface PendingToken<T> {
 /** Length of a character cut off at the end of `bytes`: 0 to 3 bytes that more bytes may complete. */
 export function unfinishedBytes(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
-    const tail = bytes.subarray(bytes.length - back);
-    const lead = tail[0] as number;
+    const [lead = 0, second] = bytes.subarray(bytes.length - back);
     if (lead >= 0x80 && lead < 0xc0) continue;
-    return characterLength(lead) > back && mayContinue(lead, tail[1]) ? back : 0;
+    return characterLength(lead) > back && mayContinue(lead, second) ? back : 0;
   }
   return 0;
 }
@@ -116,8 +115,7 @@ export class TextStream<T> {
     this.#stopFound = stop;
     const released = this.#release(index);
     // A token that is shown in part is shown; the rest of the held text is the stop string and is dropped.
-    while (this.#pending[0] && this.#pending[0].start < this.#shownLength)
-      released.tokens.push(this.#takeFirst());
+    released.tokens.push(...this.#takeWhile(({ start }) => start < this.#shownLength));
     this.#rest = Buffer.concat([Buffer.from(this.#held.slice(stop.length)), this.#unfinished]);
     this.#held = "";
     return released;
@@ -141,13 +139,13 @@ export class TextStream<T> {
     const text = this.#held.slice(0, length);
     this.#held = this.#held.slice(length);
     this.#shownLength += length;
-    const tokens: T[] = [];
-    while (this.#pending[0] && this.#pending[0].end <= this.#shownLength) tokens.push(this.#takeFirst());
+    const tokens = this.#takeWhile(({ end }) => end <= this.#shownLength);
     return { text, tokens };
   }
 
-  #takeFirst(): T {
-    const [first] = this.#pending.splice(0, 1) as [PendingToken<T>];
-    return first.token;
+  /** The first of the tokens that wait, up to one that is not like this. */
+  #takeWhile(isTaken: (pending: PendingToken<T>) => boolean): T[] {
+    const numTaken = this.#pending.findIndex((pending) => !isTaken(pending));
+    return this.#pending.splice(0, numTaken < 0 ? this.#pending.length : numTaken).map(({ token }) => token);
   }
 }

@@ -1,7 +1,7 @@
 import { objective } from "../fusion/objective.js";
 import type { FusionKernel, LogitsRows, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
-import { toDivergence, toLogprob, toMs, toNats, toRounded, toTarget } from "../wire/numbers.js";
+import { keyed, toDivergence, toLogprob, toMs, toNats, toRounded, toTarget } from "../wire/numbers.js";
 import type {
   CurveRecord,
   Decision,
@@ -78,8 +78,7 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
   const { sequence, fused, vocabulary, best } = parts;
   const { fusion } = fused;
   const ids = fused.experts.map(({ id }) => id);
-  const byId = <T>(values: readonly T[]) =>
-    Object.fromEntries(ids.map((id, index) => [id, values[index] as T]));
+  const byId = <Value>(values: readonly Value[]) => keyed(ids, values);
   const record: TokenRecord = {
     position: sequence.base.tokens.length,
     token: drawnToken(parts.token, vocabulary),
@@ -144,8 +143,8 @@ function vouchOf(token: number, { experts }: LogitsRows, baseToken: number): Vou
 
 /** Whether no logit is above that of this token. */
 function isBest(row: Float32Array, token: number): boolean {
-  const most = row[token] as number;
-  for (let other = 0; other < row.length; other++) if ((row[other] as number) > most) return false;
+  const own = row[token] ?? -Infinity;
+  for (const logit of row) if (logit > own) return false;
   return true;
 }
 
@@ -201,6 +200,6 @@ function topRecord(
   return {
     base: top(rows.base),
     reference: top(rows.reference),
-    experts: Object.fromEntries(ids.map((id, index) => [id, top(rows.experts[index] as Float32Array)])),
+    experts: keyed(ids, rows.experts.map(top)),
   };
 }

@@ -1,7 +1,7 @@
 import type { LibraryHandle, TypeObject } from "koffi";
 import koffi from "koffi";
 
-import { invariant } from "../errors.js";
+import { invariant, present } from "../errors.js";
 import type { NativeFunction, NativeFunctions, Pointer, Primitive } from "./abi.js";
 import { functions, structs } from "./abi.js";
 import { stackBytes } from "./pre-tokenizers.js";
@@ -43,13 +43,10 @@ export const logCallbackType = koffi.pointer(koffi.proto("void", ["int", "const 
 /** Binds every function of `abi.ts`; throws when one is missing. */
 export function bindFunctions(library: LibraryHandle): NativeFunctions {
   const types: Record<string, string | TypeObject> = { ...primitives, ...structTypes };
+  const typeOf = (name: string) => present(types[name], `type ${name}`);
   const bound = Object.entries(functions).map(([name, [result, ...parameters]]) => [
     name,
-    library.func(
-      name,
-      types[result] as string,
-      parameters.map((parameter) => types[parameter] as string),
-    ),
+    library.func(name, typeOf(result), parameters.map(typeOf)),
   ]);
   return Object.fromEntries(bound) as NativeFunctions;
 }

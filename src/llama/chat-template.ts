@@ -7,7 +7,7 @@ import {
 } from "node-llama-cpp";
 import type { ChatHistoryItem, ResolveChatWrapperOptions } from "node-llama-cpp";
 
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import { createJinjaTemplate, type JinjaTemplate } from "./jinja-template.js";
 import { switchVariables } from "./thinking-switch.js";
 import type { Renderer } from "./turn-style.js";
@@ -125,7 +125,7 @@ function renderTo(
     if (ending === "none" || isThinking !== false || !opensThought(text, thinking)) return text;
     return `${text}${text.endsWith("\n") ? "\n" : ""}${thinking?.closing ?? ""}\n\n`;
   }
-  const last = turns.at(-1) as ChatTurn;
+  const last = present(turns.at(-1), "message to continue");
   const marked = [...turns.slice(0, -1), { ...last, content: last.content + endMark }];
   const text = render(marked, { ...options, variables });
   const at = text.lastIndexOf(endMark.trimEnd());

@@ -1,6 +1,6 @@
 import koffi from "koffi";
 
-import { invariant, ShouldersError } from "../errors.js";
+import { invariant, present, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { LlamaBatch } from "./batch.js";
 import { callAsync } from "./bindings.js";
@@ -81,7 +81,7 @@ export class LlamaContext implements ModelContext {
       throw tooLarge(lines.slice(-3).join("; ") || "libllama gave no reason");
     }
     this.#pointer = result;
-    this.#memory = native.llama_get_memory(result) as Pointer;
+    this.#memory = present(native.llama_get_memory(result), "memory of a context");
     this.numCells = native.llama_n_ctx(result);
     const sum = new MemorySum(owner.devices);
     addContextBuffers(sum, lines);
@@ -152,7 +152,7 @@ export class LlamaContext implements ModelContext {
     const { vocabularySize } = this.#owner;
     const index = row - first;
     return (this.#views[index] ??= new Float32Array(
-      this.#viewsBuffer as ArrayBuffer,
+      present(this.#viewsBuffer, "buffer of rows"),
       index * vocabularySize * Float32Array.BYTES_PER_ELEMENT,
       vocabularySize,
     ));
@@ -188,7 +188,7 @@ export class LlamaContext implements ModelContext {
   }
 
   async #releaseOnce(): Promise<void> {
-    const pointer = this.#pointer as Pointer;
+    const pointer = present(this.#pointer, "context");
     this.#pointer = null;
     await this.#decoding?.catch(() => undefined);
     this.#views = [];

@@ -28,9 +28,7 @@ export async function checkFirstDecode(library: NativeLibrary): Promise<void> {
   const models = await loadTinyTwice(library);
   try {
     const [expected, found] = [await decodeSteps(models.processor), await decodeSteps(models.device)];
-    const difference = Math.max(
-      ...found.map((value, index) => Math.abs(value - (expected[index] as number))),
-    );
+    const difference = Math.max(...found.map((value, index) => Math.abs(value - (expected[index] ?? NaN))));
     // NaN is no number that is small enough.
     if (!(difference <= largestDifference))
       throw new ShouldersError(

@@ -50,15 +50,15 @@ export function drawByGumbel(
   let drawn = -1;
   for (let index = 0; index < count; index++) {
     const at = index * stride;
-    const logit = logits[at + offset] as number;
+    const logit = logits[at + offset] ?? -Infinity;
     const missing = best - logit;
     // Also for NaN.
     if (!(missing < mostNoise) || logit === -Infinity) continue;
-    const token = ids === null ? index : (ids[at] as number);
+    const token = ids?.[at] ?? index;
     let hash = mix(first + Math.imul(token + 1, golden)) ^ second;
     hash = Math.imul(hash, 0x297a2d39);
     const bits = (hash ^ (hash >>> 15)) >>> 0;
-    if (missing >= 0 && bits < (leastBits[Math.floor(missing)] as number)) continue;
+    if (missing >= 0 && bits < (leastBits[Math.floor(missing)] ?? 0)) continue;
     const more = mix(hash + second) >>> 0;
     const score = logit - Math.log(-Math.log((bits + (more + 0.5) / two32) / two32));
     if (score > best) {

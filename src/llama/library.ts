@@ -2,7 +2,7 @@ import type { LibraryHandle } from "koffi";
 import koffi from "koffi";
 import { getLlama, getModuleVersion, LlamaLogLevel, NoBinaryFoundError } from "node-llama-cpp";
 
-import { invariant, ShouldersError } from "../errors.js";
+import { invariant, present, ShouldersError } from "../errors.js";
 import type { NativeFunctions } from "./abi.js";
 import { defaultValues, pinned, structs, structSizes } from "./abi.js";
 import { bindFunctions, structTypes } from "./bindings.js";
@@ -116,9 +116,10 @@ function checkVersions(found: { llamaCpp: string; nodeLlamaCpp: string }): void 
 /** @returns the path of the libllama that is mapped into this process: koffi then gets the same mapping. */
 function findLibrary(sharedObjects: readonly string[]): string {
   const found = librariesAmong(sharedObjects);
-  if (found.length !== 1)
+  const [only] = found;
+  if (only === undefined || found.length > 1)
     throw mismatch(`found ${found.length} libllama in this process (${found.join(", ") || "none"})`);
-  return found[0] as string;
+  return only;
 }
 
 function bind(path: string, tag: string): NativeFunctions {
@@ -135,8 +136,9 @@ function bind(path: string, tag: string): NativeFunctions {
 
 /** Refuses a library whose structs are not laid out as `abi.ts` says, before a struct is read or passed. */
 function checkLayouts(library: LibraryHandle, native: NativeFunctions, tag: string): void {
+  const sizes = new Map(Object.entries(structSizes));
   for (const [name, type] of Object.entries(structTypes)) {
-    const expected = structSizes[name as keyof typeof structSizes];
+    const expected = present(sizes.get(name), `size of ${name}`);
     if (koffi.sizeof(type) !== expected)
       throw mismatch(`on this machine ${name} takes ${koffi.sizeof(type)} bytes instead of ${expected}`);
   }

@@ -1,6 +1,7 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import path from "node:path";
 
+import { z } from "zod";
 import { ShouldersError } from "../errors.js";
 import { isHeaderWhole, nameOfPart } from "./gguf-file.js";
 
@@ -102,6 +103,9 @@ function authorization(address: URL): Record<string, string> {
   return { Authorization: `Bearer ${token}` };
 }
 
+/** What is read of the hub's answer. */
+const manifestSchema = z.object({ ggufFile: z.object({ rfilename: z.string() }) });
+
 async function addressOf(uri: string, signal: AbortSignal): Promise<URL> {
   if (/^https?:/i.test(uri)) return new URL(uri);
   const [user = "", model = "", ...rest] = uri.replace(/^[a-z]+:(\/\/)?/i, "").split("/");
@@ -114,8 +118,8 @@ async function addressOf(uri: string, signal: AbortSignal): Promise<URL> {
     headers: { ...authorization(address), "User-Agent": "llama-cpp" },
     signal: within(signal),
   });
-  const answer = response.ok ? ((await response.json()) as { ggufFile?: { rfilename?: string } }) : {};
-  const named = answer.ggufFile?.rfilename;
+  const answer = manifestSchema.safeParse(response.ok ? await response.json() : null);
+  const named = answer.data?.ggufFile.rfilename;
   if (named === undefined)
     throw new ShouldersError("model_file_invalid", `${address.href} names no file (${response.status}).`);
   return hubFile([user, repository, "resolve", "main", ...named.split("/")]);

@@ -3,7 +3,7 @@ import path from "node:path";
 
 import { expandHome } from "../config/home-path.js";
 import { nearestKey } from "../config/nearest-key.js";
-import { ShouldersError } from "../errors.js";
+import { ShouldersError, systemCode } from "../errors.js";
 import { hubAddress } from "./remote-header.js";
 
 export interface ResolveModelOptions {
@@ -120,8 +120,7 @@ async function checkReachable(uri: string, signal: AbortSignal | undefined): Pro
 function reasonOf(error: unknown): string {
   const reasons: string[] = [];
   for (let at = error; at instanceof Error && reasons.length < 5; at = at.cause) {
-    const { code } = at as NodeJS.ErrnoException;
-    const text = at.message === "" ? (code ?? at.name) : at.message;
+    const text = at.message === "" ? (systemCode(at) ?? at.name) : at.message;
     if (!reasons.some((reason) => reason.includes(text))) reasons.push(text);
   }
   return reasons.length === 0 ? String(error) : reasons.join(": ");

@@ -1,4 +1,4 @@
-import { invariant, ShouldersError } from "../errors.js";
+import { invariant, present, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { tokenData, tokenDataArray } from "./abi.js";
 import { NativeMemory } from "./bindings.js";
@@ -57,7 +57,7 @@ export class CandidateBuffer {
     const { ids, floats } = this;
     let at = 0;
     for (let token = 0; token < logits.length; token++) {
-      const logit = logits[token] as number;
+      const logit = logits[token] ?? -Infinity;
       if (!(logit > -Infinity)) continue;
       ids[at] = token;
       floats[at + 1] = logit;
@@ -149,17 +149,17 @@ export class LlamaSamplerChain implements SamplerChain {
     if (count > 0) this.#native.llama_sampler_apply(this.#pointer, candidates.pointer);
     const drawn = this.#isGreedy ? candidates.selected : candidates.draw(this.#seed, position);
     const selected = drawnOf(count > 0 ? drawn : -1);
-    const token = candidates.ids[selected * stride] as number;
+    const token = present(candidates.ids[selected * stride], "candidate");
     return { token, processed: numCandidates === null ? null : this.#processed(selected, numCandidates) };
   }
 
   #processed(selected: number, numCandidates: number): Processed {
     const { ids, floats, size } = this.#candidates;
     if (this.#isGreedy) {
-      const token = ids[selected * stride] as number;
+      const token = present(ids[selected * stride], "candidate");
       return { logprob: 0, candidates: numCandidates > 0 ? [{ token, logprob: 0 }] : [] };
     }
-    const logitOf = (index: number) => floats[index * stride + 1] as number;
+    const logitOf = (index: number) => floats[index * stride + 1] ?? -Infinity;
     let best = -Infinity;
     for (let index = 0; index < size; index++) best = Math.max(best, logitOf(index));
     let sum = 0;
@@ -169,7 +169,7 @@ export class LlamaSamplerChain implements SamplerChain {
     return {
       logprob: logprobOf(selected),
       candidates: chosen.map((index) => ({
-        token: ids[index * stride] as number,
+        token: present(ids[index * stride], "candidate"),
         logprob: logprobOf(index),
       })),
     };
@@ -195,11 +195,10 @@ export class LlamaSamplerChain implements SamplerChain {
     for (let index = 0; index < size; index++) {
       const logit = logitOf(index);
       if (best.length === count && logit <= least) continue;
-      let place = best.length;
-      while (place > 0 && logitOf(best[place - 1] as number) < logit) place--;
-      best.splice(place, 0, index);
+      const place = best.findIndex((other) => logitOf(other) < logit);
+      best.splice(place < 0 ? best.length : place, 0, index);
       if (best.length > count) best.pop();
-      least = logitOf(best.at(-1) as number);
+      least = logitOf(best.at(-1) ?? index);
     }
     return best;
   }

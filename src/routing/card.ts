@@ -6,7 +6,7 @@ import { CARD_ENDING } from "../config/load.js";
 import { parseJsonText } from "../config/json-text.js";
 import { codedRecordOf } from "../strategies/record-of.js";
 import { readTextFile } from "../config/read-text-file.js";
-import { ShouldersError } from "../errors.js";
+import { ShouldersError, systemCode } from "../errors.js";
 import { mostFeatureRows } from "./feature.js";
 
 /** The calibration card `<id>.card.json` beside a fusion config: what `shoulders calibrate` found out about it. */
@@ -221,7 +221,7 @@ export function loadCard(configFile: string, id: string): Card | null {
   try {
     text = readTextFile(file, mostCardBytes);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    if (systemCode(error) === "ENOENT") return null;
     throw cardRefused(
       file,
       `cannot be read (${error instanceof Error ? error.message : String(error)})`,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { present } from "../errors.js";
 
 /** Numbers as they are sent: no digit that means nothing, and no infinity, which JSON does not have. */
 
@@ -10,6 +11,10 @@ export const toRounded = (value: number): number => roundTo(1e6, value);
 
 /** Nats to a millionth; null: there is no bound to how far. */
 export const toNats = (value: number): number | null => (Number.isFinite(value) ? roundTo(1e6, value) : null);
+
+/** Values by the ids in whose order they are. */
+export const keyed = <Value>(ids: readonly string[], values: readonly Value[]): Record<string, Value> =>
+  Object.fromEntries(ids.map((id, index) => [id, present(values[index], `value of ${id}`)]));
 
 interface Directions {
   forward: number;

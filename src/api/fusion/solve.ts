@@ -9,7 +9,7 @@ import { recordOf } from "../../strategies/record-of.js";
 import { takes, paperStrategy, strategyOf, strategySchema } from "../../strategies/registry.js";
 import type { Expert, StrategyRun } from "../../strategies/strategy.js";
 import type { Solution } from "../../wire/fusion.js";
-import { toDivergence, toLogprob, toNats, toRounded, toTarget } from "../../wire/numbers.js";
+import { keyed, toDivergence, toLogprob, toNats, toRounded, toTarget } from "../../wire/numbers.js";
 import { longList } from "../long-list.js";
 import { parseRequest } from "../parse.js";
 
@@ -72,8 +72,7 @@ export function solve(): RequestHandler<object, Solution> {
     const kernel = kernelFor(vocabularySize, ids.length);
     const run = startStrategy(body, ids);
     const fusion = fuse(kernel, { base, reference, experts }, { run, ids });
-    const byId = <Value>(values: readonly Value[]) =>
-      Object.fromEntries(ids.map((id, index) => [id, values[index] as Value]));
+    const byId = <Value>(values: readonly Value[]) => keyed(ids, values);
     response.json({
       object: "fusion.solution",
       weights: byId(fusion.weights.map(toRounded)),
