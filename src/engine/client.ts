@@ -6,6 +6,7 @@ import { diedEarlyError, diedError } from "./child-errors.js";
 import { Deaths } from "./deaths.js";
 import { endOf, forkChild } from "./fork-child.js";
 import { Mailbox } from "./mailbox.js";
+import { OpenQueries } from "./open-queries.js";
 import { Outbox } from "./outbox.js";
 import { Watch } from "./watch.js";
 import type {
@@ -19,7 +20,6 @@ import type {
   FromEngine,
   GenerationEvent,
   GenerationRequest,
-  QueryOutcome,
   QueryResults,
   ResolvedFusionConfig,
   StepSample,
@@ -75,8 +75,7 @@ class EngineClient implements Engine {
   readonly #options: StartEngineOptions;
   readonly #mailboxes = new Map<string, Mailbox<GenerationEvent>>();
   readonly #outbox = new Outbox((request, choices) => this.#send({ type: "submit", request, choices }));
-  readonly #queries = new Map<string, (outcome: QueryOutcome) => void>();
-  #numQueries = 0;
+  readonly #queries = new OpenQueries((message) => this.#send(message));
   #numRestarts = 0;
   readonly #stepListeners: ((sample: StepSample) => void)[] = [];
   #child: ChildProcess | null = null;
@@ -114,27 +113,9 @@ class EngineClient implements Engine {
     return this.#numRestarts;
   }
 
-  async query<Q extends EngineQuery>(
-    query: Q,
-    { party, signal }: Partial<Asker> = {},
-  ): Promise<QueryResults[Q["type"]]> {
+  async query<Q extends EngineQuery>(query: Q, asker: Partial<Asker> = {}): Promise<QueryResults[Q["type"]]> {
     this.#checkReady();
-    signal?.throwIfAborted();
-    const queryId = `query-${++this.#numQueries}`;
-    let leave: () => void = () => undefined;
-    const outcome = await new Promise<QueryOutcome>((resolve, reject) => {
-      this.#queries.set(queryId, resolve);
-      leave = () => {
-        // The reason is whatever the signal's owner gave: an error of ours, or an AbortError.
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-        reject(signal?.reason);
-        if (this.#queries.delete(queryId)) this.#send({ type: "cancel", requestId: queryId });
-      };
-      signal?.addEventListener("abort", leave, { once: true });
-      this.#send({ type: "query", queryId, party: party ?? "", query });
-    }).finally(() => signal?.removeEventListener("abort", leave));
-    if (outcome.error) throw ShouldersError.fromData(outcome.error);
-    return outcome.result as QueryResults[Q["type"]];
+    return this.#queries.ask(query, asker);
   }
 
   onStep(listener: (sample: StepSample) => void): void {
@@ -271,8 +252,7 @@ class EngineClient implements Engine {
         this.#mailboxes.delete(message.requestId);
         break;
       case "answer":
-        this.#queries.get(message.queryId)?.(message.outcome);
-        this.#queries.delete(message.queryId);
+        this.#queries.settle(message.queryId, message.outcome);
         break;
       case "pong":
         this.#watch.ponged(message.stepAgeMs);
@@ -295,9 +275,7 @@ class EngineClient implements Engine {
     this.#stats = noStats;
     for (const mailbox of this.#mailboxes.values()) mailbox.fail(diedError(code, signal));
     this.#mailboxes.clear();
-    for (const settle of this.#queries.values())
-      settle({ result: null, error: diedError(code, signal).toData() });
-    this.#queries.clear();
+    this.#queries.fail(diedError(code, signal));
     if (this.#isClosed || !wasReady) return;
     this.#options.log.error({ code, signal }, "the engine process ended unexpectedly");
     this.#scheduleRestart();

@@ -12,8 +12,8 @@ import type {
   QueryResults,
   StepSample,
 } from "../protocol/protocol.js";
-import { describeGroups, mergeStats } from "./merge-engines.js";
 import { ModelGroup } from "./model-group.js";
+import { OpenGroups } from "./open-groups.js";
 import { PendingLoad } from "./pending-load.js";
 import { leastNeeded, type RouterEntry, type RouterOptions } from "./router-parts.js";
 
@@ -27,16 +27,12 @@ const idleCheckMs = 1_000;
 export class ModelRouter implements Engine, Models {
   readonly #options: RouterOptions;
   readonly #entries = new Map<string, RouterEntry>();
-  /** All that are open, those that leave included. */
-  readonly #groups = new Set<ModelGroup>();
-  readonly #stepListeners: ((sample: StepSample) => void)[] = [];
+  readonly #groups = new OpenGroups();
   readonly #closing = new AbortController();
   readonly #idleTimer: NodeJS.Timeout | null;
   /** Bytes that a config was planned to take. */
   readonly #planned = new WeakMap<LoadedFusionConfig, number>();
   #queue: Promise<void> = Promise.resolve();
-  #numRestartsBefore = 0;
-  #merged: { of: EngineDescription[]; description: EngineDescription | null } = { of: [], description: null };
   #hasStarted = false;
 
   constructor(options: RouterOptions) {
@@ -57,25 +53,20 @@ export class ModelRouter implements Engine, Models {
     );
   }
 
-  /** What is loaded, as one: of a config what has been loaded last, and what leaves where nothing is in its place. */
   get description(): EngineDescription | null {
-    const groups = [...this.#groups].reverse().sort((a, b) => Number(a.isLeaving) - Number(b.isLeaving));
-    const of = groups.flatMap(({ engine }) => engine.description ?? []);
-    if (of.length !== this.#merged.of.length || of.some((one, index) => one !== this.#merged.of[index]))
-      this.#merged = { of, description: describeGroups(of, groups, [...this.#entries.keys()]) };
-    return this.#merged.description;
+    return this.#groups.describe([...this.#entries.keys()]);
   }
 
   get stats(): EngineStats {
-    return mergeStats([...this.#groups].map(({ engine }) => engine.stats));
+    return this.#groups.stats;
   }
 
   get numRestarts(): number {
-    return [...this.#groups].reduce((sum, { engine }) => sum + engine.numRestarts, this.#numRestartsBefore);
+    return this.#groups.numRestarts;
   }
 
   onStep(listener: (sample: StepSample) => void): void {
-    this.#stepListeners.push(listener);
+    this.#groups.onStep(listener);
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent, void> {
@@ -169,7 +160,7 @@ export class ModelRouter implements Engine, Models {
     for (const group of groups.filter(({ length }) => length > 0)) {
       const isWanted = group.some(({ config }) => pinned.includes(config.id));
       try {
-        if (memoryBytes > 0 && !isWanted && this.#usedBytes + (await this.#bytesOf(group)) > memoryBytes)
+        if (memoryBytes > 0 && !isWanted && this.#groups.bytes + (await this.#bytesOf(group)) > memoryBytes)
           continue;
         await this.#inTurn(() => this.#open(group, () => undefined));
       } catch (error) {
@@ -202,10 +193,6 @@ export class ModelRouter implements Engine, Models {
     if (this.#idleTimer !== null) clearInterval(this.#idleTimer);
     await this.#queue;
     await Promise.all([...this.#groups].map(({ engine }) => engine.close()));
-  }
-
-  get #usedBytes(): number {
-    return [...this.#groups].reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   #entryOf(id: string): RouterEntry {
@@ -283,7 +270,7 @@ export class ModelRouter implements Engine, Models {
           "out_of_memory",
           `It takes ${needed} bytes, and all models may have ${memoryBytes}; raise --memory-megabytes.`,
         );
-      while (this.#usedBytes + needed > memoryBytes)
+      while (this.#groups.bytes + needed > memoryBytes)
         if (!(await this.#evictOne()))
           throw new ShouldersError("out_of_memory", "What is loaded is pinned, and leaves no room.");
     }
@@ -303,7 +290,6 @@ export class ModelRouter implements Engine, Models {
     const { signal } = this.#closing;
     signal.throwIfAborted();
     const engine = await this.#options.open(configs, { signal, onProgress });
-    engine.onStep((sample) => this.#stepListeners.forEach((listener) => listener(sample)));
     const group = new ModelGroup(engine, configs);
     this.#groups.add(group);
     const before = new Set<ModelGroup>();
@@ -355,7 +341,6 @@ export class ModelRouter implements Engine, Models {
     for (const entry of this.#entries.values()) if (entry.group === group) entry.group = null;
     await group.untilIdle();
     if (!this.#groups.delete(group)) return;
-    this.#numRestartsBefore += group.engine.numRestarts;
     await group.engine.close();
     this.#options.log.info({ configs: [...group.ids] }, "models are unloaded");
   }

@@ -1,23 +1,18 @@
 import { closeSync, openSync, statSync } from "node:fs";
 
-import { ShouldersError } from "../errors.js";
+import { ShouldersError, systemCode } from "../errors.js";
 import {
   arrayElementTypes,
   arrayType,
   defaultAlignment,
-  float32Tensor,
   ggufMagic,
   ggufVersions,
-  int32Tensor,
-  mostDimensions,
-  notForMatrices,
   stringType,
-  tensorNameLimit,
-  tensorTypes,
   valueTypes,
 } from "./gguf-format.js";
 import { checkHyperparameters } from "./gguf-hyperparameters.js";
 import { GgufIncomplete, GgufProblem, GgufReader } from "./gguf-reader.js";
+import { checkTensors, type GgufTensor } from "./gguf-tensors.js";
 
 /** What a checked model file says about itself. */
 export interface GgufSummary {
@@ -34,14 +29,6 @@ export interface GgufSummary {
   chatTemplate: string | null;
   /** Scalars and short strings of the metadata, by key. */
   values: ReadonlyMap<string, MetadataValue>;
-}
-
-export interface GgufTensor {
-  name: string;
-  /** The number of its type. */
-  type: number;
-  elements: number;
-  bytes: number;
 }
 
 type MetadataValue = string | number | bigint | boolean;
@@ -123,7 +110,7 @@ function checkPart(path: string): GgufPart {
     file = openSync(path, "r");
   } catch (cause) {
     if (cause instanceof ShouldersError) throw cause;
-    const { code } = cause as NodeJS.ErrnoException;
+    const code = systemCode(cause);
     throw invalid(
       path,
       code === "ENOENT" ? "does not exist" : `cannot be opened: ${code ?? "unknown error"}`,
@@ -249,59 +236,6 @@ function alignmentOf(values: ReadonlyMap<string, MetadataValue>): number {
   if (typeof alignment !== "number" || alignment <= 0 || (alignment & (alignment - 1)) !== 0)
     throw new GgufProblem(`is corrupt: general.alignment is ${String(alignment)}`);
   return alignment;
-}
-
-/** @returns all tensors; every one lies inside the file. */
-function checkTensors(reader: GgufReader, numTensors: number, alignment: number): GgufTensor[] {
-  let last = { name: "", end: 0n };
-  const tensors: GgufTensor[] = [];
-  for (let index = 0; index < numTensors; index++) {
-    const name = reader.string(`the name of tensor ${index}`, tensorNameLimit - 1);
-    if (name === null) throw new GgufProblem(`is corrupt: the name of tensor ${index} is too long`);
-    const { type, elements, bytes } = readTensorType(reader, name);
-    const end = reader.uint64(`the offset of tensor ${name}`) + bytes;
-    if (end > last.end) last = { name, end };
-    tensors.push({ name, type, elements: Number(elements), bytes: Number(bytes) });
-  }
-  const dataStart = Math.ceil(reader.position / alignment) * alignment;
-  const needed = BigInt(dataStart) + last.end;
-  if (numTensors > 0 && needed > BigInt(reader.fileBytes))
-    throw new GgufProblem(
-      `is truncated: it has ${reader.fileBytes} bytes, and tensor ${last.name} ends at byte ${needed}; ` +
-        `download or copy it again`,
-    );
-  return tensors;
-}
-
-function readTensorType(reader: GgufReader, name: string): { type: number; elements: bigint; bytes: bigint } {
-  const numDimensions = reader.uint32(`the dimensions of tensor ${name}`);
-  if (numDimensions > mostDimensions)
-    throw new GgufProblem(`is corrupt: tensor ${name} has ${numDimensions} dimensions`);
-  let elements = 1n;
-  let rowLength = 1n;
-  for (let dimension = 0; dimension < numDimensions; dimension++) {
-    const length = reader.uint64(`the shape of tensor ${name}`);
-    if (dimension === 0) rowLength = length;
-    elements *= length;
-  }
-  const type = reader.uint32(`the type of tensor ${name}`);
-  checkTensorType(name, type, numDimensions);
-  const block = tensorTypes[type];
-  if (!block) throw new GgufProblem(`has tensor ${name} of type ${type}, which this llama.cpp cannot read`);
-  const [blockElements, blockBytes] = block;
-  if (elements === 0n || rowLength % BigInt(blockElements) !== 0n)
-    throw new GgufProblem(`is corrupt: tensor ${name} has rows of ${rowLength} elements`);
-  return { type, elements, bytes: (elements / BigInt(blockElements)) * BigInt(blockBytes) };
-}
-
-/** Each decode would end the process: libllama loads any type for any tensor, and has no code for most of them. */
-function checkTensorType(name: string, type: number, numDimensions: number): void {
-  const isAdded = /norm\.(weight|bias)$|\.bias$/.test(name);
-  const isTable = type === int32Tensor && /tid2eid/.test(name);
-  const isWrong =
-    !isTable && (isAdded || numDimensions <= 1 ? type !== float32Tensor : notForMatrices.includes(type));
-  if (isWrong && tensorTypes[type])
-    throw new GgufProblem(`is corrupt: tensor ${name} is of type ${type}, which no model has there`);
 }
 
 const splitName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;

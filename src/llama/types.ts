@@ -1,5 +1,10 @@
 import type { CacheType, RopeOverrides } from "../config/model-source.js";
+import type { ChatOptions, ChatTurn, ThinkingForm, ToolForm } from "./chat-types.js";
 import type { ModelFacts } from "./model-facts.js";
+import type { Device, MemoryByPlace, Placement } from "./placement-types.js";
+
+export * from "./chat-types.js";
+export * from "./placement-types.js";
 
 /** What the engine may ask of native code. Implemented over libllama in this room; scripted in the engine's tests. */
 
@@ -39,96 +44,6 @@ export interface LoadedModel extends AsyncDisposable {
   /** How its template marks what the model thinks; null: it knows no thinking. */
   readonly thinking: ThinkingForm | null;
   createContext(options: ContextOptions): ModelContext;
-}
-
-export interface ChatTurn {
-  /** `tool`: what a function gave back. */
-  role: "system" | "user" | "assistant" | "tool";
-  content: string;
-  /** What the assistant thought before it. */
-  reasoning?: string;
-  /** Calls of functions that the assistant made. */
-  toolCalls?: ToolCall[];
-  /** Which call a tool's turn answers. */
-  toolCallId?: string;
-}
-
-export interface ToolCall {
-  id: string;
-  name: string;
-  /** JSON text. */
-  arguments: string;
-}
-
-/** A function that an answer may call. */
-export interface Tool {
-  name: string;
-  description: string;
-  /** JSON schema of its arguments. */
-  parameters: object;
-}
-
-/**
- * How calls stand in an answer: opening, name, middle, arguments as JSON, for each further call between, name,
- * middle and arguments, then the ending. `toolIdMark` in these texts stands for nine letters or digits,
- * `toolIndexMark` for the number of the call.
- */
-export interface ToolForm {
-  opening: string;
-  middle: string;
-  /** null: an answer has at most one call. */
-  between: string | null;
-  ending: string;
-  /** Arguments are no JSON object, but each stands for itself: `middle` leads to the first one's key. */
-  tags?: ArgumentTags;
-}
-
-/** How arguments stand in a call, one by one. */
-export interface ArgumentTags {
-  /** Between a key and a text; with the quote before it. */
-  value: string;
-  /** Between a key and what is no text. */
-  otherValue: string;
-  /** The quote after a text; "": none. */
-  closing: string;
-  /** Between a value and the next key. */
-  next: string;
-  /** What ends every value: the beginning of `next` and of the form's ending. */
-  valueEnd: string;
-  /** After the name of a call without arguments: to the next call's name, and at the end. */
-  noneBetween: string | null;
-  noneEnding: string;
-  /** raw: texts stand as they are, up to `closing` and `valueEnd`. */
-  strings: "raw" | "json" | "python";
-  /** Of values that are no texts; bare: keys without quotes, texts between `<|"|>`. */
-  literals: "json" | "python" | "bare";
-}
-
-export const toolIdMark = "\u{f8ff}";
-/** Stands for the number of a call. */
-export const toolIndexMark = "\u{f8fe}";
-
-/** How a template marks what a model thinks before it answers. */
-export interface ThinkingForm {
-  opening: string;
-  closing: string;
-  /** A mark of its own before an answer; "": none. */
-  answer: string;
-}
-
-export type ChatEnding = "answer" | "continue" | "none";
-
-export interface ChatOptions {
-  /** Where the prompt ends. Default: answer. */
-  ending?: ChatEnding;
-  /** Told by the template; only where it has a form for their calls. */
-  tools?: readonly Tool[];
-  /** Whether the model is to think before it answers; null: as the template has it. */
-  isThinking?: boolean | null;
-  /** How much, as OpenAI names it; null: as the template has it. */
-  effort?: string | null;
-  /** What else a template may ask for, by name. */
-  variables?: Readonly<Record<string, unknown>>;
 }
 
 export interface RenderedPrompt {
@@ -176,63 +91,6 @@ export interface ContextOptions {
 }
 
 export type FlashAttention = "auto" | "on" | "off";
-
-/** A device that computes beside the processor, as its backend describes it. */
-export interface Device {
-  /** The backend's name: `CUDA0`, `Vulkan1`. */
-  name: string;
-  /** What it is: `NVIDIA RTX 4090`. */
-  description: string;
-  freeBytes: number;
-  totalBytes: number;
-  /** Its memory is main memory. */
-  isUnified: boolean;
-  /** Its backend can split the rows of a matrix over devices. */
-  splitsRows: boolean;
-}
-
-/** Where a model's layers are and how its file is read. */
-export interface Placement {
-  /** Names of the devices that hold layers; none: main memory alone. */
-  devices: readonly string[];
-  /** The last so many layers lie there, the output counted as one. */
-  gpuLayers: number;
-  splitMode: "layer" | "row" | "none";
-  /** Each device's share, in the order of `devices`; null: equal ones. */
-  split: readonly number[] | null;
-  /** Index into `devices`. */
-  mainGpu: number;
-  usesMmap: boolean;
-  usesMlock: boolean;
-}
-
-export const inMainMemory: Placement = {
-  devices: [],
-  gpuLayers: 0,
-  splitMode: "layer",
-  split: null,
-  mainGpu: 0,
-  usesMmap: true,
-  usesMlock: false,
-};
-
-/** Bytes that a model and its context take in one place. */
-export interface Buffers {
-  weights: number;
-  /** Keys and values, and recurrent states. */
-  cells: number;
-  /** What a decode computes in. */
-  compute: number;
-  /** Logits. */
-  rows: number;
-}
-
-export const bufferKinds = ["weights", "cells", "compute", "rows"] as const;
-
-/** Name of a device, or `mainMemory`, to what lies there. */
-export type MemoryByPlace = ReadonlyMap<string, Buffers>;
-
-export const mainMemory = "main memory";
 
 /** What a model would take, found out without loading it. */
 export interface Measured {

@@ -1,0 +1,78 @@
+import type { TokenCandidate, TokenRecord } from "../wire/token-record.js";
+
+export type FinishReason = "stop" | "length";
+
+export interface Usage {
+  promptTokens: number;
+  /** Tokens sampled, an end-of-sequence token included. */
+  completionTokens: number;
+  cachedTokens: number;
+  /** Of the completion's: those of what was thought before the answer. */
+  reasoningTokens: number;
+  fusion: FusionUsage;
+}
+
+/** How far the experts moved an answer. */
+export interface FusionUsage {
+  /** Σ KL(P̃‖P) over the tokens of the answer, P̃ the fused law and P the base's over the whole vocabulary. */
+  nats: number;
+  /** Tokens at which the fused argmax was not the base's. */
+  flipped: number;
+  /** Tokens that were weighed: nats and flipped are over these. */
+  tokens: number;
+  /** Tokens that experts' rows alone settled. */
+  certain: number;
+  /** Decodes of the base after the prompt was read but for its last token. */
+  basePasses: number;
+  /** Guesses at tokens, from the client's prediction or the answer's own text, and those that were right. */
+  drafted: number;
+  accepted: number;
+  /** Mean over all tokens of the share of a mixture's experts that did not run; 0 for other strategies. */
+  skippedShare: number;
+}
+
+/** The usage of an answer that has not begun. */
+export const noUsage: Usage = {
+  promptTokens: 0,
+  completionTokens: 0,
+  cachedTokens: 0,
+  reasoningTokens: 0,
+  fusion: {
+    nats: 0,
+    flipped: 0,
+    tokens: 0,
+    certain: 0,
+    basePasses: 0,
+    drafted: 0,
+    accepted: 0,
+    skippedShare: 0,
+  },
+};
+
+/** One sampled token: its trace record, its exact bytes, and the alternatives that were asked for. */
+export interface GeneratedToken {
+  record: TokenRecord;
+  bytes: Uint8Array;
+  topLogprobs: (TokenCandidate & { bytes: Uint8Array })[];
+}
+
+export type GenerationEvent =
+  /** The prompt is tokenized and fits; it waits for, or has, a sequence. */
+  | { type: "accepted"; promptTokens: number }
+  /** `reasoning`: what was thought, before the text. Text that is safe to show (whole characters, no part of a stop string) and the tokens it came from. */
+  | { type: "delta"; reasoning?: string; text: string; tokens: GeneratedToken[] }
+  /** The last event. `tokens`: sampled but never shown (the end-of-sequence token, tokens of a stop string). */
+  | {
+      type: "done";
+      finishReason: FinishReason;
+      stopString: string | null;
+      tokens: GeneratedToken[];
+      usage: Usage;
+      /** How long the request waited for a sequence, ms. */
+      queueMs: number;
+      /**
+       * What the reference's rows at the end of its prompt say about the prompt (routing/feature.ts),
+       * where it was wanted and the prompt has two tokens.
+       */
+      feature: number[] | null;
+    };
