@@ -61,6 +61,20 @@ export class BareModels implements AsyncDisposable {
     this.#position = numTokens;
   }
 
+  /** A block of the first sequence's tokens alone, with this many rows at its end. @returns ms of all models. */
+  async block(numTokens: number, numRows: number): Promise<number> {
+    let ms = 0;
+    for (const { context } of this.#loaded) {
+      context.removePositions(0, 0, null);
+      context.batch.clear();
+      for (let at = 0; at < numTokens; at++) context.batch.add(tokenAt(at), at, 0, at >= numTokens - numRows);
+      const startMs = performance.now();
+      await context.decode();
+      ms += performance.now() - startMs;
+    }
+    return ms;
+  }
+
   /** One token for every sequence. @returns ms of each model's decode, one after the other. */
   async step(): Promise<number[]> {
     const times: number[] = [];

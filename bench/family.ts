@@ -55,6 +55,8 @@ interface Member {
 
 /** With this an expert's best token has ten times the probability of the next in three of four rows. */
 const certain = 3.5;
+/** With this its best token is mostly the fused row's too, over all tokens. */
+const loud = 12;
 
 const members = {
   base: { size: baseSize, seed: 1, noiseSeed: null },
@@ -62,6 +64,7 @@ const members = {
   "expert-1": { size: smallSize, seed: 2, noiseSeed: 3 },
   "expert-2": { size: smallSize, seed: 2, noiseSeed: 4 },
   "certain-expert": { size: smallSize, seed: 2, noiseSeed: 3, sharpness: certain },
+  "loud-expert": { size: smallSize, seed: 2, noiseSeed: 3, sharpness: loud },
   "tiny-reference": { size: tinySize, seed: 5, noiseSeed: null },
   "tiny-certain-expert": { size: tinySize, seed: 5, noiseSeed: 6, sharpness: certain },
 } satisfies Record<string, Member>;

@@ -44,6 +44,18 @@ export const figureTargets = {
     limit: 0.9,
     text: "As `fused_vs_base_1_small`, eight streams",
   },
+  fused_vs_base_paper: {
+    unit: "ratio",
+    is: "most",
+    limit: 0.9,
+    text: "As `fused_vs_base_1` without a plausible set, with an expert whose guesses are right nine times in ten",
+  },
+  spec_overhead: {
+    unit: "ratio",
+    is: "most",
+    limit: 1.05,
+    text: "Milliseconds a token with an expert whose guesses are never right ÷ the same with speculation off",
+  },
   base_passes_problems: {
     unit: "passes",
     is: "most",

@@ -153,7 +153,7 @@ async function engineRound(
 }
 
 /** Engines keep their listeners for good; this one stops listening. */
-function listen(engine: Engine, listener: (sample: StepSample) => void): () => void {
+export function listen(engine: Engine, listener: (sample: StepSample) => void): () => void {
   let isOn = true;
   engine.onStep((sample) => {
     if (isOn) listener(sample);

@@ -43,7 +43,10 @@ export const parts: Part[] = [
   { name: "scaling", ids: ["scaling_8"], run: benchScaling },
   {
     name: "speculation",
-    ids: ["fused_vs_base_1", "fused_vs_base_1_small", "fused_vs_base_8", "fused_vs_base_8_small"],
+    ids: [
+      ...(["fused_vs_base_1", "fused_vs_base_1_small", "fused_vs_base_8"] as const),
+      ...(["fused_vs_base_8_small", "fused_vs_base_paper", "spec_overhead"] as const),
+    ],
     run: ({ wanted }) => benchSpeculation(wanted),
   },
   {

@@ -2,42 +2,77 @@ import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import path from "node:path";
 import { located } from "../test/support/members.js";
-import { root, startRealEngine, textRequest } from "../test/support/real-engine.js";
+import { answer, root, startRealEngine, textRequest } from "../test/support/real-engine.js";
 import { resolveConfigs } from "../src/cli/open-engine.js";
 import { fusionConfigSchema } from "../src/config/fusion-config.js";
 import { loadFusionConfigs, selectFusionConfigs } from "../src/config/load.js";
 import { settingsSchema } from "../src/config/settings.js";
-import type { Engine, GenerationRequest, ResolvedFusionConfig, Usage } from "../src/protocol/protocol.js";
-import { promptTokens } from "./bare.js";
+import type {
+  Engine,
+  EngineDescription,
+  GenerationRequest,
+  ResolvedFusionConfig,
+  StepSample,
+  Usage,
+} from "../src/protocol/protocol.js";
+import type { StrategyConfig } from "../src/strategies/registry.js";
+import { BareModels, openCpuLibrary, promptTokens } from "./bare.js";
 import { familyPath, makeFamily, type MemberName, vocabularySize } from "./family.js";
 import type { FigureId } from "./figures.js";
 import type { PartResult } from "./report.js";
+import { listen } from "./overhead.js";
 import { median, sum } from "./statistics.js";
+import { decodingOf } from "./threads.js";
 
 /** The fused stream against the base alone, in one process over the same models, in turns. */
 
 const promptLength = 4;
-const numTokens = 64;
-const budgetMs = 40_000;
+const budgetMs = 25_000;
+/** The set's ratio, and how far it is moved to show that a token was at its bound. */
+const ratio = 0.1;
+const shownRatios = [0.95 * ratio, ratio, 1.05 * ratio];
+/** Batches of other shapes move logits by a few thousandths, and solved weights make more of them. */
+const tieNats = 0.1;
 
-interface Case {
-  numStreams: number;
+interface Family {
   reference: MemberName;
   expert: MemberName;
+  /** The expert's plausible set; null: all tokens, as in the paper. */
+  plausibility: { ratio: number; of: "expert" } | null;
+}
+
+const set = { ratio, of: "expert" } as const;
+const families = {
+  certain: { reference: "reference", expert: "certain-expert", plausibility: set },
+  small: { reference: "tiny-reference", expert: "tiny-certain-expert", plausibility: set },
+  paper: { reference: "reference", expert: "loud-expert", plausibility: null },
+  wrong: { reference: "reference", expert: "expert-1", plausibility: null },
+} satisfies Record<string, Family>;
+
+type FamilyName = keyof typeof families;
+
+interface Case {
+  family: FamilyName;
+  numStreams: number;
+  numTokens: number;
+  /** What fused with speculation is compared with. */
+  against: "base" | "off";
 }
 
 const cases = {
-  fused_vs_base_1: { numStreams: 1, reference: "reference", expert: "certain-expert" },
-  fused_vs_base_1_small: { numStreams: 1, reference: "tiny-reference", expert: "tiny-certain-expert" },
-  fused_vs_base_8: { numStreams: 8, reference: "reference", expert: "certain-expert" },
-  fused_vs_base_8_small: { numStreams: 8, reference: "tiny-reference", expert: "tiny-certain-expert" },
+  fused_vs_base_1: { family: "certain", numStreams: 1, numTokens: 64, against: "base" },
+  fused_vs_base_8: { family: "certain", numStreams: 8, numTokens: 32, against: "base" },
+  fused_vs_base_1_small: { family: "small", numStreams: 1, numTokens: 64, against: "base" },
+  fused_vs_base_8_small: { family: "small", numStreams: 8, numTokens: 32, against: "base" },
+  fused_vs_base_paper: { family: "paper", numStreams: 1, numTokens: 64, against: "base" },
+  spec_overhead: { family: "wrong", numStreams: 1, numTokens: 64, against: "off" },
 } satisfies Partial<Record<FigureId, Case>>;
 
 type CaseId = keyof typeof cases;
 
 /** What is measured in each round. */
 const variants = {
-  base: { strategy: { type: "base" } },
+  base: { strategy: { type: "base" }, speculation: "off" },
   off: { speculation: "off" },
   on: {},
 } satisfies Record<string, Partial<GenerationRequest>>;
@@ -47,70 +82,230 @@ type Variant = keyof typeof variants;
 interface Measured {
   /** From the last stream's first token to the first stream's last, a token of each. */
   ms: number;
-  /** Of that, decodes one after the other. */
+  /** Of that, decodes one after the other, fusing and drawing. */
   decodeMs: number;
+  fuseMs: number;
   ids: number[][];
   usage: Usage["fusion"][];
 }
 
+type Round = Record<Variant, Measured>;
+
 export async function benchSpeculation(wanted: readonly FigureId[]): Promise<PartResult> {
   const values: PartResult["values"] = {};
   const tables: PartResult["tables"] = [];
-  for (const id of (Object.keys(cases) as CaseId[]).filter((one) => wanted.includes(one))) {
-    const { ratio, table } = await benchCase(id);
-    values[id] = ratio;
-    tables.push(table);
+  const ids = (Object.keys(cases) as CaseId[]).filter((one) => wanted.includes(one));
+  for (const name of Object.keys(families) as FamilyName[]) {
+    const ofFamily = ids.filter((id) => cases[id].family === name);
+    if (ofFamily.length === 0) continue;
+    const family: Family = families[name];
+    makeFamily(["base", family.reference, family.expert]);
+    const measured: [CaseId, Round[], number][] = [];
+    let threadsOf: (file: string) => number;
+    {
+      await using engine = await openEngine([config(family)]);
+      ({ threadsOf } = decodingOf(engine.description as EngineDescription));
+      for (const id of ofFamily) measured.push([id, ...(await measureCase(engine, id))]);
+    }
+    const curves = await measureCurves(family, threadsOf);
+    for (const [id, rounds, numTies] of measured) {
+      const { value, table } = report(id, { rounds, numTies, curves });
+      values[id] = value;
+      tables.push(table);
+    }
   }
   return { values, tables };
 }
 
-async function benchCase(id: CaseId): Promise<{ ratio: number; table: PartResult["tables"][number] }> {
+/** @returns rounds, and how many texts parted at a tie. */
+async function measureCase(engine: Engine, id: CaseId): Promise<[Round[], number]> {
   const one: Case = cases[id];
-  const names: MemberName[] = ["base", one.reference, one.expert];
-  makeFamily(names);
-  await using engine = await openEngine([config(one)]);
-  const rounds: Record<Variant, Measured>[] = [];
+  const rounds: Round[] = [];
+  let numTies = 0;
   const startMs = performance.now();
   for (let seed = 0; rounds.length < 3 || performance.now() - startMs < budgetMs; seed++) {
-    const base = await measure(engine, one, { variant: "base", seed });
-    const off = await measure(engine, one, { variant: "off", seed });
-    const on = await measure(engine, one, { variant: "on", seed });
-    if (JSON.stringify(on.ids) !== JSON.stringify(off.ids))
-      throw new Error(
-        `${id}: speculation changed a text: ${JSON.stringify({ seed, on: on.ids, off: off.ids })}`,
-      );
+    const round = {
+      base: await measure(engine, one, { variant: "base", seed }),
+      off: await measure(engine, one, { variant: "off", seed }),
+      on: await measure(engine, one, { variant: "on", seed }),
+    };
+    for (const [index, ids] of round.on.ids.entries())
+      if (!(await isSameText(engine, one, { seed, index, ids, plain: round.off.ids[index]! }))) numTies++;
     // The first round warms caches and compilers up.
-    if (seed > 0) rounds.push({ base, off, on });
+    if (seed > 0) rounds.push(round);
   }
-  const of = (read: (round: Record<Variant, Measured>) => number) => median(rounds.map(read));
-  const ratio = of(({ on, base }) => on.ms / base.ms);
-  const predicted = of(({ on, base }) => on.decodeMs / base.decodeMs);
-  const usages = rounds.flatMap(({ on }) => on.usage);
-  const total = (key: "tokens" | "certain" | "basePasses") => sum(usages.map((usage) => usage[key]));
-  const numAll = total("tokens") + total("certain");
+  return [rounds, numTies];
+}
+
+function promptOf({ seed, index }: { seed: number; index: number }): GenerationRequest["prompt"] {
+  return { type: "tokens", tokens: promptTokens(promptLength, 8 * seed + index) };
+}
+
+/**
+ * Whether two texts are equal; where they part it has to be at a tie: both tokens are nearly best, or at the bound of
+ * the plausible set. Anything else is a fault.
+ */
+async function isSameText(
+  engine: Engine,
+  { family }: Case,
+  parted: { seed: number; index: number; ids: number[]; plain: number[] },
+): Promise<boolean> {
+  const { ids, plain } = parted;
+  const first = ids.findIndex((token, position) => token !== plain[position]);
+  if (first < 0 && ids.length === plain.length) return true;
+  const near = new Set<number>();
+  const { plausibility }: Family = families[family];
+  for (const shown of plausibility === null ? [null] : shownRatios) {
+    const asked = textRequest("fused", "", {
+      prompt: promptOf(parted),
+      answerPrefix: { type: "tokens", tokens: plain.slice(0, first) },
+      ...{ maxTokens: 1, topLogprobs: 8, speculation: "off" },
+      strategy: strategyOf(shown === null ? null : { ratio: shown, of: "expert" }),
+    });
+    const { tokens } = await answer(engine, asked);
+    const top = tokens.at(-1)!.topLogprobs;
+    for (const { id, logprob } of top) if (top[0]!.logprob - logprob < tieNats) near.add(id);
+  }
+  if (near.has(ids[first]!) && near.has(plain[first]!)) return false;
+  throw new Error(`speculation changed a text, and not at a tie: ${JSON.stringify({ first, ...parted })}`);
+}
+
+/** Milliseconds of bare decodes by size, of a model each: of one token with its row, … */
+interface Curve {
+  /** … and of more with a row each, and with one row. */
+  allRows: Map<number, number>;
+  oneRow: Map<number, number>;
+}
+type Curves = Record<"base" | "reference" | "expert", Curve>;
+
+const curveSizes = [1, 2, 4, 8, 16];
+const numTimed = 5;
+
+async function measureCurves(family: Family, threadsOf: (file: string) => number): Promise<Curves> {
+  await using library = await openCpuLibrary();
+  const curveOf = async (name: MemberName): Promise<Curve> => {
+    await using bare = await BareModels.open(library, { names: [name], numSequences: 16, threadsOf });
+    const curve: Curve = { allRows: new Map(), oneRow: new Map() };
+    for (const size of curveSizes)
+      for (const kind of ["allRows", "oneRow"] as const) {
+        const times: number[] = [];
+        for (let count = 0; count < numTimed; count++)
+          times.push(await bare.block(size, kind === "allRows" ? size : 1));
+        curve[kind].set(size, median(times));
+      }
+    return curve;
+  };
   return {
-    ratio,
+    base: await curveOf("base"),
+    reference: await curveOf(family.reference),
+    expert: await curveOf(family.expert),
+  };
+}
+
+/** Milliseconds of a batch, between those of the sizes that were measured. */
+function costOf({ allRows, oneRow }: Curve, numTokens: number, numRows: number): number {
+  const at = (curve: Map<number, number>, size: number) => {
+    const upper = curveSizes.find((one) => one >= size) ?? curveSizes.at(-1)!;
+    const lower = curveSizes.filter((one) => one <= size).at(-1) ?? 1;
+    const share = upper === lower ? 0 : (size - lower) / (upper - lower);
+    return (1 - share) * curve.get(lower)! + share * curve.get(upper)!;
+  };
+  const [most, least] = [at(allRows, numTokens), at(oneRow, numTokens)];
+  const share = numTokens <= 1 ? 0 : (numRows - 1) / (numTokens - 1);
+  return least + share * (most - least);
+}
+
+/**
+ * What the cost model makes of what happened, ms a token: each token of the expert by itself, and blocks of base and
+ * reference of as many tokens and rows as a pass had.
+ */
+function predicted(
+  usages: Usage["fusion"][],
+  fuseMs: number,
+  curves: Curves,
+): Record<"fused" | "base" | "drafted", number> {
+  const total = (key: "tokens" | "certain" | "basePasses" | "drafted" | "accepted") =>
+    sum(usages.map((usage) => usage[key]));
+  const numTokens = total("tokens") + total("certain");
+  const [numWrong, numPasses] = [total("drafted") - total("accepted"), total("basePasses")];
+  const [tokens, rows] = [(numTokens + numWrong) / numPasses, (total("tokens") + numWrong) / numPasses];
+  const singles = (numTokens + numWrong) * costOf(curves.expert, 1, 1);
+  const ofBase = numPasses * costOf(curves.base, tokens, rows);
+  const ofReference = numPasses * costOf(curves.reference, tokens, rows);
+  return {
+    fused: (singles + ofBase + ofReference) / numTokens + fuseMs,
+    drafted: (singles + ofBase) / numTokens,
+    base: costOf(curves.base, 1, 1),
+  };
+}
+
+function report(
+  id: CaseId,
+  { rounds, numTies, curves }: { rounds: Round[]; numTies: number; curves: Curves },
+): { value: number; table: PartResult["tables"][number] } {
+  const { family: name, numStreams, numTokens, against }: Case = cases[id];
+  const family: Family = families[name];
+  const of = (read: (round: Round) => number) => median(rounds.map(read));
+  const value = of(({ on, [against]: other }) => on.ms / other.ms);
+  const usages = rounds.flatMap(({ on }) => on.usage);
+  const total = (key: "tokens" | "certain" | "basePasses" | "drafted" | "accepted") =>
+    sum(usages.map((usage) => usage[key]));
+  const numAll = total("tokens") + total("certain");
+  const byDecodes = of(({ on, [against]: other }) => on.decodeMs / other.decodeMs);
+  const model = predicted(
+    usages,
+    of(({ on }) => on.fuseMs),
+    curves,
+  );
+  const single: (string | number)[][] = [
+    ["fused ÷ base alone, by the cost model", model.fused / model.base],
+    ["… measured ÷ that", of(({ on, base }) => on.ms / base.ms) / (model.fused / model.base)],
+    ["base alone with a drafter that is right as often, by the cost model", model.drafted / model.base],
+    ...curveRows(curves),
+  ];
+  const rows: (string | number)[][] = [
+    ["ms a token, base alone", of(({ base }) => base.ms)],
+    ["ms a token, fused, speculation off", of(({ off }) => off.ms)],
+    ["ms a token, fused", of(({ on }) => on.ms)],
+    [
+      "… of that, decodes; fusing and drawing",
+      `${of(({ on }) => on.decodeMs).toPrecision(3)}; ${of(({ on }) => on.fuseMs).toPrecision(3)}`,
+    ],
+    ["share of certain tokens", total("certain") / numAll],
+    ["tokens a pass of the base", numAll / total("basePasses")],
+    ["guesses a token", total("drafted") / numAll],
+    ["share of guesses that were right", total("accepted") / Math.max(1, total("drafted"))],
+    ["speculation off ÷ base alone", of(({ off, base }) => off.ms / base.ms)],
+    ["fused ÷ base alone", of(({ on, base }) => on.ms / base.ms)],
+    ["fused ÷ speculation off", of(({ on, off }) => on.ms / off.ms)],
+    [`the figure's ratio by the decodes alone`, byDecodes],
+    ["… measured ÷ that", value / byDecodes],
+    ...(numStreams === 1 ? single : []),
+  ];
+  const of_ =
+    family.plausibility === null ? "no plausible set" : `plausible set of the expert, ratio ${ratio}`;
+  return {
+    value,
     table: {
       title: `The fused stream beside the base alone, ${id}`,
       workload:
-        `${names.join(" + ")}, V = ${vocabularySize}, float16, plausible set of the expert, ratio 0.1, greedy; ` +
-        `${one.numStreams} streams of ${numTokens} tokens after prompts of ${promptLength}; ${rounds.length} rounds of base, ` +
-        `fused without speculation, fused with it, in one process; texts of the last two are equal; medians; ` +
-        `load average ${loadavg()[0]!.toFixed(1)}`,
+        `base + ${family.reference} + ${family.expert}, V = ${vocabularySize}, float16, ${of_}, greedy; ` +
+        `${numStreams} streams of ${numTokens} tokens after prompts of ${promptLength}; ${rounds.length} rounds of base, ` +
+        `fused without speculation, fused with it, in one process; texts of the last two are equal but for ${numTies} ` +
+        `of ${(rounds.length + 1) * numStreams} that part at a tie; medians; load average ${loadavg()[0]!.toFixed(1)}`,
       head: ["what", "value"],
-      rows: [
-        ["ms a token, base alone", of(({ base }) => base.ms)],
-        ["ms a token, fused, speculation off", of(({ off }) => off.ms)],
-        ["ms a token, fused", of(({ on }) => on.ms)],
-        ["share of certain tokens", total("certain") / numAll],
-        ["tokens a pass of the base", numAll / total("basePasses")],
-        ["speculation off ÷ base alone", of(({ off, base }) => off.ms / base.ms)],
-        ["fused ÷ base alone, by the decodes alone", predicted],
-        ["fused ÷ base alone", ratio],
-        ["… ÷ that of the decodes", ratio / predicted],
-      ],
+      rows,
     },
   };
+}
+
+function curveRows(curves: Curves): (string | number)[][] {
+  return Object.entries(curves).map(([name, { allRows, oneRow }]) => [
+    `ms of ${curveSizes.join(", ")} tokens, ${name}: a row each; one row`,
+    [allRows, oneRow]
+      .map((curve) => [...curve.values()].map((ms) => ms.toPrecision(3)).join(", "))
+      .join("; "),
+  ]);
 }
 
 /** One engine that is closed with its scope. */
@@ -119,14 +314,18 @@ async function openEngine(configs: ResolvedFusionConfig[]): Promise<Engine & Asy
   return Object.assign(engine, { [Symbol.asyncDispose]: () => engine.close() });
 }
 
-function config({ numStreams, reference, expert }: Case): ResolvedFusionConfig {
+function strategyOf(plausibility: Family["plausibility"]): StrategyConfig {
+  return { type: "dynamic", solver: "exact", plausibility };
+}
+
+function config({ reference, expert, plausibility }: Family): ResolvedFusionConfig {
   const parsed = fusionConfigSchema.parse({
     id: "fused",
     base: familyPath("base"),
     reference: familyPath(reference),
     experts: [{ id: "expert", model: familyPath(expert) }],
-    strategy: { type: "dynamic", plausibility: { ratio: 0.1, of: "expert" } },
-    context: { tokens: 512, sequences: numStreams },
+    strategy: strategyOf(plausibility),
+    context: { tokens: 512, sequences: 8 },
     sampling: { temperature: 0 },
   });
   return {
@@ -136,55 +335,53 @@ function config({ numStreams, reference, expert }: Case): ResolvedFusionConfig {
   };
 }
 
+/** When each token of an answer was there. */
+interface Stream {
+  ids: number[];
+  times: number[];
+  usage: Usage["fusion"];
+}
+
 async function measure(
   engine: Engine,
-  { numStreams }: Case,
+  { numStreams, numTokens }: Case,
   { variant, seed }: { variant: Variant; seed: number },
 ): Promise<Measured> {
-  let decodeMs = 0;
-  let isOn = false;
-  engine.onStep((sample) => {
-    if (isOn) decodeMs += sum(Object.values(sample.decodeMs));
-  });
-  const firsts: number[] = [];
-  const lasts: number[] = [];
+  const steps: { at: number; sample: StepSample }[] = [];
+  const unlisten = listen(engine, (sample) => steps.push({ at: performance.now(), sample }));
   const streams = await Promise.all(
-    Array.from({ length: numStreams }, async (_, index) => {
-      const prompt = { type: "tokens" as const, tokens: promptTokens(promptLength, 8 * seed + index) };
-      const request = textRequest("fused", "", { prompt, maxTokens: numTokens, ...variants[variant] });
-      const ids: number[] = [];
-      const times: number[] = [];
-      let hasBegun = false;
-      for await (const event of engine.generate(request, new AbortController().signal)) {
-        if (event.type === "accepted") continue;
-        for (const { record } of event.tokens) {
-          ids.push(record.token.id);
-          times.push(performance.now());
-        }
-        if (ids.length > 0 && !hasBegun) {
-          hasBegun = true;
-          firsts.push(times[0]!);
-          isOn = firsts.length === numStreams;
-        }
-        if (event.type === "done") {
-          isOn = false;
-          lasts.push(times.at(-1)!);
-          return { ids, times, usage: event.usage.fusion };
-        }
-      }
-      throw new Error("an answer ended without done");
+    Array.from({ length: numStreams }, (_, index) => {
+      const prompt = promptOf({ seed, index });
+      return read(engine, textRequest("fused", "", { prompt, maxTokens: numTokens, ...variants[variant] }));
     }),
   );
-  isOn = false;
-  const [from, to] = [Math.max(...firsts), Math.min(...lasts)];
+  unlisten();
+  const from = Math.max(...streams.map(({ times }) => times[0]!));
+  const to = Math.min(...streams.map(({ times }) => times.at(-1)!));
   const inWindow = sum(streams.map(({ times }) => times.filter((at) => at > from && at <= to).length));
   const each = inWindow / numStreams;
+  const samples = steps.filter(({ at }) => at > from && at <= to).map(({ sample }) => sample);
   return {
     ms: (to - from) / each,
-    decodeMs: decodeMs / each,
+    decodeMs: sum(samples.map(({ decodeMs }) => sum(Object.values(decodeMs)))) / each,
+    fuseMs: sum(samples.map(({ fuseMs, sampleMs }) => fuseMs + sampleMs)) / each,
     ids: streams.map(({ ids }) => ids),
     usage: streams.map(({ usage }) => usage),
   };
+}
+
+async function read(engine: Engine, request: GenerationRequest): Promise<Stream> {
+  const ids: number[] = [];
+  const times: number[] = [];
+  for await (const event of engine.generate(request, new AbortController().signal)) {
+    if (event.type === "accepted") continue;
+    for (const { record } of event.tokens) {
+      ids.push(record.token.id);
+      times.push(performance.now());
+    }
+    if (event.type === "done") return { ids, times, usage: event.usage.fusion };
+  }
+  throw new Error("an answer ended without done");
 }
 
 const taskOf = { base_passes_problems: "problems", base_passes_headline: "headline" } as const;
