@@ -64,13 +64,16 @@ export class Metrics {
     "certain_tokens_total",
     "Tokens that experts settled without the base.",
   );
-  readonly #draftTokens = this.#counter(
-    "spec_decode_num_draft_tokens_total",
-    "Guesses at tokens that were looked at.",
-  );
+  readonly #drafts = this.#counter("spec_decode_num_drafts_total", "Blocks in which tokens were guessed.");
+  readonly #draftTokens = this.#counter("spec_decode_num_draft_tokens_total", "Tokens that were guessed.");
   readonly #acceptedTokens = this.#counter(
     "spec_decode_num_accepted_tokens_total",
     "Guesses at tokens that were right.",
+  );
+  readonly #acceptedAt = this.#counter(
+    "spec_decode_num_accepted_tokens_per_pos_total",
+    "The same by their place among the guesses of their block.",
+    ["position"],
   );
   readonly #decode = this.#histogram("decode_seconds", "A model's decode in a step.", ["model"], stepBuckets);
   readonly #solve = this.#histogram("solve_seconds", "Solve and fuse of a step's rows.", [], stepBuckets);
@@ -150,6 +153,15 @@ export class Metrics {
         for (const [model, count] of Object.entries(threads)) gauge.set({ model, mode }, count);
       },
       ["model", "mode"],
+    );
+    this.#gauge(
+      "batch_cost_ratio",
+      "What a batch of so many tokens took a model when it was timed, by what one token took.",
+      (gauge) => {
+        for (const [model, points] of Object.entries(engine.description?.decoding.curves ?? {}))
+          for (const { tokens, ms } of points) gauge.set({ model, tokens }, ms / (points[0]?.ms ?? ms));
+      },
+      ["model", "tokens"],
     );
     this.#showPlan(engine);
     this.#countRestarts(engine);
@@ -245,8 +257,10 @@ export class Metrics {
         this.#generatedTokens.inc(usage.completionTokens);
         this.#basePasses.inc(usage.fusion.basePasses);
         this.#certainTokens.inc(usage.fusion.certain);
+        this.#drafts.inc(usage.fusion.drafts);
         this.#draftTokens.inc(usage.fusion.drafted);
         this.#acceptedTokens.inc(usage.fusion.accepted);
+        usage.fusion.acceptedAt.forEach((count, position) => this.#acceptedAt.inc({ position }, count));
         this.#keyTokens.inc({ key: owner }, usage.completionTokens);
       },
     };

@@ -29,5 +29,16 @@ export function decodingLines({ decoding }: EngineDescription): string[] {
     const counts = Object.entries(threads).map(([model, count]) => `${model} ${count}`);
     return `${name}: ${mode}, threads ${counts.join(", ")}; ${stepMs.toPrecision(3)} ms (${threadsText}${source})`;
   };
-  return [line("1 token", decoding), line("a batch", decoding.batch)];
+  return [line("1 token", decoding), line("a batch", decoding.batch), ...curveLines(decoding)];
+}
+
+/** What batches take each model, ÷ one token: `base: 1, 2, 4 tokens take 1, 1.2, 1.9 times one` */
+function curveLines({ curves }: EngineDescription["decoding"]): string[] {
+  return Object.entries(curves).flatMap(([model, points]) => {
+    const [first] = points;
+    if (first === undefined) return [];
+    const sizes = points.map(({ tokens }) => tokens).join(", ");
+    const ratios = points.map(({ ms }) => (ms / first.ms).toPrecision(2)).join(", ");
+    return [`${model}: ${sizes} tokens take ${ratios} times one`];
+  });
 }

@@ -1,4 +1,6 @@
 import type { CursorView } from "./scheduler.js";
+import type { Draft } from "./draft.js";
+import type { HeldRow } from "./held-rows.js";
 
 /** One model's view of a sequence. Each model has tokens and positions of its own: prompts may differ. */
 export class Cursor implements CursorView {
@@ -6,15 +8,14 @@ export class Cursor implements CursorView {
   /** How many tokens are in the model's memory. */
   numDecoded = 0;
   readonly #prompt: readonly number[];
-  readonly #drafts: readonly number[];
-  /** A copy of the row after its last token, as long as the next token is not known. */
-  #held: Float32Array | null = null;
-  #heldBuffer = new Float32Array(0);
+  readonly #drafts: readonly Draft[];
+  /** Rows after its last token, after the first draft, and so on; null: one that nobody needs. */
+  readonly #held: (HeldRow | null)[] = [];
   /** Made with the first token of the answer: until then answers to one prompt share it. */
   #tokens: number[] | null = null;
 
-  /** @param drafts what the sequence guesses to come next; it changes. */
-  constructor(model: number, promptTokens: readonly number[], drafts: readonly number[]) {
+  /** @param drafts what may come next in the sequence; it changes. */
+  constructor(model: number, promptTokens: readonly number[], drafts: readonly Draft[]) {
     this.model = model;
     this.#prompt = promptTokens;
     this.#drafts = drafts;
@@ -25,16 +26,25 @@ export class Cursor implements CursorView {
     return this.#tokens ?? this.#prompt;
   }
 
+  /** Adds a token to the answer: the first draft, where that was right, which is then taken off the drafts. */
   append(token: number): void {
     this.#tokens ??= [...this.#prompt];
     this.#tokens.push(token);
-    this.#held = null;
+    if (this.#drafts[0]?.token === token) this.#held.shift()?.release();
+    else this.drop();
   }
 
   /** Its tokens, and then the drafts. */
   tokenAt(position: number): number {
     const { length } = this.tokens;
-    return (position < length ? this.tokens[position] : this.#drafts[position - length]) as number;
+    return position < length
+      ? (this.tokens[position] as number)
+      : (this.#drafts[position - length] as Draft).token;
+  }
+
+  /** Whether the row after a token is needed: a draft that is certain needs none before it. */
+  isRowNeeded(position: number): boolean {
+    return this.#drafts[position + 1 - this.tokens.length]?.isCertain !== true;
   }
 
   get numRemaining(): number {
@@ -42,7 +52,7 @@ export class Cursor implements CursorView {
   }
 
   get numTail(): number {
-    return this.#drafts.length + (this.#held === null ? 1 : 0);
+    return this.#drafts.length + 1 - this.#held.length;
   }
 
   /**
@@ -53,25 +63,41 @@ export class Cursor implements CursorView {
     // Of the last token of an answer nothing is decoded.
     const most = this.tokens.length - 1;
     const isAhead = this.numDecoded > most;
-    if (isAhead) this.numDecoded = most;
+    if (isAhead) {
+      this.numDecoded = most;
+      this.drop();
+    }
     return isAhead;
+  }
+
+  /** How many rows are kept, from the one after its last token on. */
+  get numHeld(): number {
+    return this.#held.length;
   }
 
   /** The row after its last token, if it was kept; else the row is there only until the context's next decode. */
   get held(): Float32Array | null {
-    return this.#held;
+    return this.#held[0]?.values ?? null;
   }
 
-  /** Keeps the row after its last token for a later step. */
-  hold(row: Float32Array): void {
-    if (this.#heldBuffer.length !== row.length) this.#heldBuffer = new Float32Array(row.length);
-    this.#heldBuffer.set(row);
-    this.#held = this.#heldBuffer;
+  /** The row that was kept last. */
+  get lastHeld(): Float32Array | null {
+    return this.#held.at(-1)?.values ?? null;
+  }
+
+  /** Keeps the next row for a later step, or that it is not needed. */
+  hold(row: HeldRow | null): void {
+    this.#held.push(row);
+  }
+
+  /** Gives back the rows that are kept. */
+  drop(): void {
+    for (const row of this.#held.splice(0)) row?.release();
   }
 
   /** Nothing of it is in the model's memory any more. */
   forget(): void {
     this.numDecoded = 0;
-    this.#held = null;
+    this.drop();
   }
 }

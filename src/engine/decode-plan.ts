@@ -1,9 +1,11 @@
 import type { Logger } from "../log.js";
+import { measureCurves } from "./batch-curves.js";
 import { applyThreads, DecodeTuning, type TuningOptions, warmUp } from "./decode-tuning.js";
 import type { KnownTimings } from "../protocol/timings.js";
 import { keepTimings, readTimings } from "./kept-timings.js";
 import type { ModelSlot } from "./loaded-models.js";
-import type { DecodePlan, DecodeTimings } from "../protocol/protocol.js";
+import { draftRows } from "./model-needs.js";
+import type { BatchCurves, DecodePlan, DecodeTimings } from "../protocol/protocol.js";
 
 /** Older timings are used, and taken again as soon as nobody waits: machines change in ways that no key shows. */
 const freshMs = 7 * 24 * 3_600_000;
@@ -27,6 +29,8 @@ export interface DecodePlannerParts {
 export class DecodePlanner {
   /** Whether the models of a step are decoded at the same time: steps of one token a model, and others. */
   readonly together = { single: false, batch: false };
+  /** What batches take, as far as it is known. */
+  readonly curves: BatchCurves = {};
   readonly #parts: DecodePlannerParts;
   readonly #tuning: DecodeTuning;
   #background: Promise<void> | null = null;
@@ -51,7 +55,8 @@ export class DecodePlanner {
       return { decoding: this.#adoptMeasured(), mayImprove: !this.#tuning.isSettled };
     }
     await warmUp(slots, known.timings);
-    const isFresh = known.isSettled && Math.abs(Date.now() - Date.parse(known.date)) < freshMs;
+    const hasCurves = slots.every(({ id }) => (known.curves[id]?.length ?? 0) > 0);
+    const isFresh = known.isSettled && hasCurves && Math.abs(Date.now() - Date.parse(known.date)) < freshMs;
     // After a death nothing is tried that need not be.
     return { decoding: this.#adopt(known, "cache"), mayImprove: !isInherited && !isFresh };
   }
@@ -79,24 +84,37 @@ export class DecodePlanner {
     if (isAnew) await this.#tuning.start(isStopped);
     await this.#tuning.refine(isStopped);
     // Old timings are worth more than a part of new ones.
-    if (!isAnew || this.#tuning.isSettled) this.#adoptMeasured();
+    if (isAnew && !this.#tuning.isSettled) return;
+    const { slots, tuning } = this.#parts;
+    applyThreads(slots, this.#tuning.timings);
+    const mostRows = tuning.numSequences + draftRows;
+    const onStep = tuning.onStep ?? (() => undefined);
+    Object.assign(this.curves, await measureCurves(slots, { mostRows, isOver: isStopped, onStep }));
+    this.#adoptMeasured();
   }
 
   #adoptMeasured(): DecodePlan {
     const { timings, isSettled } = this.#tuning;
-    const known = { key: this.#parts.key, isSettled, date: new Date().toISOString(), timings };
+    const { curves } = this;
+    const known = { key: this.#parts.key, isSettled, date: new Date().toISOString(), timings, curves };
     keepTimings(known, this.#parts.log);
     return this.#adopt(known, "measured");
   }
 
   #adopt(known: KnownTimings, source: DecodePlan["source"]): DecodePlan {
     const { slots, tuning, onPlan } = this.#parts;
-    const { timings } = known;
+    const { timings, curves } = known;
     this.#timings = timings;
+    Object.assign(this.curves, curves);
     this.together.single = timings.mode === "together";
     this.together.batch = timings.batch.mode === "together";
     applyThreads(slots, timings);
-    const plan: DecodePlan = { ...timings, source, areThreadsSet: tuning.fixedThreads !== null };
+    const plan: DecodePlan = {
+      ...timings,
+      curves: { ...this.curves },
+      source,
+      areThreadsSet: tuning.fixedThreads !== null,
+    };
     onPlan(plan, known);
     return plan;
   }

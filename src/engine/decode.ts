@@ -8,7 +8,7 @@ export interface ReadySequence {
   sequence: Sequence;
   /**
    * Model index to the numbers, in that model's context, of the rows after its last token and after each draft, but for
-   * one that is held; the next decode makes them void.
+   * those that are held (−1: one that is not needed); the next decode makes them void.
    */
   rowsOf: ReadonlyMap<number, readonly number[]>;
   /** Drafts whose rows are there. */
@@ -92,7 +92,8 @@ function fillBatches(
     for (let position = numDecoded; position < end; position++) {
       const isLast = completes && position >= end - numTail;
       const isRoute = sequence.isRoutedBy(cursor, position);
-      const row = batch.add(cursor.tokenAt(position), position, sequenceId, isLast || isRoute);
+      const isWanted = isRoute || (isLast && cursor.isRowNeeded(position));
+      const row = batch.add(cursor.tokenAt(position), position, sequenceId, isWanted);
       if (isLast) rows.push(row);
       if (isRoute) route.push(row);
     }

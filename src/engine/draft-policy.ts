@@ -1,51 +1,23 @@
-/** Sizes of a block whose cost is told apart: libllama's kernels change at powers of two. */
-const sizes = [1, 2, 4, 8, 16, 32];
-/** What a token more costs, as a share of the first, before it was measured. */
-const unknownSlope = 0.5;
-const smoothing = 0.1;
+/** Which guesses are worth their time. Pure: it sees rates, numbers of tokens and costs. */
 
-/** What batches of a model take here, ms by how many tokens they have: learned while running. */
-export class BatchCosts {
-  readonly #msOf = new Map<number, number>();
-
-  observe(numTokens: number, ms: number): void {
-    const size = sizeOf(numTokens);
-    if (size === null) return;
-    const known = this.#msOf.get(size);
-    this.#msOf.set(size, known === undefined ? ms : known + smoothing * (ms - known));
-  }
-
-  /** Milliseconds of a batch; in units of the first token where none was measured. */
-  of(numTokens: number): number {
-    const size = sizeOf(numTokens) ?? Math.max(...sizes);
-    const known = this.#msOf.get(size);
-    if (known !== undefined) return known;
-    const lower = sizes.filter((other) => other < size && this.#msOf.has(other)).at(-1);
-    const from = lower ?? 1;
-    const fromMs = this.#msOf.get(from) ?? 1;
-    return fromMs * ((1 + unknownSlope * (size - 1)) / (1 + unknownSlope * (from - 1)));
-  }
-}
-
-/** The smallest of the sizes that holds so many; null: none does. */
-function sizeOf(numTokens: number): number | null {
-  return sizes.find((size) => size >= numTokens) ?? null;
-}
-
-/** How many drafts may be tried: blocks of 1, 2, 4 and 8 tokens. */
+/** How many guesses from a text may be tried: blocks of 1, 2, 4 and 8 tokens. */
 const numsDrafts = [0, 1, 3, 7];
-/** Drafts have to be so much better than none. */
+/** Guesses have to be so much better than none. */
 const hysteresis = 1.05;
-/** After so many tokens at which drafts did not pay, one is tried again. */
+/** After so many tokens at which guesses did not pay, one is tried again. */
 const probeAfter = 64;
 
-/** Whether guesses at one answer's next tokens pay, by how often they were right. */
+/** Whether guesses at one answer's next tokens from its own texts pay, by how often they were right. */
 export class DraftPolicy {
   #acceptance = 0.7;
   #numRefused = 0;
 
+  get acceptance(): number {
+    return this.#acceptance;
+  }
+
   observe(isAccepted: boolean): void {
-    this.#acceptance += 2 * smoothing * (Number(isAccepted) - this.#acceptance);
+    this.#acceptance += 0.2 * (Number(isAccepted) - this.#acceptance);
   }
 
   /**
@@ -55,11 +27,8 @@ export class DraftPolicy {
    */
   choose(most: number, costOf: (numTokens: number) => number): number {
     const a = this.#acceptance;
-    const rate = (numDrafts: number) => {
-      let expected = 1;
-      for (let draft = 1; draft <= numDrafts; draft++) expected += a ** draft;
-      return expected / costOf(numDrafts + 1);
-    };
+    const rate = (numDrafts: number) =>
+      rateOf([{ acceptance: a, unsure: 1 }], [numDrafts], () => costOf(numDrafts + 1));
     const best = numsDrafts
       .filter((num) => num > 0 && num <= most)
       .reduce((one, other) => (rate(other) > rate(one) ? other : one), 0);
@@ -70,24 +39,91 @@ export class DraftPolicy {
   }
 }
 
-/** Tokens that have to be the same for what followed them to be guessed again; fewer where more are not found. */
-const longestMatch = 4;
-const shortestMatch = 2;
+/** Σ a^j, j = 1 … k: how many of k guesses are right before the first wrong one, each right with probability a. */
+function runLength(a: number, k: number): number {
+  let expected = 0;
+  for (let draft = 1; draft <= k; draft++) expected += a ** draft;
+  return expected;
+}
+
+/** What is known of the guesses from experts' rows at one config's answers; learned. */
+export class ExpertDrafts {
+  /** How often a guess is right. */
+  #acceptance = 0.8;
+  /** Share of the tokens that experts do not settle. */
+  #unsure = 1;
+  #numRefused = 0;
+
+  get acceptance(): number {
+    return this.#acceptance;
+  }
+
+  get unsure(): number {
+    return this.#unsure;
+  }
+
+  observe(isAccepted: boolean): void {
+    this.#acceptance += 0.05 * (Number(isAccepted) - this.#acceptance);
+  }
+
+  observeSettled(isCertain: boolean): void {
+    this.#unsure += 0.05 * (Number(!isCertain) - this.#unsure);
+  }
+
+  /** A block was begun without a guess. @returns whether one is to be tried all the same. */
+  refuse(): boolean {
+    const isProbe = ++this.#numRefused >= probeAfter * this.#unsure;
+    if (isProbe) this.#numRefused = 0;
+    return isProbe;
+  }
+}
+
+/** An answer whose next tokens an expert may guess. */
+export interface Guessable {
+  acceptance: number;
+  /** Share of the tokens for which the base is needed: each such token brings 1 ÷ unsure tokens. */
+  unsure: number;
+  /** Most guesses. */
+  most: number;
+}
+
+/** Expected tokens a millisecond, with so many guesses each. */
+export function rateOf(
+  answers: readonly Omit<Guessable, "most">[],
+  counts: readonly number[],
+  costOf: (counts: readonly number[]) => number,
+): number {
+  const expected = answers.map(
+    ({ acceptance, unsure }, i) => (1 + runLength(acceptance, counts[i] ?? 0)) / unsure,
+  );
+  return expected.reduce((sum, tokens) => sum + tokens, 0) / costOf(counts);
+}
 
 /**
- * Guesses what follows from a text in which the last tokens occurred before: the client's prediction, or the answer so
- * far. Never anybody else's text.
+ * How many guesses of experts to try, an answer each: the most expected tokens in the time of a step, over all answers
+ * together. Guesses are taken in order of the chance that they are reached and right. All 0 unless that is clearly
+ * better.
  *
- * @returns as many tokens as there are, `most` at most; the last occurrence counts.
+ * @param most of all together.
+ * @param costOf ms of the step with so many guesses each.
  */
-export function lookUp(corpus: readonly number[], answer: readonly number[], most: number): number[] {
-  for (let length = Math.min(longestMatch, answer.length); length >= shortestMatch; length--) {
-    const wanted = answer.slice(-length);
-    for (let end = corpus.length - 1; end >= length; end--) {
-      if (corpus[end - 1] !== wanted[length - 1]) continue;
-      if (wanted.every((token, index) => corpus[end - length + index] === token))
-        return corpus.slice(end, end + most);
-    }
+export function chooseGuesses(
+  answers: readonly Guessable[],
+  most: number,
+  costOf: (counts: readonly number[]) => number,
+): number[] {
+  const counts = answers.map(() => 0);
+  const rate = () => rateOf(answers, counts, costOf);
+  let best = { rate: hysteresis * rate(), counts: [...counts] };
+  for (let total = 1; total <= most; total++) {
+    const gains = answers.map((answer, i) => {
+      const count = counts[i] as number;
+      return count < answer.most ? answer.acceptance ** (count + 1) / answer.unsure : 0;
+    });
+    const next = gains.indexOf(Math.max(...gains));
+    if (next < 0 || gains[next] === 0) break;
+    (counts[next] as number)++;
+    if (rate() >= best.rate) best = { rate: rate(), counts: [...counts] };
   }
-  return [];
+  return best.counts;
 }

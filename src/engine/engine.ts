@@ -5,6 +5,7 @@ import type { Logger } from "../log.js";
 import { whoYields } from "./admission.js";
 import type { LoadedModels, ModelSlot } from "./loaded-models.js";
 import type {
+  BatchCurves,
   Choice,
   EngineQuery,
   EngineStats,
@@ -33,6 +34,8 @@ export interface FusionEngineParts {
   createSamplerChain: (options: SamplerOptions) => SamplerChain;
   /** Whether the models of a step are decoded at the same time: steps of one token a model, and others. */
   together: Readonly<{ single: boolean; batch: boolean }>;
+  /** What batches take; it may become known only before the first request. */
+  curves: Readonly<BatchCurves>;
   /** What work has to wait for, because something else uses the models' contexts; null: nothing, and nothing will. */
   untilFree: () => Promise<void> | null;
   limits: EngineLimits;
@@ -81,7 +84,7 @@ export class FusionEngine {
       wake: () => this.#wake(),
     });
     this.#stepper = new Stepper({
-      ...{ slots: this.#slots, kernel: parts.kernel, together: parts.together },
+      ...{ slots: this.#slots, kernel: parts.kernel, together: parts.together, curves: parts.curves },
       emit: (events) => this.#emit(events, null),
       end: (sequence, error) => this.#end(sequence, error),
     });
@@ -107,7 +110,10 @@ export class FusionEngine {
   }
 
   /** Takes a request in, or emits why not. Its prompt is read, once for all choices, before they wait. */
-  submit(request: GenerationRequest, choices: readonly Choice[] = [request]): void {
+  submit(
+    request: GenerationRequest,
+    choices: readonly Choice[] = [{ requestId: request.requestId, seed: request.seed }],
+  ): void {
     const { speculation } = this.#parts.limits;
     this.#reception.submit(speculation === "off" ? { ...request, speculation } : request, choices);
   }
@@ -235,7 +241,7 @@ export class FusionEngine {
 
   /** Takes the sequence out of every list; its memory is kept for others to begin with, unless it failed. */
   #end(sequence: Sequence, error: ShouldersError | null): void {
-    sequence.sampler[Symbol.dispose]();
+    sequence.release();
     if (error) this.#memory.drop(sequence);
     else this.#memory.retire(sequence);
     this.#queue.remove(sequence);

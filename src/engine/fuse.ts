@@ -4,6 +4,7 @@ import type { Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
 import { strategyOf } from "../strategies/registry.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { ReadySequence } from "./decode.js";
+import type { HeldRows } from "./held-rows.js";
 import type { LoadedConfig, LoadedExpert, LoadedMember, ModelSlot } from "./loaded-models.js";
 import type { GenerationRequest } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
@@ -67,7 +68,7 @@ export function fuse(
 }
 
 /** A row of the last decode, as far as all models of a config know its tokens. */
-function rowIn(
+export function rowIn(
   slot: ModelSlot | undefined,
   row: number | undefined,
   { vocabularySize }: LoadedConfig,
@@ -83,7 +84,7 @@ function rowIn(
 export function settle(
   { sequence, rowsOf }: ReadySequence,
   slots: readonly ModelSlot[],
-  kernel: FusionKernel,
+  { kernel, heldRows }: { kernel: FusionKernel; heldRows: readonly HeldRows[] },
 ): number | null {
   const { config, run, settling, sampler } = sequence;
   const rowFor = (model: number) => rowIn(slots[model], rowsOf.get(model)?.at(-1), config);
@@ -93,7 +94,8 @@ export function settle(
   const [token = null] = tokens;
   const room = sequence.maxTokens - sequence.numGenerated;
   if (token !== null && tokens.every((other) => other === token) && sampler.allows(token, room)) return token;
-  for (const cursor of sequence.expertCursors) cursor.hold(rowFor(cursor.model));
+  for (const cursor of sequence.expertCursors)
+    cursor.hold((heldRows[cursor.model] as HeldRows).copy(rowFor(cursor.model)));
   return null;
 }
 

@@ -1,5 +1,11 @@
 import { bufferKinds } from "../llama/types.js";
-import type { ConfigDescription, EngineDescription, EngineStats, PlaceMemory } from "../protocol/protocol.js";
+import type {
+  BatchCurves,
+  ConfigDescription,
+  EngineDescription,
+  EngineStats,
+  PlaceMemory,
+} from "../protocol/protocol.js";
 
 /** Several engines as one: what they say of themselves, and their gauges. */
 
@@ -53,13 +59,16 @@ function mergeDescriptions(
   const threads = Object.fromEntries(
     descriptions.flatMap(({ decoding }) => Object.entries(decoding.threads)),
   );
+  const curves: BatchCurves = Object.fromEntries(
+    descriptions.flatMap(({ decoding }) => Object.entries(decoding.curves)),
+  );
   return {
     ...first,
     library: {
       ...first.library,
       devices: [...new Set(descriptions.flatMap(({ library }) => library.devices))],
     },
-    decoding: { ...slowest.decoding, threads },
+    decoding: { ...slowest.decoding, threads, curves },
     memory: mergePlaces(descriptions.flatMap(({ memory }) => memory)),
     configs: [...configs.values()].sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id)),
   };

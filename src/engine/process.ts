@@ -137,6 +137,7 @@ class EngineProcess {
         kernel: createKernel(settings.kernel, { vocabularySize, numExperts }),
         createSamplerChain: (options) => library.createSamplerChain(options, vocabularySize),
         together: planner.together,
+        curves: planner.curves,
         untilFree: () => planner.stop(),
         limits: settings,
         emit,

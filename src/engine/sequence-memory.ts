@@ -92,6 +92,10 @@ export class SequenceMemory {
     const { lease } = sequence;
     if (lease === null) return;
     sequence.lease = null;
+    // What was read of drafts belongs to no text.
+    for (const { model, tokens, numDecoded } of sequence.allCursors)
+      if (numDecoded > tokens.length)
+        this.#context(model).removePositions(lease.sequenceId, tokens.length, null);
     const heldOf = sequence.heldOf();
     const claims = [...heldOf].map(([model, held]) => ({ model, numCells: held.length }));
     const entry: Donor = { owner: sequence.owner, heldOf, lease };

@@ -4,7 +4,9 @@ import type { Fusion, Plausibility } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { Claim } from "./admission.js";
-import { DraftPolicy, lookUp } from "./draft-policy.js";
+import type { Draft } from "./draft.js";
+import { DraftPolicy } from "./draft-policy.js";
+import { TextGuess } from "./text-guess.js";
 import type { LoadedConfig, LoadedExpert } from "./loaded-models.js";
 import type { ModelPrompts } from "./prompts.js";
 import { noUsage } from "../protocol/protocol.js";
@@ -41,9 +43,9 @@ export class Sequence implements SequenceView, Claim {
   numThought = 0;
   /** One per distinct model that the strategy can come to use, the base's first. */
   readonly allCursors: readonly Cursor[];
-  /** Tokens that may come next: decoded with the last one, and kept as far as they are what is drawn. */
-  readonly drafts: readonly number[];
-  readonly #drafts: number[];
+  /** What may come next: decoded with the last token, and kept as far as it is what is drawn. */
+  readonly drafts: readonly Draft[];
+  readonly #drafts: Draft[];
   isReading = true;
   isSettled = false;
   /** Steps for which its experts' rows have waited for the others'. */
@@ -55,9 +57,9 @@ export class Sequence implements SequenceView, Claim {
   readonly promptTokens: number;
   /** The first tokens of the answer, which are taken instead of drawn. */
   readonly forced: readonly number[];
-  /** What the client expects the answer to be. */
-  readonly predicted: readonly number[];
-  /** How often guesses at its next tokens were right. */
+  /** Guesses from what the client expects, and from the answer so far. */
+  readonly textGuess: TextGuess;
+  /** How often those were right. */
   readonly draftPolicy = new DraftPolicy();
   /** Most tokens of the answer, those that are forced included. */
   readonly maxTokens: number;
@@ -92,7 +94,7 @@ export class Sequence implements SequenceView, Claim {
       request.callOpening,
     );
     this.forced = prompts.forced;
-    this.predicted = prompts.predicted;
+    this.textGuess = new TextGuess(prompts.predicted);
     this.drafts = this.#drafts = [];
     this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens, this.#drafts));
     this.promptTokens = this.base.tokens.length;
@@ -156,6 +158,19 @@ export class Sequence implements SequenceView, Claim {
     return isBounded || run.active.some(({ budget }) => budget < Infinity) ? null : run.settling;
   }
 
+  /**
+   * The model whose rows tell what may come next: of the experts that run the one with the largest share. null: there is
+   * none, or it is the base itself.
+   */
+  get drafter(): Cursor | null {
+    const { active, shares } = this.run;
+    const shareOf = ({ id }: LoadedExpert) => shares?.[id] ?? 0;
+    const [first, ...others] = active;
+    if (first === undefined) return null;
+    const best = others.reduce((one, other) => (shareOf(other) > shareOf(one) ? other : one), first);
+    return best.model === this.config.base.model ? null : this.cursor(best.model);
+  }
+
   /** Cursors of its experts. */
   get expertCursors(): readonly Cursor[] {
     const models = new Set(this.run.active.map(({ model }) => model));
@@ -164,7 +179,7 @@ export class Sequence implements SequenceView, Claim {
 
   /** Its experts' rows are in hand, and wait for those of the others. */
   get isWaitingForBase(): boolean {
-    return this.#cursors.some(({ held }) => held !== null);
+    return this.#cursors.some(({ numHeld }) => numHeld > 0);
   }
 
   /** Tokens that the base has yet to read before the one whose row is wanted. */
@@ -245,25 +260,21 @@ export class Sequence implements SequenceView, Claim {
     return this.forced.slice(this.numGenerated);
   }
 
-  /** What the client expects, and then the answer so far: where a guess at the next token may be found. */
-  guess(most: number): number[] {
-    const answer = this.base.tokens.slice(this.promptTokens);
-    const begun = this.predicted.slice(0, answer.length);
-    // As long as the answer is what was predicted there is nothing to look for.
-    if (this.predicted.length > 0 && begun.every((token, index) => token === answer[index]))
-      return this.predicted.slice(answer.length, answer.length + most);
-    return lookUp([...this.predicted, ...answer], answer, most);
+  /** Proposes what may come next; nothing of it has been decoded. */
+  propose(drafts: readonly Draft[]): void {
+    this.#drafts.splice(0, this.#drafts.length, ...drafts);
   }
 
-  /** Proposes what may come next; nothing of it has been decoded. */
-  propose(drafts: readonly number[]): void {
-    this.#drafts.splice(0, this.#drafts.length, ...drafts);
+  /** Proposes one more token after the drafts. */
+  extend(draft: Draft): void {
+    this.#drafts.push(draft);
   }
 
   /** Adds a token to the answer. Drafts stay where it is the first of them; else cursors may be ahead of their tokens. */
   append(token: number): void {
     for (const cursor of this.allCursors) cursor.append(token);
-    if (this.#drafts.shift() !== token) this.#drafts.length = 0;
+    this.textGuess.append(token);
+    if (this.#drafts.shift()?.token !== token) this.#drafts.length = 0;
     this.numGenerated++;
     this.numWaited = 0;
   }
@@ -285,6 +296,12 @@ export class Sequence implements SequenceView, Claim {
     if (run.active !== active) this.#chooseCursors();
   }
 
+  /** Gives back what it holds beside its cells. */
+  release(): void {
+    this.sampler[Symbol.dispose]();
+    for (const cursor of this.allCursors) cursor.drop();
+  }
+
   /** Takes in a token that experts' rows alone settled: every model of the run gives it all its probability. */
   learnCertain(): void {
     this.#countToken({ certain: this.fusionUsage.certain + 1 });
@@ -295,15 +312,18 @@ export class Sequence implements SequenceView, Claim {
     this.fusionUsage = { ...this.fusionUsage, basePasses: this.fusionUsage.basePasses + 1 };
   }
 
-  /** A guess at its next token was right or wrong. */
-  countDraft(isAccepted: boolean): void {
-    const { drafted, accepted } = this.fusionUsage;
-    this.draftPolicy.observe(isAccepted);
-    this.fusionUsage = {
-      ...this.fusionUsage,
-      drafted: drafted + 1,
-      accepted: accepted + Number(isAccepted),
-    };
+  /** A block with so many guesses was decoded. */
+  countGuesses(numGuesses: number): void {
+    const { drafts, drafted } = this.fusionUsage;
+    if (numGuesses > 0)
+      this.fusionUsage = { ...this.fusionUsage, drafts: drafts + 1, drafted: drafted + numGuesses };
+  }
+
+  /** A guess was right, which was the `index`th of its block. */
+  countAccepted(index: number): void {
+    const acceptedAt = [...this.fusionUsage.acceptedAt];
+    acceptedAt[index] = (acceptedAt[index] ?? 0) + 1;
+    this.fusionUsage = { ...this.fusionUsage, accepted: this.fusionUsage.accepted + 1, acceptedAt };
   }
 
   #countToken(changes: Partial<FusionUsage>): void {

@@ -3,13 +3,14 @@ import { priorOf } from "../routing/prior.js";
 import { ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
-import type { GeneratedToken, RequestEvent, StepSample } from "../protocol/protocol.js";
+import type { BatchCurves, GeneratedToken, RequestEvent, StepSample } from "../protocol/protocol.js";
 import { commit } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { fuse, settle } from "./fuse.js";
 import type { LoadedMember, ModelSlot } from "./loaded-models.js";
-import { BatchCosts } from "./draft-policy.js";
-import { draftRows, routingRows } from "./model-needs.js";
+import { Drafting } from "./drafting.js";
+import { isGuess } from "./draft.js";
+import { routingRows } from "./model-needs.js";
 import { PrefillBudget } from "./prefill-budget.js";
 import { certain, sample } from "./sample.js";
 import { isDecoding, type PlannedSequence, schedule } from "./scheduler.js";
@@ -20,6 +21,7 @@ export interface StepperParts {
   kernel: FusionKernel;
   /** Whether the models of a step are decoded at the same time: steps of one token a model, and others. */
   together: Readonly<{ single: boolean; batch: boolean }>;
+  curves: Readonly<BatchCurves>;
   /** Takes what is certain before the rest of the step is known. */
   emit: (events: RequestEvent[]) => void;
   end: (sequence: Sequence, error: ShouldersError | null) => void;
@@ -56,13 +58,12 @@ export class Stepper {
   readonly #parts: StepperParts;
   readonly #slots: readonly ModelSlot[];
   readonly #prefillBudget: PrefillBudget;
-  /** By model. */
-  readonly #costs: readonly BatchCosts[];
+  readonly #drafting: Drafting;
 
   constructor(parts: StepperParts) {
     this.#parts = parts;
     this.#slots = parts.slots;
-    this.#costs = parts.slots.map(() => new BatchCosts());
+    this.#drafting = new Drafting(parts);
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -109,56 +110,26 @@ export class Stepper {
     const { sequence } = ready;
     return this.#guard(sequence, () => {
       const startMs = performance.now();
-      const token = settle(ready, this.#slots, this.#parts.kernel);
+      const { heldRows } = this.#drafting;
+      const token = settle(ready, this.#slots, { kernel: this.#parts.kernel, heldRows });
       const fuseMs = performance.now() - startMs;
       clock.fuseMs += fuseMs;
+      this.#drafting.observeSettled(sequence, token !== null);
       if (token === null) return [];
-      const vocabulary = this.#vocabulary(sequence.config.base.model);
-      const generated = certain(sequence, token, { vocabulary, msOf: clock.msOf, fuseMs });
-      clock.rows++;
-      clock.skippedShare += sequence.run.skippedShare;
       sequence.isSettled = true;
-      sequence.learnCertain();
+      const generated = this.#certain(sequence, token, { clock, fuseMs });
       const { events, isDone } = this.#commit(sequence, generated);
       if (isDone) this.#parts.end(sequence, null);
       return events;
     });
   }
 
-  /**
-   * Gives sequences tokens to decode together with their last one: those that are given, and guesses where they pay. Each
-   * wants a row of every model and room in its batch, and all those that are wrong have to be taken back.
-   */
-  #propose(sequences: readonly Sequence[]): void {
-    const numHeld = sequences.reduce((sum, { drafts }) => sum + drafts.length, 0);
-    const capacity = Math.min(...this.#slots.map(({ context }) => context.batch.capacity));
-    let left = Math.min(draftRows, capacity - sequences.length) - numHeld;
-    for (const sequence of sequences) {
-      const { isReading, isSettled, drafts, mostDrafts, given, allCursors } = sequence;
-      if (isReading || isSettled || drafts.length > 0 || left <= 0) continue;
-      if (!allCursors.every(({ model }) => this.#slot(model).canTakeBack)) continue;
-      const most = Math.min(left, mostDrafts);
-      sequence.propose(
-        given.length > 0 ? given.slice(0, most) : this.#guess(sequence, most, sequences.length),
-      );
-      left -= sequence.drafts.length;
-    }
-  }
-
-  #guess(sequence: Sequence, most: number, numSequences: number): number[] {
-    if (sequence.request.speculation === "off") return [];
-    const guess = sequence.guess(most);
-    const costOf = (numTokens: number) =>
-      sequence.cursors.reduce(
-        (sum, { model }) => sum + (this.#costs[model] as BatchCosts).of(numSequences - 1 + numTokens),
-        0,
-      );
-    return guess.slice(0, sequence.draftPolicy.choose(guess.length, costOf));
-  }
-
   /** A step of these sequences with all their models. */
-  async #advanceAll(sequences: readonly Sequence[], clock: StepClock): Promise<RequestEvent[]> {
-    this.#propose(sequences);
+  async #advanceAll(candidates: readonly Sequence[], clock: StepClock): Promise<RequestEvent[]> {
+    this.#drafting.propose(candidates);
+    await this.#drafting.guess(candidates, (plan) => this.#decode(plan, clock));
+    // One whose expert could not be decoded has ended.
+    const sequences = candidates.filter(({ lease }) => lease !== null);
     const budgets = this.#slots.map(({ context }) => context.batch.capacity);
     const plan = schedule(sequences, budgets, { prefillTokens: this.#prefillBudget.tokens, routingRows });
     if (plan.length === 0) return [];
@@ -180,7 +151,7 @@ export class Stepper {
     const decoded = await decode(plan, this.#slots, this.#parts.together);
     for (const [model, ms] of decoded.msOf) {
       clock.msOf.set(model, (clock.msOf.get(model) ?? 0) + ms);
-      (this.#costs[model] as BatchCosts).observe(this.#slot(model).context.batch.numTokens, ms);
+      this.#drafting.observeDecode(model, ms);
     }
     for (const { sequence, error } of decoded.failed) this.#parts.end(sequence, error);
     clock.numPlanned += plan.length;
@@ -197,26 +168,56 @@ export class Stepper {
     sequence.told(feature, rows.length, (whole) => resolved.card && priorOf(resolved.card, whole));
   }
 
-  /** Fuses, samples and commits token after token of a sequence whose rows are there, as long as its drafts are right. */
+  /** Takes token after token of a sequence whose rows are there, as long as its drafts are right. */
   #advance(ready: ReadySequence, clock: StepClock): RequestEvent[] {
     const { sequence, numDrafts } = ready;
     return this.#guard(sequence, () => {
       sequence.isReading = false;
+      sequence.countGuesses(sequence.drafts.filter(isGuess).length);
       const all: RequestEvent[] = [];
+      let numRight = 0;
+      let isDone = false;
       for (let numTaken = 0; ; numTaken++) {
         const [draft] = sequence.drafts;
-        const isGiven = sequence.given.length > 0;
-        const generated = this.#draw(ready, numTaken, clock);
-        const isRight = generated.record.token.id === draft;
-        if (draft !== undefined && !isGiven) sequence.countDraft(isRight);
-        const { events, isDone } = this.#commit(sequence, generated);
-        all.push(...events);
-        if (!isDone && isRight && numTaken < numDrafts) continue;
-        if (numDrafts > 0) this.#takeBack(sequence);
-        if (isDone) this.#parts.end(sequence, null);
-        return all;
+        const generated = draft?.isCertain
+          ? this.#takeCertain(sequence, draft.token, clock)
+          : this.#draw(ready, numTaken, clock);
+        // What a grammar refuses has no row of the base yet.
+        if (generated === null) break;
+        const isRight = generated.record.token.id === draft?.token;
+        if (draft !== undefined && isGuess(draft)) {
+          this.#drafting.observeGuess(sequence, draft, isRight);
+          if (isRight) sequence.countAccepted(numRight++);
+        }
+        const committed = this.#commit(sequence, generated);
+        all.push(...committed.events);
+        isDone = committed.isDone;
+        if (isDone || !isRight || numTaken === numDrafts) break;
       }
+      this.#takeBack(sequence);
+      if (isDone) this.#parts.end(sequence, null);
+      return all;
     });
+  }
+
+  /** The token that experts settle after drafts that were right; null: a grammar refuses it. */
+  #takeCertain(sequence: Sequence, token: number, clock: StepClock): GeneratedToken | null {
+    if (!sequence.sampler.allows(token, sequence.maxTokens - sequence.numGenerated)) return null;
+    this.#drafting.observeSettled(sequence, true);
+    return this.#certain(sequence, token, { clock, fuseMs: 0 });
+  }
+
+  #certain(
+    sequence: Sequence,
+    token: number,
+    { clock, fuseMs }: { clock: StepClock; fuseMs: number },
+  ): GeneratedToken {
+    const vocabulary = this.#vocabulary(sequence.config.base.model);
+    clock.rows++;
+    clock.skippedShare += sequence.run.skippedShare;
+    const generated = certain(sequence, token, { vocabulary, msOf: clock.msOf, fuseMs });
+    sequence.learnCertain();
+    return generated;
   }
 
   /** Draws the token after so many drafts that have become tokens. */

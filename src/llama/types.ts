@@ -109,6 +109,8 @@ export interface Measurer extends Disposable {
 /** A batch being filled. Buffers are made once with the context; `clear` starts the next one. */
 export interface Batch {
   readonly numTokens: number;
+  /** How many of them want a row. */
+  readonly numRows: number;
   readonly capacity: number;
   clear(): void;
   /** @returns the number of the row to ask `logits` for, never given again, or −1 when `wantsRow` is false. */

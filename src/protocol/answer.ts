@@ -24,9 +24,13 @@ export interface FusionUsage {
   certain: number;
   /** Decodes of the base after the prompt was read but for its last token. */
   basePasses: number;
-  /** Guesses at tokens, from the client's prediction or the answer's own text, and those that were right. */
+  /** Blocks in which tokens were guessed: from an expert's row, the client's prediction or the answer's own text. */
+  drafts: number;
+  /** Tokens of these that were guessed, and those that were right. */
   drafted: number;
   accepted: number;
+  /** The latter by their place among the guesses of their block. */
+  acceptedAt: readonly number[];
   /** Mean over all tokens of the share of a mixture's experts that did not run; 0 for other strategies. */
   skippedShare: number;
 }
@@ -43,8 +47,10 @@ export const noUsage: Usage = {
     tokens: 0,
     certain: 0,
     basePasses: 0,
+    drafts: 0,
     drafted: 0,
     accepted: 0,
+    acceptedAt: [],
     skippedShare: 0,
   },
 };

@@ -92,8 +92,12 @@ export interface DecodeTimings extends DecodeWay {
   promptTokenMs: number;
 }
 
+/** Model id to ms of batches of so many tokens with so many rows, the smallest first; of no model, as long as nobody timed them. */
+export type BatchCurves = Record<string, { tokens: number; rows: number; ms: number }[]>;
+
 /** How steps are decoded here, and how that is known. */
 export interface DecodePlan extends DecodeTimings {
+  curves: BatchCurves;
   /** Ways were timed by this engine process, or by an earlier one with the same models on the same machine. */
   source: "measured" | "cache";
   /** The number of threads was set; only the mode was chosen. */

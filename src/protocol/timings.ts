@@ -15,6 +15,11 @@ export const knownTimingsSchema = z.strictObject({
   /** ISO. */
   date: z.iso.datetime(),
   timings: waySchema.extend({ batch: waySchema, promptTokenMs: z.number().nonnegative() }),
+  /** What batches take each model: see `BatchCurves`. */
+  curves: z.record(
+    z.string(),
+    z.array(z.strictObject({ tokens: z.int().min(1), rows: z.int().min(0), ms: z.number().positive() })),
+  ),
 });
 
 /** Timings as they cross the pipe, and lie in the cache folder in a file of its own. */

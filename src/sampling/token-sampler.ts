@@ -83,6 +83,31 @@ export class TokenSampler implements Disposable {
     return { ...this.#draw(masked, allowed, numCandidates), isByGrammar: allowed !== argmax };
   }
 
+  /**
+   * The token that would be drawn so many tokens ahead if this were the row, by the noise of that place: a guess at the
+   * draw from the fused row, which changes nothing.
+   *
+   * @param ratio tokens below this share of the best one's probability are left out.
+   * @param scratch at least as long as the row; written over.
+   */
+  guess(
+    row: Float32Array,
+    ahead: number,
+    { ratio, scratch }: { ratio: number; scratch: Float32Array },
+  ): number {
+    let best = 0;
+    for (let token = 1; token < row.length; token++)
+      if ((row[token] as number) > (row[best] as number)) best = token;
+    if (this.#chain === null) return best;
+    const least = (row[best] as number) + Math.log(ratio);
+    const likely = scratch.subarray(0, row.length);
+    for (let token = 0; token < row.length; token++) {
+      const logit = row[token] as number;
+      likely[token] = logit >= least ? logit : -Infinity;
+    }
+    return this.#chain.sample(likely, { position: this.#position + ahead, numCandidates: null }).token;
+  }
+
   accept(token: number): void {
     this.#position++;
     this.#chain?.accept(token);

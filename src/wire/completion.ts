@@ -70,8 +70,13 @@ const envelope = {
   fusion: ignoredSchema.optional().describe("In a stream the first chunk has it."),
 };
 
+const timings = z
+  .strictObject({ draft_n: countSchema, draft_n_accepted: countSchema })
+  .optional()
+  .describe("Tokens that were guessed, and those of them that were right, as llama.cpp calls them.");
+
 /** In chunks: only where the client asked for it, and null but for the last. */
-const chunkUsage = { usage: usageSchema.nullable().optional() };
+const chunkUsage = { usage: usageSchema.nullable().optional(), timings };
 
 export const chatCompletionSchema = named(
   "ChatCompletion",
@@ -80,6 +85,7 @@ export const chatCompletionSchema = named(
     object: z.literal("chat.completion"),
     choices: z.array(chatChoiceSchema),
     usage: usageSchema,
+    timings,
   }),
 );
 
@@ -100,6 +106,7 @@ export const textCompletionSchema = named(
     object: z.literal("text_completion"),
     choices: z.array(textChoiceSchema),
     usage: usageSchema,
+    timings,
   }),
 );
 

@@ -29,7 +29,9 @@ export const usageSchema = named(
         accepted_prediction_tokens: countSchema,
         rejected_prediction_tokens: countSchema,
       })
-      .describe("Guesses at tokens, the client's and those from the answer's own text, right and wrong."),
+      .describe(
+        "Guesses at tokens, right and wrong: an expert's, the client's, and those from the answer's own text.",
+      ),
     fusion: fusionUsageSchema,
   }),
 );

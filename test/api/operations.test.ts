@@ -144,6 +144,8 @@ describe("metrics", () => {
       "shoulders_cached_sequences 0",
       "shoulders_engine_resident_memory_bytes 123000000",
       'shoulders_decode_threads{model="giant",mode="together"} 2',
+      'shoulders_batch_cost_ratio{model="giant",tokens="2"} 1.5',
+      "shoulders_spec_decode_num_drafts_total 0",
       'shoulders_planned_memory_bytes{device="main memory",kind="cells"} 1000000',
       'shoulders_planned_memory_bytes{device="main memory",kind="programs"} 1000000',
       'shoulders_free_memory_bytes{device="main memory"} 1000000000',

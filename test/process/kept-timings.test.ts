@@ -21,6 +21,7 @@ const timingsOf = (stepMs: number): KnownTimings => ({
     batch: { mode: "in-turn", threads: { giant: 2 }, stepMs: 2 },
     promptTokenMs: 0.1,
   },
+  curves: { giant: [{ tokens: 1, rows: 1, ms: 5 }] },
 });
 
 it("kept timings are whole whenever they are read while two processes write them", async () => {

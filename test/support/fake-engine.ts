@@ -174,8 +174,10 @@ export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "
         tokens: numTokens + tokens.length,
         certain: 0,
         basePasses: numTokens + tokens.length,
+        drafts: 0,
         drafted: 0,
         accepted: 0,
+        acceptedAt: [],
         skippedShare: 0.25,
       },
     },
@@ -308,6 +310,12 @@ export function describeEngine(): EngineDescription {
       promptTokenMs: 1,
       source: "measured",
       areThreadsSet: true,
+      curves: {
+        giant: [
+          { tokens: 1, rows: 1, ms: 10 },
+          { tokens: 2, rows: 2, ms: 15 },
+        ],
+      },
     },
     memory: [
       {

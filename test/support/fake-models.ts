@@ -65,6 +65,8 @@ export class FakeContext implements ModelContext {
   readonly batch: Batch;
   /** Sizes of the batches decoded so far. */
   readonly batchSizes: number[] = [];
+  /** Rows that they gave. */
+  numRows = 0;
   /** Thrown by the next decode. */
   failNext: ShouldersError | null = null;
   /** When set, decodes wait for it. */
@@ -72,7 +74,7 @@ export class FakeContext implements ModelContext {
   #entries: { token: number; position: number; sequenceId: number; row: number }[] = [];
   /** Rows of the last decode, by their numbers. */
   #rows = new Map<number, Float32Array>();
-  #numRows = 0;
+  #nextRow = 0;
   readonly #law: FakeLaw;
 
   constructor(law: FakeLaw, numCells: number, capacity: number) {
@@ -84,10 +86,13 @@ export class FakeContext implements ModelContext {
       get numTokens() {
         return entries().length;
       },
+      get numRows() {
+        return entries().filter(({ row }) => row >= 0).length;
+      },
       clear: () => (this.#entries = []),
       add: (token, position, sequenceId, wantsRow) => {
         if (this.#entries.length >= capacity) throw new Error("batch overflow");
-        const row = wantsRow ? this.#numRows++ : -1;
+        const row = wantsRow ? this.#nextRow++ : -1;
         this.#entries.push({ token, position, sequenceId, row });
         return row;
       },
@@ -109,6 +114,7 @@ export class FakeContext implements ModelContext {
       tokens.push(token);
       this.cells.set(sequenceId, tokens);
       if (row >= 0) this.#rows.set(row, this.#law(tokens));
+      if (row >= 0) this.numRows++;
     }
     const used = [...this.cells.values()].reduce((sum, tokens) => sum + tokens.length, 0);
     if (used > this.numCells) throw new Error(`${used} cells of ${this.numCells}`);

@@ -81,6 +81,7 @@ export function start(options: FakeModelsOptions & { limits?: Partial<EngineLimi
     kernel: createKernel("reference", { vocabularySize: 257, numExperts: 4 }),
     createSamplerChain: (options) => new ScriptedChain(options),
     together: { single: true, batch: true },
+    curves: {},
     untilFree: () => null,
     limits: {
       maxWaiting: 10,

@@ -26,7 +26,7 @@ type Done = Extract<GenerationEvent, { type: "done" }>;
 type Shown = Exclude<ChoiceEvent["event"], { type: "accepted" }>;
 type Envelope = Pick<ChatCompletion, "id" | "created" | "model" | "system_fingerprint" | "fusion">;
 /** In chunks only where the client asked for it. */
-type ChunkUsage = Pick<ChatChunk, "usage">;
+type ChunkUsage = Pick<ChatChunk, "usage" | "timings">;
 
 /** What the answers to one kind of request are. */
 export interface CompletionOf {
@@ -38,7 +38,7 @@ export interface CompletionOf {
 interface Shapes<Chunk extends ChoiceChunk, Whole extends ChatChoice | TextChoice, Completion> {
   format(options: ChoiceOptions): ChoiceFormat<Chunk, Whole>;
   chunk(parts: Envelope & ChunkUsage, choices: Chunk[]): ChatChunk | TextChunk;
-  whole(parts: Envelope & Pick<ChatCompletion, "usage">, choices: Whole[]): Completion;
+  whole(parts: Envelope & Pick<ChatCompletion, "usage" | "timings">, choices: Whole[]): Completion;
 }
 
 const chatShapes: Shapes<ChatChunkChoice, ChatChoice, ChatCompletion> = {
@@ -112,7 +112,7 @@ class Writer<
   }
 
   usage(): ChatChunk | TextChunk | null {
-    return this.#plan.includeUsage ? this.#chunk([], this.#totalUsage()) : null;
+    return this.#plan.includeUsage ? { ...this.#chunk([], this.#totalUsage()), ...this.#timings() } : null;
   }
 
   whole(collected: readonly CollectedChoice[]): Completion {
@@ -122,7 +122,12 @@ class Writer<
       const body = (this.#formats[index] as ChoiceFormat<Chunk, Whole>).whole(answer, finishReason);
       return this.#withFusion(body, [...answer.tokens, ...tokens]);
     });
-    const parts = { ...this.#envelope(), usage: this.#totalUsage(), ...ignoredOf(this.#plan) };
+    const parts = {
+      ...this.#envelope(),
+      usage: this.#totalUsage(),
+      ...this.#timings(),
+      ...ignoredOf(this.#plan),
+    };
     return this.#shapes.whole(parts, choices);
   }
 
@@ -172,6 +177,14 @@ class Writer<
   #totalUsage(): UsageRecord {
     return totalUsage(this.#usages, this.#plan);
   }
+
+  /** Where tokens were guessed. */
+  #timings(): Pick<ChatCompletion, "timings"> {
+    const sum = (key: "drafted" | "accepted") =>
+      this.#usages.reduce((total, { fusion }) => total + fusion[key], 0);
+    const draft_n = sum("drafted");
+    return draft_n > 0 ? { timings: { draft_n, draft_n_accepted: sum("accepted") } } : {};
+  }
 }
 
 /** What an answer says of fields that were ignored, if any were. */
@@ -219,8 +232,13 @@ function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
     tokens,
     certain: a.certain + b.certain,
     basePasses: a.basePasses + b.basePasses,
+    drafts: a.drafts + b.drafts,
     drafted: a.drafted + b.drafted,
     accepted: a.accepted + b.accepted,
+    acceptedAt: Array.from(
+      { length: Math.max(a.acceptedAt.length, b.acceptedAt.length) },
+      (_, index) => (a.acceptedAt[index] ?? 0) + (b.acceptedAt[index] ?? 0),
+    ),
     skippedShare: skipped / Math.max(1, all(a) + all(b)),
   };
 }

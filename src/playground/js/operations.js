@@ -97,7 +97,7 @@ export class OperationsView {
     const seconds = Math.max(0.1, now.at - before.at);
     const delta = (/** @type {string} */ name) => total(now.metrics, name) - total(before.metrics, name);
     // Counted at every token; the total of generated tokens only grows when an answer ends.
-    const tokensPerSecond = delta("shoulders_solve_evaluations_count") / seconds;
+    const tokensPerSecond = delta("shoulders_decided_tokens_total") / seconds;
     const mean = (/** @type {string} */ name, /** @type {Labels} */ labels) =>
       meanBetween(before.metrics, now.metrics, name, labels);
     const decoded = now.metrics.get("shoulders_decode_seconds_count") ?? [];
@@ -146,6 +146,10 @@ export class OperationsView {
     const lifetime = (/** @type {string} */ name) => ms(meanOf(name, {}));
     const models = (metrics.get("shoulders_decode_seconds_count") ?? []).map(({ labels }) => labels);
     const decode = models.reduce((sum, labels) => sum + meanOf("shoulders_decode_seconds", labels), 0);
+    const rate = (/** @type {string} */ part, /** @type {string} */ whole) =>
+      total(metrics, `shoulders_${part}_total`) / total(metrics, `shoulders_${whole}_total`);
+    const perPass = rate("generated_tokens", "base_passes");
+    const right = rate("spec_decode_num_accepted_tokens", "spec_decode_num_draft_tokens");
     /** @type {[name: string, value: string | number, note: string][]} */
     const tiles = [
       ["Tokens a second", tokensPerSecond.toFixed(1), "now"],
@@ -154,6 +158,8 @@ export class OperationsView {
       ["First token", lifetime("shoulders_time_to_first_token_seconds"), "mean since start"],
       ["Decode", ms(models.length > 0 ? decode : NaN), "a step, all models, mean since start"],
       ["Solve", lifetime("shoulders_solve_seconds"), "a step, mean since start"],
+      ["Base", Number.isFinite(perPass) ? perPass.toFixed(1) : "–", "tokens a pass, since start"],
+      ["Guesses", Number.isFinite(right) ? percent(right) : "–", "right, since start"],
       ["Tokens", count(total(metrics, "shoulders_generated_tokens_total")), "since start"],
       ["Engine memory", bytes(total(metrics, "shoulders_engine_resident_memory_bytes")), "resident"],
       ["Server memory", bytes(total(metrics, "process_resident_memory_bytes")), "resident"],

@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { BatchCosts } from "../../../src/engine/batch-costs.js";
 import type { GenerationRequest, GivenText } from "../../../src/protocol/protocol.js";
 import type { StrategyConfig } from "../../../src/strategies/registry.js";
 import { numRuns } from "../../support/num-runs.js";
@@ -86,6 +87,8 @@ async function answers(
 const without = (request: GenerationRequest): GenerationRequest => ({ ...request, speculation: "off" });
 
 describe("tokens that experts settle", () => {
+  afterEach(() => vi.restoreAllMocks());
+
   it.each(Object.keys(strategies))("are the same as when the base is asked for each (%s)", async (name) => {
     const strategy = strategies[name]!;
     const options = { ...models(7), strategy };
@@ -111,6 +114,7 @@ describe("tokens that experts settle", () => {
     answerPrefix: fc.constantFrom<GivenText | null>(null, { type: "tokens", tokens: [97, 98, 99] }),
     topLogprobs: fc.constantFrom(null, 1, 3),
     budget: fc.constantFrom(null, null, { tokenNats: 0.5, replyNats: null }),
+    grammar: fc.constantFrom(null, null, 'root ::= [a-p]* "z"'),
   });
 
   it("whatever is asked, of several at once or one after the other, with little room or much", async () => {
@@ -120,11 +124,14 @@ describe("tokens that experts settle", () => {
         fc.record({
           sure: fc.integer({ min: 0, max: 10 }),
           numExperts: fc.integer({ min: 1, max: 2 }),
-          name: fc.constantFrom("dynamic", "gated", "static", "mixture", "shared"),
+          name: fc.constantFrom(...Object.keys(strategies)),
           batchTokens: fc.constantFrom(4, 7, 16),
           cacheSequences: fc.constantFrom(0, 2),
+          /** What a token more costs, as a share of the first: how long blocks of guesses get. */
+          slope: fc.constantFrom(0, 0.05, 0.3, 2),
         }),
-        async (asked, { sure, numExperts, name, batchTokens, cacheSequences }) => {
+        async (asked, { sure, numExperts, name, batchTokens, cacheSequences, slope }) => {
+          vi.spyOn(BatchCosts.prototype, "of").mockImplementation((count) => 1 + slope * count);
           const options = {
             ...models(sure, numExperts),
             strategy: strategies[name]!,

@@ -64,6 +64,7 @@ const earlier = (changes: Partial<KnownTimings> = {}): KnownTimings => ({
     batch: { mode: "in-turn", threads: { giant: 5 }, stepMs: 2 },
     promptTokenMs: 0.1,
   },
+  curves: { giant: [{ tokens: 1, rows: 1, ms: 5 }] },
   ...changes,
 });
 

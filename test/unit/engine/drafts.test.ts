@@ -1,9 +1,20 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { BatchCosts, DraftPolicy, lookUp } from "../../../src/engine/draft-policy.js";
+import { BatchCosts } from "../../../src/engine/batch-costs.js";
+import { chooseGuesses, DraftPolicy, ExpertDrafts } from "../../../src/engine/draft-policy.js";
+import { TextGuess } from "../../../src/engine/text-guess.js";
 import type { GenerationRequest, GivenText } from "../../../src/protocol/protocol.js";
 import type { StrategyConfig } from "../../../src/strategies/registry.js";
-import { dream, END, fakeRequest, type FakeModelsOptions, greedy, says } from "../../support/fake-models.js";
+import {
+  dream,
+  END,
+  fakeRequest,
+  type FakeLaw,
+  type FakeModelsOptions,
+  greedy,
+  peak,
+  says,
+} from "../../support/fake-models.js";
 import { numRuns } from "../../support/num-runs.js";
 import { doneOf, type Outcome, recordsOf, start, tokensOf } from "../../support/scripted-engine.js";
 
@@ -46,6 +57,15 @@ async function answers(options: Parameters<typeof start>[0], requests: readonly 
   return { outcomes, loaded };
 }
 
+/** A law that leans to another one: its own dream, and so much of that. */
+function nearTo(law: FakeLaw, agreement: number): FakeLaw {
+  const own = dream(3);
+  return (tokens) => {
+    const other = law(tokens);
+    return own(tokens).map((logit, id) => logit + agreement * (other[id] as number));
+  };
+}
+
 const request = (index: number, asked: Partial<GenerationRequest>) =>
   fakeRequest(`r${index}`, { prompt: { type: "text", text: `${"q".repeat(index + 1)}:` }, ...asked });
 const ids = (tokens: number[]): GivenText => ({ type: "tokens", tokens });
@@ -79,8 +99,10 @@ describe("guesses at the next tokens", () => {
         fc.constantFrom(...Object.keys(strategies)),
         fc.constantFrom(4, 9, 16, 40),
         fc.constantFrom(0, 2),
-        async (all, name, batchTokens, cacheSequences) => {
-          const options = { ...models(name), batchTokens, limits: { cacheSequences } };
+        fc.constantFrom(0, 1, 4),
+        async (all, name, batchTokens, cacheSequences, agreement) => {
+          const experts = [nearTo(dream(1), agreement), dream(4)];
+          const options = { ...models(name), experts, batchTokens, limits: { cacheSequences } };
           const plain = all.map(
             ({ temperature, presencePenalty, maxTokens, stop, budget, answerPrefix }, index) =>
               request(index, {
@@ -157,13 +179,167 @@ describe("guesses at the next tokens", () => {
   });
 });
 
-describe("lookUp", () => {
-  it("finds what followed the last tokens when they occurred last", () => {
-    expect(lookUp([1, 2, 3, 4, 1, 2, 5, 6], [9, 1, 2], 3)).toEqual([5, 6]);
-    expect(lookUp([1, 2, 3, 4, 1, 2], [1, 2], 2)).toEqual([3, 4]);
-    expect(lookUp([1, 2, 3], [7, 8], 3)).toEqual([]);
-    expect(lookUp([], [1, 2], 3)).toEqual([]);
-    expect(lookUp([1, 2, 3], [2], 3)).toEqual([]);
+describe("guesses of experts", () => {
+  beforeEach(() => batchesCost((numTokens) => 1 + 0.05 * numTokens));
+  afterEach(() => vi.restoreAllMocks());
+  // Nothing of it repeats, so that no text tells what comes next.
+  const text = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
+
+  it("bring several tokens a pass of the base where the expert is right, without a plausible set too", async () => {
+    const options = {
+      base: says(text),
+      reference: says("x"),
+      experts: [says(text)],
+      strategy: strategies["paper"]!,
+    };
+    const { outcomes, loaded } = await answers(options, [request(0, {})]);
+    expect(outcomes[0]!.text).toBe(text);
+    const { fusion } = doneOf(outcomes[0]!).usage;
+    expect(fusion.accepted).toBe(fusion.drafted);
+    expect(fusion.acceptedAt.reduce((sum, count) => sum + count, 0)).toBe(fusion.accepted);
+    expect(fusion.acceptedAt[0]).toBe(fusion.drafts);
+    expect(fusion.basePasses).toBeLessThan(15);
+    expect(loaded.contexts[0]!.batchSizes).toHaveLength(fusion.basePasses);
+    // Each token of the expert was decoded once: rows of guesses are kept until the base has read them.
+    expect(loaded.contexts[2]!.batchSizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(60);
+  });
+
+  it("go on through tokens that it settles, for which the base gives no row", async () => {
+    const spoken = says(text);
+    // Unsure of every fourth token: two are likely, the right one more so.
+    const expert: FakeLaw = (tokens) => {
+      const row = spoken(tokens);
+      return tokens.length % 4 === 0 ? row.map((logit) => (logit > 1 ? 1.5 : logit)) : row;
+    };
+    const options = {
+      base: spoken,
+      reference: () => peak(1, 0),
+      experts: [expert],
+      strategy: strategies["dynamic"]!,
+    };
+    const { outcomes, loaded } = await answers(options, [request(0, {})]);
+    const { outcomes: plain } = await answers(options, [request(0, { speculation: "off" })]);
+    expect(outcomes[0]!.text).toBe(text);
+    expect(tokensOf(outcomes[0]!)).toEqual(tokensOf(plain[0]!));
+    const { fusion } = doneOf(outcomes[0]!).usage;
+    expect(fusion.certain).toBeGreaterThan(30);
+    expect(fusion.accepted).toBeGreaterThan(5);
+    expect(fusion.basePasses).toBeLessThan(fusion.tokens);
+    const [base] = loaded.contexts;
+    expect(base!.numRows).toBeLessThan(30);
+    expect(base!.batchSizes.reduce((sum, size) => sum + size, 0)).toBeGreaterThan(50);
+  });
+
+  it("are given up where they are wrong, and change nothing", async () => {
+    batchesCost((numTokens) => 1 + 0.5 * (numTokens - 1));
+    const options = { base: says(text), reference: says("x"), experts: [says("y".repeat(60))] };
+    const strategy: StrategyConfig = { type: "static", weights: { e0: 0.1 }, plausibility: null };
+    const { outcomes } = await answers({ ...options, strategy }, [request(0, {})]);
+    expect(outcomes[0]!.text).toBe(text);
+    const { fusion } = doneOf(outcomes[0]!).usage;
+    expect(fusion.accepted).toBe(0);
+    expect(fusion.drafted).toBeGreaterThan(0);
+    expect(fusion.drafted).toBeLessThan(15);
+  });
+
+  it("are made for several answers in one batch of the expert", async () => {
+    const options = {
+      base: says(text),
+      reference: says("x"),
+      experts: [says(text)],
+      strategy: strategies["paper"]!,
+    };
+    const requests = [0, 1, 2, 3].map((index) => request(index, {}));
+    const { outcomes, loaded } = await answers(options, requests);
+    for (const outcome of outcomes) expect(outcome.text).toBe(text);
+    const [base, , expert] = loaded.contexts;
+    expect(expert!.batchSizes.filter((size) => size > 1 && size <= 4).length).toBeGreaterThan(10);
+    expect(base!.batchSizes.length).toBeLessThan(100);
+  });
+
+  it("are made no more of tokens than the batch of a model holds", async () => {
+    const options = { base: says(text), reference: says("x"), experts: [says(text)], batchTokens: 4 };
+    const { outcomes, loaded } = await answers(
+      options,
+      [0, 1, 2].map((index) => request(index, {})),
+    );
+    for (const outcome of outcomes) expect(outcome.text).toBe(text);
+    for (const { batchSizes } of loaded.contexts) expect(Math.max(...batchSizes)).toBeLessThanOrEqual(4);
+  });
+});
+
+/** The slow twin of `TextGuess`. */
+function lookUp(predicted: readonly number[], answer: readonly number[], most: number): number[] {
+  if (predicted.length > 0 && answer.every((token, index) => token === predicted[index]))
+    return predicted.slice(answer.length, answer.length + most);
+  const text = [...predicted, ...answer];
+  for (let length = Math.min(4, answer.length); length >= 2; length--) {
+    const wanted = answer.slice(-length);
+    for (let end = text.length - 1; end >= length; end--)
+      if (wanted.every((token, index) => text[end - length + index] === token))
+        return text.slice(end, end + most);
+  }
+  return [];
+}
+
+describe("guesses from a text", () => {
+  it("are what followed the last tokens when they occurred last", () => {
+    const guess = new TextGuess([1, 2, 3, 4, 1, 2, 5, 6]);
+    expect(guess.next(3)).toEqual([1, 2, 3]);
+    for (const token of [9, 1, 2]) guess.append(token);
+    expect(guess.next(3)).toEqual([5, 6, 9]);
+    expect(new TextGuess([]).next(3)).toEqual([]);
+  });
+
+  it("are those of a plain search", () => {
+    const tokens = fc.array(fc.nat(3), { maxLength: 40 });
+    fc.assert(
+      fc.property(tokens, tokens, fc.nat(8), (predicted, answer, most) => {
+        const guess = new TextGuess(predicted);
+        answer.forEach((token, index) => {
+          guess.append(token);
+          if (index % 3 === 0 || index === answer.length - 1)
+            expect(guess.next(most)).toEqual(lookUp(predicted, answer.slice(0, index + 1), most));
+        });
+      }),
+    );
+  });
+});
+
+describe("how many guesses experts make", () => {
+  const answer = { acceptance: 0.8, unsure: 1, most: 8 };
+  const total = (counts: readonly number[]) => counts.reduce((sum, count) => sum + count, 0);
+  const slope = (share: number) => (counts: readonly number[]) => 1 + share * total(counts);
+
+  it("is none where tokens cost as much as they bring, and more the less they cost", () => {
+    expect(chooseGuesses([answer], 8, slope(1))).toEqual([0]);
+    const [few] = chooseGuesses([answer], 8, slope(0.3));
+    const [many] = chooseGuesses([answer], 8, slope(0.01));
+    expect(few).toBeGreaterThan(0);
+    expect(many).toBeGreaterThan(few!);
+    expect(chooseGuesses([answer], 3, slope(0.01))).toEqual([3]);
+    expect(chooseGuesses([{ ...answer, most: 2 }], 8, slope(0.01))).toEqual([2]);
+  });
+
+  it("is shared out by the chance that a guess is reached and right", () => {
+    const [likely, unlikely] = chooseGuesses([answer, { ...answer, acceptance: 0.3 }], 8, slope(0.05));
+    expect(likely).toBeGreaterThan(unlikely!);
+    expect(chooseGuesses([answer, answer], 4, slope(0.01))).toEqual([2, 2]);
+  });
+
+  it("looks past a step of the cost", () => {
+    // Eight answers take a batch of eight; one guess more takes a batch of sixteen, as eight more do.
+    const answers = Array.from({ length: 8 }, () => answer);
+    const cost = (counts: readonly number[]) => (total(counts) === 0 ? 1 : 1.4);
+    expect(chooseGuesses(answers, 8, cost)).toEqual(answers.map(() => 1));
+  });
+
+  it("is tried again after a while", () => {
+    const known = new ExpertDrafts();
+    const tried = Array.from({ length: 130 }, () => known.refuse());
+    expect(tried.filter((isTried) => isTried)).toHaveLength(2);
+    for (let index = 0; index < 200; index++) known.observe(false);
+    expect(known.acceptance).toBeLessThan(0.01);
   });
 });
 
@@ -198,14 +374,22 @@ describe("the policy of drafts", () => {
 describe("costs of batches", () => {
   it("are what was measured, and go on from there", () => {
     const costs = new BatchCosts();
-    expect(costs.of(1)).toBe(1);
-    costs.observe(1, 10);
-    costs.observe(7, 30);
-    expect([costs.of(1), costs.of(8)]).toEqual([10, 30]);
-    expect(costs.of(5)).toBe(30);
-    expect(costs.of(16)).toBeGreaterThan(30);
-    expect(costs.of(2)).toBe(15);
-    for (let index = 0; index < 100; index++) costs.observe(1, 20);
-    expect(costs.of(1)).toBeCloseTo(20, 1);
+    expect(costs.of(1, 1)).toBe(1);
+    costs.observe(1, 1, 10);
+    costs.observe(7, 7, 30);
+    expect([costs.of(1, 1), costs.of(8, 8)]).toEqual([10, 30]);
+    expect(costs.of(5, 5)).toBe(30);
+    expect(costs.of(16, 16)).toBeGreaterThan(30);
+    expect(costs.of(2, 2)).toBe(15);
+    for (let index = 0; index < 100; index++) costs.observe(1, 1, 20);
+    expect(costs.of(1, 1)).toBeCloseTo(20, 1);
+  });
+
+  it("tell batches with few rows from those with many, and take the next with more where they were not met", () => {
+    const costs = new BatchCosts([{ tokens: 4, rows: 4, ms: 40 }]);
+    expect(costs.of(4, 1)).toBe(40);
+    costs.observe(4, 1, 20);
+    expect([costs.of(4, 1), costs.of(3, 2), costs.of(4, 4)]).toEqual([20, 40, 40]);
+    expect(costs.of(0, 0)).toBe(0);
   });
 });

@@ -17,6 +17,7 @@ const timingsOf = (key: string, stepMs = 1): KnownTimings => ({
     batch: { mode: "in-turn", threads: { giant: 2 }, stepMs: 2 },
     promptTokenMs: 0.1,
   },
+  curves: { giant: [{ tokens: 1, rows: 1, ms: 5 }] },
 });
 
 const key = "0123456789abcdef";

@@ -45,6 +45,9 @@ const dreamt: FakeModelsOptions = {
 const factsOf = (outcome: Outcome) => recordsOf(outcome).map((record) => ({ ...record, timing: undefined }));
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
+/** Nothing is guessed: what was decoded can be counted. */
+const plain = { limits: { speculation: "off" } } as const;
+
 describe("shares", () => {
   it("follow the answer, and an expert without a share is left out", async () => {
     const { run, models, untilIdle } = start({ ...spoken, strategy: mixture({ prior: likely }) });
@@ -126,11 +129,11 @@ describe("exactly", () => {
 
   it("one component is the single expert's strategy, and costs no more", async () => {
     const single = start({
-      ...dreamt,
+      ...{ ...dreamt, ...plain },
       experts: [dream(3)],
       strategy: { type: "static", weights: { e0: 2 }, plausibility: null },
     });
-    const { run, models } = start({ ...dreamt, strategy: mixture() });
+    const { run, models } = start({ ...dreamt, ...plain, strategy: mixture() });
     const expected = await single.run(fakeRequest("a", { maxTokens: 20 }));
     const outcome = await run(fakeRequest("a", { maxTokens: 20, ...pinned("e0") }));
     expect(factsOf(outcome).map((record) => ({ ...record, shares: undefined }))).toEqual(factsOf(expected));
@@ -227,7 +230,7 @@ describe("routing by the prompt", () => {
     fakeRequest(id, { prompt: { type: "text", text }, maxTokens: 4, ...options });
 
   it("leaves the experts alone that a prompt is not for", async () => {
-    const { run, models } = start(routed);
+    const { run, models } = start({ ...routed, ...plain });
     const outcome = await run(ask("a", "about this:"));
     expect(recordsOf(outcome)[0]?.shares?.["e0"]).toBeGreaterThan(0.99);
     expect(models.contexts[3]!.batchSizes).toEqual([]);
@@ -296,7 +299,12 @@ describe("routing by the prompt", () => {
 
   it("wakes an expert with the next turn, which reads its prompt by itself", async () => {
     const fits: FakeLaw = (tokens) => (tokens.includes(0x21) ? rows.e1 : rows.e0);
-    const options = { ...routed, reference: fits, batchTokens: 32, limits: { cacheSequences: 4 } };
+    const options = {
+      ...routed,
+      reference: fits,
+      batchTokens: 32,
+      limits: { cacheSequences: 4, ...plain.limits },
+    };
     const { run, models } = start(options);
     const first = await run(ask("a", "question:"));
     expect(models.contexts[3]!.batchSizes).toEqual([]);

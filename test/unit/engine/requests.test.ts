@@ -220,7 +220,7 @@ describe("several answers to one prompt", () => {
       reference: dream(2),
       experts: [dream(3)],
       config: { context: { tokens: 64, sequences: 4 } },
-      limits: { cacheSequences: 4 },
+      limits: { cacheSequences: 4, speculation: "off" },
       batchTokens: 8,
     });
     const prompt = { type: "text", text: "a long prompt that is read in several chunks:" } as const;

@@ -40,6 +40,7 @@ describe("teacher forcing", () => {
     const { run } = start({
       ...trained,
       strategy: { type: "static", weights: { e0: 2 }, plausibility: null },
+      limits: { speculation: "off" },
     });
     const whole = await run(fakeRequest("a", { maxTokens: 4 }));
     const answerPrefix = { type: "text", text: "ri" } as const;
