@@ -69,11 +69,7 @@ function cardText(card: Card | null): string {
 }
 
 /** What a config is made of and what it takes, for a person to read. */
-export function describeChecked(
-  config: ConfigDescription,
-  engine: EngineDescription,
-  card: Card | null,
-): string {
+function describeChecked(config: ConfigDescription, engine: EngineDescription, card: Card | null): string {
   const pathToModel = new Map(
     [config.base, config.reference, ...config.experts]
       .filter((model) => model !== null)

@@ -15,7 +15,7 @@ interface Parts {
 }
 
 /** Configs that share model files, directly or by others: one engine holds them, and each file once. */
-export function groupBySources(configs: readonly LoadedFusionConfig[]): LoadedFusionConfig[][] {
+function groupBySources(configs: readonly LoadedFusionConfig[]): LoadedFusionConfig[][] {
   let groups: { sources: Set<string>; configs: LoadedFusionConfig[] }[] = [];
   for (const config of configs) {
     const sources = sourcesOf(config);

@@ -20,7 +20,7 @@ const untilAborted = (signal: AbortSignal): Promise<void> =>
   });
 
 /** What to write in a browser on this machine: an address that means "all of mine" is reached by the loopback. */
-export function toUrl({ host, port }: { host: string; port: number }): string {
+function toUrl({ host, port }: { host: string; port: number }): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return `http://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
 }

@@ -24,7 +24,7 @@ const numCurvePoints = 41;
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** A token that is no text, such as the end of an answer, has the name that the vocabulary gives it. */
-export function tokenText(token: number, vocabulary: Vocabulary): TokenText {
+function tokenText(token: number, vocabulary: Vocabulary): TokenText {
   const bytes = vocabulary.bytes(token);
   return { id: token, text: bytes.length === 0 ? vocabulary.rawText(token) : decoder.decode(bytes) };
 }

@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readFileSync, truncateSync } from "node:fs"
 import { z } from "zod";
 
 /** What an item came to. `key` is a digest of everything that decides it, so that it can be found again. */
-export const answerLineSchema = z.object({
+const answerLineSchema = z.object({
   key: z.string(),
   task: z.string(),
   /** The first method that asked; another one with the same plan shares the line. */

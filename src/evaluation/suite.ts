@@ -34,7 +34,7 @@ const taskSchema = z.strictObject({
 });
 
 /** One file that names every model by its role, and the tasks: what an evaluation of a whole family needs. */
-export const suiteSchema = z
+const suiteSchema = z
   .strictObject({
     base: modelSchema.describe("The large model, never tuned."),
     reference: modelSchema.nullable().default(null).describe("The small model, untuned."),

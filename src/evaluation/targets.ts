@@ -4,7 +4,7 @@ import type { Figure, MethodFigures, TaskFigures } from "./figures.js";
 
 /** What a figure of the report is made of, and where it should lie. */
 
-export const figureNames = [
+const figureNames = [
   "score",
   "ratio",
   "pgr",

@@ -74,8 +74,6 @@ export class Namespace {
   ) {}
 }
 
-export const noArguments: Arguments = { positional: [], named: new Map() };
-
 /** The arguments in the order of their names. */
 export function bind({ positional, named }: Arguments, names: readonly string[]): Value[] {
   if (positional.length > names.length)
@@ -254,13 +252,6 @@ export interface JsonOptions {
   separators: readonly [string, string];
   isSorted: boolean;
 }
-
-export const plainJson: JsonOptions = {
-  indent: null,
-  isAscii: false,
-  separators: [", ", ": "],
-  isSorted: false,
-};
 
 /** Python's `json.dumps`. @throws TypeError for what is no JSON */
 export function toJson(value: Value, options: JsonOptions, padding = "\n"): string {

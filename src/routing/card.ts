@@ -146,7 +146,7 @@ const fieldsSchema = z.strictObject({
   prior: priorSchema,
 });
 
-export const cardSchema = fieldsSchema.check(({ value, issues }) => {
+const cardSchema = fieldsSchema.check(({ value, issues }) => {
   const problem = (path: (string | number)[], message: string): void => {
     issues.push({ code: "custom", input: value, path, message });
   };

@@ -15,7 +15,7 @@ const isSame = (a: Fingerprint, b: Fingerprint): boolean => a.bytes === b.bytes 
  * A card in the order of its config's experts, once it is known to be of these models.
  * @throws ShouldersError `calibration_invalid`
  */
-export function matchCard(card: Card, file: string, models: CalibratedModels): Card {
+function matchCard(card: Card, file: string, models: CalibratedModels): Card {
   const { config, members } = models;
   if (card.config !== config.id) throw cardRefused(file, `the card of another config, "${card.config}"`);
   const given = config.experts.map(({ id }) => id);

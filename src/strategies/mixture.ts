@@ -83,7 +83,7 @@ export const mixture = {
 } satisfies Strategy<MixtureSettings>;
 
 /** Whether no share is above 0, so that there is nothing to divide. */
-export function isAllZero(shares: Readonly<Record<string, number>>): boolean {
+function isAllZero(shares: Readonly<Record<string, number>>): boolean {
   return Object.values(shares).every((share) => share === 0);
 }
 

@@ -85,7 +85,6 @@ export const configListSchema = named(
 );
 
 export type ModelBody = z.output<typeof modelSchema>;
-export type ExpertBody = z.output<typeof expertSchema>;
 export type StrategyChoiceBody = z.output<typeof choiceSchema>;
 export type ConfigBody = z.output<typeof configSchema>;
 export type ConfigList = z.output<typeof configListSchema>;

@@ -38,6 +38,5 @@ export const textLogprobsSchema = named(
 );
 
 export type ChatCandidate = z.output<typeof candidateSchema>;
-export type ChatLogprob = z.output<typeof chatLogprobSchema>;
 export type ChatLogprobs = z.output<typeof chatLogprobsSchema>;
 export type TextLogprobs = z.output<typeof textLogprobsSchema>;

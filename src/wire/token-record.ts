@@ -68,7 +68,7 @@ const decisionSchema = z
       "base: its own best token stayed on top; plausible_set: that token was left out; weight: another rose above it.",
   );
 
-export const vouchers = ["both", "expert", "base", "nobody"] as const;
+const vouchers = ["both", "expert", "base", "nobody"] as const;
 export type Vouch = (typeof vouchers)[number];
 
 export const tokenRecordSchema = named(
@@ -130,7 +130,6 @@ export type StepTiming = z.output<typeof timingSchema>;
 export type TopRecord = z.output<typeof topSchema>;
 export type CurveRecord = z.output<typeof curveSchema>;
 export type TokenRecord = z.output<typeof tokenRecordSchema>;
-export type DivergenceRecord = z.output<typeof divergenceSchema>;
 
 /** A record without what only a full trace tells. */
 export function withoutFull(record: TokenRecord): TokenRecord {

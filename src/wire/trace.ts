@@ -7,7 +7,7 @@ import { usageSchema } from "./usage.js";
 
 /** What is kept of a completion: a header, and the records of its tokens. */
 
-export const traceHeaderSchema = named(
+const traceHeaderSchema = named(
   "TraceHeader",
   z.strictObject({
     id: z.string().describe("Id of the completion."),

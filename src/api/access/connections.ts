@@ -10,16 +10,7 @@ import { networkOf } from "./network.js";
  * HTTP; `refused`: an upgrade that may not be; `unread`: what was sent was not read; `silent`, `idle`: it had sent
  * nothing, or was between requests, and its place was needed; `full`: all places are busy.
  */
-export const closeReasons = [
-  "timed_out",
-  "unreadable",
-  "refused",
-  "unread",
-  "silent",
-  "idle",
-  "full",
-] as const;
-export type CloseReason = (typeof closeReasons)[number];
+export type CloseReason = "timed_out" | "unreadable" | "refused" | "unread" | "silent" | "idle" | "full";
 
 export interface ConnectionLimits {
   /** Most connections, the reserve for health included. */

@@ -66,7 +66,7 @@ export async function* runCompletion(
 }
 
 /** The usage that a completion counts: of several answers to one prompt the first counts it. */
-export function countedUsage({ countsPrompt }: ChoicePlan, usage: Usage): Usage {
+function countedUsage({ countsPrompt }: ChoicePlan, usage: Usage): Usage {
   return countsPrompt ? usage : { ...usage, promptTokens: 0, cachedTokens: 0 };
 }
 

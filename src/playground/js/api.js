@@ -6,35 +6,24 @@ import { h } from "./dom.js";
 /** The key, where the server asks for one, is kept for this session of the browser only. */
 const stored = "shoulders.key";
 
-export class ApiError extends Error {
-  /**
-   * @param {number} status 0: there was no answer
-   * @param {string} message
-   */
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
-
 export const apiKey = () => sessionStorage.getItem(stored);
 
 /**
  * Asks for a key and tries again where one is missing or wrong.
  *
  * @param {string} path
- * @throws {ApiError}
+ * @throws {Error} what the server says, or that it does not answer
  */
 export async function request(path) {
   for (;;) {
     const key = apiKey();
     const response = await fetch(path, key ? { headers: { Authorization: `Bearer ${key}` } } : {}).catch(
       () => {
-        throw new ApiError(0, "The server does not answer. Is it still running?");
+        throw new Error("The server does not answer. Is it still running?");
       },
     );
     if (response.ok) return response;
-    if (response.status !== 401) throw new ApiError(response.status, await messageOf(response));
+    if (response.status !== 401) throw new Error(await messageOf(response));
     await askForKey(key !== null);
   }
 }
