@@ -2,6 +2,7 @@ import { EventEmitter, once } from "node:events";
 import type { TokenRecord } from "../wire/token-record.js";
 import type { TraceEvent, TraceHeader, TraceStatus } from "../wire/trace.js";
 import type { UsageRecord } from "../wire/usage.js";
+import { OwnedStore, type StoreLimits } from "./owned-store.js";
 
 export type TraceEnding = Pick<TraceHeader, "finish_reason"> & {
   status: Exclude<TraceStatus, "in_progress">;
@@ -23,20 +24,9 @@ export interface StoredTrace {
 
 interface Entry {
   header: TraceHeader;
-  /** Whose completion it was; nobody else sees it. */
-  owner: string;
   /** Records as JSON: compact, and their length is what the bound on bytes counts. */
   tokens: string[];
-  bytes: number;
-  begunAt: number;
   changes: EventEmitter;
-}
-
-/** What one owner has. */
-interface Holding {
-  bytes: number;
-  /** Ids of its traces, oldest first. */
-  ids: Set<string>;
 }
 
 /** Most characters of records in one event, but for the record that passes them. */
@@ -45,30 +35,19 @@ const eventCharacters = 64 * 1024;
 /** Rough size of an entry without its tokens. */
 const headerBytes = 512;
 
-export interface TraceStoreLimits {
-  maxBytes: number;
-  maxAgeMs: number;
-  /** Milliseconds; a test's clock. */
-  now?: () => number;
-}
-
-/**
- * Traces of recent completions, running ones included; bounded by age and, all together, by bytes: the owner who has
- * most loses his oldest first, so nobody's drive out those of an owner with less.
- */
+/** Traces of recent completions, running ones included. */
 export class TraceStore {
-  readonly #limits: Required<TraceStoreLimits>;
-  /** All traces by id, in the order in which the completions began. */
-  readonly #entries = new Map<string, Entry>();
-  readonly #holdings = new Map<string, Holding>();
-  #bytes = 0;
+  readonly #entries: OwnedStore<Entry>;
 
-  constructor(limits: TraceStoreLimits) {
-    this.#limits = { now: Date.now, ...limits };
+  constructor(limits: StoreLimits) {
+    this.#entries = new OwnedStore(limits, {
+      isRunning: ({ header }) => header.status === "in_progress",
+      onDrop: ({ changes }) => changes.emit("change"),
+    });
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#entries.bytes;
   }
 
   begin({
@@ -77,61 +56,50 @@ export class TraceStore {
   }: Pick<TraceHeader, "id" | "model" | "created" | "level" | "prompt_tokens"> & { owner: string }): void {
     const changes = new EventEmitter();
     changes.setMaxListeners(0);
-    const entry: Entry = {
+    const value: Entry = {
       header: { ...trace, object: "fusion.trace", status: "in_progress", finish_reason: null, usage: null },
-      owner,
       tokens: [],
-      bytes: 0,
-      begunAt: this.#limits.now(),
       changes,
     };
-    this.#entries.set(trace.id, entry);
-    const holding = this.#holdings.get(owner) ?? { bytes: 0, ids: new Set() };
-    this.#holdings.set(owner, holding);
-    holding.ids.add(trace.id);
-    this.#count(entry, headerBytes);
-    this.purge();
+    this.#entries.add(trace.id, { owner, value, bytes: headerBytes });
   }
 
   /** Does nothing when the trace has been dropped meanwhile. */
   append(id: string, records: readonly TokenRecord[]): void {
-    const entry = this.#entries.get(id);
-    if (entry === undefined || records.length === 0) return;
-    for (const record of records) {
-      const json = JSON.stringify(record);
-      entry.tokens.push(json);
-      this.#count(entry, json.length);
-    }
-    this.purge();
+    const entry = this.#entries.peek(id);
+    if (entry === null || records.length === 0) return;
+    const lines = records.map((record) => JSON.stringify(record));
+    entry.tokens.push(...lines);
+    this.#entries.grow(
+      id,
+      lines.reduce((sum, line) => sum + line.length, 0),
+    );
     entry.changes.emit("change");
   }
 
   end(id: string, ending: TraceEnding): void {
-    const entry = this.#entries.get(id);
-    if (entry === undefined) return;
+    const entry = this.#entries.peek(id);
+    if (entry === null) return;
     entry.header = { ...entry.header, ...ending };
     entry.changes.emit("change");
   }
 
   get(id: string, owner: string): StoredTrace | null {
-    this.purge();
-    const entry = this.#entries.get(id);
-    if (entry?.owner !== owner) return null;
-    const recordAt = (index: number) => this.#entries.get(id)?.tokens[index] ?? null;
+    const entry = this.#entries.get(id, owner);
+    if (entry === null) return null;
+    const recordAt = (index: number) => this.#entries.peek(id)?.tokens[index] ?? null;
     return { header: entry.header, numTokens: entry.tokens.length, recordAt };
   }
 
   /** Newest first. */
   list(owner: string): TraceHeader[] {
-    this.purge();
-    const own = [...this.#entries.values()].filter((entry) => entry.owner === owner);
-    return own.map(({ header }) => header).reverse();
+    return this.#entries.list(owner).map(({ header }) => header);
   }
 
   /** Everything so far, then what comes, until the completion ends or its trace is dropped. */
   async *follow(id: string, signal: AbortSignal): AsyncGenerator<StoredEvent, void> {
-    const entry = this.#entries.get(id);
-    if (entry === undefined) return;
+    const entry = this.#entries.peek(id);
+    if (entry === null) return;
     yield { type: "trace.started", trace: entry.header };
     let numSeen = 0;
     while (!signal.aborted) {
@@ -141,42 +109,14 @@ export class TraceStore {
       else if (entry.header.status !== "in_progress") {
         yield { type: "trace.ended", trace: entry.header };
         return;
-      } else if (this.#entries.get(id) !== entry) return;
+      } else if (this.#entries.peek(id) !== entry) return;
       else await once(entry.changes, "change", { signal }).catch(() => undefined);
     }
   }
 
   /** Drops what is too old, and the oldest of who has too much. */
   purge(): void {
-    const oldest = this.#limits.now() - this.#limits.maxAgeMs;
-    for (const [id, entry] of this.#entries) {
-      if (entry.begunAt >= oldest) break;
-      if (entry.header.status !== "in_progress") this.#drop(id, entry);
-    }
-    while (this.#bytes > this.#limits.maxBytes) {
-      const [most] = [...this.#holdings.values()].sort((a, b) => b.bytes - a.bytes);
-      const [id] = most?.ids ?? [];
-      const entry = this.#entries.get(id ?? "");
-      if (id === undefined || entry === undefined) return;
-      this.#drop(id, entry);
-    }
-  }
-
-  #drop(id: string, entry: Entry): void {
-    const { owner, bytes, changes } = entry;
-    this.#entries.delete(id);
-    const holding = this.#holdings.get(owner);
-    holding?.ids.delete(id);
-    this.#count(entry, -bytes);
-    if (holding?.ids.size === 0) this.#holdings.delete(owner);
-    changes.emit("change");
-  }
-
-  #count(entry: Entry, bytes: number): void {
-    const holding = this.#holdings.get(entry.owner);
-    if (holding) holding.bytes += bytes;
-    entry.bytes += bytes;
-    this.#bytes += bytes;
+    this.#entries.purge();
   }
 }
 
