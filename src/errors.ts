@@ -35,6 +35,7 @@ const errorDefinitions = {
   request_timeout: { status: 408, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
   trace_not_found: notFound,
+  response_not_found: notFound,
   route_not_found: notFound,
   method_not_allowed: { status: 405, type: "invalid_request_error" },
   unsupported_media_type: { status: 415, type: "invalid_request_error" },

@@ -17,17 +17,17 @@ export function createApp(context: ApiContext): Express {
   app.use(access(context));
 
   const readBody = jsonBody(context, context.limits.bodyBytes);
-  for (const { method, path, handler, holdsModel, event } of createRoutes(context)) {
+  const routes = createRoutes(context);
+  for (const path of new Set(routes.map((route) => route.path))) {
     app.all(path, named(path));
-    if (method === "POST")
-      app.post(
-        path,
-        ...readBody,
-        ...(holdsModel ? [untilLoaded(context, event !== undefined)] : []),
-        handler,
-      );
-    else app.get(path, handler);
-    app.all(path, methodNotAllowed(method === "POST" ? "POST" : "GET, HEAD"));
+    const methods = routes.filter((route) => route.path === path);
+    for (const { method, handler, holdsModel, event } of methods) {
+      const waits = holdsModel ? [untilLoaded(context, event !== undefined)] : [];
+      if (method === "POST") app.post(path, ...readBody, ...waits, handler);
+      else if (method === "GET") app.get(path, handler);
+      else app.delete(path, handler);
+    }
+    app.all(path, methodNotAllowed(methods.map(({ method }) => allowed[method]).join(", ")));
   }
   app.use(playground());
 
@@ -35,6 +35,8 @@ export function createApp(context: ApiContext): Express {
   app.use(errorHandler);
   return app;
 }
+
+const allowed = { GET: "GET, HEAD", POST: "POST", DELETE: "DELETE" } as const;
 
 /** Notes the pattern for metrics and logs, where the client's path must not stand. */
 function named(path: string): RequestHandler {

@@ -9,6 +9,7 @@ import type { Turns } from "./access/turns.js";
 import type { Connections } from "./access/connections.js";
 import type { Gate } from "./access/gate.js";
 import type { Metrics } from "./metrics.js";
+import type { ResponseStore } from "./openai/response-store.js";
 
 /** What the server holds against its clients; every one may be set where it is started. */
 export interface ServerLimits {
@@ -24,6 +25,9 @@ export interface ServerLimits {
   lingerMs: number;
   traceBytes: number;
   traceAgeMs: number;
+  responseBytes: number;
+  /** 0: no response is kept. */
+  responseAgeMs: number;
   /** Silence on a stream after which a comment shows that it lives. */
   keepAliveMs: number;
   /** How often a stream that waits for a load says how far it is. */
@@ -52,6 +56,8 @@ export const defaultLimits: ServerLimits = {
   lingerMs: 1_000,
   traceBytes: 64 * 1024 * 1024,
   traceAgeMs: 60 * 60 * 1000,
+  responseBytes: 64 * 1024 * 1024,
+  responseAgeMs: 24 * 60 * 60 * 1000,
   keepAliveMs: 15_000,
   loadProgressMs: 1_000,
   drainTimeoutMs: 30_000,
@@ -74,6 +80,7 @@ export interface ApiContext {
   keptTrace: TraceLevel;
   limits: ServerLimits;
   traces: TraceStore;
+  responses: ResponseStore;
   metrics: Metrics;
   gate: Gate;
   connections: Connections;

@@ -1,5 +1,6 @@
 import type { RequestHandler } from "express";
 import { z } from "zod";
+import { errorBodySchema } from "../wire/error.js";
 import { wireRegistry } from "../wire/registry.js";
 import type { ApiContext } from "./context.js";
 import type { Route } from "./route.js";
@@ -41,10 +42,7 @@ function describeApi(routes: readonly Route[], { version, gate }: ApiContext): O
     components: {
       schemas: namedSchemas(),
       responses: {
-        Error: {
-          description: "What went wrong: 4xx the request, 5xx the server.",
-          content: { "application/json": { schema: { $ref: refOf("Error") } } },
-        },
+        Error: describeError(errorBodySchema),
       },
       securitySchemes: { key: { type: "http", scheme: "bearer" } },
     },
@@ -53,7 +51,7 @@ function describeApi(routes: readonly Route[], { version, gate }: ApiContext): O
 }
 
 function describeRoute(route: Route, path: string): object {
-  const { operation, summary, body, query } = route;
+  const { operation, summary, body, query, error } = route;
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: "path",
@@ -69,7 +67,10 @@ function describeRoute(route: Route, path: string): object {
     ...(body && {
       requestBody: { required: true, content: { "application/json": { schema: toJsonSchema(body) } } },
     }),
-    responses: { ...describeAnswer(route), default: { $ref: "#/components/responses/Error" } },
+    responses: {
+      ...describeAnswer(route),
+      default: error ? describeError(error) : { $ref: "#/components/responses/Error" },
+    },
   };
 }
 
@@ -90,6 +91,13 @@ function describeAnswer({ json, event, frame, text }: Route): object {
     ...(text && { [text]: { schema: { type: "string" } } }),
   };
   return { "200": { description: "The answer.", content } };
+}
+
+function describeError(error: z.ZodType): object {
+  return {
+    description: "What went wrong: 4xx the request, 5xx the server.",
+    content: { "application/json": { schema: describeJson(error) } },
+  };
 }
 
 function describeQuery(query: z.ZodType): object[] {

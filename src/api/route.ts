@@ -3,7 +3,7 @@ import type { z } from "zod";
 
 /** One route: what express serves, and what the OpenAPI document says of it. */
 export interface Route {
-  method: "GET" | "POST";
+  method: "GET" | "POST" | "DELETE";
   /** Express's pattern; also the label in metrics and logs. */
   path: string;
   /** Its id in the OpenAPI document. */
@@ -20,6 +20,8 @@ export interface Route {
   event?: z.ZodType;
   /** Of a WebSocket: the frames that it sends. */
   frame?: z.ZodType;
+  /** Its errors, where they are not as OpenAI writes them. */
+  error?: z.ZodType;
   /** A media type of its good answer that is plain text. */
   text?: string;
   handler: RequestHandler<{ id: string }>;

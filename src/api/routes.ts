@@ -1,15 +1,6 @@
-import type { RequestHandler } from "express";
-import { ShouldersError } from "../errors.js";
-import {
-  chatChunkSchema,
-  chatCompletionSchema,
-  textChunkSchema,
-  textCompletionSchema,
-} from "../wire/completion.js";
 import { configListSchema, configSchema } from "../wire/config.js";
-import { serverFrameSchema } from "../wire/frames.js";
 import { explanationSchema, solutionSchema } from "../wire/fusion.js";
-import { responseEventSchema, responseSchema } from "../wire/response.js";
+import { llamaCompletionSchema, llamaEventSchema, propsSchema, slotsSchema } from "../wire/llama-cpp.js";
 import {
   aliveSchema,
   detokenizedSchema,
@@ -18,17 +9,16 @@ import {
   tokenizedSchema,
 } from "../wire/service.js";
 import { traceEventSchema, traceListSchema, traceSchema } from "../wire/trace.js";
+import { answerRoutes } from "./answer-routes.js";
 import type { ApiContext } from "./context.js";
 import { getConfig, listConfigs } from "./fusion/configs.js";
 import { explain, explainSchema } from "./fusion/explain.js";
 import { solve, solveSchema } from "./fusion/solve.js";
 import { followTrace, getTrace, listQuerySchema, listTraces, traceQuerySchema } from "./fusion/traces.js";
 import { getMetrics, livez, readyz } from "./health.js";
-import { completionHandler } from "./openai/completions.js";
+import { llamaBodySchema, llamaCompletion } from "./llama-cpp/completion.js";
+import { getProps, getSlots, propsQuerySchema } from "./llama-cpp/props.js";
 import { modelRoutes } from "./model-routes.js";
-import { responsesHandler } from "./openai/responses.js";
-import { responsesSchema } from "./openai/responses-schema.js";
-import { chatSchema, textSchema } from "./openai/schemas.js";
 import { getOpenApi, openApiSchema } from "./openapi.js";
 import { jsonRoute, type Route } from "./route.js";
 import {
@@ -44,11 +34,12 @@ import {
 export function createRoutes(context: ApiContext): Route[] {
   const routes: Route[] = [
     ...[
-      ...completionRoutes(context),
+      ...answerRoutes(context),
       ...modelRoutes(context),
       ...fusionRoutes(context),
       ...traceRoutes(context),
     ].flatMap(withAndWithoutVersion),
+    ...llamaRoutes(context),
     ...vocabularyRoutes(context),
     ...operationRoutes(context),
     jsonRoute({
@@ -67,52 +58,6 @@ export function createRoutes(context: ApiContext): Route[] {
 function withAndWithoutVersion(route: Route): Route[] {
   const { path, operation } = route;
   return [route, { ...route, path: path.replace(/^\/v1/, ""), operation: `${operation}WithoutVersion` }];
-}
-
-function completionRoutes(context: ApiContext): Route[] {
-  return [
-    jsonRoute({
-      method: "POST",
-      path: "/v1/chat/completions",
-      holdsModel: true,
-      operation: "createChatCompletion",
-      summary: "Answer a conversation.",
-      body: chatSchema,
-      json: chatCompletionSchema,
-      event: chatChunkSchema,
-      handler: completionHandler(context, "chat"),
-    }),
-    jsonRoute({
-      method: "POST",
-      path: "/v1/completions",
-      holdsModel: true,
-      operation: "createCompletion",
-      summary: "Go on with a text, or with token ids.",
-      body: textSchema,
-      json: textCompletionSchema,
-      event: textChunkSchema,
-      handler: completionHandler(context, "text"),
-    }),
-    jsonRoute({
-      method: "POST",
-      path: "/v1/responses",
-      holdsModel: true,
-      operation: "createResponse",
-      summary: "Answer a conversation, in OpenAI's newer shape.",
-      body: responsesSchema,
-      json: responseSchema,
-      event: responseEventSchema,
-      handler: responsesHandler(context),
-    }),
-    {
-      method: "GET",
-      path: "/v1/stream",
-      operation: "openStream",
-      summary: "WebSocket: many responses on one socket, JSON text frames.",
-      frame: serverFrameSchema,
-      handler: upgradeRequired,
-    },
-  ];
 }
 
 function fusionRoutes(context: ApiContext): Route[] {
@@ -187,6 +132,41 @@ function traceRoutes(context: ApiContext): Route[] {
   ];
 }
 
+/** The routes that front ends of llama-server ask. */
+function llamaRoutes(context: ApiContext): Route[] {
+  return [
+    jsonRoute({
+      method: "POST",
+      path: "/completion",
+      holdsModel: true,
+      operation: "createLlamaCompletion",
+      summary: "Go on with a text, in llama-server's shape.",
+      body: llamaBodySchema,
+      json: llamaCompletionSchema,
+      event: llamaEventSchema,
+      handler: llamaCompletion(context),
+    }),
+    jsonRoute({
+      method: "GET",
+      path: "/props",
+      operation: "getProps",
+      summary: "What a model can do.",
+      query: propsQuerySchema,
+      json: propsSchema,
+      handler: getProps(context),
+    }),
+    jsonRoute({
+      method: "GET",
+      path: "/slots",
+      operation: "getSlots",
+      summary: "How many answers can run, and do.",
+      query: propsQuerySchema,
+      json: slotsSchema,
+      handler: getSlots(context),
+    }),
+  ];
+}
+
 /** The routes that llama-server has for a vocabulary and a template. */
 function vocabularyRoutes(context: ApiContext): Route[] {
   return [
@@ -251,8 +231,3 @@ function operationRoutes(context: ApiContext): Route[] {
     },
   ];
 }
-
-const upgradeRequired: RequestHandler = (_request, response) => {
-  response.set({ Upgrade: "websocket", Connection: "Upgrade" });
-  throw new ShouldersError("upgrade_required", "This route is a WebSocket: connect with ws:// or wss://.");
-};

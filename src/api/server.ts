@@ -18,6 +18,7 @@ import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js"
 import { isHealth } from "./health.js";
 import { fixedModels } from "./fixed-models.js";
 import { Metrics } from "./metrics.js";
+import { ResponseStore } from "./openai/response-store.js";
 import { answerUnreadable } from "./unreadable.js";
 import { StreamEndpoint } from "./websocket/endpoint.js";
 
@@ -117,6 +118,7 @@ function createContext(options: ServerOptions) {
     keptTrace,
     limits,
     traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
+    responses: new ResponseStore({ maxBytes: limits.responseBytes, maxAgeMs: limits.responseAgeMs }),
     metrics,
     connections: new Connections(limits, log, (reason) => metrics.connectionClosed(reason)),
     bodies: new Bodies(mostBodies * limits.bodyBytes),
@@ -140,8 +142,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     webSockets: () => stream.size,
     droppedLogLines: options.numDroppedLogLines ?? (() => 0),
   });
-  // Old traces go also when nobody asks.
-  const purges = setInterval(() => context.traces.purge(), 60_000);
+  // What is old goes also when nobody asks.
+  const purges = setInterval(() => {
+    context.traces.purge();
+    context.responses.purge();
+  }, 60_000);
   // More may come between two turns of the event loop than Node's default lets wait.
   server.listen({ port: options.port, host: options.host, backlog: 4096 });
   try {

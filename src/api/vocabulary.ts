@@ -44,7 +44,7 @@ export const applyTemplateSchema = z.strictObject({
 export function tokenize(context: ApiContext): RequestHandler<object, Tokenized> {
   return async (request, response) => {
     const body = parseRequest(tokenizeSchema, request.body);
-    const result = await ask(context, response, {
+    const result = await askEngine(context, response, {
       type: "tokenize",
       configId: configIdOf(context, response, body.model),
       text: body.content,
@@ -69,7 +69,7 @@ export function detokenize(context: ApiContext): RequestHandler<object, Detokeni
         `tokens.${index}`,
         `a token id must be below ${vocabularySize}, the size of the vocabulary`,
       );
-    const result = await ask(context, response, {
+    const result = await askEngine(context, response, {
       type: "detokenize",
       configId,
       tokens: Int32Array.from(body.tokens),
@@ -86,7 +86,7 @@ export function applyTemplate(context: ApiContext): RequestHandler<object, Templ
     const configId = configIdOf(context, response, body.model);
     const plan = planCompletion("chat", { ...body, model: configId }, planOptions(context, response));
     const [prompt] = plan.prompts as [Prompt];
-    const result = await ask(context, response, { type: "renderPrompt", configId, prompt });
+    const result = await askEngine(context, response, { type: "renderPrompt", configId, prompt });
     if (result === null) return;
     const { prompts } = result;
     response.json({ prompt: prompts["base"]?.text ?? "", fusion: { prompts } });
@@ -97,7 +97,7 @@ export function applyTemplate(context: ApiContext): RequestHandler<object, Templ
  * @returns null when the client has left: the engine drops its question.
  * @throws ShouldersError of the engine
  */
-async function ask<Q extends EngineQuery>(
+export async function askEngine<Q extends EngineQuery>(
   { engine, cut }: ApiContext,
   response: Response,
   query: Q,

@@ -26,7 +26,7 @@ function toUrl({ host, port }: { host: string; port: number }): string {
 }
 
 async function listen(engine: ModelRouter, settings: Settings, log: Logger): Promise<RunningServer> {
-  const { host, port, traces, traceMegabytes, traceMinutes } = settings;
+  const { host, port, traces, traceMegabytes, traceMinutes, responseMegabytes, responseMinutes } = settings;
   const { allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests } = settings;
   const keys = loadApiKeys(settings, process.env);
   requireKeysOnNetwork(settings, keys);
@@ -43,6 +43,8 @@ async function listen(engine: ModelRouter, settings: Settings, log: Logger): Pro
       keptTrace: traces,
       traceBytes: traceMegabytes * 2 ** 20,
       traceAgeMs: traceMinutes * 60_000,
+      responseBytes: responseMegabytes * 2 ** 20,
+      responseAgeMs: responseMinutes * 60_000,
     });
   } catch (error) {
     const { code, message, syscall } = error as NodeJS.ErrnoException;

@@ -135,6 +135,18 @@ export const settingsSchema = z.strictObject({
     .max(44_640)
     .default(60)
     .describe("How long the trace of a finished request is kept."),
+  responseMegabytes: z
+    .int()
+    .min(1)
+    .max(65_536)
+    .default(64)
+    .describe("Memory for what /v1/responses keeps; the oldest go first."),
+  responseMinutes: z
+    .int()
+    .min(0)
+    .max(525_600)
+    .default(1440)
+    .describe("How long a response is kept, unless its request says store: false; 0: none is."),
   logLevel: z
     .enum(logLevels)
     .default("info")

@@ -1,37 +1,33 @@
 import { z } from "zod";
-import { errorDetailSchema } from "./error.js";
 import { chatLogprobSchema } from "./logprobs.js";
 import { countSchema } from "./numbers.js";
 import { named } from "./registry.js";
+import {
+  outputItemSchema,
+  outputTextSchema,
+  reasoningTextSchema,
+  summaryTextSchema,
+} from "./response-item.js";
 import { answerFusionSchema, tokensSchema } from "./token-record.js";
 import { fusionUsageSchema } from "./usage.js";
 
 /** Answers of `/v1/responses`: OpenAI's newer shape, whole and as events. */
 
-const statusSchema = z.enum(["in_progress", "completed", "incomplete", "failed"]);
-
-const partSchema = z.strictObject({
-  type: z.literal("output_text"),
-  text: z.string(),
-  annotations: z.array(z.never()),
-  logprobs: z.array(chatLogprobSchema),
-});
-
-const itemSchema = z.strictObject({
-  id: z.string(),
-  type: z.literal("message"),
-  status: statusSchema,
-  role: z.literal("assistant"),
-  content: z.array(partSchema),
-});
-
 const usageSchema = z.strictObject({
   input_tokens: countSchema,
-  input_tokens_details: z.strictObject({ cached_tokens: countSchema }),
+  input_tokens_details: z.strictObject({ cached_tokens: countSchema, cache_write_tokens: z.literal(0) }),
   output_tokens: countSchema,
   output_tokens_details: z.strictObject({ reasoning_tokens: countSchema }),
   total_tokens: countSchema,
   fusion: fusionUsageSchema,
+});
+
+const toolSchema = z.strictObject({
+  type: z.literal("function"),
+  name: z.string(),
+  description: z.string().nullable(),
+  parameters: z.looseObject({}).nullable(),
+  strict: z.boolean().nullable(),
 });
 
 export const responseSchema = named(
@@ -40,65 +36,79 @@ export const responseSchema = named(
     id: z.string(),
     object: z.literal("response"),
     created_at: countSchema,
-    status: statusSchema,
+    status: z.enum(["in_progress", "completed", "incomplete", "failed"]),
     background: z.literal(false),
-    error: errorDetailSchema.pick({ code: true, message: true }).nullable(),
+    error: z
+      .strictObject({ code: z.enum(["server_error", "rate_limit_exceeded"]), message: z.string() })
+      .nullable(),
     incomplete_details: z.strictObject({ reason: z.literal("max_output_tokens") }).nullable(),
     instructions: z.string().nullable(),
     max_output_tokens: z.int().nullable(),
-    metadata: z.looseObject({}),
+    metadata: z.record(z.string(), z.string()),
     model: z.string(),
-    output: z.array(itemSchema),
+    output: z.array(outputItemSchema),
     parallel_tool_calls: z.boolean(),
-    previous_response_id: z.null(),
-    reasoning: z.strictObject({ effort: z.null(), summary: z.null() }),
-    store: z.literal(false),
+    previous_response_id: z.string().nullable(),
+    reasoning: z.strictObject({ effort: z.string().nullable(), summary: z.string().nullable() }),
+    store: z.boolean().describe("Whether it is kept, and may be the next one's previous_response_id."),
     temperature: z.number(),
     text: z.strictObject({ format: z.looseObject({ type: z.string() }) }),
-    tool_choice: z.literal("auto"),
-    tools: z.array(z.never()),
+    tool_choice: z.union([z.enum(["none", "auto", "required"]), z.looseObject({ type: z.string() })]),
+    tools: z.array(toolSchema),
     top_logprobs: countSchema,
     top_p: z.number(),
     truncation: z.literal("disabled"),
-    usage: usageSchema.nullable(),
-    user: z.string().nullable(),
+    usage: usageSchema.optional().describe("When it is over."),
+    user: z.string().optional(),
     fusion: answerFusionSchema.optional(),
   }),
 );
 
+export const deletedResponseSchema = named(
+  "DeletedResponse",
+  z.strictObject({ id: z.string(), object: z.literal("response"), deleted: z.literal(true) }),
+);
+
 const sequenceNumber = { sequence_number: countSchema };
-const itemPlace = { output_index: z.literal(0) };
-const partPlace = { item_id: z.string(), ...itemPlace, content_index: z.literal(0) };
+const itemPlace = { output_index: countSchema };
+const idPlace = { item_id: z.string(), ...itemPlace };
+const partPlace = { ...idPlace, content_index: z.literal(0) };
+const summaryPlace = { ...idPlace, summary_index: z.literal(0) };
 
 const event = <Type extends string, Fields extends z.core.$ZodLooseShape>(type: Type, fields: Fields) =>
   z.strictObject({ type: z.literal(type), ...sequenceNumber, ...fields });
 
 const text = { logprobs: z.array(chatLogprobSchema) };
+const delta = { delta: z.string(), fusion: tokensSchema.optional() };
+const contentPart = { part: z.discriminatedUnion("type", [outputTextSchema, reasoningTextSchema]) };
+const summaryPart = { part: summaryTextSchema };
 
 export const responseEventSchema = named(
   "ResponseEvent",
   z.discriminatedUnion("type", [
     event("response.created", { response: responseSchema }),
     event("response.in_progress", { response: responseSchema }),
-    event("response.output_item.added", { ...itemPlace, item: itemSchema }),
-    event("response.content_part.added", { ...partPlace, part: partSchema }),
-    event("response.output_text.delta", {
-      ...partPlace,
-      ...text,
-      delta: z.string(),
-      fusion: tokensSchema.optional(),
-    }),
+    event("response.output_item.added", { ...itemPlace, item: outputItemSchema }),
+    event("response.content_part.added", { ...partPlace, ...contentPart }),
+    event("response.output_text.delta", { ...partPlace, ...text, ...delta }),
     event("response.output_text.done", { ...partPlace, ...text, text: z.string() }),
-    event("response.content_part.done", { ...partPlace, part: partSchema }),
-    event("response.output_item.done", { ...itemPlace, item: itemSchema }),
+    event("response.reasoning_text.delta", { ...partPlace, ...delta }),
+    event("response.reasoning_text.done", { ...partPlace, text: z.string() }),
+    event("response.content_part.done", { ...partPlace, ...contentPart }),
+    event("response.reasoning_summary_part.added", { ...summaryPlace, ...summaryPart }),
+    event("response.reasoning_summary_text.delta", { ...summaryPlace, ...delta }),
+    event("response.reasoning_summary_text.done", { ...summaryPlace, text: z.string() }),
+    event("response.reasoning_summary_part.done", { ...summaryPlace, ...summaryPart }),
+    event("response.function_call_arguments.delta", { ...idPlace, ...delta }),
+    event("response.function_call_arguments.done", { ...idPlace, name: z.string(), arguments: z.string() }),
+    event("response.output_item.done", { ...itemPlace, item: outputItemSchema }),
     event("response.completed", { response: responseSchema }),
     event("response.incomplete", { response: responseSchema }),
     event("response.failed", { response: responseSchema }),
   ]),
 );
 
-export type ResponseStatus = z.output<typeof statusSchema>;
-export type ResponsePart = z.output<typeof partSchema>;
-export type ResponseItem = z.output<typeof itemSchema>;
+export type ResponseTool = z.output<typeof toolSchema>;
 export type ResponseBody = z.output<typeof responseSchema>;
+export type DeletedResponse = z.output<typeof deletedResponseSchema>;
 export type ResponseEvent = z.output<typeof responseEventSchema>;

@@ -1,9 +1,19 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { tool } from "@langchain/core/tools";
 import { ChatOpenAI } from "@langchain/openai";
-import { generateObject, generateText, streamText, tool as aiTool, type ToolSet } from "ai";
+import {
+  generateObject,
+  generateText,
+  stepCountIs,
+  streamText,
+  tool as aiTool,
+  type LanguageModel,
+  type ToolSet,
+} from "ai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { startRealServer, type RealServer } from "../support/real-server.js";
@@ -29,12 +39,12 @@ describe("LangChain", () => {
       ...fields,
     });
 
-  it("answers, whole and streamed", async () => {
-    const whole = await model().invoke(question);
+  it.each([false, true])("answers, whole and streamed; by responses: %s", async (useResponsesApi) => {
+    const whole = await model({ useResponsesApi }).invoke(question);
     expect(whole.text.length).toBeGreaterThan(0);
     expect(whole).toMatchObject({ usage_metadata: { total_tokens: expect.any(Number) as number } });
     let streamed = "";
-    for await (const chunk of await model().stream(question)) streamed += chunk.text;
+    for await (const chunk of await model({ useResponsesApi }).stream(question)) streamed += chunk.text;
     expect(streamed).toBe(whole.text);
   });
 
@@ -48,14 +58,20 @@ describe("LangChain", () => {
   });
 });
 
-describe("the AI SDK", () => {
-  const model = () =>
+/** Its providers: one for chat completions, its default one for responses, one for messages. */
+const providers: Record<string, () => LanguageModel> = {
+  compatible: () =>
     createOpenAICompatible({
       name: "shoulders",
       baseURL: `${server.url}/v1`,
       supportsStructuredOutputs: true,
       includeUsage: true,
-    })("both");
+    })("both"),
+  openai: () => createOpenAI({ baseURL: `${server.url}/v1`, apiKey: "unused" })("both"),
+  anthropic: () => createAnthropic({ baseURL: `${server.url}/v1`, apiKey: "unused" })("both"),
+};
+
+describe.each(Object.entries(providers))("the AI SDK's provider %s", (_name, model) => {
   const common = { maxOutputTokens: 400, temperature: 0, prompt: question, maxRetries: 0 };
 
   it("answers, whole and streamed, with usage", async () => {
@@ -76,6 +92,23 @@ describe("the AI SDK", () => {
     const called = await generateText({ model: model(), tools, toolChoice: "required", ...common });
     expect(called.finishReason).toBe("tool-calls");
     expect(called.toolCalls[0]?.toolName).toBe("look_up");
+  });
+
+  it("steps: a call, its result, and an answer", async () => {
+    const execute = () => "It is Bern.";
+    const tools = {
+      look_up: aiTool({ description: "Looks up.", inputSchema: shape, execute }),
+    } as unknown as ToolSet;
+    const { steps } = await generateText({
+      ...common,
+      model: model(),
+      tools,
+      stopWhen: stepCountIs(2),
+      prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? "required" : "none" }),
+    });
+    expect(steps).toHaveLength(2);
+    expect(steps[0]?.toolResults[0]).toMatchObject({ toolName: "look_up", output: "It is Bern." });
+    expect(["stop", "length"]).toContain(steps[1]?.finishReason);
   });
 });
 

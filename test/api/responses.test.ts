@@ -1,7 +1,9 @@
 import OpenAI from "openai";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { fieldError, ShouldersError } from "../../src/errors.js";
-import { accepted, deltaOf, doneAfter } from "../support/fake-engine.js";
+import { parseApiKeys } from "../../src/config/api-keys.js";
+import type { GenerationEvent } from "../../src/protocol/protocol.js";
+import { accepted, answering, deltaOf, doneAfter } from "../support/fake-engine.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
 const clientOf = (server: TestServer) =>
@@ -100,7 +102,7 @@ it("a cut answer is incomplete, a broken one fails in the stream", async () => {
   expect(cut).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
   server.engine.script = () => [accepted, deltaOf("a"), new ShouldersError("engine_died", "It died.")];
   const text = await (await server.post("/v1/responses", { ...plain, stream: true })).text();
-  expect(text).toMatch(/event: response.failed\n.*"error":\{"code":"engine_died","message":"It died."\}/);
+  expect(text).toMatch(/event: response.failed\n.*"error":\{"code":"server_error","message":"It died."\}/);
   expect((await server.post("/v1/responses", plain)).status).toBe(503);
 });
 
@@ -112,7 +114,7 @@ it("log-probabilities where they are asked for", async () => {
     top_logprobs: 2,
   });
   expect(response.output[0]).toMatchObject({
-    content: [{ logprobs: [{ token: "Hello", logprob: -0.25, top_logprobs: [{}, {}] }, {}, {}] }],
+    content: [{ logprobs: [{ token: "Hello", logprob: -0.25, top_logprobs: [{}, {}] }, {}] }],
   });
 });
 
@@ -145,19 +147,26 @@ it("what the engine refuses is named as it is called here", async () => {
 it("what is not kept or not supported is refused by name", async () => {
   const server = await startTestServer();
   for (const [fields, param, code] of [
-    [{ previous_response_id: "resp_1" }, "previous_response_id", "unsupported_field"],
+    [{ previous_response_id: "resp_1" }, "previous_response_id", "invalid_request"],
+    [{ input: [{ type: "item_reference", id: "msg_1" }] }, "input.0.id", "invalid_request"],
+    [{ input: [{ type: "web_search_call", id: "w" }] }, "input.0", "unsupported_field"],
     [{ conversation: "conv_1" }, "conversation", "unsupported_field"],
     [{ background: true }, "background", "unsupported_field"],
-    [{ tools: [{ type: "web_search" }] }, "tools", "unsupported_field"],
+    [{ tools: [{ type: "web_search" }] }, "tools.0", "unsupported_field"],
+    [{ tools: [{ type: "function", name: "a b" }] }, "tools.0.name", "invalid_request"],
+    [
+      { tools: [{ type: "function", name: "a", parameters: { type: "array" } }] },
+      "tools.0.parameters.type",
+      "invalid_request",
+    ],
+    [{ tool_choice: "required" }, "tool_choice", "invalid_request"],
     [{ text: { format: { type: "xml" } } }, "text.format.type", "invalid_request"],
     [
       { text: { format: { type: "json_schema", name: "a b", schema: {} } } },
       "text.format.name",
       "invalid_request",
     ],
-    [{ truncation: "auto" }, "truncation", "unsupported_field"],
-    [{ reasoning: { effort: "high" } }, "reasoning", "unsupported_field"],
-    [{ include: ["file_search_call.results"] }, "include", "unsupported_field"],
+    [{ temprature: 1 }, "temprature", "invalid_request"],
     [
       { input: [{ role: "user", content: [{ type: "input_image", image_url: "x" }] }] },
       "input.0.content.0",
@@ -165,7 +174,6 @@ it("what is not kept or not supported is refused by name", async () => {
     ],
     [{ input: [] }, "input", "invalid_request"],
     [{ input: undefined }, "input", "invalid_request"],
-    [{ messages: [] }, "messages", "invalid_request"],
     [{ max_output_tokens: 0 }, "max_output_tokens", "invalid_request"],
     [{ top_logprobs: 2 }, "top_logprobs", "invalid_request"],
     [{ temperature: 3 }, "temperature", "invalid_request"],
@@ -177,9 +185,240 @@ it("what is not kept or not supported is refused by name", async () => {
   const idle = {
     previous_response_id: null,
     tools: [],
+    tool_choice: "none",
+    include: ["file_search_call.results"],
     store: true,
     truncation: "disabled",
     text: { format: { type: "text" } },
   };
   expect((await server.post("/v1/responses", { ...plain, ...idle })).status).toBe(200);
+});
+
+it("what asks for what is not done, and changes no answer that fits, is ignored and named", async () => {
+  const server = await startTestServer();
+  const body = { ...plain, truncation: "auto", text: { verbosity: "low" }, some_new_field: 1 };
+  const answer = (await (await server.post("/v1/responses", body)).json()) as object;
+  expect(answer).toMatchObject({ fusion: { ignored: ["some_new_field", "truncation", "text.verbosity"] } });
+});
+
+const weather = {
+  type: "function" as const,
+  name: "weather",
+  description: "How it is.",
+  parameters: { type: "object", properties: { town: { enum: ["Bern", "Rome"] } }, required: ["town"] },
+  strict: false,
+};
+const opening = '<tool_call>{"name": "weather", "arguments": ';
+const twoCalls = `${opening}{"town": "Bern"}}</tool_call>\n${opening}{"town": "Rome"}}</tool_call>`;
+
+describe("items", () => {
+  it("thoughts, text and parallel calls are items, in order, whole and streamed", async () => {
+    const server = await startTestServer();
+    const pieces = twoCalls.match(/[^]{1,9}/g)!;
+    server.engine.script = () => {
+      const [first, ...rest] = answering("Let me see.", ...pieces);
+      return [first!, { ...deltaOf(""), reasoning: "Where?" } as GenerationEvent, ...rest];
+    };
+    const body = { ...plain, tools: [weather], include: ["reasoning.encrypted_content" as const] };
+    const expected = [
+      {
+        type: "reasoning",
+        summary: [],
+        content: [{ type: "reasoning_text", text: "Where?" }],
+        encrypted_content: Buffer.from("Where?").toString("base64"),
+      },
+      { type: "message", content: [{ text: "Let me see." }] },
+      { type: "function_call", name: "weather", arguments: '{"town": "Bern"}', status: "completed" },
+      { type: "function_call", name: "weather", arguments: '{"town": "Rome"}', status: "completed" },
+    ];
+    const whole = await clientOf(server).responses.create(body);
+    expect(whole.output).toMatchObject(expected);
+    expect(whole).toMatchObject({ status: "completed", tools: [weather], tool_choice: "auto" });
+    const stream = clientOf(server).responses.stream(body);
+    const seen: { type: string; sequence_number: number; output_index?: number }[] = [];
+    for await (const event of stream) seen.push(event);
+    expect(seen.map(({ sequence_number }) => sequence_number)).toEqual(seen.map((_, index) => index));
+    const steps = seen.map(({ type, output_index }) => `${output_index ?? ""} ${type.slice(9)}`);
+    expect(steps.filter((step, index) => step !== steps[index - 1])).toEqual([
+      " created",
+      " in_progress",
+      "0 output_item.added",
+      "0 content_part.added",
+      "0 reasoning_text.delta",
+      "0 reasoning_text.done",
+      "0 content_part.done",
+      "0 output_item.done",
+      "1 output_item.added",
+      "1 content_part.added",
+      "1 output_text.delta",
+      "1 output_text.done",
+      "1 content_part.done",
+      "1 output_item.done",
+      ...[2, 3].flatMap((place) =>
+        [
+          "output_item.added",
+          "function_call_arguments.delta",
+          "function_call_arguments.done",
+          "output_item.done",
+        ].map((type) => `${place} ${type}`),
+      ),
+      " completed",
+    ]);
+    expect((await stream.finalResponse()).output).toMatchObject(expected);
+  });
+
+  it("where a summary is asked for, what was thought is shown there", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => {
+      const [first, ...rest] = answering("Bern.");
+      return [first!, { ...deltaOf(""), reasoning: "Where?" } as GenerationEvent, ...rest];
+    };
+    const body = { ...plain, reasoning: { effort: "high" as const, summary: "auto" as const } };
+    const { output } = await clientOf(server).responses.create(body);
+    expect(output[0]).toMatchObject({ summary: [{ type: "summary_text", text: "Where?" }], content: [] });
+    expect(server.engine.submitted[0]?.prompt).toMatchObject({ isThinking: true, effort: "high" });
+    const text = await (await server.post("/v1/responses", { ...body, stream: true })).text();
+    expect(text).toContain("event: response.reasoning_summary_text.delta");
+    expect(text).not.toContain("reasoning_text.delta");
+  });
+
+  it("a call that is cut short is incomplete, and so is the response", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => [accepted, deltaOf(`${opening}{"to`), doneAfter(5, "length")];
+    const cut = await clientOf(server).responses.create({ ...plain, tools: [weather] });
+    expect(cut).toMatchObject({
+      status: "incomplete",
+      output: [{ type: "function_call", status: "incomplete", arguments: '{"to' }],
+    });
+  });
+
+  it("what was thought, said, called and returned is sent back as turns", async () => {
+    const server = await startTestServer();
+    await clientOf(server).responses.create({
+      ...plain,
+      tools: [weather],
+      input: [
+        { role: "user", content: "How is it?" },
+        {
+          type: "reasoning",
+          id: "rs_1",
+          summary: [],
+          encrypted_content: Buffer.from("Where?").toString("base64"),
+        },
+        {
+          type: "message",
+          id: "msg_1",
+          role: "assistant",
+          status: "completed",
+          content: [{ type: "output_text", text: "Let me see.", annotations: [] }],
+        },
+        { type: "function_call", call_id: "call_1", name: "weather", arguments: '{"town":"Bern"}' },
+        { type: "function_call", call_id: "call_2", name: "weather", arguments: '{"town":"Rome"}' },
+        { type: "function_call_output", call_id: "call_1", output: "sun" },
+        { type: "function_call_output", call_id: "call_2", output: [{ type: "input_text", text: "rain" }] },
+        { role: "assistant", content: [{ type: "refusal", refusal: "No." }] as never },
+        { role: "user", content: "Why?" },
+      ],
+    });
+    expect(server.engine.submitted[0]?.prompt).toMatchObject({
+      messages: [
+        { role: "user", content: "How is it?" },
+        {
+          role: "assistant",
+          content: "Let me see.",
+          reasoning: "Where?",
+          toolCalls: [{ id: "call_1" }, { id: "call_2" }],
+        },
+        { role: "tool", content: "sun", toolCallId: "call_1" },
+        { role: "tool", content: "rain", toolCallId: "call_2" },
+        { role: "assistant", content: "No." },
+        { role: "user", content: "Why?" },
+      ],
+    });
+  });
+});
+
+describe("responses that are kept", () => {
+  const messagesOf = (server: TestServer) => {
+    const prompt = server.engine.submitted.at(-1)?.prompt;
+    return prompt?.type === "chat" ? prompt.messages.map(({ role, content }) => `${role}: ${content}`) : [];
+  };
+
+  it("the next goes on from one, whole or streamed, without its instructions", async () => {
+    const server = await startTestServer();
+    const client = clientOf(server);
+    const first = await client.responses.create({ ...plain, instructions: "Be brief." });
+    const second = await client.responses
+      .stream({ ...plain, input: "more", previous_response_id: first.id })
+      .finalResponse();
+    expect(second.previous_response_id).toBe(first.id);
+    const reference = { type: "item_reference" as const, id: first.output[0]!.id! };
+    await client.responses.create({ ...plain, input: [reference], previous_response_id: second.id });
+    expect(messagesOf(server)).toEqual([
+      "user: hi",
+      "assistant: Hello world",
+      "user: more",
+      "assistant: Hello world",
+      "assistant: Hello world",
+    ]);
+  });
+
+  it("can be read, with what they were answers to, and deleted", async () => {
+    const server = await startTestServer();
+    const client = clientOf(server);
+    const first = await client.responses.create({ ...plain, metadata: { a: "b" } });
+    const second = await client.responses.create({ ...plain, input: "more", previous_response_id: first.id });
+    const { output_text: text, ...whole } = await client.responses.retrieve(first.id);
+    expect({ ...whole, output_text: text }).toMatchObject({
+      id: first.id,
+      metadata: { a: "b" },
+      store: true,
+    });
+    expect(text).toBe("Hello world");
+    const texts: string[] = [];
+    for await (const item of client.responses.inputItems.list(second.id, { order: "asc", limit: 2 }))
+      texts.push(JSON.stringify((item as { content?: object }).content));
+    expect(texts).toHaveLength(3);
+    expect(texts[2]).toContain("more");
+    const newest = await client.responses.inputItems.list(second.id, { limit: 1 });
+    expect(newest).toMatchObject({ has_more: true, data: [{ role: "user", content: [{ text: "more" }] }] });
+    await client.responses.delete(first.id);
+    await expect(client.responses.retrieve(first.id)).rejects.toMatchObject({
+      status: 404,
+      code: "response_not_found",
+    });
+    await client.responses.create({ ...plain, previous_response_id: second.id });
+    expect(messagesOf(server)).toHaveLength(5);
+  });
+
+  it("store: false keeps nothing, and no owner sees another's", async () => {
+    const keys = parseApiKeys("ann=0123456789abcdef,bob=fedcba9876543210", "test");
+    const server = await startTestServer({ access: { keys } });
+    const [ann, bob] = ["0123456789abcdef", "fedcba9876543210"].map(
+      (apiKey) => new OpenAI({ baseURL: `${server.url}/v1`, apiKey, maxRetries: 0 }),
+    ) as [OpenAI, OpenAI];
+    const unkept = await ann.responses.create({ ...plain, store: false });
+    expect(unkept).toMatchObject({ store: false });
+    await expect(ann.responses.retrieve(unkept.id)).rejects.toMatchObject({ status: 404 });
+    const { id, output } = await ann.responses.create(plain);
+    await expect(bob.responses.retrieve(id)).rejects.toMatchObject({ status: 404 });
+    await expect(bob.responses.inputItems.list(id)).rejects.toMatchObject({ status: 404 });
+    await expect(bob.responses.delete(id)).rejects.toMatchObject({ status: 404 });
+    await expect(bob.responses.create({ ...plain, previous_response_id: id })).rejects.toMatchObject({
+      status: 400,
+      param: "previous_response_id",
+    });
+    const reference = { type: "item_reference" as const, id: output[0]!.id! };
+    await expect(bob.responses.create({ ...plain, input: [reference] })).rejects.toMatchObject({
+      status: 400,
+    });
+    expect((await ann.responses.retrieve(id)).id).toBe(id);
+  });
+
+  it("an operator may have nothing kept", async () => {
+    const server = await startTestServer({ responseAgeMs: 0 });
+    const response = await clientOf(server).responses.create({ ...plain, store: true });
+    expect(response).toMatchObject({ store: false });
+    await expect(clientOf(server).responses.retrieve(response.id)).rejects.toMatchObject({ status: 404 });
+  });
 });

@@ -3,11 +3,14 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect } from "vitest";
 import type { z } from "zod";
+import { isMessagesPath } from "../../src/api/anthropic/message-error.js";
 import type { ApiContext } from "../../src/api/context.js";
 import type { Route } from "../../src/api/route.js";
 import { createRoutes } from "../../src/api/routes.js";
 import { errorBodySchema } from "../../src/wire/error.js";
 import { serverFrameSchema } from "../../src/wire/frames.js";
+import { messageErrorSchema } from "../../src/wire/message.js";
+import { sdkFaults } from "./sdk-schemas.js";
 
 /** Every answer of a server that a test starts in its own process is parsed by its schema; one that is not so fails the test. */
 
@@ -46,7 +49,7 @@ diagnostics.subscribe("http.server.request.start", (message) => {
   const route = routes.find(
     ({ route: { method }, pattern }) => method === request.method && pattern.test(path),
   )?.route;
-  watch(response, new AnswerCheck(`${request.method} ${path}`, route));
+  watch(response, new AnswerCheck({ method: request.method ?? "", path }, route));
 });
 
 /** Hands everything that is written on. */
@@ -67,13 +70,15 @@ function watch(response: ServerResponse, check: AnswerCheck): void {
 }
 
 class AnswerCheck {
-  readonly #name: string;
+  readonly #request: { method: string; path: string };
   readonly #route: Route | undefined;
+  readonly #error: z.ZodType;
   #text = "";
   readonly #decoder = new TextDecoder();
 
-  constructor(name: string, route: Route | undefined) {
-    this.#name = name;
+  constructor(request: { method: string; path: string }, route: Route | undefined) {
+    this.#request = request;
+    this.#error = isMessagesPath(request.path) ? messageErrorSchema : errorBodySchema;
     this.#route = route;
   }
 
@@ -86,8 +91,8 @@ class AnswerCheck {
 
   finish(response: ServerResponse): void {
     if (typeOf(response) !== "application/json") return;
-    const schema = response.statusCode >= 400 ? errorBodySchema : this.#route?.json;
-    this.#check(schema, this.#text);
+    if (response.statusCode >= 400) this.#check(this.#error, this.#text, "error");
+    else this.#check(this.#route?.json, this.#text, "whole");
   }
 
   #readEvents(): void {
@@ -99,13 +104,21 @@ class AnswerCheck {
         .find((line) => line.startsWith("data: "))
         ?.slice("data: ".length);
       if (data === undefined || data === "[DONE]") continue;
-      this.#check(data.startsWith('{"error"') ? errorBodySchema : this.#route?.event, data);
+      if (data.startsWith('{"error"')) this.#check(errorBodySchema, data, "error");
+      else if (data.startsWith('{"type":"error"')) this.#check(this.#error, data, "error");
+      else this.#check(this.#route?.event, data, "event");
     }
   }
 
-  #check(schema: z.ZodType | undefined, text: string): void {
-    if (schema === undefined) faults.push(`${this.#name} answers what no schema is for`);
-    else checkValue(schema, this.#name, JSON.parse(text));
+  #check(schema: z.ZodType | undefined, text: string, kind: "whole" | "event" | "error"): void {
+    const name = `${this.#request.method} ${this.#request.path}`;
+    if (schema === undefined) {
+      faults.push(`${name} answers what no schema is for`);
+      return;
+    }
+    const value: unknown = JSON.parse(text);
+    checkValue(schema, name, value);
+    faults.push(...sdkFaults(this.#request, value, kind).map((fault) => `${name} ${fault}`));
   }
 }
 

@@ -120,6 +120,9 @@ export class Gate {
 function keyOf({ headers }: IncomingMessage): string | null {
   const shown = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? "")?.[1];
   if (shown !== undefined) return shown;
+  // Clients of Anthropic's API.
+  const bare = headers["x-api-key"];
+  if (typeof bare === "string" && bare !== "") return bare.trim();
   const protocols = headers["sec-websocket-protocol"]?.split(",").map((protocol) => protocol.trim()) ?? [];
   return protocols.find((protocol) => protocol.startsWith(keyProtocol))?.slice(keyProtocol.length) ?? null;
 }

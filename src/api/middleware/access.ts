@@ -21,7 +21,7 @@ export function access({ gate, connections }: ApiContext): RequestHandler {
       });
       if (request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined) {
         response.set({
-          "Access-Control-Allow-Methods": "GET, POST",
+          "Access-Control-Allow-Methods": "GET, POST, DELETE",
           "Access-Control-Allow-Headers": request.get("access-control-request-headers") ?? "",
           "Access-Control-Max-Age": "600",
         });

@@ -2,6 +2,7 @@ import type { ErrorRequestHandler, RequestHandler } from "express";
 import { ShouldersError } from "../../errors.js";
 import { toOpenAiError } from "../openai-error.js";
 import { outcomeOf } from "../metrics.js";
+import { isMessagesPath, toMessageError } from "../anthropic/message-error.js";
 import { localsOf } from "./locals.js";
 
 /** The last route: nothing else took the request. */
@@ -26,13 +27,16 @@ export function methodNotAllowed(allowed: string): RequestHandler {
 /** Answers whatever a route threw, and keeps what is inside from the wire. */
 // Express knows an error handler by its four parameters.
 // eslint-disable-next-line @typescript-eslint/no-unused-vars
-export const errorHandler: ErrorRequestHandler = (thrown: unknown, _request, response, _next) => {
+export const errorHandler: ErrorRequestHandler = (thrown: unknown, request, response, _next) => {
   const error = fromExpress(thrown) ?? ShouldersError.from(thrown);
   localsOf(response).error = error;
   if (response.destroyed) return;
+  const { status, headers, body: openAiBody } = toOpenAiError(error);
+  const isMessage = isMessagesPath(request.path);
+  const body = isMessage ? toMessageError(error, localsOf(response).requestId) : openAiBody;
   if (response.headersSent && String(response.getHeader("Content-Type")).startsWith("text/event-stream")) {
     localsOf(response).outcome = outcomeOf(error.status);
-    response.end(`data: ${JSON.stringify(toOpenAiError(error).body)}\n\n`);
+    response.end(`${isMessage ? "event: error\n" : ""}data: ${JSON.stringify(body)}\n\n`);
     return;
   }
   if (response.headersSent) {
@@ -40,7 +44,6 @@ export const errorHandler: ErrorRequestHandler = (thrown: unknown, _request, res
     response.destroy();
     return;
   }
-  const { status, headers, body } = toOpenAiError(error);
   response.status(status).set(headers).json(body);
 };
 

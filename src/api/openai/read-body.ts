@@ -20,8 +20,7 @@ export interface ReadBody<Body> {
 }
 
 /**
- * Reads a body as programs write it: under the names of other servers, with fields that are not ours. A mistyped name
- * is refused, since a person meant something by it; what else is unknown is ignored, and told.
+ * Reads a body as programs write it: under the names of other servers, with fields that are not ours.
  *
  * @throws ShouldersError that names the field at fault, as the client calls it
  */
@@ -29,26 +28,43 @@ export function readBody<Shape extends z.ZodRawShape>(
   schema: z.ZodObject<Shape>,
   given: unknown,
 ): ReadBody<z.output<z.ZodObject<Shape>>> {
-  if (!isObject(given))
-    throw fieldError("", `expected object, received ${Array.isArray(given) ? "array" : typeof given}`);
-  const known = Object.keys(schema.shape);
+  requireObject(given);
   const { body, names, ignored } = withoutAliases(given);
-  const unknown = Object.keys(body).filter(
+  const fieldName = (param: string) => renamed(param, names);
+  const read = withFieldNames(fieldName, () => readFields(schema, body, aliasNames));
+  return { ...read, ignored: [...ignored, ...read.ignored], fieldName };
+}
+
+/**
+ * Reads a body with fields that are not ours. A mistyped name is refused, since a person meant something by it; what
+ * else is unknown is ignored, and told.
+ *
+ * @param aliases names that are no fields of the schema, and may be meant too
+ * @throws ShouldersError that names the field at fault
+ */
+export function readFields<Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape>,
+  given: unknown,
+  aliases: readonly string[] = [],
+): Omit<ReadBody<z.output<z.ZodObject<Shape>>>, "fieldName"> {
+  requireObject(given);
+  const known = [...Object.keys(schema.shape), ...aliases];
+  const unknown = Object.keys(given).filter(
     (key) => !Object.hasOwn(schema.shape, key) && !idleFields.has(key),
   );
   if (unknown.length > mostUnknown) throw fieldError("", `it has ${unknown.length} unknown fields`);
   for (const key of unknown) if (!foreignFields.has(key)) refuseMistyped(key, known);
-  const told = unknown.filter((key) => !isNothing(body[key]));
-  const fieldName = (param: string) => renamed(param, names);
-  return {
-    body: withFieldNames(fieldName, () => parseRequest(schema, body)),
-    ignored: [...ignored, ...told.map((key) => key.slice(0, longestName))],
-    fieldName,
-  };
+  const told = unknown.filter((key) => !isNothing(given[key]));
+  return { body: parseRequest(schema, given), ignored: told.map((key) => key.slice(0, longestName)) };
+}
+
+function requireObject(given: unknown): asserts given is Record<string, unknown> {
+  if (isObject(given)) return;
+  throw fieldError("", `expected object, received ${Array.isArray(given) ? "array" : typeof given}`);
 }
 
 function refuseMistyped(key: string, known: readonly string[]): void {
-  const meant = nearestKey(key, [...known, ...aliasNames]);
+  const meant = nearestKey(key, known);
   if (meant === null) return;
   throw fieldError(key, `unknown key ${JSON.stringify(key)}; did you mean "${meant}"?`);
 }

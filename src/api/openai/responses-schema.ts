@@ -1,46 +1,163 @@
 import { z } from "zod";
+import { recordOf } from "../../strategies/record-of.js";
 import { unsupportedUnless } from "../parse.js";
 import { chatSchema, mostMessages, mostParts } from "./schemas.js";
 
-/** Bodies of `POST /v1/responses`: what is text in and text out, or asks for nothing. */
+/** Bodies of `POST /v1/responses`. */
 
 const isNothing = (value: unknown) => value == null || (Array.isArray(value) && value.length === 0);
 /** A field that is known and not supported with any value. */
 const refused = (hint = "leave it out") => unsupportedUnless(z.unknown(), isNothing, hint);
 
-const inputText = z.looseObject({ type: z.enum(["input_text", "output_text"]), text: z.string() });
-const otherPart = z
-  .looseObject({ type: z.enum(["input_image", "input_file", "input_audio", "refusal"]) })
-  .refine(() => false, {
+/** What is known, and is no text. */
+const otherThan = <const Type extends string>(types: readonly [Type, ...Type[]], known: string) =>
+  z.looseObject({ type: z.enum(types) }).refine(() => false, {
     params: { code: "unsupported_field" },
-    error: "not supported; only parts of type input_text and output_text are",
+    error: `not supported; only ${known} are`,
   });
 
-const message = z.strictObject({
+const textPart = z.object({
+  type: z.enum(["input_text", "output_text", "summary_text", "reasoning_text", "text"]),
+  text: z.string(),
+});
+const refusalPart = z.object({ type: z.literal("refusal"), refusal: z.string() });
+const otherPart = otherThan(
+  ["input_image", "input_file", "input_audio"],
+  "parts of type input_text and output_text",
+);
+const parts = z.array(z.discriminatedUnion("type", [textPart, refusalPart, otherPart])).max(mostParts);
+
+/** Entries of what a client notes down for itself. */
+const mostMetadata = 64;
+
+const id = z.string().max(200).nullish();
+/** Programs send back what they got, whatever became of it. */
+const own = { id, status: z.string().nullish() };
+
+const message = z.object({
+  ...own,
   type: z.literal("message").nullish(),
   role: z.enum(["user", "assistant", "system", "developer"]),
-  content: z.union([
-    z.string(),
-    z
-      .array(z.discriminatedUnion("type", [inputText, otherPart]))
-      .min(1)
-      .max(mostParts),
-  ]),
-  id: z.string().nullish(),
-  status: z.string().nullish(),
-  phase: z.string().nullish(),
+  content: z.union([z.string(), parts]),
 });
+const functionCall = z.object({
+  ...own,
+  type: z.literal("function_call"),
+  call_id: z.string(),
+  name: z.string(),
+  arguments: z.string(),
+});
+const functionCallOutput = z.object({
+  ...own,
+  type: z.literal("function_call_output"),
+  call_id: z.string(),
+  output: z.union([z.string(), parts]),
+});
+const reasoning = z.object({
+  ...own,
+  type: z.literal("reasoning"),
+  summary: parts.nullish(),
+  content: parts.nullish(),
+  encrypted_content: z.string().nullish().describe("As an answer had it."),
+});
+const itemReference = z.object({
+  type: z.literal("item_reference"),
+  id: z.string().describe("Of an item of a response that is kept."),
+});
+const otherItem = otherThan(
+  [
+    "apply_patch_call",
+    "apply_patch_call_output",
+    "code_interpreter_call",
+    "compaction",
+    "computer_call",
+    "computer_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "file_search_call",
+    "image_generation_call",
+    "local_shell_call",
+    "local_shell_call_output",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "mcp_call",
+    "mcp_list_tools",
+    "shell_call",
+    "shell_call_output",
+    "tool_search_call",
+    "tool_search_output",
+    "web_search_call",
+  ],
+  "messages, function calls, their outputs, reasoning and item references",
+);
 
-const { temperature, top_p, top_logprobs, user, metadata, store, service_tier, fusion } = chatSchema.shape;
+const inputItem = z.discriminatedUnion("type", [
+  message,
+  functionCall,
+  functionCallOutput,
+  reasoning,
+  itemReference,
+  otherItem,
+]);
 
-export const responsesSchema = z.strictObject({
+const functionTool = z.object({
+  type: z.literal("function"),
+  name: z.string(),
+  description: z.string().nullish(),
+  parameters: z.looseObject({}).nullish().describe("JSON schema of the arguments. Default: no arguments."),
+  strict: z.boolean().nullish().describe("true: refuse a schema that arguments cannot be held to."),
+});
+const otherTool = otherThan(
+  [
+    "apply_patch",
+    "code_interpreter",
+    "computer",
+    "computer_use_preview",
+    "custom",
+    "file_search",
+    "image_generation",
+    "local_shell",
+    "mcp",
+    "namespace",
+    "shell",
+    "tool_search",
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
+  ],
+  "tools of type function",
+);
+
+const namedFunction = z.object({ type: z.literal("function"), name: z.string() });
+
+const { temperature, top_p, top_logprobs, user, store, service_tier, fusion } = chatSchema.shape;
+
+const format = z
+  .discriminatedUnion("type", [
+    z.object({ type: z.literal("text") }),
+    z.object({ type: z.literal("json_object") }),
+    z.object({
+      type: z.literal("json_schema"),
+      name: z.string(),
+      description: z.string().nullish(),
+      strict: z.boolean().nullish(),
+      schema: z.looseObject({}),
+    }),
+  ])
+  .nullish()
+  .describe("As response_format of /v1/chat/completions.");
+
+export const responsesSchema = z.object({
   model: chatSchema.shape.model,
   input: z
-    .union([z.string(), z.array(message).min(1).max(mostMessages)], {
-      error: "expected text or a list of messages",
+    .union([z.string(), z.array(inputItem).min(1).max(mostMessages)], {
+      error: ({ input }) => (Array.isArray(input) ? undefined : "expected text or a list of items"),
     })
-    .describe("Text of the user, or messages."),
-  instructions: z.string().nullish().describe("A system message before the input."),
+    .describe("Text of the user, or messages, calls, their outputs, reasoning and item references."),
+  instructions: z.string().nullish().describe("A system message before the input, for this answer only."),
+  previous_response_id: z.string().nullish().describe("A response that is kept: the conversation goes on."),
+  store: store.describe("false: the response is not kept. Default: true."),
   max_output_tokens: z
     .int()
     .min(1)
@@ -51,62 +168,62 @@ export const responsesSchema = z.strictObject({
   top_p,
   top_logprobs: top_logprobs.describe("Alternatives to report; needs include: message.output_text.logprobs."),
   stream: z.boolean().nullish().describe("Answer as server-sent events."),
-  stream_options: z
-    .strictObject({
-      include_obfuscation: unsupportedUnless(z.boolean(), (isWanted) => !isWanted, "leave it out"),
-    })
-    .nullish(),
+  stream_options: z.object({ include_obfuscation: z.boolean().nullish() }).nullish(),
   include: z
     .array(z.string())
     .max(16)
-    .refine((list) => list.every((entry) => entry === "message.output_text.logprobs"), {
-      params: { code: "unsupported_field" },
-      error: 'not supported; only "message.output_text.logprobs" is',
+    .nullish()
+    .describe("message.output_text.logprobs, reasoning.encrypted_content; others find nothing to include."),
+  text: z.object({ format, verbosity: z.string().nullish() }).nullish(),
+  tools: z
+    .array(z.union([functionTool, otherTool]))
+    .max(128)
+    .nullish()
+    .describe("Functions that the answer may call."),
+  tool_choice: z
+    .union(
+      [
+        z.enum(["none", "auto", "required"]),
+        namedFunction,
+        z.object({
+          type: z.literal("allowed_tools"),
+          mode: z.enum(["auto", "required"]),
+          tools: z.array(namedFunction).min(1).max(128),
+        }),
+      ],
+      { error: 'expected "none", "auto", "required", a function or allowed_tools' },
+    )
+    .nullish(),
+  parallel_tool_calls: z.boolean().nullish().describe("false: at most one call in an answer."),
+  reasoning: z
+    .object({
+      effort: z.string().nullish().describe('"none": nothing is thought. Default: the template\'s.'),
+      summary: z.string().nullish().describe("Where given, what was thought is shown as the summary."),
+      generate_summary: z.string().nullish(),
     })
     .nullish(),
-  text: z
-    .strictObject({
-      format: z
-        .discriminatedUnion("type", [
-          z.strictObject({ type: z.literal("text") }),
-          z.strictObject({ type: z.literal("json_object") }),
-          z.strictObject({
-            type: z.literal("json_schema"),
-            name: z.string(),
-            description: z.string().nullish(),
-            strict: z.boolean().nullish(),
-            schema: z.looseObject({}),
-          }),
-        ])
-        .nullish()
-        .describe("As response_format of /v1/chat/completions."),
-      verbosity: unsupportedUnless(z.string(), (verbosity) => verbosity === "medium", "leave it out"),
-    })
-    .nullish(),
-  truncation: unsupportedUnless(z.string(), (value) => value === "disabled", 'only "disabled" is'),
   fusion,
-  previous_response_id: refused("responses are not kept; send the whole conversation as input"),
-  conversation: refused("responses are not kept; send the whole conversation as input"),
+  conversation: refused("send previous_response_id, or the whole conversation as input"),
   background: unsupportedUnless(z.boolean(), (isWanted) => !isWanted, "leave it out"),
-  tools: refused("leave it out; /v1/chat/completions has tools"),
-  tool_choice: unsupportedUnless(z.unknown(), (it) => it === "none" || it === "auto", "leave it out"),
-  max_tool_calls: refused(),
   prompt: refused(),
-  reasoning: unsupportedUnless(
-    z.looseObject({ effort: z.string().nullish() }),
-    ({ effort }) => effort == null || effort === "none",
-    "leave it out",
-  ),
-  context_management: refused(),
-  // Clients send these; they ask for nothing that changes an answer here.
-  parallel_tool_calls: z.boolean().nullish(),
+  // What asks for nothing that changes an answer here.
+  truncation: z.enum(["auto", "disabled"]).nullish(),
+  max_tool_calls: z.int().nullish(),
+  context_management: z.unknown().optional(),
   user,
-  metadata,
-  store,
+  metadata: recordOf(z.string(), z.string(), mostMetadata).nullish().describe("Given back in the answer."),
   service_tier,
   safety_identifier: z.string().nullish(),
   prompt_cache_key: z.string().nullish(),
   prompt_cache_retention: z.string().nullish(),
+  prompt_cache_options: z.unknown().optional(),
+  moderation: z.unknown().optional(),
 });
 
 export type ResponsesBody = z.output<typeof responsesSchema>;
+
+/** The functions that an answer may call. */
+export function functionsOf({ tools }: ResponsesBody): z.output<typeof functionTool>[] {
+  return (tools ?? []).filter((tool) => tool.type === "function");
+}
+export type InputItem = z.output<typeof inputItem>;

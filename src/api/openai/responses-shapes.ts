@@ -1,146 +1,202 @@
-import { randomUUID } from "node:crypto";
-import type { FinishReason, GeneratedToken, Usage } from "../../protocol/protocol.js";
-import type { ErrorDetail } from "../../wire/error.js";
-import type {
-  ResponseBody,
-  ResponseEvent,
-  ResponseItem,
-  ResponsePart,
-  ResponseStatus,
-} from "../../wire/response.js";
-import { chatLogprobs } from "./logprobs.js";
+import type { ShouldersError } from "../../errors.js";
+import type { GenerationEvent, Usage } from "../../protocol/protocol.js";
+import type { ResponseBody, ResponseEvent } from "../../wire/response.js";
+import type { ItemStatus, OutputItem, OutputText } from "../../wire/response-item.js";
 import type { RequestPlan } from "../completion/plan.js";
-import type { ResponsesBody } from "./responses-schema.js";
-import { recordsOf, toFusionUsage } from "../completion/records.js";
+import { toFusionUsage } from "../completion/records.js";
+import { newId } from "../completion/plan.js";
+import type { AnswerWriter } from "../completion/serve-answer.js";
+import { toOpenAiError } from "../openai-error.js";
+import { AnswerItems, type AnswerItem, type ItemEvent } from "./answer-items.js";
+import { functionsOf, type ResponsesBody } from "./responses-schema.js";
 
-/** The fields of an event besides its type and number. */
-type Fields<Type extends ResponseEvent["type"]> = Omit<
-  Extract<ResponseEvent, { type: Type }>,
-  "type" | "sequence_number"
->;
+/** An event before it has its number. */
+type Unnumbered = ResponseEvent extends infer Event
+  ? Event extends ResponseEvent
+    ? Omit<Event, "sequence_number">
+    : never
+  : never;
+
+const idPrefixes = { reasoning: "rs_", text: "msg_", call: "fc_" } as const;
+
+interface WriterOptions {
+  body: ResponsesBody;
+  plan: RequestPlan;
+  /** Whether the next request may go on from it. */
+  isKept: boolean;
+  /** Told the whole answer before anybody else. */
+  keep: (response: ResponseBody) => void;
+}
 
 /** Writes the bodies of one response of `/v1/responses`, whole or as events. */
-export class ResponseWriter {
-  readonly #body: ResponsesBody;
-  readonly #plan: RequestPlan;
-  readonly #itemId = `msg_${randomUUID().replaceAll("-", "")}`;
-  readonly #hasLogprobs: boolean;
-  #text = "";
-  readonly #tokens: GeneratedToken[] = [];
+export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent> {
+  readonly #options: WriterOptions;
+  readonly #answer: AnswerItems;
+  /** Ids of the items, by their place. */
+  readonly #ids: string[] = [];
+  readonly #isSummed: boolean;
   #numEvents = 0;
 
-  constructor(body: ResponsesBody, plan: RequestPlan) {
-    this.#body = body;
-    this.#plan = plan;
-    this.#hasLogprobs = body.include?.includes("message.output_text.logprobs") ?? false;
+  constructor(options: WriterOptions) {
+    this.#options = options;
+    this.#answer = new AnswerItems(options.plan);
+    this.#isSummed = options.body.reasoning?.summary != null;
+  }
+
+  events(event: GenerationEvent): ResponseEvent[] {
+    if (event.type === "accepted") return [];
+    const shown = this.#answer.push(event).flatMap((item) => this.#eventsOf(item));
+    const opening = this.#opening();
+    if (this.#answer.ending === null) return this.#number([...opening, ...shown]);
+    const response = this.whole();
+    this.#options.keep(response);
+    const type = response.status === "incomplete" ? "response.incomplete" : "response.completed";
+    return this.#number([...opening, ...shown, { type, response }]);
+  }
+
+  failed(thrown: ShouldersError): ResponseEvent[] {
+    const { type, message } = toOpenAiError(thrown).body.error;
+    const code = type === "rate_limit_error" ? "rate_limit_exceeded" : "server_error";
+    const output = this.#answer.items.map((item) => this.#item(item, item === this.#answer.items.at(-1)));
+    const response = { ...this.#response("failed", output), error: { code, message } as const };
+    return this.#number([...this.#opening(), { type: "response.failed", response }]);
+  }
+
+  whole(): ResponseBody {
+    const { items, ending, records } = this.#answer;
+    const { ignored, reports } = this.#options.plan;
+    const isTraced = reports !== "off";
+    const output = items.map((item) => this.#item(item));
+    return {
+      ...this.#response(ending?.finishReason === "length" ? "incomplete" : "completed", output),
+      ...(ending && { usage: toResponseUsage(ending.usage) }),
+      ...((isTraced || ignored.length > 0) && {
+        fusion: { ...(ignored.length > 0 && { ignored }), ...(isTraced && { tokens: records }) },
+      }),
+    };
   }
 
   /** Before the first of the others; nothing after it. */
-  opening(): ResponseEvent[] {
+  #opening(): Unnumbered[] {
     if (this.#numEvents > 0) return [];
     const response = this.#response("in_progress", []);
-    const part: ResponsePart = { type: "output_text", text: "", annotations: [], logprobs: [] };
     return [
-      this.#event("response.created", { response }),
-      this.#event("response.in_progress", { response }),
-      this.#event("response.output_item.added", {
-        output_index: 0,
-        item: { ...this.#item("in_progress"), content: [] },
-      }),
-      this.#event("response.content_part.added", { ...this.#place, part }),
+      { type: "response.created", response },
+      { type: "response.in_progress", response },
     ];
   }
 
-  /** null: there is nothing in it that this client would see. */
-  delta(delta: string, tokens: readonly GeneratedToken[]): ResponseEvent | null {
-    this.#text += delta;
-    this.#tokens.push(...tokens);
-    const { reports } = this.#plan;
-    const isTraced = reports !== "off" && tokens.length > 0;
-    if (delta === "" && !isTraced && !(this.#hasLogprobs && tokens.length > 0)) return null;
-    return this.#event("response.output_text.delta", {
-      ...this.#place,
-      delta,
-      logprobs: this.#logprobs(tokens),
-      ...(isTraced && { fusion: { tokens: recordsOf(tokens, reports) } }),
-    });
+  #number(events: Unnumbered[]): ResponseEvent[] {
+    return events.map((event) => ({ ...event, sequence_number: this.#numEvents++ }));
   }
 
-  ending(finishReason: FinishReason, usage: Usage): ResponseEvent[] {
-    const status = statusOf(finishReason);
+  #eventsOf(event: ItemEvent): Unnumbered[] {
+    const { item } = event;
+    const place = { item_id: this.#idOf(item), output_index: item.index };
+    switch (event.type) {
+      case "begun":
+        return [
+          { type: "response.output_item.added", output_index: item.index, item: this.#begun(item) },
+          ...this.#partBegun(item, place),
+        ];
+      case "piece": {
+        const { piece: delta, logprobs, records } = event;
+        const told = { delta, ...(records.length > 0 && { fusion: { tokens: records } }) };
+        return [this.#piece(item, place, { ...told, logprobs })];
+      }
+      case "ended":
+        return [
+          ...this.#partEnded(item, place),
+          { type: "response.output_item.done", output_index: item.index, item: this.#item(item) },
+        ];
+    }
+  }
+
+  #partBegun({ kind }: AnswerItem, place: Place): Unnumbered[] {
+    if (kind === "call") return [];
+    if (kind === "text")
+      return [{ type: "response.content_part.added", ...place, content_index: 0, part: outputText("", []) }];
+    if (this.#isSummed) {
+      const part = { type: "summary_text", text: "" } as const;
+      return [{ type: "response.reasoning_summary_part.added", ...place, summary_index: 0, part }];
+    }
+    const part = { type: "reasoning_text", text: "" } as const;
+    return [{ type: "response.content_part.added", ...place, content_index: 0, part }];
+  }
+
+  #piece(
+    { kind }: AnswerItem,
+    place: Place,
+    { logprobs, ...told }: { delta: string; logprobs: OutputText["logprobs"] },
+  ): Unnumbered {
+    if (kind === "call") return { type: "response.function_call_arguments.delta", ...place, ...told };
+    const content = { ...place, content_index: 0 } as const;
+    if (kind === "text") return { type: "response.output_text.delta", ...content, ...told, logprobs };
+    if (this.#isSummed)
+      return { type: "response.reasoning_summary_text.delta", ...place, summary_index: 0, ...told };
+    return { type: "response.reasoning_text.delta", ...content, ...told };
+  }
+
+  #partEnded({ kind, text, logprobs, call: { name } }: AnswerItem, place: Place): Unnumbered[] {
+    if (kind === "call")
+      return [{ type: "response.function_call_arguments.done", ...place, name, arguments: text }];
+    const content = { ...place, content_index: 0 } as const;
+    if (kind === "text")
+      return [
+        { type: "response.output_text.done", ...content, text, logprobs },
+        { type: "response.content_part.done", ...content, part: outputText(text, logprobs) },
+      ];
+    if (this.#isSummed) {
+      const summary = { ...place, summary_index: 0 } as const;
+      return [
+        { type: "response.reasoning_summary_text.done", ...summary, text },
+        { type: "response.reasoning_summary_part.done", ...summary, part: { type: "summary_text", text } },
+      ];
+    }
     return [
-      this.#event("response.output_text.done", {
-        ...this.#place,
-        text: this.#text,
-        logprobs: this.#logprobs(this.#tokens),
-      }),
-      this.#event("response.content_part.done", { ...this.#place, part: this.#part() }),
-      this.#event("response.output_item.done", { output_index: 0, item: this.#item(status) }),
-      this.#event(`response.${status}`, { response: this.whole(finishReason, usage) }),
+      { type: "response.reasoning_text.done", ...content, text },
+      { type: "response.content_part.done", ...content, part: { type: "reasoning_text", text } },
     ];
   }
 
-  failed(error: ErrorDetail): ResponseEvent {
-    const response = {
-      ...this.#response("failed", [this.#item("incomplete")]),
-      error: { code: error.code, message: error.message },
-    };
-    return this.#event("response.failed", { response });
+  #idOf({ index, kind }: AnswerItem): string {
+    return (this.#ids[index] ??= newId(idPrefixes[kind]));
   }
 
-  /** The whole response, of what was given to `delta` so far. */
-  whole(
-    finishReason: FinishReason,
-    { promptTokens, cachedTokens, completionTokens, reasoningTokens, fusion }: Usage,
-  ): ResponseBody {
-    const status = statusOf(finishReason);
-    const { ignored, reports } = this.#plan;
-    const isTraced = reports !== "off";
-    return {
-      ...this.#response(status, [this.#item(status)]),
-      usage: {
-        input_tokens: promptTokens,
-        input_tokens_details: { cached_tokens: cachedTokens },
-        output_tokens: completionTokens,
-        output_tokens_details: { reasoning_tokens: reasoningTokens },
-        total_tokens: promptTokens + completionTokens,
-        fusion: toFusionUsage(fusion),
-      },
-      ...((isTraced || ignored.length > 0) && {
-        fusion: {
-          ...(ignored.length > 0 && { ignored }),
-          ...(isTraced && { tokens: recordsOf(this.#tokens, reports) }),
-        },
-      }),
-    };
+  /** An item before its first piece. */
+  #begun(item: AnswerItem): OutputItem {
+    const whole = this.#item({ ...item, text: "", logprobs: [] });
+    if (whole.type === "function_call") return { ...whole, status: "in_progress" };
+    if (whole.type === "message") return { ...whole, status: "in_progress", content: [] };
+    return { ...whole, status: "in_progress", content: [], summary: [] };
   }
 
-  get #place() {
-    return { item_id: this.#itemId, output_index: 0, content_index: 0 } as const;
-  }
-
-  #event<Type extends ResponseEvent["type"]>(type: Type, fields: Fields<Type>): ResponseEvent {
-    // Type and fields are of one event; the compiler does not put a generic union together.
-    return { type, sequence_number: this.#numEvents++, ...fields } as unknown as ResponseEvent;
-  }
-
-  #part(): ResponsePart {
-    const logprobs = this.#logprobs(this.#tokens);
-    return { type: "output_text", text: this.#text, annotations: [], logprobs };
-  }
-
-  #item(status: ResponseStatus): ResponseItem {
-    return { id: this.#itemId, type: "message", status, role: "assistant", content: [this.#part()] };
-  }
-
-  #logprobs(tokens: readonly GeneratedToken[]) {
-    return this.#hasLogprobs ? chatLogprobs(tokens).content : [];
+  #item(item: AnswerItem, isCut = item.isCut): OutputItem {
+    const { kind, text, logprobs, call } = item;
+    const status: ItemStatus = isCut ? "incomplete" : "completed";
+    const own = { id: this.#idOf(item), status };
+    switch (kind) {
+      case "text":
+        return { ...own, type: "message", role: "assistant", content: [outputText(text, logprobs)] };
+      case "call":
+        return { ...own, type: "function_call", call_id: call.id, name: call.name, arguments: text };
+      case "reasoning":
+        return {
+          ...own,
+          type: "reasoning",
+          summary: this.#isSummed ? [{ type: "summary_text", text }] : [],
+          content: this.#isSummed ? [] : [{ type: "reasoning_text", text }],
+          ...(this.#options.body.include?.includes("reasoning.encrypted_content") === true && {
+            encrypted_content: Buffer.from(text).toString("base64"),
+          }),
+        };
+    }
   }
 
   /** Every field that OpenAI's schema requires, with what was asked for or its default. */
-  #response(status: ResponseStatus, output: ResponseItem[]): ResponseBody {
-    const { id, request, created, model } = this.#plan;
-    const body = this.#body;
+  #response(status: ResponseBody["status"], output: OutputItem[]): ResponseBody {
+    const { body, plan, isKept } = this.#options;
+    const { id, request, created, model } = plan;
     return {
       id,
       object: "response",
@@ -155,21 +211,48 @@ export class ResponseWriter {
       model,
       output,
       parallel_tool_calls: body.parallel_tool_calls ?? true,
-      previous_response_id: null,
-      reasoning: { effort: null, summary: null },
-      store: false,
+      previous_response_id: body.previous_response_id ?? null,
+      reasoning: { effort: body.reasoning?.effort ?? null, summary: body.reasoning?.summary ?? null },
+      store: isKept,
       temperature: request.sampling.temperature,
       text: { format: body.text?.format ?? { type: "text" } },
-      tool_choice: "auto",
-      tools: [],
+      tool_choice: body.tool_choice ?? "auto",
+      tools: functionsOf(body).map(({ type, name, description, parameters, strict }) => ({
+        ...{ type, name },
+        description: description ?? null,
+        parameters: parameters ?? null,
+        strict: strict ?? null,
+      })),
       top_logprobs: body.top_logprobs ?? 0,
       top_p: request.sampling.topP,
       truncation: "disabled",
-      usage: null,
-      user: body.user ?? null,
+      ...(body.user != null && { user: body.user }),
     };
   }
 }
 
-const statusOf = (finishReason: FinishReason): "completed" | "incomplete" =>
-  finishReason === "length" ? "incomplete" : "completed";
+interface Place {
+  item_id: string;
+  output_index: number;
+}
+
+function outputText(text: string, logprobs: OutputText["logprobs"]): OutputText {
+  return { type: "output_text", text, annotations: [], logprobs };
+}
+
+function toResponseUsage({
+  promptTokens,
+  cachedTokens,
+  completionTokens,
+  reasoningTokens,
+  fusion,
+}: Usage): NonNullable<ResponseBody["usage"]> {
+  return {
+    input_tokens: promptTokens,
+    input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: 0 },
+    output_tokens: completionTokens,
+    output_tokens_details: { reasoning_tokens: reasoningTokens },
+    total_tokens: promptTokens + completionTokens,
+    fusion: toFusionUsage(fusion),
+  };
+}

@@ -1,60 +1,84 @@
-import type { RequestHandler, Response } from "express";
-import type { GenerationEvent } from "../../protocol/protocol.js";
-import { fieldError, ShouldersError } from "../../errors.js";
-import { nameAnswer, planOptions } from "../completion/answering.js";
+import type { RequestHandler } from "express";
+import { fieldError } from "../../errors.js";
+import type { ResponseBody } from "../../wire/response.js";
+import type { ResponseItem } from "../../wire/response-item.js";
+import { planOptions } from "../completion/answering.js";
+import { newId, planCompletion, type PlanOptions, type RequestPlan } from "../completion/plan.js";
+import { serveAnswer } from "../completion/serve-answer.js";
 import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
-import { outcomeOf } from "../metrics.js";
-import { toOpenAiError } from "../openai-error.js";
-import { parseRequest } from "../parse.js";
-import { runCompletion } from "../completion/run-completion.js";
-import { closedSignal, SseWriter } from "../sse-writer.js";
-import {
-  choicesOf,
-  newId,
-  planCompletion,
-  type ChoicePlan,
-  type PlanOptions,
-  type RequestPlan,
-} from "../completion/plan.js";
-import { responsesSchema, type ResponsesBody } from "./responses-schema.js";
-import type { ResponseBody, ResponseEvent } from "../../wire/response.js";
+import { readFields } from "./read-body.js";
+import { sentItems, toTurns, type SentItem, type Turns } from "./responses-input.js";
+import { functionsOf, responsesSchema, type ResponsesBody } from "./responses-schema.js";
 import { ResponseWriter } from "./responses-shapes.js";
-
-type Events = AsyncIterable<GenerationEvent>;
 
 /** `POST /v1/responses`: a chat completion in OpenAI's newer shape. */
 export function responsesHandler(context: ApiContext): RequestHandler<object, ResponseBody> {
   return async (request, response) => {
-    const body = parseRequest(responsesSchema, request.body);
-    const plan = planResponse(body, planOptions(context, response));
-    nameAnswer(response, plan);
-    const [only] = choicesOf(plan) as [ChoicePlan];
-    const events = runCompletion(context, only, closedSignal(response, context.cut));
-    const writer = new ResponseWriter(body, plan);
-    if (body.stream === true) await stream(context, response, events, writer);
-    else await answer(response, events, writer);
+    const { body, ignored } = readFields(responsesSchema, request.body);
+    const { owner } = localsOf(response);
+    const items = conversationOf(body, context, owner);
+    const turns = toTurns(body.instructions, items);
+    const plan = planResponse(body, turns, planOptions(context, response));
+    plan.ignored.unshift(...ignored, ...annotations(body));
+    const isKept = context.responses.isEnabled && body.store !== false;
+    const keep = (whole: ResponseBody) => {
+      if (isKept)
+        context.responses.keep(
+          owner,
+          whole,
+          items.map(({ item }) => item),
+        );
+    };
+    await serveAnswer({ context, response, plan }, new ResponseWriter({ body, plan, isKept, keep }));
   };
 }
 
+/** All items up to the answer: those of the response before it, and those that were sent. */
+function conversationOf(body: ResponsesBody, { responses }: ApiContext, owner: string): SentItem[] {
+  const sent = sentItems(body, (id) => responses.item(id, owner));
+  const { previous_response_id: previous } = body;
+  if (previous == null) return sent;
+  const kept = responses.get(previous, owner);
+  if (kept === null)
+    throw fieldError("previous_response_id", "no response of this id is kept; send the whole conversation");
+  const before: ResponseItem[] = [...kept.input, ...kept.response.output];
+  return [...before.map((item) => ({ item, name: "previous_response_id" })), ...sent];
+}
+
 /** @throws ShouldersError that names the field at fault, as it is called here. */
-function planResponse(body: ResponsesBody, options: PlanOptions): RequestPlan {
-  const hasLogprobs = (body.include?.length ?? 0) > 0;
+function planResponse(body: ResponsesBody, turns: Turns, options: PlanOptions): RequestPlan {
+  const hasLogprobs = body.include?.includes("message.output_text.logprobs") ?? false;
   if (body.top_logprobs != null && body.top_logprobs > 0 && !hasLogprobs)
     throw fieldError("top_logprobs", 'needs include: ["message.output_text.logprobs"]');
   const chat = {
     model: body.model,
-    messages: toMessages(body),
+    messages: turns.messages,
     max_completion_tokens: body.max_output_tokens,
     temperature: body.temperature,
     top_p: body.top_p,
     logprobs: hasLogprobs,
     top_logprobs: hasLogprobs ? body.top_logprobs : null,
     response_format: toResponseFormat(body.text?.format),
+    tools: functionsOf(body).map(({ type, ...tool }) => ({ type, function: tool })),
+    tool_choice: toToolChoice(body.tool_choice),
+    parallel_tool_calls: body.parallel_tool_calls,
+    reasoning_effort: body.reasoning?.effort,
+    verbosity: body.text?.verbosity,
+    service_tier: body.service_tier,
+    stream: body.stream,
     fusion: body.fusion,
   };
-  const plan = planCompletion("chat", chat, { ...options, fieldName: (param) => fieldName(param, body) });
+  const plan = planCompletion("chat", chat, { ...options, fieldName: (param) => fieldName(param, turns) });
   return { ...plan, id: newId("resp_") };
+}
+
+/** What is known, and asks for what is not done. */
+function annotations({ truncation, context_management: management }: ResponsesBody): string[] {
+  return [
+    ...(truncation === "auto" ? ["truncation"] : []),
+    ...(management == null ? [] : ["context_management"]),
+  ];
 }
 
 function toResponseFormat(format: NonNullable<ResponsesBody["text"]>["format"]): object | null {
@@ -63,75 +87,31 @@ function toResponseFormat(format: NonNullable<ResponsesBody["text"]>["format"]):
   return { type, json_schema: schema };
 }
 
+function toToolChoice(choice: ResponsesBody["tool_choice"]): unknown {
+  if (choice == null || typeof choice === "string") return choice;
+  const toFunction = ({ type, name }: { type: "function"; name: string }) => ({ type, function: { name } });
+  if (choice.type === "function") return toFunction(choice);
+  const { type, mode, tools } = choice;
+  return { type, allowed_tools: { mode, tools: tools.map(toFunction) } };
+}
+
 /** Fields of a chat completion that are called otherwise here, the longest first. */
 const renamed: readonly (readonly [chat: string, here: string])[] = [
   ["response_format.json_schema", "text.format"],
   ["response_format", "text.format"],
   ["max_completion_tokens", "max_output_tokens"],
+  ["reasoning_effort", "reasoning.effort"],
+  ["verbosity", "text.verbosity"],
   ["messages", "input"],
 ];
 
 /** A chat completion's field by the name that it has here. */
-function fieldName(param: string, { instructions }: ResponsesBody): string {
+function fieldName(param: string, { names }: Turns): string {
   const [first, index, ...rest] = param.split(".");
-  if (first === "messages" && index !== undefined && instructions != null)
-    return Number(index) === 0 ? "instructions" : ["input", Number(index) - 1, ...rest].join(".");
+  const name = first === "messages" ? names[Number(index)] : undefined;
+  // What came before has no fields here.
+  if (name !== undefined) return name.startsWith("input.") ? [name, ...rest].join(".") : name;
+  if (first === "tools" && rest[0] === "function") return [first, index, ...rest.slice(1)].join(".");
   const found = renamed.find(([chat]) => param === chat || param.startsWith(`${chat}.`));
   return found === undefined ? param : found[1] + param.slice(found[0].length);
-}
-
-function toMessages({ instructions, input }: ResponsesBody): object[] {
-  const system = instructions == null ? [] : [{ role: "system", content: instructions }];
-  if (typeof input === "string") return [...system, { role: "user", content: input }];
-  const messages = input.map(({ role, content }) => ({
-    role,
-    content:
-      typeof content === "string"
-        ? content
-        : content.map((part) => ("text" in part ? { type: "text", text: part.text } : part)),
-  }));
-  return [...system, ...messages];
-}
-
-async function answer(
-  response: Response<ResponseBody>,
-  events: Events,
-  writer: ResponseWriter,
-): Promise<void> {
-  for await (const event of events) {
-    if (event.type === "accepted") continue;
-    writer.delta(event.type === "delta" ? event.text : "", event.tokens);
-    if (event.type === "done") response.json(writer.whole(event.finishReason, event.usage));
-  }
-}
-
-/** Nothing is sent before the first token: whatever fails until then has a real status. */
-async function stream(
-  context: ApiContext,
-  response: Response,
-  events: Events,
-  writer: ResponseWriter,
-): Promise<void> {
-  const sse = new SseWriter(response, context.limits);
-  const send = async (...sent: (ResponseEvent | null)[]) => {
-    for (const event of sent) if (event !== null) await sse.send(event, event.type);
-  };
-  try {
-    for await (const event of events) {
-      if (event.type === "accepted") continue;
-      await send(...writer.opening());
-      await send(writer.delta(event.type === "delta" ? event.text : "", event.tokens));
-      if (event.type === "done") await send(...writer.ending(event.finishReason, event.usage));
-    }
-  } catch (thrown) {
-    if (!response.headersSent) throw thrown;
-    const error = ShouldersError.from(thrown);
-    const locals = localsOf(response);
-    locals.outcome = outcomeOf(error.status);
-    locals.error = error;
-    await send(...writer.opening());
-    await send(writer.failed(toOpenAiError(error).body.error));
-  } finally {
-    sse.close();
-  }
 }

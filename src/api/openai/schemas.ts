@@ -23,6 +23,7 @@ const stopString = z
   .refine((text) => Buffer.byteLength(text) <= 256, "a stop string may have at most 256 bytes");
 /** Evaluation harnesses and completions in editors send a dozen and more. */
 const mostStops = 64;
+export const stopStrings = z.array(stopString).max(mostStops);
 
 /** llama.cpp's list of pairs, as OpenAI's object; `false` in it means never. */
 function biasesOf(given: unknown): unknown {
@@ -59,7 +60,7 @@ const sharedFields = {
     .nullish()
     .describe("The same seed gives the same tokens; its low 32 bits count. Default, and -1: random."),
   stop: z
-    .union([stopString, z.array(stopString).max(mostStops)])
+    .union([stopString, stopStrings])
     .nullish()
     .describe(
       `Up to ${mostStops} strings at which to stop; they are not part of the answer, nor looked for in calls.`,

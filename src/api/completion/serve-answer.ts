@@ -1,0 +1,82 @@
+import type { Response } from "express";
+import { ShouldersError } from "../../errors.js";
+import type { GenerationEvent } from "../../protocol/protocol.js";
+import { findConfig, requireEngine, type ApiContext } from "../context.js";
+import { outcomeOf } from "../metrics.js";
+import { localsOf } from "../middleware/locals.js";
+import { closedSignal, SseWriter } from "../sse-writer.js";
+import { AnswerBudget } from "./answer-budget.js";
+import { nameAnswer } from "./answering.js";
+import { choicesOf, type ChoicePlan, type RequestPlan } from "./plan.js";
+import { runCompletion } from "./run-completion.js";
+
+/** Writes an answer of one choice, whole or as events, which are named by their type where they have one. */
+export interface AnswerWriter<Whole, Event extends object> {
+  /** What a client gets to see of what happened. */
+  events(event: GenerationEvent): Event[];
+  /** The answer, when it is over. */
+  whole(): Whole;
+  /** The last events of a stream that cannot go on. */
+  failed(error: ShouldersError): Event[];
+}
+
+interface Asked {
+  context: ApiContext;
+  response: Response;
+  plan: RequestPlan;
+}
+
+/**
+ * Runs a completion of one choice and answers it, as a stream where the plan says so. Nothing is sent before the first
+ * token: whatever fails until then has a real status.
+ *
+ * @throws ShouldersError of the engine, as long as nothing was sent
+ */
+export async function serveAnswer<Whole, Event extends object>(
+  { context, response, plan }: Asked,
+  writer: AnswerWriter<Whole, Event>,
+): Promise<void> {
+  nameAnswer(response, plan);
+  const [only] = choicesOf(plan) as [ChoicePlan];
+  const events = runCompletion(context, only, closedSignal(response, context.cut));
+  if (plan.isStream) {
+    await stream({ context, response, plan }, events, writer);
+    return;
+  }
+  const budget = new AnswerBudget(plan, findConfig(requireEngine(context), plan.model));
+  let isOver = false;
+  for await (const event of events) {
+    if (event.type !== "accepted") budget.take(event.tokens.length);
+    writer.events(event);
+    isOver = event.type === "done";
+  }
+  // Otherwise the client has left.
+  if (isOver) response.json(writer.whole());
+}
+
+async function stream<Whole, Event extends object>(
+  { context, response }: Asked,
+  events: AsyncIterable<GenerationEvent>,
+  writer: AnswerWriter<Whole, Event>,
+): Promise<void> {
+  const sse = new SseWriter(response, context.limits);
+  const send = async (sent: Event[]) => {
+    for (const event of sent) await sse.send(event, nameOf(event));
+  };
+  try {
+    for await (const event of events) await send(writer.events(event));
+  } catch (thrown) {
+    if (!response.headersSent) throw thrown;
+    const error = ShouldersError.from(thrown);
+    const locals = localsOf(response);
+    locals.outcome = outcomeOf(error.status);
+    locals.error = error;
+    await send(writer.failed(error));
+  } finally {
+    sse.close();
+  }
+}
+
+function nameOf(event: object): string | null {
+  return "type" in event && typeof event.type === "string" ? event.type : null;
+}

@@ -1,0 +1,170 @@
+import { fieldError } from "../../errors.js";
+import type { ResponseItem } from "../../wire/response-item.js";
+import { newId } from "../completion/plan.js";
+import type { InputItem, ResponsesBody } from "./responses-schema.js";
+
+/** What a request of `/v1/responses` sends, as items that are kept and as turns of a chat completion. */
+
+/** An item, and what the client calls it. */
+export interface SentItem {
+  item: ResponseItem;
+  /** `input.3`, or `previous_response_id` for all that came before. */
+  name: string;
+}
+
+type Parts = Exclude<Extract<InputItem, { role: string }>["content"], string>;
+
+type MessageInput = Extract<InputItem, { role: string }>;
+type TextItem = Extract<
+  InputItem,
+  MessageInput | { type: "function_call" | "function_call_output" | "reasoning" }
+>;
+
+/**
+ * The items of a request, each with an id.
+ *
+ * @param find an item of a response that is kept
+ * @throws ShouldersError that names a reference to what is not kept
+ */
+export function sentItems(
+  { input }: Pick<ResponsesBody, "input">,
+  find: (id: string) => ResponseItem | null,
+): SentItem[] {
+  if (typeof input === "string")
+    return [{ item: toMessage({ role: "user", content: input }), name: "input" }];
+  return input.map((given, index) => {
+    const name = `input.${index}`;
+    if (given.type !== "item_reference")
+      // The schema refuses the others.
+      return { item: toItem(given as TextItem), name };
+    const item = find(given.id);
+    if (item === null) throw fieldError(`${name}.id`, "no item of this id is kept; send the item itself");
+    return { item, name };
+  });
+}
+
+function toItem(given: TextItem): ResponseItem {
+  const status = "completed";
+  switch (given.type) {
+    case "function_call": {
+      const { id, type, call_id, name, arguments: json } = given;
+      return { id: id ?? newId("fc_"), type, status, call_id, name, arguments: json };
+    }
+    case "function_call_output": {
+      const { id, type, call_id, output } = given;
+      const told = typeof output === "string" ? output : textsOf(output).map(inputText);
+      return { id: id ?? newId("fco_"), type, status, call_id, output: told };
+    }
+    case "reasoning": {
+      const { id, type, summary, content, encrypted_content } = given;
+      const texts = { content: textsOf(content ?? []), summary: textsOf(summary ?? []) };
+      return {
+        ...{ id: id ?? newId("rs_"), type, status },
+        summary: texts.summary.map((text) => ({ type: "summary_text", text })),
+        content: texts.content.map((text) => ({ type: "reasoning_text", text })),
+        ...(encrypted_content != null && { encrypted_content }),
+      };
+    }
+    case "message":
+    case undefined:
+    case null:
+      return toMessage(given);
+  }
+}
+
+function toMessage({
+  id,
+  role,
+  content,
+}: Pick<Extract<InputItem, { role: string }>, "id" | "role" | "content">) {
+  const texts = typeof content === "string" ? [content] : textsOf(content);
+  const own = { id: id ?? newId("msg_"), type: "message", status: "completed" } as const;
+  if (role !== "assistant") return { ...own, role, content: texts.map(inputText) };
+  return {
+    ...own,
+    role,
+    content: texts.map((text) => ({ type: "output_text" as const, text, annotations: [], logprobs: [] })),
+  };
+}
+
+const inputText = (text: string) => ({ type: "input_text", text }) as const;
+
+function textsOf(parts: Parts): string[] {
+  return parts.map((part) =>
+    part.type === "refusal" ? part.refusal : "text" in part ? (part.text as string) : "",
+  );
+}
+
+/** A turn of a chat completion's body. */
+interface Turn {
+  role: string;
+  content: string | { type: "text"; text: string }[] | null;
+  reasoning_content?: string;
+  tool_calls?: { id: string; type: "function"; function: { name: string; arguments: string } }[];
+  tool_call_id?: string;
+}
+
+export interface Turns {
+  messages: Turn[];
+  /** What the client calls each of them. */
+  names: string[];
+}
+
+/** Turns of a conversation. What was thought, said and called in one answer is one turn. */
+export function toTurns(instructions: string | null | undefined, items: readonly SentItem[]): Turns {
+  const turns: Turns = { messages: [], names: [] };
+  const add = (turn: Turn, name: string): Turn => {
+    turns.messages.push(turn);
+    turns.names.push(name);
+    return turn;
+  };
+  if (instructions != null) add({ role: "system", content: instructions }, "instructions");
+  // The answer that the last items were of.
+  let answer: Turn | null = null;
+  for (const { item, name } of items) {
+    switch (item.type) {
+      case "reasoning": {
+        if (answer === null || answer.content !== null || answer.tool_calls !== undefined)
+          answer = add({ role: "assistant", content: null }, name);
+        answer.reasoning_content = (answer.reasoning_content ?? "") + thoughtOf(item);
+        break;
+      }
+      case "function_call": {
+        answer ??= add({ role: "assistant", content: null }, name);
+        const { call_id: id, name: called, arguments: json } = item;
+        const call = { id, type: "function" as const, function: { name: called, arguments: json } };
+        answer.tool_calls = [...(answer.tool_calls ?? []), call];
+        break;
+      }
+      case "function_call_output": {
+        answer = null;
+        const { output, call_id } = item;
+        const content = typeof output === "string" ? output : output.map(textPart);
+        add({ role: "tool", content, tool_call_id: call_id }, name);
+        break;
+      }
+      case "message": {
+        const content = item.content.map(textPart);
+        if (item.role !== "assistant") {
+          answer = null;
+          add({ role: item.role, content }, name);
+        } else if (answer !== null && answer.content === null && answer.tool_calls === undefined)
+          answer.content = content;
+        else answer = add({ role: "assistant", content }, name);
+      }
+    }
+  }
+  return turns;
+}
+
+const textPart = ({ text }: { text: string }) => ({ type: "text", text }) as const;
+
+function thoughtOf({
+  content,
+  summary,
+  encrypted_content: sealed,
+}: Extract<ResponseItem, { type: "reasoning" }>): string {
+  const texts = content.length > 0 ? content : summary;
+  if (texts.length > 0 || sealed === undefined) return texts.map(({ text }) => text).join("\n");
+  return Buffer.from(sealed, "base64").toString("utf8");
+}
