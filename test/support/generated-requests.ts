@@ -1,12 +1,19 @@
 import fc from "fast-check";
 import type { z } from "zod";
+import { countTokensSchema, messagesSchema } from "../../src/api/anthropic/messages-schema.js";
+import { llamaBodySchema } from "../../src/api/llama-cpp/completion.js";
+import { aliasNames } from "../../src/api/openai/aliases.js";
+import { foreignFields } from "../../src/api/openai/other-fields.js";
 import { responsesSchema } from "../../src/api/openai/responses-schema.js";
 import { chatSchema, textSchema } from "../../src/api/openai/schemas.js";
 import { explainSchema } from "../../src/api/fusion/explain.js";
 import { solveSchema } from "../../src/api/fusion/solve.js";
 import { applyTemplateSchema, detokenizeSchema, tokenizeSchema } from "../../src/api/vocabulary.js";
 
-/** Requests drawn around the schemas: a good body with one to three fields made wrong. */
+/**
+ * Requests drawn around the schemas: a good body with one to three fields made wrong, under names of other servers too,
+ * and conversations as clients send them back.
+ */
 
 export interface GeneratedRequest {
   path: string;
@@ -19,18 +26,24 @@ const messages = [{ role: "user", content: "hi" }];
 interface Target {
   paths: string[];
   schema: z.ZodObject;
+  /** Names of fields besides the schema's. */
+  others?: readonly string[];
   good: (model: string) => Record<string, unknown>;
 }
+
+const otherNames = [...aliasNames, ...aliasNames, ...foreignFields];
 
 const targets: Target[] = [
   {
     paths: ["/v1/chat/completions", "/chat/completions"],
     schema: chatSchema,
+    others: otherNames,
     good: (model) => ({ model, messages, max_tokens: 2 }),
   },
   {
     paths: ["/v1/completions", "/completions"],
     schema: textSchema,
+    others: otherNames,
     good: (model) => ({ model, prompt: "hi", max_tokens: 2 }),
   },
   {
@@ -47,6 +60,22 @@ const targets: Target[] = [
     paths: ["/v1/fusion/solve"],
     schema: solveSchema,
     good: () => ({ base: [0, 1], reference: [1, 0], experts: { a: [0, 2] } }),
+  },
+  {
+    paths: ["/v1/messages", "/messages"],
+    schema: messagesSchema,
+    good: (model) => ({ model, messages, max_tokens: 2 }),
+  },
+  {
+    paths: ["/v1/messages/count_tokens"],
+    schema: countTokensSchema,
+    good: (model) => ({ model, messages }),
+  },
+  {
+    paths: ["/completion"],
+    schema: llamaBodySchema,
+    others: [...Object.keys(textSchema.shape), ...otherNames],
+    good: (model) => ({ model, prompt: "hi", n_predict: 2 }),
   },
   { paths: ["/tokenize"], schema: tokenizeSchema, good: (model) => ({ model, content: "hi" }) },
   { paths: ["/detokenize"], schema: detokenizeSchema, good: (model) => ({ model, tokens: [1, 2] }) },
@@ -142,6 +171,107 @@ const badMessages = fc.array(
   ),
   { maxLength: 3 },
 );
+/** What a client that echoes an answer adds to it, right and wrong. */
+const echoedCall = fc.record(
+  {
+    id: fc.oneof(fc.constant("call_1"), badText),
+    type: fc.oneof(fc.constant("function"), badText),
+    index: badNumber,
+    function: fc.oneof(
+      fc.record(
+        {
+          name: fc.oneof(fc.constant("look_up"), badText),
+          arguments: fc.oneof(fc.constant('{"a":1}'), badText, badShape),
+          parsed_arguments: badShape,
+        },
+        { requiredKeys: ["name"] },
+      ),
+      badShape,
+    ),
+    cache_control: badShape,
+  },
+  { requiredKeys: ["function"] },
+);
+const echoedMessages = fc
+  .record(
+    {
+      content: fc.oneof(fc.constantFrom("Yes?", null, ""), badShape),
+      refusal: fc.oneof(fc.constant(null), badText),
+      reasoning_content: fc.oneof(fc.constant("Hm."), badText),
+      reasoning: badShape,
+      tool_calls: fc.oneof(fc.array(echoedCall, { maxLength: 2 }), badShape),
+      annotations: fc.constant([]),
+      audio: fc.constant(null),
+      function_call: fc.constant(null),
+      parsed: badShape,
+      provider_specific_fields: badShape,
+    },
+    { requiredKeys: [] },
+  )
+  .map((answer) => [
+    ...messages,
+    { role: "assistant", ...answer },
+    ...(Array.isArray(answer.tool_calls)
+      ? [{ role: "tool", tool_call_id: "call_1", content: "found", name: "look_up" }]
+      : []),
+    ...messages,
+  ]);
+/** The same as items of a response, and as blocks of a message. */
+const echoedItems = fc
+  .array(
+    fc.record(
+      {
+        type: fc.oneof(
+          fc.constantFrom("message", "reasoning", "function_call", "function_call_output", "item_reference"),
+          badText,
+        ),
+        id: fc.oneof(fc.constant("msg_1"), badText),
+        role: fc.oneof(fc.constantFrom("user", "assistant"), badText),
+        status: fc.oneof(fc.constant("completed"), badShape),
+        content: fc.oneof(
+          fc.constantFrom("Yes?", [{ type: "output_text", text: "Yes?", annotations: [] }]),
+          badShape,
+        ),
+        summary: fc.oneof(fc.constant([]), badShape),
+        encrypted_content: badText,
+        call_id: fc.oneof(fc.constant("call_1"), badText),
+        name: fc.oneof(fc.constant("look_up"), badText),
+        arguments: fc.oneof(fc.constant("{}"), badShape),
+        output: fc.oneof(fc.constant("found"), badShape),
+      },
+      { requiredKeys: ["type", "role", "content", "summary", "call_id", "name", "arguments", "output"] },
+    ),
+    { maxLength: 3 },
+  )
+  .map((items) => [...messages, ...items]);
+const echoedBlocks = fc
+  .array(
+    fc.record(
+      {
+        type: fc.oneof(
+          fc.constantFrom("text", "thinking", "redacted_thinking", "tool_use", "tool_result", "image"),
+          badText,
+        ),
+        text: fc.oneof(fc.constant("Yes?"), badText),
+        thinking: fc.oneof(fc.constant("Hm."), badText),
+        signature: badText,
+        id: fc.oneof(fc.constant("call_1"), badText),
+        name: fc.oneof(fc.constant("look_up"), badText),
+        input: badShape,
+        tool_use_id: fc.oneof(fc.constant("call_1"), badText),
+        content: fc.oneof(fc.constant("found"), badShape),
+        cache_control: badShape,
+      },
+      { requiredKeys: ["type", "text"] },
+    ),
+    { maxLength: 3 },
+  )
+  .map((blocks) => [...messages, { role: "assistant", content: blocks }, ...messages]);
+/** Field to what is echoed in it. */
+const echoes: Record<string, fc.Arbitrary<unknown>> = {
+  messages: fc.oneof(echoedMessages, echoedBlocks),
+  input: echoedItems,
+};
 const badFusion = fc.record(
   {
     strategy: fc.oneof(
@@ -208,17 +338,25 @@ const wrongField = (names: string[]) =>
     ),
   );
 
+/** A conversation that is sent back, where a body has a place for one. */
+function echoed(schema: z.ZodObject): fc.Arbitrary<[string, unknown][]> {
+  const [field, arbitrary] = Object.entries(echoes).find(([name]) => name in schema.shape) ?? [];
+  if (field === undefined || arbitrary === undefined) return fc.constant([]);
+  return arbitrary.map((value) => [[field, value]]);
+}
+
 /** @param models ids of configs; most requests name one of them. */
 export function generatedRequests(models: string[]): fc.Arbitrary<GeneratedRequest> {
-  const around = targets.map(({ paths, schema, good }) =>
+  const around = targets.map(({ paths, schema, others = [], good }) =>
     fc
       .tuple(
         fc.constantFrom(...paths),
         fc.constantFrom(...models),
-        fc.array(wrongField(Object.keys(schema.shape)), { minLength: 1, maxLength: 3 }),
+        fc.array(wrongField([...Object.keys(schema.shape), ...others]), { minLength: 1, maxLength: 3 }),
+        fc.option(echoed(schema), { freq: 2 }),
       )
-      .map(([path, model, wrong]): GeneratedRequest => {
-        const entries = [...Object.entries(good(model)), ...wrong];
+      .map(([path, model, wrong, conversation]): GeneratedRequest => {
+        const entries = [...Object.entries(good(model)), ...(conversation ?? []), ...wrong];
         return { path, body: written(Object.fromEntries(entries)) };
       }),
   );

@@ -1,0 +1,104 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { openLibrary } from "../../src/llama/library.js";
+import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
+import type { TextCompletion } from "../../src/wire/completion.js";
+import { argmax, contextOptions, decodeRow, load, starterModel } from "../support/llama.js";
+import { startRealServer, type RealServer } from "../support/real-server.js";
+
+/** What lm-eval's `local-completions` sends for multiple choice, and how it reads the answer. */
+
+let server: RealServer;
+let library: NativeLibrary;
+let base: LoadedModel;
+beforeAll(async () => {
+  server = await startRealServer();
+  library = await openLibrary({ backend: "cpu" });
+  base = await load(library, starterModel("giant"));
+});
+afterAll(async () => {
+  await server.close();
+  await library[Symbol.asyncDispose]();
+});
+
+const context = "Question: What is the home town of Venur Gevol?\nAnswer:";
+const continuations = [" Bofield", " Bern", " Tavin Ollas", " 42", " the", " Where does", "\n", "."];
+
+interface Item {
+  ids: number[];
+  contextLength: number;
+}
+
+interface Score {
+  logprob: number;
+  isGreedy: boolean;
+}
+
+async function tokenize(content: string): Promise<number[]> {
+  const response = await server.post("/tokenize", { model: "giant", content });
+  return ((await response.json()) as { tokens: number[] }).tokens;
+}
+
+const items = () =>
+  Promise.all(
+    continuations.map(async (continuation): Promise<Item> => ({
+      ids: await tokenize(context + continuation),
+      contextLength: (await tokenize(context)).length,
+    })),
+  );
+
+/** As its `_create_payload` and `parse_logprobs` do it. */
+async function scoresOf(model: string, asked: Item[]): Promise<Score[]> {
+  const response = await server.post("/v1/completions", {
+    model,
+    prompt: asked.map(({ ids }) => ids),
+    temperature: 0,
+    max_tokens: 1,
+    logprobs: 1,
+    seed: 1234,
+    echo: true,
+  });
+  expect(response.status).toBe(200);
+  const { choices } = (await response.json()) as TextCompletion;
+  return choices
+    .sort((a, b) => a.index - b.index)
+    .map(({ logprobs }, index) => {
+      const { contextLength, ids } = asked[index]!;
+      // It takes the last one for the token that was generated.
+      expect(logprobs?.tokens).toHaveLength(ids.length + 1);
+      const own = <Value>(list: Value[]) => list.slice(contextLength, -1);
+      const logprob = own(logprobs!.token_logprobs).reduce<number>((sum, value) => sum + value!, 0);
+      const tops = own(logprobs!.top_logprobs);
+      const isGreedy = own(logprobs!.tokens).every(
+        (token, place) => tops[place]?.[token] === Math.max(...Object.values(tops[place] ?? {})),
+      );
+      return { logprob, isGreedy };
+    });
+}
+
+/** By the model alone, one decode for each prefix. */
+async function plainScore({ ids, contextLength }: Item): Promise<Score> {
+  const own = base.createContext(contextOptions);
+  const score = { logprob: 0, isGreedy: true };
+  for (let length = contextLength; length < ids.length; length++) {
+    own.removePositions(0, 0, null);
+    const row = await decodeRow(own, ids.slice(0, length));
+    const best = argmax(row);
+    const total = row.reduce((sum, logit) => sum + Math.exp(logit - row[best]!), 0);
+    score.logprob += row[ids[length]!]! - row[best]! - Math.log(total);
+    score.isGreedy &&= best === ids[length];
+  }
+  await own[Symbol.asyncDispose]();
+  return score;
+}
+
+it("the base alone: log-likelihoods and greedy choices are the model's own", async () => {
+  const asked = await items();
+  const scores = await scoresOf("giant", asked);
+  const expected: Score[] = [];
+  for (const item of asked) expected.push(await plainScore(item));
+  expect(scores.map(({ isGreedy }) => isGreedy)).toEqual(expected.map(({ isGreedy }) => isGreedy));
+  // A prompt is read in one batch there, token by token here: sums of float32 differ by their order.
+  expected.forEach(({ logprob }, index) =>
+    expect(Math.abs(scores[index]!.logprob - logprob)).toBeLessThan(0.02),
+  );
+});
