@@ -37,7 +37,7 @@ export const allowedImports = {
     "protocol",
   ],
   calibration: ["errors.ts", "config", "strategies", "routing", "protocol"],
-  evaluation: ["errors.ts", "log.ts", "config", "strategies", "routing", "protocol"],
+  evaluation: ["errors.ts", "log.ts", "config", "strategies", "routing", "protocol", "calibration"],
   api: [
     "errors.ts",
     "fair-line.ts",

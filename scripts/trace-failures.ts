@@ -62,7 +62,7 @@ const ask = ({ configId, strategy }: Plan, { prompt, stop, maxTokens }: Item): P
 async function firstFailure(task: Task, failing: Method, right: Method) {
   for (const [index, item] of task.items.entries()) {
     const wrong = await ask(planOf(failing, task), item);
-    if (scoreAnswer(wrong.text, item) >= 0.5) continue;
+    if ((scoreAnswer(wrong.text, item) ?? 1) >= 0.5) continue;
     const good = await ask(planOf(right, task), item);
     if (scoreAnswer(good.text, item) === 1) return { index, item, wrong, good };
   }

@@ -6,7 +6,7 @@ import { configuredMethods, deriveMethods, selectMethods } from "../evaluation/m
 import { pinnedMethods } from "../evaluation/methods/several.js";
 import { type Suite, rolesOfConfigs } from "../evaluation/suite.js";
 import { type TaskSource, loadTask, parseTaskArgument } from "../evaluation/tasks/load-task.js";
-import type { Task } from "../evaluation/tasks/task.js";
+import { type Task, scorerFrom, scorerNames, scorerSchema } from "../evaluation/tasks/task.js";
 import type { SettingFlags } from "./run-time.js";
 
 export type EvalFlags = SettingFlags & {
@@ -20,6 +20,10 @@ export type EvalFlags = SettingFlags & {
   seed: string;
   out: string;
   url?: string;
+  scorer?: string;
+  judgeUrl?: string;
+  judgeModel?: string;
+  judgeAgainst?: string;
 };
 
 export interface EvalOptions {
@@ -33,6 +37,8 @@ export interface EvalOptions {
   seed: number;
   out: string;
   url: string | null;
+  /** Who compares the answers of each method with those of one; null: nobody. `against` null: the first method. */
+  judge: { url: string; model: string; against: string | null } | null;
 }
 
 /** How many examples the methods with examples show, as in the paper. */
@@ -65,11 +71,20 @@ function parsePair(pair: string): [task: string, expert: string] {
 
 /** @throws ShouldersError `settings_invalid` */
 export function parseFlags(flags: EvalFlags): { options: EvalOptions; settingFlags: SettingFlags } {
-  const { suite, tasks, fusion, methods, experts, limit, concurrency, seed, out, url, ...settingFlags } =
-    flags;
+  const { suite, tasks, fusion, methods, experts, limit, concurrency, seed, out, url, ...others } = flags;
+  const { scorer, judgeUrl, judgeModel, judgeAgainst, ...settingFlags } = others;
+  if (scorer !== undefined && !scorerSchema.safeParse(scorer).success)
+    throw refused(`--scorer: "${scorer}" is not one: use ${scorerNames.join(", ")}, or a module (.js, .mjs)`);
+  if ((judgeUrl === undefined) !== (judgeModel === undefined))
+    throw refused("a judge is a server and a model on it: give --judge-url and --judge-model");
+  if (judgeAgainst !== undefined && judgeUrl === undefined)
+    throw refused("--judge-against needs --judge-url and --judge-model");
   const options: EvalOptions = {
     suite: suite ?? null,
-    tasks: list(tasks).map(parseTaskArgument),
+    tasks: list(tasks).map((argument) => ({
+      ...parseTaskArgument(argument),
+      ...(scorer === undefined ? {} : { scorer: scorerFrom(scorer, process.cwd()) }),
+    })),
     fusionIds: list(fusion),
     methods: list(methods),
     taskToExpert: new Map(list(experts).map(parsePair)),
@@ -78,6 +93,10 @@ export function parseFlags(flags: EvalFlags): { options: EvalOptions; settingFla
     seed: parseCount("--seed", seed, 0),
     out,
     url: url ?? null,
+    judge:
+      judgeUrl === undefined || judgeModel === undefined
+        ? null
+        : { url: judgeUrl, model: judgeModel, against: judgeAgainst ?? null },
   };
   if (options.suite === null && options.tasks.length === 0)
     throw refused("nothing to ask: give --tasks or --suite");

@@ -8,12 +8,15 @@ import type { EngineDescription } from "../protocol/protocol.js";
 import type { Answerer } from "../evaluation/answerer.js";
 import { AnswersFile } from "../evaluation/answers-file.js";
 import { EngineAnswerer } from "../evaluation/engine-answerer.js";
+import { type Judgement, judgeResults } from "../evaluation/judge.js";
 import { scoreRows } from "../evaluation/markdown.js";
+import { OwnScorers } from "../evaluation/own-scorer.js";
 import type { Report } from "../evaluation/report.js";
 import { type Results, runEvaluation } from "../evaluation/runner.js";
 import { loadSuite } from "../evaluation/suite.js";
 import { UrlAnswerer } from "../evaluation/url-answerer.js";
 import { writeReport } from "../evaluation/write-report.js";
+import { ShouldersError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { type EvalFlags, type EvalOptions, chooseMethods, loadTasks, parseFlags } from "./eval-options.js";
 import { createEvalProgress } from "./eval-progress.js";
@@ -63,7 +66,9 @@ function commandLine(): string {
 function printOutcome(report: Report, results: Results, out: string): number {
   const columns = Object.keys(report.tasks).map((header) => ({ header, align: "right" }) as const);
   process.stdout.write(renderTable([{ header: "score", align: "left" }, ...columns], scoreRows(report)));
-  process.stdout.write(`\n${path.join(out, "report.md")} has the rest.\n`);
+  process.stdout.write(
+    `\n${path.join(out, "report.md")} has the rest, ${path.join(out, "report.html")} every answer side by side.\n`,
+  );
   const lines = [...results.values()].flatMap((methods) => [...methods.values()].flat());
   const errors = lines.flatMap(({ error }) => error ?? []);
   if (errors[0] === undefined) return 0;
@@ -72,6 +77,39 @@ function printOutcome(report: Report, results: Results, out: string): number {
     `${count}, the first: ${errors[0].message}\nThe same command asks only those again.\n`,
   );
   return errors.length === lines.length ? 1 : 0;
+}
+
+/** What a judge says of the answers; null where none is asked, or the user stopped it. */
+async function judge(
+  { judge: asked, out, seed, concurrency }: EvalOptions,
+  results: Results,
+  { signal }: Stop,
+): Promise<Judgement | null> {
+  const known = [...results.values()].flatMap((methods) => [...methods.keys()]);
+  const against = asked?.against ?? known[0];
+  if (asked === null || against === undefined || signal.aborted) return null;
+  if (!known.includes(against))
+    throw new ShouldersError(
+      "settings_invalid",
+      `--judge-against: no method "${against}" was asked; there are ${[...new Set(known)].join(", ")}`,
+    );
+  const progress = createEvalProgress();
+  try {
+    return await judgeResults(results, {
+      ...asked,
+      against,
+      apiKey: process.env.JUDGE_API_KEY ?? null,
+      file: path.join(out, "judgements.jsonl"),
+      ...{ seed, concurrency, signal },
+      onProgress: (done, total) =>
+        progress.show({ done, total, reused: 0, task: "the judge", method: `against ${against}` }),
+    });
+  } catch (error) {
+    if (signal.aborted) return null;
+    throw error;
+  } finally {
+    progress.stop();
+  }
 }
 
 /** `shoulders eval`: asks tasks by several methods and writes answers, figures and pictures to a directory. */
@@ -83,6 +121,7 @@ export async function evaluate(flags: EvalFlags, stop: Stop): Promise<number> {
   const chosen = chooseMethods(options, suite, loadTasks(options, suite), settings.fusionConfigs);
   mkdirSync(out, { recursive: true });
   const file = new AnswersFile(path.join(out, "answers.jsonl"));
+  const ownScorers = await OwnScorers.of(chosen.tasks.flatMap(({ items }) => items));
   const asked = await openAnswerer(options, chosen.configs, {
     settings,
     log,
@@ -98,11 +137,13 @@ export async function evaluate(flags: EvalFlags, stop: Stop): Promise<number> {
       methods,
       answerer: asked.answerer,
       file,
+      ownScorers,
       concurrency,
       signal: stop.signal,
       onProgress: (reached) => progress.show(reached),
     });
     progress.stop();
+    const judgement = await judge(options, results, stop);
     if (stop.received !== null) {
       process.stderr.write("Stopped; the same command goes on from here.\n");
       return exitCodeOf(stop.received);
@@ -110,7 +151,8 @@ export async function evaluate(flags: EvalFlags, stop: Stop): Promise<number> {
     const command = commandLine();
     const targets = suite?.targets ?? [];
     const { hardware } = asked;
-    const report = writeReport(out, results, { hardware, date: new Date(), command, methods, targets, seed });
+    const described = { hardware, date: new Date(), command, methods, targets, seed, judgement };
+    const report = writeReport(out, results, described);
     return printOutcome(report, results, out);
   } finally {
     progress.stop();

@@ -155,11 +155,30 @@ function addEval(program: Command, finish: Finish): void {
       "where answers and report go; answers found there are used again",
       "eval-out",
     )
-    .option("--url <url>", "ask an OpenAI-compatible server instead (key: OPENAI_API_KEY)");
+    .option("--url <url>", "ask an OpenAI-compatible server instead (key: OPENAI_API_KEY)")
+    .option(
+      "--scorer <name>",
+      "how answers of --tasks are scored: contains, regex, json, …, or your module.js",
+    )
+    .option("--judge-url <url>", "have a model compare the methods' answers (key: JUDGE_API_KEY)")
+    .option("--judge-model <name>", "the judge's name on that server")
+    .option("--judge-against <method>", "whose answers the others are compared with; default: the first");
   addSettings(command, engineSettings);
   command.action((flags: EvalFlags) =>
     runUntilStopped(finish, asSignalled, async (stop) => (await import("./eval.js")).evaluate(flags, stop)),
   );
+}
+
+function addCompare(program: Command, finish: Finish): void {
+  program
+    .command("compare")
+    .description("compare two runs of eval item by item: by how much, whether by chance, what changed")
+    .argument("<before>", "folder of a run, or folder:method")
+    .argument("<after>", "folder of another, or folder:method")
+    .option("--changed <n>", "show the first n items that changed", "10")
+    .action(async (before: string, after: string, flags: { changed: string }) =>
+      finish((await import("./compare.js")).compare(before, after, flags)),
+    );
 }
 
 function addSolve(program: Command, finish: Finish): void {
@@ -192,6 +211,7 @@ export function createProgram(finish: Finish): Command {
   addCheck(program, finish);
   addCalibrate(program, finish);
   addEval(program, finish);
+  addCompare(program, finish);
   addSolve(program, finish);
   return program;
 }

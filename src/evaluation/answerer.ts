@@ -1,5 +1,6 @@
 import type { FinishReason } from "../protocol/protocol.js";
 import type { Plan } from "./methods/method.js";
+import type { Likelihood } from "./scorers.js";
 import type { Item } from "./tasks/task.js";
 
 export interface Answer {
@@ -18,6 +19,8 @@ export interface Answer {
   flipped: number | null;
   /** Mean share of the experts that did not run; null where nothing is mixed. */
   skippedShare: number | null;
+  /** Of the item's candidates, where they were given and nothing was generated; else null. */
+  likelihoods: Likelihood[] | null;
   /** Time from sending the request; null where the answer comes whole. */
   firstTokenMs: number | null;
   totalMs: number;
@@ -30,6 +33,22 @@ export interface Answerer {
    * @throws ShouldersError
    */
   answer(plan: Plan, item: Item, signal: AbortSignal): Promise<Answer | null>;
+  /** How likely the item's candidates are as its answer; the text is the likeliest. As `answer` else. */
+  likelihoods(plan: Plan, item: Item, signal: AbortSignal): Promise<Answer | null>;
   /** Everything about a plan that decides its answers, as plain data: a change of it makes old answers void. */
   identityOf(plan: Plan): unknown;
 }
+
+/** The likeliest of given answers: nothing was generated, and nothing traced. */
+export const wholeAnswer = (text: string, likelihoods: Likelihood[] | null) => ({
+  text,
+  likelihoods,
+  finishReason: "stop" as const,
+  numTokens: 0,
+  weights: null,
+  shares: null,
+  forward: null,
+  flipped: null,
+  skippedShare: null,
+  firstTokenMs: null,
+});

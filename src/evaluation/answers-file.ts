@@ -1,6 +1,9 @@
 import { appendFileSync, existsSync, readFileSync, truncateSync } from "node:fs";
 import { z } from "zod";
 
+/** Names the answers of a run, beside the file that has those of all runs. */
+export const runFile = "run.json";
+
 /** What an item came to. `key` is a digest of everything that decides it, so that it can be found again. */
 const answerLineSchema = z.object({
   key: z.string(),
@@ -13,7 +16,15 @@ const answerLineSchema = z.object({
   expected: z.array(z.string()),
   /** null with an error. */
   answer: z.string().nullable(),
+  /** null with an error, and of an item that nobody scores. */
   score: z.number().nullable(),
+  /** A digest of the scorer and what it compares with: with another one the answer is scored again. */
+  scoredBy: z.string().default(""),
+  /** Of the item's candidates, where likelihoods were asked for. */
+  likelihoods: z
+    .array(z.object({ logprob: z.number(), numTokens: z.int() }))
+    .nullable()
+    .default(null),
   finishReason: z.enum(["stop", "length"]).nullable(),
   promptTokens: z.number(),
   numTokens: z.number(),

@@ -13,8 +13,10 @@ import type {
   ResolvedFusionConfig,
 } from "../protocol/protocol.js";
 import { invariant } from "../errors.js";
-import type { Answer, Answerer } from "./answerer.js";
+import { answerTokens } from "../calibration/ask.js";
+import { type Answer, type Answerer, wholeAnswer } from "./answerer.js";
 import type { Plan } from "./methods/method.js";
+import { type Likelihood, candidatesOf, likelihoodOf, likeliest } from "./scorers.js";
 import type { Item } from "./tasks/task.js";
 
 const greedy = samplingSchema.parse({ temperature: 0 });
@@ -90,11 +92,38 @@ export class EngineAnswerer implements Answerer {
           strategy: this.#strategyOf(plan),
           expertIds: this.#configOf(plan).config.experts.map(({ id }) => id),
         }),
+        likelihoods: null,
         firstTokenMs,
         totalMs: performance.now() - startMs,
       };
     }
     return null;
+  }
+
+  async likelihoods(plan: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
+    const startMs = performance.now();
+    const candidates = candidatesOf(item);
+    const likelihoods: Likelihood[] = [];
+    let promptTokens = 0;
+    for (const candidate of candidates) {
+      const asked = { engine: this.#engine, configId: plan.configId, signal };
+      const tokens = await answerTokens(asked, item.prompt, candidate);
+      const request = { ...this.#requestFor(plan, item), forced: { type: "tokens" as const, tokens } };
+      const given: GeneratedToken[] = [];
+      let isWhole = false;
+      for await (const event of this.#engine.generate({ ...request, topLogprobs: 0 }, signal)) {
+        if (event.type === "accepted") continue;
+        given.push(...event.tokens);
+        if (event.type === "done") ({ isWhole, promptTokens } = { isWhole: true, ...event.usage });
+      }
+      if (!isWhole) return null;
+      likelihoods.push(likelihoodOf(given.map(({ record }) => record.logprob)));
+    }
+    return {
+      ...wholeAnswer(candidates[likeliest(likelihoods)] ?? "", likelihoods),
+      promptTokens,
+      totalMs: performance.now() - startMs,
+    };
   }
 
   identityOf(plan: Plan): unknown {

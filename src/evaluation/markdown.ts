@@ -1,4 +1,5 @@
 import type { MethodFigures } from "./figures.js";
+import { judgedHead, judgedRows } from "./judge.js";
 import type { Report } from "./report.js";
 
 const fixed = (value: number | null, digits = 2): string => (value === null ? "" : value.toFixed(digits));
@@ -64,7 +65,7 @@ const definitions = `- **score**: mean over the items, each from 0 to 1; the int
 - **skipped**: share of a mixture's experts that were not decoded.
 - **tokens/s**: sampled tokens over the time in which at least one answer was being written.
 
-Answers are greedy. Multiple choice is scored by the letter or text that the answer names, not by likelihoods. An item whose answer failed is counted under errors and is in no mean.`;
+Answers are greedy. Multiple choice is scored by the letter or text that the answer names, unless its scorer is likelihood. An item whose answer failed is counted under errors and is in no mean.`;
 
 interface Picture {
   /** The picture's path, as the text names it. */
@@ -74,13 +75,19 @@ interface Picture {
 
 /** Tables, pictures, targets and definitions: all but the heading. */
 export function reportSections(report: Report, pictures: readonly Picture[]): string {
-  const { hardware, date, command, tasks, methods, figures } = report;
+  const { hardware, date, command, tasks, methods, figures, judged } = report;
   const sections = [
     `\`${command}\`\n\n${hardware}; ${date.slice(0, 16).replace("T", " ")} UTC.`,
     table(["Score", ...Object.keys(tasks)], scoreRows(report)),
     ...pictures.map(({ file, title }) => `![${title}](${file})`),
     ...Object.entries(tasks).map(([task, one]) => `## ${task}\n\n${taskTable(one)}`),
   ];
+  if (judged)
+    sections.push(
+      `## Against ${judged.against}, by ${judged.model}\n\n${table(judgedHead, judgedRows(judged))}\n\n` +
+        `The judge, at ${judged.url}, was asked twice a pair, in both orders: a verdict that went by the order is a tie.\n\n` +
+        `\`\`\`text\n${judged.prompt}\n\`\`\``,
+    );
   if (figures.length > 0) {
     const rows = figures.map(({ id, value, target, holds }) => [
       id,

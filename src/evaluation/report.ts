@@ -4,6 +4,7 @@ import type { Method } from "./methods/method.js";
 import type { Results } from "./runner.js";
 import { bootstrapInterval, unionLength } from "./statistics.js";
 import type { Figure, MethodFigures, TaskFigures } from "./figures.js";
+import type { Judged, Judgement } from "./judge.js";
 import { type Target, targetFigure } from "./targets.js";
 
 export interface Report {
@@ -15,6 +16,8 @@ export interface Report {
   methods: Record<string, string>;
   tasks: TaskFigures;
   figures: Figure[];
+  /** What a judge said; null: none was asked. */
+  judged: Judged | null;
 }
 
 export interface ReportOptions {
@@ -24,6 +27,7 @@ export interface ReportOptions {
   methods: readonly Method[];
   targets: readonly Target[];
   seed: number;
+  judgement: Judgement | null;
 }
 
 /** Answers of the methods that the others are compared with; empty where there are none. */
@@ -33,7 +37,7 @@ interface Anchors {
   tuned: readonly AnswerLine[];
 }
 
-const isAnswered = (line: AnswerLine): line is AnswerLine & { score: number } => line.score !== null;
+const isScored = (line: AnswerLine): line is AnswerLine & { score: number } => line.score !== null;
 
 /** Mean over all tokens of answers that have a mean over their own. */
 function tokenMean(
@@ -55,8 +59,8 @@ function measuredOf(
   lines: readonly AnswerLine[],
   seed: number,
 ): Omit<MethodFigures, keyof ReturnType<typeof compared>> {
-  const answered = lines.filter(isAnswered);
-  const scores = answered.map(({ score }) => score);
+  const answered = lines.filter(({ error }) => error === null);
+  const scores = answered.filter(isScored).map(({ score }) => score);
   const busy = unionLength(answered.map(({ startedAt, totalMs }) => [startedAt, startedAt + totalMs]));
   const numTokens = answered.reduce((sum, line) => sum + line.numTokens, 0);
   return {
@@ -78,8 +82,8 @@ function recovered(score: number | null, floor: number | null, ceiling: number |
 }
 
 function scoreOf(lines: readonly AnswerLine[]): number | null {
-  const answered = lines.filter(isAnswered);
-  return answered.length === 0 ? null : mean(answered.map(({ score }) => score));
+  const scored = lines.filter(isScored);
+  return scored.length === 0 ? null : mean(scored.map(({ score }) => score));
 }
 
 /** Interval of the mean difference of two methods over the items that both answered. */
@@ -88,8 +92,8 @@ function differenceInterval(
   others: readonly AnswerLine[],
   seed: number,
 ): { harmLow: number | null; harmHigh: number | null } {
-  const itemToScore = new Map(others.filter(isAnswered).map(({ item, score }) => [item, score]));
-  const differences = lines.filter(isAnswered).flatMap(({ item, score }) => {
+  const itemToScore = new Map(others.filter(isScored).map(({ item, score }) => [item, score]));
+  const differences = lines.filter(isScored).flatMap(({ item, score }) => {
     const other = itemToScore.get(item);
     return other === undefined ? [] : [score - other];
   });
@@ -116,7 +120,7 @@ function compared(lines: readonly AnswerLine[], anchors: Anchors, seed: number) 
 }
 
 export function buildReport(results: Results, options: ReportOptions): Report {
-  const { hardware, date, command, methods, targets, seed } = options;
+  const { hardware, date, command, methods, targets, seed, judgement } = options;
   const tasks: Report["tasks"] = {};
   for (const [task, methodToLines] of results) {
     const anchors: Anchors = {
@@ -138,5 +142,6 @@ export function buildReport(results: Results, options: ReportOptions): Report {
     methods: Object.fromEntries(methods.map(({ name, description }) => [name, description])),
     tasks,
     figures: targets.map((target) => targetFigure(target, tasks)),
+    judged: judgement?.judged ?? null,
   };
 }

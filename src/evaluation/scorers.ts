@@ -1,5 +1,21 @@
+import { isDeepStrictEqual } from "node:util";
 import { n as rougeN } from "js-rouge";
-import type { Item, ScorerName } from "./tasks/task.js";
+import type { Item, JsonSchema, ScorerName } from "./tasks/task.js";
+
+/** How likely a given text was as the answer. */
+export interface Likelihood {
+  /** Sum over its tokens, nats. */
+  logprob: number;
+  numTokens: number;
+}
+
+/** What a token counts that a plausible set excludes: finite, or one such token would hide all others. */
+const leastLogprob = -20;
+
+export const likelihoodOf = (logprobs: readonly number[]): Likelihood => ({
+  logprob: logprobs.reduce((sum, logprob) => sum + Math.max(logprob, leastLogprob), 0),
+  numTokens: logprobs.length,
+});
 
 /** Words and digits in lower case; all else only separates. Google's rouge_score does the same with a-z and 0-9. */
 const words = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
@@ -48,8 +64,7 @@ export const letterOf = (index: number): string => String.fromCharCode(65 + inde
 
 /**
  * Which choice an answer names, or null: its text; its letter, alone or closed by `.`, `)` or `:`; a letter after
- * "answer is"; or the text of just one choice within the answer. Likelihoods of the choices are not compared: the
- * engine generates, it does not score given texts.
+ * "answer is"; or the text of just one choice within the answer.
  */
 export function chosenChoice(answer: string, choices: readonly string[]): number | null {
   const plain = normalised(answer);
@@ -72,11 +87,93 @@ function choice(answer: string, expected: string, choices: readonly string[]): n
   return wanted !== null && chosenChoice(answer, choices) === wanted ? 1 : 0;
 }
 
-type Scorer = (answer: string, expected: string, choices: readonly string[]) => number;
+/** 1 when the expected text stands in the answer as whole words. */
+const contains = (answer: string, expected: string): number =>
+  ` ${normalised(answer)} `.includes(` ${normalised(expected)} `) ? 1 : 0;
 
-const scorers = { exact, number, rouge2, choice } satisfies Record<ScorerName, Scorer>;
+/** 1 when the expected regular expression, which is not anchored by itself, matches the answer without its margins. */
+const regex = (answer: string, expected: string): number =>
+  new RegExp(expected, "u").test(answer.trim()) ? 1 : 0;
 
-/** @returns a score from 0 to 1: the best over the item's answers. */
-export function scoreAnswer(answer: string, { scorer, answers, choices }: Item): number {
-  return Math.max(...answers.map((expected) => scorers[scorer](answer, expected, choices)));
+/** The JSON of an answer: all of it, or what its first fence of three backticks holds. undefined: it is none. */
+function jsonOf(answer: string): unknown {
+  const fenced = /```(?:json)?\s*\n([\s\S]*?)```/.exec(answer)?.[1];
+  try {
+    return JSON.parse(fenced ?? answer);
+  } catch {
+    return undefined;
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A value without the properties that its schema does not name; arrays of unique items in one order. */
+function asNamed(value: unknown, schema: unknown): unknown {
+  if (!isObject(schema)) return value;
+  if (Array.isArray(value)) {
+    const items = value.map((item) => asNamed(item, schema["items"]));
+    return schema["uniqueItems"] === true
+      ? items.sort((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1))
+      : items;
+  }
+  const { properties } = schema;
+  if (!isObject(value) || !isObject(properties)) return value;
+  const named = Object.entries(value).filter(([key]) => Object.hasOwn(properties, key));
+  return Object.fromEntries(named.map(([key, inner]) => [key, asNamed(inner, properties[key])]));
+}
+
+/** 1 when both are the same JSON, whatever the order of keys and the spaces. */
+function json(answer: string, expected: string, { schema }: { schema?: JsonSchema | undefined }): number {
+  const given = jsonOf(answer);
+  if (given === undefined) return 0;
+  return isDeepStrictEqual(asNamed(given, schema), asNamed(JSON.parse(expected), schema)) ? 1 : 0;
+}
+
+type Scorer = (answer: string, expected: string, item: Item) => number;
+
+const scorers = {
+  exact,
+  number,
+  rouge2,
+  choice: (answer, expected, { choices }) => choice(answer, expected, choices),
+  contains,
+  regex,
+  json,
+} satisfies Partial<Record<ScorerName, Scorer>>;
+
+const isTextScorer = (scorer: string): scorer is keyof typeof scorers => Object.hasOwn(scorers, scorer);
+
+/** Whether a scorer can read an expected answer. */
+export function isReadable(scorer: ScorerName, expected: string): boolean {
+  if (scorer !== "regex" && scorer !== "json") return true;
+  try {
+    return scorer === "regex" ? Boolean(new RegExp(expected, "u")) : JSON.parse(expected) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** @returns a score from 0 to 1: the best over the item's answers. null: the item's scorer does not score texts. */
+export function scoreAnswer(answer: string, item: Item): number | null {
+  const { scorer, answers } = item;
+  if (!isTextScorer(scorer)) return null;
+  return Math.max(...answers.map((expected) => scorers[scorer](answer, expected, item)));
+}
+
+/** The texts whose likelihoods an item asks for. */
+export const candidatesOf = ({ choices, answers }: Item): readonly string[] =>
+  choices.length > 0 ? choices : answers;
+
+/** Index of the likeliest, by the sum over the tokens, as lm-evaluation-harness's `acc` has it. */
+export function likeliest(likelihoods: readonly Likelihood[]): number {
+  const sums = likelihoods.map(({ logprob }) => logprob);
+  return sums.indexOf(Math.max(...sums));
+}
+
+/** With choices 1 when the right one is likeliest; else the best answer's mean probability a token (geometric). */
+export function scoreLikelihoods(likelihoods: readonly Likelihood[], item: Item): number {
+  if (item.choices.length > 0)
+    return likeliest(likelihoods) === chosenChoice(item.answers[0] ?? "", item.choices) ? 1 : 0;
+  return Math.max(...likelihoods.map(({ logprob, numTokens }) => Math.exp(logprob / Math.max(1, numTokens))));
 }

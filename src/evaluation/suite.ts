@@ -11,7 +11,7 @@ import { formatNames } from "./tasks/formats.js";
 import { type Target, targetSchema } from "./targets.js";
 import { type TaskSource, taskName } from "./tasks/load-task.js";
 import { invalid } from "./tasks/read-rows.js";
-import { scorerNames } from "./tasks/task.js";
+import { scorerFrom, scorerSchema } from "./tasks/task.js";
 
 const id = z
   .string()
@@ -26,7 +26,7 @@ const taskSchema = z.strictObject({
   name: id.optional().describe("Default: the file's name."),
   file: z.string().min(1).describe("Task file, relative to this one."),
   format: z.enum(formatNames).nullable().default(null).describe("A public form; null: the plain one."),
-  scorer: z.enum(scorerNames).optional(),
+  scorer: scorerSchema.optional(),
   stop: z.array(z.string().min(1)).max(4).optional(),
   maxTokens: z.int().min(1).optional(),
   expert: id.optional().describe("Id of the expert tuned for this task: the right one."),
@@ -154,6 +154,7 @@ export function parseSuite(text: string, file: string): Suite {
     tasks: tasks.map((task) => ({
       ...task,
       file: beside(task.file),
+      scorer: task.scorer === undefined ? undefined : scorerFrom(task.scorer, path.dirname(file)),
       examples: task.examples === undefined ? undefined : beside(task.examples),
     })),
     targets,

@@ -1,25 +1,11 @@
-import { z } from "zod";
 import { ShouldersError } from "../errors.js";
-import type { Answer, Answerer } from "./answerer.js";
+import { type Answer, type Answerer, wholeAnswer } from "./answerer.js";
 import type { Plan } from "./methods/method.js";
+import { type Remote, type RemoteCompletion, postCompletion } from "./remote.js";
+import { type Likelihood, candidatesOf, likelihoodOf, likeliest } from "./scorers.js";
 import type { Item } from "./tasks/task.js";
 
-const choice = z.object({
-  text: z.string().optional(),
-  message: z.object({ content: z.string().nullable() }).optional(),
-  finish_reason: z.string().nullable(),
-});
-const completionSchema = z.object({
-  choices: z.array(choice).min(1),
-  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).optional(),
-});
-const errorSchema = z.object({ error: z.object({ message: z.string() }) });
-
-export interface UrlOptions {
-  /** Up to and without `/chat/completions`, e.g. `http://127.0.0.1:8080/v1`. */
-  url: string;
-  /** Sent as a bearer token; null: none. */
-  apiKey: string | null;
+export interface UrlOptions extends Remote {
   seed: number;
 }
 
@@ -32,81 +18,91 @@ export class UrlAnswerer implements Answerer {
   readonly #options: UrlOptions;
 
   constructor(options: UrlOptions) {
-    this.#options = { ...options, url: options.url.replace(/\/+$/, "") };
+    this.#options = options;
   }
 
-  async answer(plan: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
+  async answer({ configId }: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
+    const { prompt, stop, maxTokens } = item;
+    const body = {
+      model: configId,
+      ...(prompt.type === "chat" ? { messages: prompt.messages } : { prompt: prompt.text }),
+      max_tokens: maxTokens,
+      temperature: 0,
+      seed: this.#options.seed,
+      ...(stop.length > 0 ? { stop } : {}),
+    };
     const startMs = performance.now();
-    try {
-      const { choices, usage } = await this.#post(plan, item, signal);
-      const [first] = choices;
-      return {
-        text: first?.message?.content ?? first?.text ?? "",
-        finishReason: first?.finish_reason === "length" ? "length" : "stop",
-        promptTokens: usage?.prompt_tokens ?? 0,
-        numTokens: usage?.completion_tokens ?? 0,
-        weights: null,
-        shares: null,
-        forward: null,
-        flipped: null,
-        skippedShare: null,
-        firstTokenMs: null,
-        totalMs: performance.now() - startMs,
+    const answered = await this.#post(
+      prompt.type === "chat" ? "/chat/completions" : "/completions",
+      body,
+      signal,
+    );
+    if (answered === null) return null;
+    const [first] = answered.choices;
+    return {
+      ...wholeAnswer(first?.message?.content ?? first?.text ?? "", null),
+      finishReason: first?.finish_reason === "length" ? "length" : "stop",
+      promptTokens: answered.usage?.prompt_tokens ?? 0,
+      numTokens: answered.usage?.completion_tokens ?? 0,
+      totalMs: performance.now() - startMs,
+    };
+  }
+
+  /** By an echo of prompt and candidate with log-probabilities, as evaluation harnesses ask. */
+  async likelihoods({ configId }: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
+    const { prompt } = item;
+    if (prompt.type === "chat")
+      throw new ShouldersError(
+        "evaluation_invalid",
+        "a server tells likelihoods of plain prompts only: give prompt instead of messages, or leave --url out",
+      );
+    const startMs = performance.now();
+    const candidates = candidatesOf(item);
+    const likelihoods: Likelihood[] = [];
+    let promptTokens = 0;
+    for (const candidate of candidates) {
+      const space = /\s$/.test(prompt.text) || /^\s/.test(candidate) ? "" : " ";
+      const body = {
+        model: configId,
+        prompt: `${prompt.text}${space}${candidate}`,
+        ...{ max_tokens: 1, temperature: 0, echo: true, logprobs: 1, seed: this.#options.seed },
       };
-    } catch (error) {
-      if (signal.aborted) return null;
-      throw error;
+      const answered = await this.#post("/completions", body, signal);
+      if (answered === null) return null;
+      promptTokens = answered.usage?.prompt_tokens ?? 0;
+      likelihoods.push(likelihoodOf(givenLogprobs(answered, prompt.text.length, body.prompt.length)));
     }
+    return {
+      ...wholeAnswer(candidates[likeliest(likelihoods)] ?? "", likelihoods),
+      promptTokens,
+      totalMs: performance.now() - startMs,
+    };
   }
 
   identityOf({ configId }: Plan): unknown {
     return { url: this.#options.url, model: configId };
   }
 
+  /** @returns null when the signal ended it. */
   async #post(
-    { configId }: Plan,
-    { prompt, stop, maxTokens }: Item,
+    path: Parameters<typeof postCompletion>[1],
+    body: object,
     signal: AbortSignal,
-  ): Promise<z.output<typeof completionSchema>> {
-    const { url, apiKey, seed } = this.#options;
-    const address = `${url}${prompt.type === "chat" ? "/chat/completions" : "/completions"}`;
-    const body = {
-      model: configId,
-      ...(prompt.type === "chat" ? { messages: prompt.messages } : { prompt: prompt.text }),
-      max_tokens: maxTokens,
-      temperature: 0,
-      seed,
-      ...(stop.length > 0 ? { stop } : {}),
-    };
-    let response: Response;
+  ): Promise<RemoteCompletion | null> {
     try {
-      response = await fetch(address, {
-        method: "POST",
-        headers: {
-          "Content-Type": "application/json",
-          ...(apiKey === null ? {} : { Authorization: `Bearer ${apiKey}` }),
-        },
-        body: JSON.stringify(body),
-        signal,
-      });
+      return await postCompletion(this.#options, path, body, signal);
     } catch (error) {
-      throw new ShouldersError("remote_failed", `${address} cannot be reached: is the server up?`, {
-        cause: error,
-      });
+      if (signal.aborted) return null;
+      throw error;
     }
-    const answer: unknown = await response.json().catch(() => null);
-    if (!response.ok) throw refusal(address, response.status, answer);
-    const parsed = completionSchema.safeParse(answer);
-    if (!parsed.success)
-      throw new ShouldersError("remote_failed", `${address} answered something that is not a completion.`);
-    return parsed.data;
   }
 }
 
-/** 429 and 503 keep the codes that a caller tries again for. */
-function refusal(address: string, status: number, answer: unknown): ShouldersError {
-  const parsed = errorSchema.safeParse(answer);
-  const said = parsed.success ? `: ${parsed.data.error.message}` : "";
-  const code = status === 429 ? "queue_full" : status === 503 ? "engine_not_ready" : "remote_failed";
-  return new ShouldersError(code, `${address} answered ${status}${said}`);
+/** Log-probabilities of an echo's tokens that begin within [from, to), in characters of its text. */
+function givenLogprobs({ choices }: RemoteCompletion, from: number, to: number): number[] {
+  const { token_logprobs: logprobs = [], text_offset: offsets = [] } = choices[0]?.logprobs ?? {};
+  const given = logprobs.filter((_, index) => (offsets[index] ?? -1) >= from && (offsets[index] ?? to) < to);
+  const known = given.filter((logprob) => logprob !== null);
+  if (known.length > 0) return known;
+  throw new ShouldersError("remote_failed", "the server gives no log-probabilities of an echoed prompt");
 }

@@ -128,6 +128,75 @@ describe("shoulders eval", () => {
     }
   });
 
+  it("scores given answers by their likelihood, here and at a server, and compares the two runs", async () => {
+    const tasks = directory.file("likely.jsonl");
+    const items = readFileSync(path.join(root, "test/data/starter/recall.jsonl"), "utf8")
+      .split("\n")
+      .slice(0, 10);
+    const lines = items.map((text) => JSON.parse(text) as { prompt: string; answer: string });
+    const right = lines.map(({ answer }) => answer);
+    writeFileSync(
+      tasks,
+      lines
+        .map(({ prompt, answer }, at) => ({
+          ...{ prompt, answer, scorer: "likelihood" },
+          choices: [answer, ...right.filter((other, index) => index !== at && other !== answer)].slice(0, 4),
+        }))
+        .map((line) => JSON.stringify(line))
+        .join("\n"),
+    );
+    const server = start(["serve", "--port", "0", "--load", "trivia", "--threads", "1"]);
+    try {
+      const printed = await untilPrinted(server, "Try:");
+      const url = `${/http:\/\/[\d.:]+/.exec(printed)?.[0] ?? ""}/v1`;
+      const args = ["--fusion", "trivia", "--tasks", tasks];
+      expect(await evaluate("likely", ...args)).toMatchObject({
+        code: 0,
+        stderr: expect.anything() as string,
+      });
+      expect(await evaluate("likely-url", ...args, "--url", url)).toMatchObject({ code: 0 });
+      const sums = (out: string) =>
+        answersOf(out)
+          .sort((a, b) => a.item - b.item)
+          .flatMap(({ likelihoods }) => likelihoods!.map(({ logprob }) => logprob));
+      const here = sums("likely");
+      expect(here.length).toBeGreaterThanOrEqual(30);
+      // In other batches sums of floats come out a little differently.
+      sums("likely-url").forEach((logprob, index) =>
+        expect(Math.abs(logprob - here[index]!)).toBeLessThan(0.1),
+      );
+      // By far more than one in four.
+      expect(reportOf("likely").tasks["likely"]!["fusion:trivia"]!.score).toBeGreaterThanOrEqual(0.6);
+      const compared = await run(["compare", directory.file("likely"), directory.file("likely-url")]);
+      expect(compared).toMatchObject({ code: 0, stderr: "" });
+      expect(compared.stdout).toMatch(/^likely +fusion:trivia +10 /m);
+    } finally {
+      server.kill("SIGTERM");
+    }
+  });
+
+  it("scores by a function of one's own, shows answers side by side, and has a model judge them", async () => {
+    const mine = directory.file("mine.mjs");
+    writeFileSync(mine, "export default (answer, { answers }) => answer.trim().startsWith(answers[0]);");
+    const server = start(["serve", "--port", "0", "--load", "trivia", "--threads", "1"]);
+    try {
+      const printed = await untilPrinted(server, "Try:");
+      const url = `${/http:\/\/[\d.:]+/.exec(printed)?.[0] ?? ""}/v1`;
+      const args = ["--fusion", "trivia,giant", "--tasks", "test/data/starter/recall.jsonl", "--limit", "3"];
+      const judge = ["--judge-url", url, "--judge-model", "trivia", "--judge-against", "fusion:giant"];
+      const { code, stderr } = await evaluate("judged", ...args, "--scorer", mine, ...judge);
+      expect(code, stderr).toBe(0);
+      const { judged } = reportOf("judged");
+      const { wins, ties, losses } = judged!.tasks["recall"]!["fusion:trivia"]!;
+      expect(wins + ties + losses).toBe(3);
+      expect(judged!.prompt).toContain("{first}");
+      const page = readFileSync(path.join(directory.file("judged"), "report.html"), "utf8");
+      expect(page).toMatch(/judged (better|equal|worse)/);
+    } finally {
+      server.kill("SIGTERM");
+    }
+  });
+
   it("counts what a server refuses, and says so", async () => {
     const args = ["--fusion", "x", "--tasks", "test/data/starter/recall.jsonl", "--limit", "2"];
     const { code, stderr } = await evaluate("nowhere", ...args, "--url", "http://127.0.0.1:1/v1");

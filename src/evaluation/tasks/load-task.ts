@@ -1,9 +1,17 @@
 import { mostTaskBytes, readTextFile } from "../../config/read-text-file.js";
 import path from "node:path";
-import { chosenChoice } from "../scorers.js";
+import { chosenChoice, isReadable } from "../scorers.js";
 import { formatNames, formats, type FormatName } from "./formats.js";
 import { invalid, parseRows, readRows } from "./read-rows.js";
-import { itemLineSchema, itemOfLine, type Example, type Item, type ItemDefaults, type Task } from "./task.js";
+import {
+  isScorerName,
+  itemLineSchema,
+  itemOfLine,
+  type Example,
+  type Item,
+  type ItemDefaults,
+  type Task,
+} from "./task.js";
 
 /** Where a task comes from: a file, and what the suite or the command line adds to it. */
 export interface TaskSource extends ItemDefaults {
@@ -54,15 +62,27 @@ function readItems(
     throw invalid(
       `${file}: its lines name different experts (${[...experts].join(", ")}); make a file of each`,
     );
-  return { items: lines.map((line) => itemOfLine(line, source)), expert: lines[0]?.expert };
+  return {
+    items: lines.map((line) => itemOfLine(line, source, path.dirname(file))),
+    expert: lines[0]?.expert,
+  };
 }
 
-function checkChoices(items: readonly Item[], file: string): void {
-  items.forEach(({ scorer, answers, choices }, index) => {
-    if (scorer !== "choice") return;
-    const right = chosenChoice(answers[0] ?? "", choices);
-    if (right === null)
-      throw invalid(`${file}: item ${index + 1}: no choice is named by the answer "${answers[0] ?? ""}"`);
+/** What keeps an item from being scored, before anybody is asked; null: nothing. */
+function problemOf({ scorer, answers, choices }: Item): string | null {
+  if (scorer === "none" || !isScorerName(scorer)) return null;
+  if (answers.length === 0) return `the scorer ${scorer} needs answers; without any, use none`;
+  const names = scorer === "choice" || (scorer === "likelihood" && choices.length > 0);
+  if (names && chosenChoice(answers[0] ?? "", choices) === null)
+    return `no choice is named by the answer "${answers[0] ?? ""}"`;
+  const wrong = answers.find((expected) => !isReadable(scorer, expected));
+  return wrong === undefined ? null : `the answer "${wrong}" is not what the scorer ${scorer} reads`;
+}
+
+function checkItems(items: readonly Item[], file: string): void {
+  items.forEach((item, index) => {
+    const problem = problemOf(item);
+    if (problem !== null) throw invalid(`${file}: item ${index + 1}: ${problem}`);
   });
 }
 
@@ -90,7 +110,7 @@ export function taskName({ name, file }: { name?: string | undefined; file: stri
 /** @throws ShouldersError `evaluation_invalid` with file and item. */
 export function loadTask(source: TaskSource, { limit, seed, numExamples }: LoadTaskOptions): Task {
   const { items, expert } = readItems(source.file, source, seed);
-  checkChoices(items, source.file);
+  checkItems(items, source.file);
   const examples =
     source.examples === undefined ? [] : readItems(source.examples, source, seed).items.slice(0, numExamples);
   return {

@@ -8,6 +8,7 @@ import { shareCurves, weightCurves } from "../../../src/evaluation/curves.js";
 import { renderMarkdown } from "../../../src/evaluation/markdown.js";
 import { buildReport, type ReportOptions } from "../../../src/evaluation/report.js";
 import type { Results } from "../../../src/evaluation/runner.js";
+import { readRun } from "../../../src/evaluation/compare-runs.js";
 import { targetSchema } from "../../../src/evaluation/targets.js";
 import { writeReport } from "../../../src/evaluation/write-report.js";
 
@@ -20,6 +21,8 @@ const line = (parts: Partial<AnswerLine>): AnswerLine => ({
   expected: ["a"],
   answer: "a",
   score: 1,
+  scoredBy: "",
+  likelihoods: null,
   finishReason: "stop",
   promptTokens: 3,
   numTokens: 10,
@@ -57,6 +60,7 @@ const options: ReportOptions = {
   methods,
   targets: [],
   seed: 1,
+  judgement: null,
 };
 
 const results: Results = new Map([
@@ -223,7 +227,47 @@ describe("writeReport", () => {
 
   it("writes the figures as JSON", () => {
     expect(JSON.parse(read("report.json"))).toEqual(report);
-    expect(Object.keys(report)).toEqual(["hardware", "date", "command", "methods", "tasks", "figures"]);
+    expect(Object.keys(report)).toEqual([
+      ...["hardware", "date", "command", "methods", "tasks", "figures", "judged"],
+    ]);
+  });
+
+  it("writes which answers it is of, and every answer as a page", () => {
+    expect(readRun(directory).get("recall")!.size).toBe(5);
+    const page = read("report.html");
+    expect(page).toContain("<title>Evaluation</title>");
+    expect(page.match(/<details>/g)).toHaveLength(10);
+    expect(page.match(/<h3>dynamic-exact /g)).toHaveLength(10);
+  });
+
+  it("shows answers as text, whatever they are", () => {
+    const hostile = '</pre><script>alert("&")</script>';
+    const shown = mkdtempSync(path.join(tmpdir(), "report-"));
+    const lines = [line({ answer: hostile, prompt: hostile, expected: [hostile], score: null })];
+    writeReport(shown, new Map([["t", new Map([["giant", lines]])]]), options);
+    const page = readFileSync(path.join(shown, "report.html"), "utf8");
+    expect(page).not.toContain("<script");
+    expect(page).toContain("&lt;/pre&gt;&lt;script&gt;alert(&quot;&amp;&quot;)");
+  });
+
+  it("says what a judge found", () => {
+    const shown = mkdtempSync(path.join(tmpdir(), "report-"));
+    const own = line({ key: "own" });
+    const other = line({ key: "other" });
+    const counts = { wins: 1, ties: 0, losses: 0, unreadable: 0, rate: 1, low: 1, high: 1 };
+    const tasks = { t: { fused: counts } };
+    const judged = { model: "judge", url: "http://judge/v1", against: "giant", prompt: "Which?", tasks };
+    const judgement = { judged, pairs: new Map([["own other", 1]]) };
+    const both = new Map([
+      ["giant", [other]],
+      ["fused", [own]],
+    ]);
+    writeReport(shown, new Map([["t", both]]), { ...options, judgement });
+    const at = (name: string) => readFileSync(path.join(shown, name), "utf8");
+    expect(at("report.md")).toContain("## Against giant, by judge");
+    expect(at("report.md")).toContain("| fused | t | 1 | 0 | 0 | 0 | 1.00 | 1.00 to 1.00 |");
+    expect(at("report.html")).toContain("judged better");
+    expect(JSON.parse(at("report.json"))).toMatchObject({ judged });
   });
 
   it("writes tables that say how they came about", () => {

@@ -1,10 +1,12 @@
-import { appendFileSync, mkdtempSync, readFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ShouldersError } from "../../../src/errors.js";
 import type { Answer, Answerer } from "../../../src/evaluation/answerer.js";
 import { AnswersFile } from "../../../src/evaluation/answers-file.js";
+import { candidatesOf } from "../../../src/evaluation/scorers.js";
+import { OwnScorers } from "../../../src/evaluation/own-scorer.js";
 import { type Method, type Plan, plan } from "../../../src/evaluation/methods/method.js";
 import { type RunOptions, type RunProgress, runEvaluation } from "../../../src/evaluation/runner.js";
 import type { Item, Task } from "../../../src/evaluation/tasks/task.js";
@@ -52,9 +54,22 @@ class ScriptedAnswerer implements Answerer {
       forward: 0.25,
       flipped: 0.5,
       skippedShare: 0,
+      likelihoods: null,
       firstTokenMs: 1,
       totalMs: 2,
     };
+  }
+
+  /** The number that the prompt has is four times as likely as any other. */
+  async likelihoods(plan: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
+    const answer = await this.answer(plan, item, signal);
+    const logprob = (text: string) => Math.log(text === answer?.text ? 0.8 : 0.2);
+    return (
+      answer && {
+        ...answer,
+        likelihoods: candidatesOf(item).map((text) => ({ logprob: logprob(text), numTokens: 1 })),
+      }
+    );
   }
 
   identityOf({ configId }: Plan): unknown {
@@ -73,9 +88,10 @@ describe("runEvaluation", () => {
     stop = new AbortController();
   });
 
-  const run = (options: Partial<RunOptions> = {}) =>
+  const run = async (options: Partial<RunOptions> = {}) =>
     runEvaluation({
       tasks: [task("t", 3)],
+      ownScorers: await OwnScorers.of((options.tasks ?? []).flatMap(({ items }) => items)),
       methods: [method("a")],
       answerer,
       file: new AnswersFile(out),
@@ -134,6 +150,101 @@ describe("runEvaluation", () => {
     for (const item of shorter.items) item.maxTokens = 2;
     await run({ tasks: [shorter] });
     expect(answerer.asked).toHaveLength(9);
+  });
+
+  it("scores again, and asks nobody, where only the scorer or the right answers are others", async () => {
+    await run();
+    const other = task("t", 3);
+    for (const item of other.items) Object.assign(item, { scorer: "contains", answers: ["2"] });
+    const results = await run({ tasks: [other] });
+    expect(answerer.asked).toHaveLength(3);
+    const lines = results.get("t")?.get("a") ?? [];
+    expect(lines.map(({ score, expected }) => [score, expected])).toEqual([
+      [0, ["2"]],
+      [0, ["2"]],
+      [1, ["2"]],
+    ]);
+    const before = linesOf().length;
+    await run({ tasks: [other] });
+    expect(linesOf()).toHaveLength(before);
+  });
+
+  it("asks for likelihoods where they are scored: the right choice, or how likely the answer is", async () => {
+    const choices = task("t", 2);
+    for (const item of choices.items)
+      Object.assign(item, { scorer: "likelihood", choices: ["0", "7"], answers: ["0"] });
+    const results = await run({ tasks: [choices] });
+    const scores = results.get("t")?.get("a") ?? [];
+    expect(scores.map(({ score }) => score)).toEqual([1, 1]);
+    expect(scores[0]!.likelihoods!.map(({ logprob }) => Math.exp(logprob))).toEqual([0.8, 0.2]);
+    const open = task("t", 2);
+    for (const item of open.items) item.scorer = "likelihood";
+    const likely = await run({ tasks: [open] });
+    expect(
+      likely
+        .get("t")
+        ?.get("a")
+        ?.map(({ score }) => score),
+    ).toEqual([0.8, 0.8]);
+  });
+
+  it("keeps answers that nobody scores", async () => {
+    const unscored = task("t", 2);
+    for (const item of unscored.items) Object.assign(item, { scorer: "none", answers: [] });
+    const results = await run({ tasks: [unscored] });
+    expect(
+      results
+        .get("t")
+        ?.get("a")
+        ?.map(({ answer, score, error }) => [answer, score, error]),
+    ).toEqual([
+      ["0", null, null],
+      ["1", null, null],
+    ]);
+    await run({ tasks: [unscored] });
+    expect(answerer.asked).toHaveLength(2);
+  });
+
+  describe("a scorer of one's own", () => {
+    const written = (code: string) => {
+      const file = path.join(mkdtempSync(path.join(tmpdir(), "scorer-")), "mine.mjs");
+      writeFileSync(file, code);
+      const own = task("t", 3);
+      for (const item of own.items) item.scorer = file;
+      return { file, own };
+    };
+
+    it("scores by its function, which may take its time", async () => {
+      const { own } = written(
+        "export default async (answer, { answers, prompt }) =>\n" +
+          "  prompt.text === 't 2?' ? 0.25 : answer === answers[0] && answer !== '1';",
+      );
+      const results = await run({ tasks: [own] });
+      expect(
+        results
+          .get("t")
+          ?.get("a")
+          ?.map(({ score }) => score),
+      ).toEqual([1, 0, 0.25]);
+    });
+
+    it("is told what it gave wrongly, and loses no answer by it", async () => {
+      const { file, own } = written("export default (answer) => (answer === '1' ? 7 : 1);");
+      await expect(run({ tasks: [own] })).rejects.toThrow(
+        /mine.mjs: gave 7 for the answer "1"; give a number/,
+      );
+      expect(linesOf().map(({ answer }) => answer)).toEqual(["0", "1"]);
+      writeFileSync(file, "export default () => { throw new Error('no luck'); };");
+      await expect(run({ tasks: [own] })).rejects.toThrow(/gave 7|no luck/);
+      expect(answerer.asked).toHaveLength(2);
+    });
+
+    it.each([
+      ["export const score = 1;", /must export a function by default/],
+      ["this is no module", /not a scorer/],
+    ])("refuses %j", async (code, message) => {
+      await expect(run({ tasks: [written(code).own] })).rejects.toThrow(message);
+    });
   });
 
   it("asks once what two methods share", async () => {

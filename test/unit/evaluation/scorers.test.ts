@@ -118,3 +118,53 @@ describe("choice", () => {
     expect(scoreAnswer("nothing", item("choice", ["Isker"], choices))).toBe(0);
   });
 });
+
+describe("contains", () => {
+  it.each([
+    ["It is the Nile, I think.", "nile", 1],
+    ["Nileside", "nile", 0],
+    ["the river Nile", "River Nile", 1],
+    ["", "nile", 0],
+  ])("%j for %j is %d", (answer, expected, score) => {
+    expect(scoreAnswer(answer, item("contains", [expected]))).toBe(score);
+  });
+});
+
+describe("regex", () => {
+  it.each([
+    ["  42\n", "^\\d+$", 1],
+    ["about 42", "^\\d+$", 0],
+    ["colour", "colou?r", 1],
+    ["Zoë", "^\\p{L}+$", 1],
+  ])("%j for %j is %d", (answer, expected, score) => {
+    expect(scoreAnswer(answer, item("regex", [expected]))).toBe(score);
+  });
+});
+
+describe("json", () => {
+  const schema = {
+    type: "object",
+    properties: { town: {}, tags: { type: "array", uniqueItems: true }, at: { properties: { x: {} } } },
+  };
+
+  it.each([
+    ['{ "b": 1.0, "a": [1, 2] }', '{"a":[1,2],"b":1}', 1],
+    ['Here:\n```json\n{"a": 1}\n```', '{"a":1}', 1],
+    ['{"a":1,"b":2}', '{"a":1}', 0],
+    ["[2,1]", "[1,2]", 0],
+    ["a: 1", '{"a":1}', 0],
+    ["null", "null", 1],
+  ])("%j for %j is %d", (answer, expected, score) => {
+    expect(scoreAnswer(answer, item("json", [expected]))).toBe(score);
+  });
+
+  it.each([
+    ['{"town":"Oslo","note":"north"}', '{"town":"Oslo"}', 1],
+    ['{"tags":["b","a"]}', '{"tags":["a","b"]}', 1],
+    ['{"at":{"x":1,"y":2}}', '{"at":{"x":1,"y":3}}', 1],
+    ['{"at":{"x":2}}', '{"at":{"x":1}}', 0],
+    ["{}", '{"town":"Oslo"}', 0],
+  ])("with a schema, %j for %j is %d", (answer, expected, score) => {
+    expect(scoreAnswer(answer, { ...item("json", [expected]), schema })).toBe(score);
+  });
+});

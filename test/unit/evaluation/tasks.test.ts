@@ -108,6 +108,20 @@ describe("plain task files", () => {
     ]);
   });
 
+  it("knows unscored items, JSON answers, and a module beside it", () => {
+    const file = write(
+      "own.jsonl",
+      { prompt: "Q:" },
+      { prompt: "Q:", answer: { a: 1 }, scorer: "json", schema: { properties: { a: {} } } },
+      { prompt: "Q:", answer: 7, scorer: "./mine.js" },
+    );
+    expect(read({ file }).items.map(({ scorer, answers, schema }) => [scorer, answers, schema])).toEqual([
+      ["none", [], undefined],
+      ["json", ['{"a":1}'], { properties: { a: {} } }],
+      [path.join(folder, "mine.js"), ["7"], undefined],
+    ]);
+  });
+
   it("takes examples from a file of the same form", () => {
     const file = write("t.jsonl", {
       messages: [{ role: "user", content: "1+1?" }],
@@ -134,7 +148,22 @@ describe("plain task files", () => {
       [{ prompt: "Q", answers: ["a"], anwsers: [] }],
       /item 1: anwsers: .*did you mean "answers"/,
     ],
-    ["no answer", [{ prompt: "Q" }], /item 1: answers: give either answers or answer/],
+    [
+      "no answer to compare with",
+      [{ prompt: "Q", scorer: "exact" }],
+      /item 1: the scorer exact needs answers/,
+    ],
+    ["answer and answers", [{ prompt: "Q", answer: "a", answers: ["a"] }], /give either answers or answer/],
+    [
+      "no regular expression",
+      [{ prompt: "Q", answer: "(", scorer: "regex" }],
+      /"\(" is not what the scorer regex/,
+    ],
+    [
+      "no JSON to compare",
+      [{ prompt: "Q", answer: "{", scorer: "json" }],
+      /is not what the scorer json reads/,
+    ],
     ["prompt and messages", [{ prompt: "Q", messages: [], answer: "a" }], /item 1/],
     ["no JSON", [{ prompt: "Q", answer: "a" }, "{"], /bad\.jsonl:2: not JSON/],
     ["an unknown scorer", [{ prompt: "Q", answer: "a", scorer: "bleu" }], /scorer/],
