@@ -83,8 +83,9 @@ function printOutcome(report: Report, results: Results, out: string): number {
 async function judge(
   { judge: asked, out, seed, concurrency }: EvalOptions,
   results: Results,
-  { signal }: Stop,
+  stop: Stop,
 ): Promise<Judgement | null> {
+  const { signal } = stop;
   const known = [...results.values()].flatMap((methods) => [...methods.keys()]);
   const against = asked?.against ?? known[0];
   if (asked === null || against === undefined || signal.aborted) return null;
@@ -105,7 +106,7 @@ async function judge(
         progress.show({ done, total, reused: 0, task: "the judge", method: `against ${against}` }),
     });
   } catch (error) {
-    if (signal.aborted) return null;
+    if (stop.received !== null) return null;
     throw error;
   } finally {
     progress.stop();

@@ -19,18 +19,17 @@ interface OwnScorer {
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 async function load(file: string): Promise<OwnScorer> {
+  let digest: string;
+  let exported: unknown;
   try {
-    const digest = createHash("sha256")
-      .update(readTextFile(file, mostConfigBytes))
-      .digest("hex")
-      .slice(0, 16);
-    const loaded = (await import(pathToFileURL(file).href)) as { default?: unknown };
-    if (typeof loaded.default !== "function")
-      throw new Error("it must export a function by default: (answer, item) => a number from 0 to 1");
-    return { score: loaded.default as ScoreFunction, digest };
+    digest = createHash("sha256").update(readTextFile(file, mostConfigBytes)).digest("hex").slice(0, 16);
+    exported = ((await import(pathToFileURL(file).href)) as { default?: unknown }).default;
   } catch (error) {
     throw invalid(`${file}: not a scorer (${reasonOf(error)})`, error);
   }
+  if (typeof exported !== "function")
+    throw invalid(`${file}: it must export a function by default: (answer, item) => a number from 0 to 1`);
+  return { score: exported as ScoreFunction, digest };
 }
 
 /** Scorers that users have written, by the absolute paths of their modules. */

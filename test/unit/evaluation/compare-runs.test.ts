@@ -2,18 +2,13 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { type AnswerLine, answerLineSchema } from "../../../src/evaluation/answers-file.js";
+import type { AnswerLine } from "../../../src/evaluation/answers-file.js";
 import { compareRuns, readRun, type Run } from "../../../src/evaluation/compare-runs.js";
+import { answerLine } from "../../support/answer-line.js";
 import { mcNemar } from "../../../src/evaluation/statistics.js";
 
 const line = (item: number, score: number | null, parts: Partial<AnswerLine> = {}): AnswerLine =>
-  answerLineSchema.parse({
-    ...{ key: `k${item}`, task: "t", method: "m", item, prompt: `q${item}`, expected: ["a"], answer: "a" },
-    ...{ score, finishReason: "stop", promptTokens: 1, numTokens: 1, weights: null, shares: null },
-    ...{ forward: null, flipped: null, skippedShare: null, startedAt: 0, firstTokenMs: null, totalMs: 1 },
-    error: null,
-    ...parts,
-  });
+  answerLine({ key: `k${item}`, task: "t", item, prompt: `q${item}`, score, ...parts });
 const runOf = (scores: (number | null)[], method = "m"): Run =>
   new Map([["t", new Map([[method, scores.map((score, item) => line(item, score))]])]]);
 const options = { methods: null, seed: 1 };

@@ -4,8 +4,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type AnswerLine, answerLineSchema } from "../../../src/evaluation/answers-file.js";
+import type { AnswerLine } from "../../../src/evaluation/answers-file.js";
 import { judgeResults, pairKey, verdictOf } from "../../../src/evaluation/judge.js";
+import { answerLine } from "../../support/answer-line.js";
 import type { Results } from "../../../src/evaluation/runner.js";
 
 it.each([
@@ -23,18 +24,16 @@ it.each([
 });
 
 const line = (method: string, item: number, answer: string | null): AnswerLine =>
-  answerLineSchema.parse({
-    ...{ key: `${method}-${item}`, task: "t", method, item, prompt: `question ${item}?`, expected: [] },
+  answerLine({
     ...{
+      key: `${method}-${item}`,
+      task: "t",
+      method,
+      item,
+      prompt: `question ${item}?`,
       answer,
       score: null,
-      finishReason: "stop",
-      promptTokens: 1,
-      numTokens: 1,
-      weights: null,
-      shares: null,
     },
-    ...{ forward: null, flipped: null, skippedShare: null, startedAt: 0, firstTokenMs: null, totalMs: 1 },
     error: answer === null ? { code: "x", message: "x" } : null,
   });
 const lines = (method: string, answers: (string | null)[]) =>

@@ -10,37 +10,12 @@ import { buildReport, type ReportOptions } from "../../../src/evaluation/report.
 import type { Results } from "../../../src/evaluation/runner.js";
 import { readRun } from "../../../src/evaluation/compare-runs.js";
 import { targetSchema } from "../../../src/evaluation/targets.js";
+import { answerLine } from "../../support/answer-line.js";
 import { writeReport } from "../../../src/evaluation/write-report.js";
-
-const line = (parts: Partial<AnswerLine>): AnswerLine => ({
-  key: "k",
-  task: "recall",
-  method: "m",
-  item: 0,
-  prompt: "?",
-  expected: ["a"],
-  answer: "a",
-  score: 1,
-  scoredBy: "",
-  likelihoods: null,
-  finishReason: "stop",
-  promptTokens: 3,
-  numTokens: 10,
-  weights: null,
-  shares: null,
-  forward: null,
-  flipped: null,
-  skippedShare: null,
-  startedAt: 0,
-  firstTokenMs: 1,
-  totalMs: 1000,
-  error: null,
-  ...parts,
-});
 
 /** Ten answers, so many of them right. */
 const answers = (numRight: number, parts: Partial<AnswerLine> = {}): AnswerLine[] =>
-  Array.from({ length: 10 }, (_, item) => line({ item, score: item < numRight ? 1 : 0, ...parts }));
+  Array.from({ length: 10 }, (_, item) => answerLine({ item, score: item < numRight ? 1 : 0, ...parts }));
 
 const methods = (
   [
@@ -129,8 +104,8 @@ describe("buildReport", () => {
       [
         "t",
         new Map([
-          ["giant", [line({}), line(failed)]],
-          ["static-1", [line(failed)]],
+          ["giant", [answerLine({}), answerLine(failed)]],
+          ["static-1", [answerLine(failed)]],
         ]),
       ],
     ]);
@@ -181,8 +156,8 @@ describe("buildReport", () => {
 describe("weightCurves", () => {
   it("are means and quartiles by position, as far as a tenth of the answers reaches", () => {
     const rows = [[1, 0], [0.5], ...Array.from({ length: 18 }, () => [0, 1, 1])];
-    const lines = rows.map((row) => line({ weights: { trivia: row } }));
-    lines.push(line({ weights: { trivia: [0, 1, 1, 7] } }));
+    const lines = rows.map((row) => answerLine({ weights: { trivia: row } }));
+    lines.push(answerLine({ weights: { trivia: [0, 1, 1, 7] } }));
     const curves = weightCurves(new Map([["t", new Map([["dynamic-exact", lines]])]]), methods).get("t")!;
     expect(curves.map(({ name }) => name)).toEqual(["dynamic-exact"]);
     expect(curves[0]!.points).toHaveLength(3);
@@ -243,7 +218,7 @@ describe("writeReport", () => {
   it("shows answers as text, whatever they are", () => {
     const hostile = '</pre><script>alert("&")</script>';
     const shown = mkdtempSync(path.join(tmpdir(), "report-"));
-    const lines = [line({ answer: hostile, prompt: hostile, expected: [hostile], score: null })];
+    const lines = [answerLine({ answer: hostile, prompt: hostile, expected: [hostile], score: null })];
     writeReport(shown, new Map([["t", new Map([["giant", lines]])]]), options);
     const page = readFileSync(path.join(shown, "report.html"), "utf8");
     expect(page).not.toContain("<script");
@@ -252,8 +227,8 @@ describe("writeReport", () => {
 
   it("says what a judge found", () => {
     const shown = mkdtempSync(path.join(tmpdir(), "report-"));
-    const own = line({ key: "own" });
-    const other = line({ key: "other" });
+    const own = answerLine({ key: "own" });
+    const other = answerLine({ key: "other" });
     const counts = { wins: 1, ties: 0, losses: 0, unreadable: 0, rate: 1, low: 1, high: 1 };
     const tasks = { t: { fused: counts } };
     const judged = { model: "judge", url: "http://judge/v1", against: "giant", prompt: "Which?", tasks };
