@@ -83,7 +83,7 @@ export function parseFlags(flags: EvalFlags): { options: EvalOptions; settingFla
     suite: suite ?? null,
     tasks: list(tasks).map((argument) => ({
       ...parseTaskArgument(argument),
-      ...(scorer === undefined ? {} : { scorer: scorerFrom(scorer, process.cwd()) }),
+      ...(scorer === undefined ? {} : { everyScorer: scorerFrom(scorer, process.cwd()) }),
     })),
     fusionIds: list(fusion),
     methods: list(methods),

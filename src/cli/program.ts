@@ -158,7 +158,7 @@ function addEval(program: Command, finish: Finish): void {
     .option("--url <url>", "ask an OpenAI-compatible server instead (key: OPENAI_API_KEY)")
     .option(
       "--scorer <name>",
-      "how answers of --tasks are scored: contains, regex, json, …, or your module.js",
+      "score answers of --tasks so instead: contains, regex, json, likelihood, …, or your module.js",
     )
     .option("--judge-url <url>", "have a model compare the methods' answers (key: JUDGE_API_KEY)")
     .option("--judge-model <name>", "the judge's name on that server")

@@ -46,7 +46,8 @@ function readItems(
   seed: number,
 ): { items: Item[]; expert: string | undefined } {
   const text = readText(file);
-  const { scorer, stop, maxTokens } = source;
+  const { stop, maxTokens } = source;
+  const scorer = source.everyScorer ?? source.scorer;
   if (source.format !== null) {
     const items = formats[source.format]({ text, file, seed });
     const set = {

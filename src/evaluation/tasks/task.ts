@@ -110,6 +110,8 @@ export type ItemLine = z.output<typeof itemLineSchema>;
 /** What a line leaves open, from the suite. */
 export interface ItemDefaults {
   scorer?: string | undefined;
+  /** Instead of the lines' own. */
+  everyScorer?: string | undefined;
   stop?: string[] | undefined;
   maxTokens?: number | undefined;
 }
@@ -125,7 +127,8 @@ export function itemOfLine(line: ItemLine, defaults: ItemDefaults, folder: strin
         : { type: "chat", messages: line.messages },
     answers,
     choices: line.choices,
-    scorer: line.scorer === undefined ? (defaults.scorer ?? usual) : scorerFrom(line.scorer, folder),
+    scorer:
+      defaults.everyScorer ?? (line.scorer && scorerFrom(line.scorer, folder)) ?? defaults.scorer ?? usual,
     schema: line.schema,
     stop: line.stop ?? defaults.stop ?? [],
     maxTokens: line.maxTokens ?? defaults.maxTokens ?? defaultMaxTokens,

@@ -122,6 +122,18 @@ describe("plain task files", () => {
     ]);
   });
 
+  it("scores by what the command line names, whatever its lines say", () => {
+    const file = write(
+      "named.jsonl",
+      { prompt: "Q:", answer: "a", scorer: "regex" },
+      { prompt: "Q:", answer: "a" },
+    );
+    const scorers = (source: Partial<TaskSource>) =>
+      read({ file, ...source }).items.map(({ scorer }) => scorer);
+    expect(scorers({ scorer: "contains" })).toEqual(["regex", "contains"]);
+    expect(scorers({ scorer: "contains", everyScorer: "likelihood" })).toEqual(["likelihood", "likelihood"]);
+  });
+
   it("takes examples from a file of the same form", () => {
     const file = write("t.jsonl", {
       messages: [{ role: "user", content: "1+1?" }],
