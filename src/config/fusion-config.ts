@@ -87,6 +87,18 @@ export const fusionConfigSchema = z
       })
       .prefault({})
       .describe("Room for the prompts and answers of this config, the same in every model."),
+    chatTemplate: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "Jinja template that writes this config's chats for every model: a path relative to this file, or the " +
+          "template itself. Default: each file's own.",
+      ),
+    requestChatTemplate: z
+      .boolean()
+      .default(false)
+      .describe("Whether a request may bring a template of its own, in chat_template."),
     sampling: samplingSchema.prefault({}).describe("Defaults where a request names none."),
     fewShot: z
       .array(z.strictObject({ user: z.string().min(1), assistant: z.string().min(1) }))

@@ -3,12 +3,16 @@ import path from "node:path";
 import { ShouldersError } from "../errors.js";
 import { checkValue, dottedPath, explainIssues } from "./explain-issues.js";
 import { type FusionConfig, fusionConfigSchema } from "./fusion-config.js";
+import { expandHome } from "./home-path.js";
 import { defaultStrategy, type StrategyConfig } from "../strategies/registry.js";
 import { nearestKey } from "./nearest-key.js";
 import { mostConfigBytes, readTextFile } from "./read-text-file.js";
 import { isYamlName, parseWrittenText } from "./written-text.js";
 
-/** A fusion config as read from a file: every default filled in, model sources still as written. */
+/**
+ * A fusion config as read from a file: every default filled in, model sources still as written, the chat template as
+ * its text.
+ */
 export interface LoadedFusionConfig {
   file: string;
   config: FusionConfig & { strategy: StrategyConfig };
@@ -76,7 +80,20 @@ function readConfig(file: string): LoadedFusionConfig {
   } catch (error) {
     throw invalid(`${file}: cannot be read: ${reasonOf(error)}`, error);
   }
-  return parseFusionConfig(text, file);
+  return withTemplate(parseFusionConfig(text, file));
+}
+
+/** The text of the chat template that a config names instead of its path. */
+function withTemplate(loaded: LoadedFusionConfig): LoadedFusionConfig {
+  const { file, config, placeOf } = loaded;
+  const { chatTemplate } = config;
+  if (chatTemplate === undefined || /\{[{%#]/.test(chatTemplate)) return loaded;
+  const templateFile = path.resolve(path.dirname(file), expandHome(chatTemplate));
+  try {
+    return { ...loaded, config: { ...config, chatTemplate: readTextFile(templateFile, mostConfigBytes) } };
+  } catch (error) {
+    throw invalid(`${placeOf(["chatTemplate"])}: ${templateFile} cannot be read: ${reasonOf(error)}`, error);
+  }
 }
 
 /** The configs of a directory that can be used, and what is wrong with the others. */

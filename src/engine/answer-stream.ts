@@ -57,15 +57,19 @@ export class AnswerStream<T> {
     return this.#decide(this.#form, this.#undecided);
   }
 
-  /** No more tokens: what was held back is shown. */
-  finish(): AnswerParts<T> {
+  /**
+   * No more tokens: what was held back is shown.
+   *
+   * @param isCut more would have come: what may have begun a mark is not said
+   */
+  finish(isCut = false): AnswerParts<T> {
     if (this.#thought !== null) {
       const { text, tokens } = this.#thought.finish();
       return { ...nothing<T>(), reasoning: this.#reasoning(text), thoughts: tokens };
     }
     const left = this.#undecided ?? [];
-    const parts = this.#say(left, this.#hasThought ? spaceOf(left) : 0);
-    const rest = this.#content.finish();
+    const parts = this.#say(left, isCut ? Infinity : this.#hasThought ? spaceOf(left) : 0);
+    const rest = this.#content.finish(isCut);
     return { ...parts, text: parts.text + rest.text, tokens: [...parts.tokens, ...rest.tokens] };
   }
 

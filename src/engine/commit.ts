@@ -27,7 +27,7 @@ export function commit(
   if (hasStopped(sequence)) return [...delta(sequence, released), done(sequence, "stop", [])];
   const { isComplete } = sequence.sampler;
   if (sequence.numGenerated < sequence.maxTokens && !isComplete) return delta(sequence, released);
-  const rest = sequence.text.finish();
+  const rest = sequence.text.finish(!isComplete);
   const all = {
     reasoning: released.reasoning + rest.reasoning,
     text: released.text + rest.text,

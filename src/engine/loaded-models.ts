@@ -9,13 +9,13 @@ import { choicesFor, strategyOf } from "../strategies/registry.js";
 import type { Expert } from "../strategies/strategy.js";
 import { present, ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
-import {
-  toolIndexMark,
-  type LoadedModel,
-  type ModelContext,
-  type NativeLibrary,
-  type ThinkingForm,
-  type ToolForm,
+import type {
+  ChatRenderer,
+  LoadedModel,
+  ModelContext,
+  NativeLibrary,
+  ThinkingForm,
+  ToolForm,
 } from "../llama/types.js";
 import type { ModelFacts } from "../llama/model-facts.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
@@ -31,7 +31,7 @@ import type {
   ModelDescription,
   ResolvedFusionConfig,
 } from "../protocol/protocol.js";
-import { plainToolForm } from "./tool-prompts.js";
+import { plainToolForm, textsOf } from "./tool-prompts.js";
 
 /** A model with its one context, shared by every config that names its file. */
 export interface ModelSlot {
@@ -175,15 +175,12 @@ function joinConfig(
         `reference or an expert. Remove fewShot or use another file.`,
       { param: "fewShot" },
     );
-  const ownForm = models[templateOf(roles.base.model, roles, models)]?.toolForm ?? plainToolForm;
-  const isRead = !ownForm.tags && !JSON.stringify(ownForm).includes(toolIndexMark);
-  const toolForm = isRead ? ownForm : plainToolForm;
-  const thinking = models[templateOf(roles.base.model, roles, models)]?.thinking ?? null;
+  const renderer = rendererOf(roles.base.model, { resolved, ...roles }, models);
+  const toolForm = renderer.toolForm ?? plainToolForm;
+  const { thinking } = renderer;
   // Answers are read as text: a control token that begins a call, or ends a thought, must be seen.
-  const { opening, middle, between, ending } = toolForm;
-  const { opening: start = "", closing = "", answer = "" } = thinking ?? {};
-  const marks = [opening, middle, between, ending, start, closing, answer];
-  base.vocabulary.show(marks.join(" "));
+  const { opening = "", closing = "", answer = "" } = thinking ?? {};
+  base.vocabulary.show([...textsOf(toolForm), opening, closing, answer].join(" "));
   const vocabularySize = Math.min(...[base, ...others].map(({ vocabulary }) => vocabulary.size));
   if (resolved.card !== null && resolved.card.vocabularySize !== vocabularySize)
     throw cardRefused(
@@ -244,6 +241,7 @@ export function describeConfig(
     sampling: settings.sampling,
     toolForm: config.toolForm,
     thinking: config.thinking,
+    takesTemplates: settings.requestChatTemplate,
     digest,
   };
 }
@@ -256,8 +254,9 @@ export function examineConfig(
 ): Finding[] {
   const modelOf = ({ model }: LoadedMember) => present(slots[model], "slot").model;
   const models = inOrder(mapRoles<LoadedMember, LoadedModel>(config, modelOf));
+  const hasOwn = config.resolved.config.chatTemplate !== undefined;
   const problems = models.flatMap(({ path, chatTemplateWarning }) =>
-    chatTemplateWarning === null ? [] : [[path, chatTemplateWarning] as const],
+    chatTemplateWarning === null || hasOwn ? [] : [[path, chatTemplateWarning] as const],
   );
   const found = findingsOf({
     config: config.resolved.config,
@@ -294,12 +293,30 @@ function describeModel({ id, model, context }: ModelSlot): ModelDescription {
   };
 }
 
-/** Whose template renders a model's prompt. */
-export function templateOf(
+/**
+ * Who writes a model's chats: the model itself, with the config's template or that of its own file; or another model of
+ * the config where its file has none.
+ *
+ * @throws ShouldersError `fusion_config_invalid`: the config's template does not work
+ */
+export function rendererOf(
   index: number,
-  { base, reference, experts }: Pick<LoadedConfig, "base" | "reference" | "experts">,
+  { resolved, base, reference, experts }: Pick<LoadedConfig, "resolved" | "base" | "reference" | "experts">,
   models: readonly LoadedModel[],
-): number {
-  const others = [...experts, reference ?? base, base].map(({ model }) => model);
-  return [index, ...others].find((other) => models[other]?.hasChatTemplate) ?? index;
+): ChatRenderer {
+  const { id, chatTemplate } = resolved.config;
+  const own = present(models[index], "model");
+  if (chatTemplate !== undefined) {
+    try {
+      return own.withTemplate(chatTemplate);
+    } catch (error) {
+      const { message } = ShouldersError.from(error);
+      throw new ShouldersError("fusion_config_invalid", `Config "${id}": ${message}`, {
+        param: "chatTemplate",
+        cause: error,
+      });
+    }
+  }
+  const others = [...experts, reference ?? base, base].map(({ model }) => models[model]);
+  return [own, ...others].find((model) => model?.hasChatTemplate) ?? own;
 }

@@ -1,9 +1,9 @@
 import { present, ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool, RenderedPrompt, ThinkingForm } from "../llama/types.js";
-import { type LoadedConfig, templateOf } from "./loaded-models.js";
+import { type LoadedConfig, rendererOf } from "./loaded-models.js";
 import { paramOf, tooLong } from "./prompt-size.js";
 import type { GenerationRequest, GivenText, Prompt, ToolText } from "../protocol/protocol.js";
-import { asPlainTurns, knowsForm } from "./tool-prompts.js";
+import { asPlainTurns, asToldTurns, knowsForm } from "./tool-prompts.js";
 
 /** A request's prompt for each model of its config (by model index), and the strings that end its answer. */
 export interface ModelPrompts {
@@ -50,13 +50,13 @@ export async function buildPrompts(
   const tokensOf = new Map<number, Token[]>();
   const stopStrings = new Set(request.stop);
   const param = paramOf(request);
-  let isOpen = false;
+  let thinking: Pick<RenderedPrompt, "thinking" | "opensThought"> = { thinking: null, opensThought: false };
   for (const index of modelIndices) {
     if (!isWanted()) return null;
     const rendered = await renderPrompt(request.prompt, index, config, models);
     if (index === config.base.model) {
       for (const stop of rendered.stopStrings) stopStrings.add(stop);
-      isOpen = rendered.opensThought;
+      thinking = rendered;
     }
     const { tokens } = rendered;
     if (tokens.length === 0)
@@ -72,7 +72,10 @@ export async function buildPrompts(
     stopStrings: isAllForced ? [] : [...stopStrings],
     forced,
     predicted,
-    thinking: isRead && config.thinking ? { form: config.thinking, isOpen, isAllowed } : null,
+    thinking:
+      isRead && thinking.thinking !== null
+        ? { form: thinking.thinking, isOpen: thinking.opensThought, isAllowed }
+        : null,
   };
 }
 
@@ -101,23 +104,36 @@ export async function renderPrompt(
       const options = { ending, isThinking, effort, variables };
       const tools = (prompt.tools ?? []).map(toTool);
       const examples = index === config.base.model ? config.resolved.config.fewShot : [];
-      const renderer = present(models[templateOf(index, config, models)], "model");
+      const renderer =
+        prompt.template === undefined
+          ? rendererOf(index, config, models)
+          : model.withTemplate(prompt.template);
       const turns = withExamples(prompt.messages, examples);
-      return knowsForm(renderer, config.toolForm)
-        ? renderer.renderChat(turns, { ...options, tools })
-        : renderer.renderChat(asPlainTurns(turns, tools, config.toolForm), options);
+      const asPlain = () => renderer.renderChat(asPlainTurns(turns, tools, config.toolForm), options);
+      if (!knowsForm(renderer, config.toolForm)) return asPlain();
+      const told = asToldTurns(turns, tools, renderer);
+      try {
+        return await renderer.renderChat(told.turns, { ...options, tools: told.tools });
+      } catch (error) {
+        if (tools.length === 0) throw error;
+        // Templates refuse schemas that they have no words for.
+        return await asPlain().catch(() => Promise.reject(ShouldersError.from(error)));
+      }
     }
     case "text":
       return {
+        text: prompt.text,
         tokens: withBos(await model.tokenizeAside(prompt.text, true), model),
-        stopStrings: [],
-        opensThought: false,
+        ...plain,
       };
     case "tokens":
       checkIds(prompt.tokens, config.vocabularySize, "prompt");
-      return { tokens: prompt.tokens, stopStrings: [], opensThought: false };
+      return { text: null, tokens: prompt.tokens, ...plain };
   }
 }
+
+/** Of a prompt that is no chat. */
+const plain = { stopStrings: [], thinking: null, opensThought: false };
 
 function toTool({ parameters, ...told }: ToolText): Tool {
   return { ...told, parameters: JSON.parse(parameters) as object };
@@ -140,7 +156,7 @@ export function checkIds(
 
 async function given(text: GivenText | null, model: LoadedModel, config: LoadedConfig): Promise<Token[]> {
   if (text === null) return [];
-  if (text.type === "text") return model.tokenizeAside(text.text, false);
+  if (text.type === "text") return model.tokenizeAside(text.text, false, true);
   checkIds(text.tokens, config.vocabularySize, "fusion");
   return text.tokens;
 }

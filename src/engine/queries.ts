@@ -90,13 +90,14 @@ async function renderAll(
   const prompts: QueryResults["renderPrompt"]["prompts"] = {};
   for (const { id, model } of inOrder(config)) {
     if (!isWanted()) return null;
-    const { tokens } = await renderPrompt(prompt, model, config, models);
+    const { text, tokens } = await renderPrompt(prompt, model, config, models);
     if (tokens.length > context.tokens)
       throw tooLong(
         `${context.tokens} tokens, and the prompt has ${tokens.length}`,
         paramOf(readingsOf({ configId: config.resolved.config.id, prompt })),
       );
-    prompts[id] = { text: promptText(tokens, present(models[config.base.model], "model")), tokens };
+    const base = present(models[config.base.model], "model");
+    prompts[id] = { text: text ?? promptText(tokens, base), tokens };
   }
   return { prompts };
 }

@@ -97,18 +97,16 @@ export class TextStream<T> {
   #callsAt(): number {
     const { length } = this.#held;
     if (this.#opening === null || this.#stops.length === 0) return length;
-    const { text, mayFollowText } = this.#opening;
+    const { texts, mayFollowText } = this.#opening;
     if (!mayFollowText) {
-      const isBeginning =
-        this.#shownLength === 0 && (text.startsWith(this.#held) || this.#held.startsWith(text));
-      return isBeginning ? 0 : length;
+      const isBeginning = texts.some((text) => text.startsWith(this.#held) || this.#held.startsWith(text));
+      return isBeginning && this.#shownLength === 0 ? 0 : length;
     }
-    const at = this.#held.indexOf(text);
-    return at >= 0 ? at : length - heldLength(this.#held, [text]);
+    return findStop(this.#held, texts)?.index ?? length - heldLength(this.#held, texts);
   }
 
   #opensAt(at: number): boolean {
-    return this.#opening !== null && this.#held.startsWith(this.#opening.text, at);
+    return this.#opening?.texts.some((text) => this.#held.startsWith(text, at)) ?? false;
   }
 
   #stop({ index, stop }: { index: number; stop: string }): Released<T> {
@@ -121,12 +119,17 @@ export class TextStream<T> {
     return released;
   }
 
-  /** No more tokens: what was held back is shown. A character that was never finished shows as U+FFFD. */
-  finish(): Released<T> {
+  /**
+   * No more tokens: what was held back is shown. A character that was never finished shows as U+FFFD.
+   *
+   * @param isCut more would have come: what may have begun a call is not looked at
+   */
+  finish(isCut = false): Released<T> {
     if (this.#stopFound === null && this.#unfinished.length > 0) this.#held += "\uFFFD";
     this.#unfinished = new Uint8Array(0);
-    // What might have begun a call has not.
-    const found = this.#isInCalls || this.#stopFound !== null ? null : findStop(this.#held, this.#stops);
+    // Of an answer that has come to its end, what might have begun a call has not.
+    const said = isCut ? this.#held.slice(0, this.#callsAt()) : this.#held;
+    const found = this.#isInCalls || this.#stopFound !== null ? null : findStop(said, this.#stops);
     return found === null ? this.#release(this.#held.length) : this.#stop(found);
   }
 

@@ -1,4 +1,4 @@
-import { throughText } from "../grammar/through-text.js";
+import { throughText, type RuleWriter } from "../grammar/through-text.js";
 import { literal } from "../grammar/json/grammar-builder.js";
 import type { ModelPrompts } from "./prompts.js";
 
@@ -11,14 +11,22 @@ export function afterThought(
   { form, isOpen, isAllowed }: NonNullable<ModelPrompts["thinking"]>,
 ): string {
   const { opening, closing, answer } = form;
-  const thought = throughText("thought", closing);
-  const maybe = isAllowed ? `(thought-space ${literal(opening)} ${thought.root})?` : "";
-  const begun = isOpen ? thought.root : maybe;
+  const rules: string[] = [];
+  const writer: RuleWriter = {
+    reserve: () => {
+      const name = `thought-${rules.length}`;
+      const at = rules.push("") - 1;
+      return { name, define: (body) => void (rules[at] = `${name} ::= ${body}`) };
+    },
+  };
+  const thought = throughText(writer, [{ text: closing, follows: `""` }]);
+  const maybe = isAllowed ? `(thought-space ${literal(opening)} ${thought})?` : "";
+  const begun = isOpen ? thought : maybe;
   const mark = answer === "" ? "" : `(${literal(answer)})?`;
   return [
     grammar,
     `${thoughtRoot} ::= ${begun} thought-space ${mark} root`,
     "thought-space ::= [ \\t\\r\\n]{0,4}",
-    ...thought.rules,
+    ...rules,
   ].join("\n");
 }

@@ -11,7 +11,14 @@ import { present, ShouldersError } from "../errors.js";
 import { createJinjaTemplate, type JinjaTemplate } from "./jinja-template.js";
 import { switchVariables } from "./thinking-switch.js";
 import type { Renderer } from "./turn-style.js";
-import type { ChatOptions, ChatTurn, ThinkingForm, ToolForm } from "./types.js";
+import {
+  tellsAll,
+  type ChatOptions,
+  type ChatTurn,
+  type ThinkingForm,
+  type ToolForm,
+  type ToolTelling,
+} from "./types.js";
 
 /** Turns a conversation into the text of a prompt. */
 export interface ChatTemplate {
@@ -28,6 +35,8 @@ export interface ChatTemplate {
   readonly turnEnd: string;
   /** How it writes calls of functions; null: it has no place for them. */
   readonly toolForm: ToolForm | null;
+  /** What of it the template writes by itself. */
+  readonly toolTelling: ToolTelling;
   /** How it marks what a model thinks before it answers; null: it knows no thinking. */
   readonly thinking: ThinkingForm | null;
   /** @throws ShouldersError `invalid_request` when the template refuses these turns. */
@@ -66,6 +75,7 @@ export function createChatTemplate(options: ChatTemplateOptions): ChatTemplate {
       problem: null,
       warning: null,
       toolForm: forTools.toolSupport?.form ?? null,
+      toolTelling: forTools.toolSupport?.telling ?? tellsAll,
       thinking: thinking?.form ?? null,
       turnEnd: findTurnEnd(plain.render),
       render: (turns, asked = {}) =>
@@ -254,6 +264,7 @@ function createStandIn(options: ChatTemplateOptions, problem: string): ChatTempl
     warning:
       options.text === null ? null : `${problem}; the template "${wrapper.wrapperName}" stands in for it`,
     toolForm: null,
+    toolTelling: tellsAll,
     thinking: null,
     turnEnd: findTurnEnd(render),
     render: (turns, asked = {}) => refuse(fileName, () => renderTo(turns, render, asked, null)),

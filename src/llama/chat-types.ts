@@ -29,8 +29,8 @@ export interface Tool {
 
 /**
  * How calls stand in an answer: opening, name, middle, arguments as JSON, for each further call between, name,
- * middle and arguments, then the ending. `toolIdMark` in these texts stands for nine letters or digits,
- * `toolIndexMark` for the number of the call.
+ * middle and arguments, then the ending. Marks in these texts stand for what differs: `toolIdMark` for nine letters or
+ * digits, `toolIndexMark` for the number of the call.
  */
 export interface ToolForm {
   opening: string;
@@ -38,34 +38,48 @@ export interface ToolForm {
   /** null: an answer has at most one call. */
   between: string | null;
   ending: string;
-  /** Arguments are no JSON object, but each stands for itself: `middle` leads to the first one's key. */
+  /** Other ways in which the first call begins. */
+  others?: Pick<ToolForm, "opening" | "middle">[];
+  /** Arguments are no JSON object, but each stands for itself: `middle` leads to the first one's name. */
   tags?: ArgumentTags;
 }
 
-/** How arguments stand in a call, one by one. */
-export interface ArgumentTags {
-  /** Between a key and a text; with the quote before it. */
-  value: string;
-  /** Between a key and what is no text. */
-  otherValue: string;
-  /** The quote after a text; "": none. */
-  closing: string;
-  /** Between a value and the next key. */
-  next: string;
-  /** What ends every value: the beginning of `next` and of the form's ending. */
-  valueEnd: string;
-  /** After the name of a call without arguments: to the next call's name, and at the end. */
-  noneBetween: string | null;
-  noneEnding: string;
-  /** raw: texts stand as they are, up to `closing` and `valueEnd`. */
-  strings: "raw" | "json" | "python";
-  /** Of values that are no texts; bare: keys without quotes, texts between `<|"|>`. */
-  literals: "json" | "python" | "bare";
+/** What a template with a form tells of functions by itself; the rest has to be written into the turns. */
+export interface ToolTelling {
+  /** Which functions there are. */
+  functions: boolean;
+  /** Calls that were made. */
+  calls: boolean;
 }
 
+export const tellsAll: ToolTelling = { functions: true, calls: true };
+
+/** How arguments stand in a call, one by one: name, before, value, after, and `next` before the next name. */
+export interface ArgumentTags {
+  /** In place of `middle` and arguments where there are none. */
+  none: string;
+  next: string;
+  /** After the last argument. */
+  last: string;
+  /**
+   * Around a text, which stands as it is up to `after`; optional: a short one may stand as other values do. null: texts
+   * are written as all values are.
+   */
+  text: { before: string; after: string; isOptional: boolean } | null;
+  /** Around other values; `toolTypeMark` stands for the JSON name of their type. */
+  value: { before: string; after: string };
+  /** How those are written; bare: names without quotes, texts between `<|"|>`. */
+  literals: "json" | "python" | "bare";
+  /** Arguments come by their names' order. */
+  isSorted: boolean;
+}
+
+/** Around texts in bare literals. */
+export const bareQuote = '<|"|>';
+
 export const toolIdMark = "\u{f8ff}";
-/** Stands for the number of a call. */
 export const toolIndexMark = "\u{f8fe}";
+export const toolTypeMark = "\u{f8fd}";
 
 /** How a template marks what a model thinks before it answers. */
 export interface ThinkingForm {

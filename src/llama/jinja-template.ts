@@ -15,7 +15,7 @@ export interface JinjaTemplate {
 
 interface Message {
   role: string;
-  content: string | object[];
+  content: string | object[] | null;
   [field: string]: unknown;
 }
 
@@ -87,10 +87,12 @@ function lengthOf(turns: readonly ChatTurn[]): number {
 function toMessage(
   { role, content, reasoning = "", toolCalls = [], toolCallId }: ChatTurn,
   nameOf: ReadonlyMap<string, string>,
-  { argumentsAs, callIds, reasoningAs }: TurnStyle,
+  { argumentsAs, callIds, emptyAs, reasoningAs }: TurnStyle,
   hasParts: boolean,
 ): Message {
-  const message: Message = { role, content: hasParts ? [{ type: "text", text: content }] : content };
+  const isEmpty = emptyAs === "null" && content === "" && toolCalls.length > 0;
+  const text = isEmpty ? null : content;
+  const message: Message = { role, content: hasParts ? [{ type: "text", text: content }] : text };
   if (reasoning !== "" && reasoningAs === "part")
     message.content = [
       { type: "thinking", thinking: reasoning },

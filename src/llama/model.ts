@@ -5,8 +5,7 @@ import koffi from "koffi";
 import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { callAsync, progressCallbackType } from "./bindings.js";
-import type { ChatTemplate } from "./chat-template.js";
-import { createChatTemplate } from "./chat-template.js";
+import { createChatTemplate, type ChatTemplate, type ChatTemplateOptions } from "./chat-template.js";
 import { LlamaContext } from "./context.js";
 import type { GgufSummary } from "./gguf-file.js";
 import { checkModelFile } from "./gguf-file.js";
@@ -18,6 +17,7 @@ import { RunLimit } from "./pre-tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
 import type {
   ChatOptions,
+  ChatRenderer,
   ChatTurn,
   ContextOptions,
   LoadedModel,
@@ -28,6 +28,7 @@ import type {
   ThinkingForm,
   Token,
   ToolForm,
+  ToolTelling,
 } from "./types.js";
 import { LlamaVocabulary } from "./vocabulary.js";
 
@@ -130,6 +131,9 @@ interface LoadedFile {
   placement: Placement;
 }
 
+/** Templates of requests and configs that are kept. */
+const mostRenderers = 8;
+
 export class LlamaModel implements LoadedModel {
   readonly path: string;
   readonly name: string;
@@ -143,10 +147,13 @@ export class LlamaModel implements LoadedModel {
   readonly facts: ModelFacts;
   /** How chats are rendered; its `source` says whose template it is. */
   readonly chatTemplate: ChatTemplate;
+  readonly toolForm: ToolForm | null;
   readonly #handle: NativeHandle;
   readonly #parameters: PlacedParameters;
   readonly #tokenizer: Tokenizer;
   readonly #contexts = new Set<LlamaContext>();
+  /** Of templates that are not the file's, by their texts. */
+  readonly #renderers = new Map<string, ChatRenderer>();
   readonly #onRelease: (model: LlamaModel) => void;
   #pointer: Pointer | null;
   #release: Promise<void> | null = null;
@@ -177,16 +184,70 @@ export class LlamaModel implements LoadedModel {
     this.vocabulary = new LlamaVocabulary(native, vocabulary, () => this.#pointer === null);
     this.facts = { ...factsOf(file), ...specialTokensOf(this.vocabulary) };
     this.#tokenizer = new Tokenizer(native, vocabulary, this.vocabulary, RunLimit.of(file.values));
-    const textOf = (token: Token | null) => (token === null ? "" : this.vocabulary.rawText(token));
     this.chatTemplate = createChatTemplate({
+      ...this.#templateParts(),
       text: native.llama_model_chat_template(pointer, null),
       toolUseText: native.llama_model_chat_template(pointer, "tool_use"),
+    });
+    this.toolForm = this.#formOf(this.chatTemplate);
+  }
+
+  /** What templates are told of the file. */
+  #templateParts(): Omit<ChatTemplateOptions, "text"> {
+    const textOf = (token: Token | null) => (token === null ? "" : this.vocabulary.rawText(token));
+    return {
       bosText: textOf(this.vocabulary.bos),
       eosText: textOf(this.vocabulary.eos),
       architecture: this.architecture,
       modelName: this.name,
-      fileName: basename(file.path),
+      fileName: basename(this.path),
+    };
+  }
+
+  withTemplate(text: string): ChatRenderer {
+    const known = this.#renderers.get(text);
+    if (known) return known;
+    const template = createChatTemplate({
+      ...this.#templateParts(),
+      text,
+      fileName: "the request or config",
     });
+    if (template.problem !== null)
+      throw new ShouldersError("invalid_request", `The chat template does not work: ${template.problem}.`, {
+        param: "chat_template",
+      });
+    const { opening = "", closing = "", answer = "" } = template.thinking ?? {};
+    this.vocabulary.show([opening, closing, answer].join(" "));
+    const renderer: ChatRenderer = {
+      toolForm: this.#formOf(template),
+      toolTelling: template.toolTelling,
+      thinking: template.thinking,
+      renderChat: async (turns, options = {}) => {
+        this.#ready();
+        return this.#tokenizer.renderChat(template, turns, options);
+      },
+    };
+    if (this.#renderers.size >= mostRenderers)
+      for (const oldest of [...this.#renderers.keys()].slice(0, 1)) this.#renderers.delete(oldest);
+    this.#renderers.set(text, renderer);
+    return renderer;
+  }
+
+  #formOf({ toolForm }: ChatTemplate): ToolForm | null {
+    return toolForm && { ...toolForm, ending: this.#withoutEnd(toolForm.ending) };
+  }
+
+  get toolTelling(): ToolTelling {
+    return this.chatTemplate.toolTelling;
+  }
+
+  /** A text up to the first token that ends an answer: it comes as no text. */
+  #withoutEnd(text: string): string {
+    const end = this.#tokenizer
+      .tokenize(text, true)
+      .find((token) => this.vocabulary.isEndOfGeneration(token));
+    const at = end === undefined ? -1 : text.indexOf(this.vocabulary.rawText(end));
+    return at < 0 ? text : text.slice(0, at);
   }
 
   get hasChatTemplate(): boolean {
@@ -202,13 +263,9 @@ export class LlamaModel implements LoadedModel {
     return this.#tokenizer.tokenize(text, special);
   }
 
-  async tokenizeAside(text: string, special: boolean): Promise<Token[]> {
+  async tokenizeAside(text: string, special: boolean, isContinued = false): Promise<Token[]> {
     this.#ready();
-    return this.#tokenizer.tokenizeAside([text], special);
-  }
-
-  get toolForm(): ToolForm | null {
-    return this.chatTemplate.toolForm;
+    return this.#tokenizer.tokenizeAside(isContinued ? ["", text] : [text], special);
   }
 
   get thinking(): ThinkingForm | null {

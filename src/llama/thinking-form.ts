@@ -71,14 +71,22 @@ function formWith(render: StyledRenderer, style: TurnStyle): ThinkingForm | null
   }
 }
 
+/** Less than any mark. */
+const shortestEnd = 6;
+
 /**
- * What a conversation has after a prompt. Where it goes on otherwise than the prompt ends, it is what follows the
- * last place that both have and that is not within a mark.
+ * What a conversation has after a prompt. Where it goes on otherwise than the prompt ends, it is what follows the end of
+ * the prompt, if that comes next, or the last place that both have and that is not within a mark.
  */
 export function answerAfter(prompt: string, text: string): string {
   let common = 0;
   while (common < prompt.length && prompt[common] === text[common]) common++;
   if (common === prompt.length) return text.slice(common);
+  for (let length = prompt.length - common; length >= shortestEnd; length--) {
+    const end = prompt.slice(-length);
+    const at = text.indexOf(end, Math.max(0, common - length));
+    if (at >= 0 && at <= common) return text.slice(at + length);
+  }
   const opened = /[<[][^<>[\]]*$/.exec(text.slice(0, common));
   return text.slice(opened ? opened.index : common);
 }

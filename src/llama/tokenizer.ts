@@ -14,6 +14,8 @@ const shortestStop = 3;
 const longestAtOnce = 8_192;
 /** Where patterns split the text, each call makes them anew, which takes milliseconds whatever the text. */
 const mostPartsAtOnce = 2;
+/** A control character: vocabularies have no token of it and more. */
+const leadingText = "\u0001";
 /** Different ones: others than a template's own come from control tokens that messages write out. */
 const mostParts = 512;
 
@@ -65,17 +67,32 @@ export class Tokenizer {
 
   /** Tokenizes the parts of a text one after the other; long ones off the event loop, where they hold nobody up. */
   async tokenizeAside(parts: readonly string[], special: boolean): Promise<Token[]> {
+    const [first = "", ...others] = parts;
+    const [lead, numLead] = others.length > 0 ? this.#lead() : ["", 0];
+    // Where a text is begun with a space, its other parts come behind a token that is known, which is cut off.
+    const led = lead === "" ? others : others.map((part) => (part === "" ? "" : lead + part));
+    const [begun, ...rest] = await this.#tokenizeParts([first, ...led], special);
+    return [...(begun ?? []), ...rest.flatMap((tokens) => tokens.slice(numLead))];
+  }
+
+  /** A text that never becomes one token with what follows, and how many it is; empty where none is needed. */
+  #lead(): [text: string, numTokens: number] {
+    if (this.#vocabulary.type !== "SPM") return ["", 0];
+    return [leadingText, this.tokenize(leadingText, false).length];
+  }
+
+  async #tokenizeParts(parts: readonly string[], special: boolean): Promise<Token[][]> {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     const isShort = this.#runLimit
       ? length <= longestRunAtOnce && parts.length <= mostPartsAtOnce
       : length <= longestAtOnce;
-    if (isShort) return parts.flatMap((part) => this.tokenize(part, special));
+    if (isShort) return parts.map((part) => this.tokenize(part, special));
     const different = new Set(parts);
     if (this.#runLimit) this.#checkParts(different);
     const turn = Tokenizer.#turn.then(async () => {
       const tokensOf = new Map<string, Token[]>();
       for (const part of different) tokensOf.set(part, await this.#tokenizeAsync(part, special));
-      return parts.flatMap((part) => tokensOf.get(part) ?? []);
+      return parts.map((part) => tokensOf.get(part) ?? []);
     });
     Tokenizer.#turn = turn.catch(() => undefined);
     return turn;
@@ -135,8 +152,10 @@ export class Tokenizer {
       tokens.splice(0, firstOther < 0 ? tokens.length : firstOther, bos);
     }
     return {
+      text: texts.join(""),
       tokens,
       stopStrings: this.#stopStrings(template.turnEnd),
+      thinking: template.thinking,
       opensThought: opensThought(text, template.thinking),
     };
   }

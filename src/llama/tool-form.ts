@@ -1,21 +1,24 @@
 import { createHash } from "node:crypto";
 import { answerAfter } from "./thinking-form.js";
 import { plainStyle, type StyledRenderer, type TurnStyle } from "./turn-style.js";
+import { taggedForm } from "./tagged-form.js";
 import {
   toolIdMark,
   toolIndexMark,
-  type ArgumentTags,
+  toolTypeMark,
   type ChatTurn,
   type ThinkingForm,
   type Tool,
   type ToolForm,
+  type ToolTelling,
 } from "./types.js";
 
 /** Reads off a template how it writes calls of functions, by rendering some whose parts are known. */
 
 export interface ToolSupport {
   form: ToolForm;
-  style: Pick<TurnStyle, "argumentsAs" | "callIds">;
+  telling: ToolTelling;
+  style: Pick<TurnStyle, "argumentsAs" | "callIds" | "emptyAs">;
 }
 
 const names = ["shoulders_one", "shoulders_two"] as const;
@@ -33,7 +36,8 @@ const tools = names.map((name): Tool => ({
   description: name,
   parameters: {
     type: "object",
-    properties: Object.fromEntries(keys.map((key) => [key, { type: "string" }])),
+    // Some templates write descriptions without asking whether there are any.
+    properties: Object.fromEntries(keys.map((key) => [key, { type: "string", description: key }])),
   },
 }));
 
@@ -43,16 +47,60 @@ export function callId(id: string, style: TurnStyle["callIds"], name: string, in
   return /^[a-zA-Z0-9]{9}$/.test(id) ? id : createHash("sha256").update(id).digest("hex").slice(0, 9);
 }
 
-const styles = (["short", "indexed"] as const).flatMap((callIds) =>
-  (["object", "text"] as const).map((argumentsAs) => ({ argumentsAs, callIds })),
+/** Forms of templates that leave calls to those who write the turns, by what they say when they tell functions. */
+const knownForms: readonly { mark: string; form: ToolForm }[] = [
+  // LFM2: https://docs.liquid.ai/lfm/key-concepts/tool-use
+  {
+    mark: "List of tools: ",
+    form: {
+      opening: "<|tool_call_start|>[",
+      middle: "(",
+      between: ", ",
+      ending: "]<|tool_call_end|>",
+      tags: {
+        none: "()",
+        next: ", ",
+        last: ")",
+        text: null,
+        value: { before: "=", after: "" },
+        literals: "python",
+        isSorted: false,
+      },
+    },
+  },
+  // Granite 3
+  {
+    mark: "<|tool_call|> followed by a JSON list",
+    form: {
+      opening: '<|tool_call|>[{"name": "',
+      middle: '", "arguments": ',
+      between: '}, {"name": "',
+      ending: "}]",
+    },
+  },
+];
+
+/** Harmony's models say to whom they speak after the channel, its template before. */
+function withOtherStarts(form: ToolForm): ToolForm {
+  const [, recipient] = /^(to=[\w.]+)$/.exec(form.opening) ?? [];
+  const [, channel, type] = /^(<\|channel\|>\w+) (\w+)<\|message\|>$/.exec(form.middle) ?? [];
+  if (recipient === undefined || channel === undefined || type === undefined) return form;
+  const own = { opening: `${channel} ${recipient}`, middle: ` <|constrain|>${type}<|message|>` };
+  return { ...form, others: [own] };
+}
+
+const styles = (["text", "null"] as const).flatMap((emptyAs) =>
+  (["short", "indexed"] as const).flatMap((callIds) =>
+    (["object", "text"] as const).map((argumentsAs) => ({ argumentsAs, callIds, emptyAs })),
+  ),
 );
 
 /** @returns null when the template says nothing of functions, or writes calls in no form that is known. */
 export function findToolSupport(render: StyledRenderer, thinking: ThinkingForm | null): ToolSupport | null {
   for (const style of styles) {
     try {
-      const form = new Finder(render, { ...plainStyle, ...style }, thinking).find();
-      if (form) return { form, style };
+      const found = new Finder(render, { ...plainStyle, ...style }, thinking).find();
+      if (found) return { ...found, style };
     } catch {
       // A template that joins arguments to a text takes no object; some refuse what another takes.
     }
@@ -79,11 +127,14 @@ class Finder {
     this.#turnEnd = plain.slice(plain.lastIndexOf(answer) + answer.length);
   }
 
-  find(): ToolForm | null {
-    if (!this.#prompt.includes(names[0])) return null;
+  find(): Pick<ToolSupport, "form" | "telling"> | null {
+    const functions = this.#prompt.includes(names[0]);
     const back: ChatTurn = { role: "tool", content: result, toolCallId: ids[0] };
     if (!this.#text([question, turnWith([{}]), back]).includes(result)) return null;
-    return this.#jsonForm() ?? this.#taggedForm();
+    const form = this.#jsonForm() ?? this.#taggedForm();
+    if (form !== null) return { form: withOtherStarts(form), telling: { functions, calls: true } };
+    const known = functions && knownForms.find(({ mark }) => this.#prompt.includes(mark));
+    return known ? { form: known.form, telling: { functions, calls: false } } : null;
   }
 
   #text(turns: readonly ChatTurn[]): string {
@@ -129,80 +180,73 @@ class Finder {
 
   /** Each argument stands for itself. */
   #taggedForm(): ToolForm | null {
-    const [firstKey, secondKey] = keys;
-    const both = { [firstKey]: values[0], [secondKey]: values[1] };
+    const [one, other] = keys;
+    const both = { [one]: values[0], [other]: values[1] };
     for (const strings of ["json", "python", "raw"] as const) {
-      const [one, two] = values.map((value) => escapePattern(asText(value, strings))) as [string, string];
-      const found = partsOf(this.#written(both), [names[0], firstKey, one, secondKey, two]);
-      if (found === null) continue;
-      const [opening = "", middle = "", value = "", next = "", valueAgain = "", after = ""] = found;
-      return this.#tagsOf({ opening, middle, value, next, valueAgain, after, strings });
+      const [first, second] = values.map((value) => escapePattern(asText(value, strings))) as [
+        string,
+        string,
+      ];
+      const found = partsOf(this.#written(both), [names[0], one, first, other, second]);
+      if (found !== null) return this.#tagsOf(found, strings !== "raw");
     }
     return null;
   }
 
-  #tagsOf(found: {
-    opening: string;
-    middle: string;
-    value: string;
-    next: string;
-    valueAgain: string;
-    after: string;
-    strings: ArgumentTags["strings"];
-  }): ToolForm | null {
-    const { opening, middle, value, next, after, strings } = found;
-    if (!areMarks(opening, middle) || found.valueAgain !== value) return null;
-    const key = keys[0];
-    const numbers = partsOf(this.#written({ [key]: 12345, [keys[1]]: 12345 }), [
-      names[0],
-      key,
-      "12345",
-      keys[1],
-      "12345",
-    ]);
-    const none = partsOf(this.#written({}), [names[0]]);
-    if (numbers === null || none === null) return null;
-    const calls = this.#try(() =>
-      partsOf(this.#written({ [key]: 12345 }, { [key]: 12345 }), [
-        names[0],
-        key,
-        "12345",
-        names[1],
-        key,
-        "12345",
-      ]),
-    );
-    const twoEmpty = this.#try(() => partsOf(this.#written({}, {}), [names[0], names[1]]));
-    const [, , otherValue = "", otherNext = "", , last = ""] = numbers;
-    const ending = this.#ending(last);
-    const valueEnd = commonStart(otherNext, ending);
+  /** @param found what stands around name, keys and two texts */
+  #tagsOf(found: readonly string[], hasQuotes: boolean): ToolForm | null {
+    const [opening = "", middle = "", before = "", next = "", beforeAgain, after = ""] = found;
+    const [one, other] = keys;
+    const number = "12345";
+    const given = { [one]: Number(number) };
+    const parts = (patterns: readonly string[], ...calls: readonly Arguments[]) =>
+      this.#try(() => partsOf(this.#written(...calls), patterns));
+    const numbers = parts([names[0], one, number, other, number], { ...given, [other]: Number(number) });
+    const none = parts([names[0]], {});
+    if (!areMarks(opening, middle) || beforeAgain !== before || numbers === null || none?.[0] !== opening)
+      return null;
+    const calls = parts([names[0], one, number, names[1], one, number], given, given);
+    const noneTwice = parts([names[0], names[1]], {}, {});
+    const [, , otherBefore = "", otherNext = "", , last = ""] = numbers;
     const closing = next.slice(0, Math.max(0, next.length - otherNext.length));
-    const isClosed = next === closing + otherNext && this.#ending(after) === closing + ending;
-    if (valueEnd + closing === "" || !isClosed || none[0] !== opening) return null;
-    return {
+    const ending = this.#ending(last);
+    if (next !== closing + otherNext || this.#ending(after) !== closing + ending) return null;
+    const isWhole = calls?.[0] === opening;
+    return taggedForm({
       opening,
       middle,
-      between: calls?.[0] === opening ? (calls[3] ?? null) : null,
-      ending,
-      tags: {
-        value,
-        otherValue,
-        closing,
-        next: otherNext,
-        valueEnd,
-        noneBetween: twoEmpty?.[1] ?? null,
-        noneEnding: this.#ending(none[1] ?? ""),
-        strings,
-        literals: this.#literals(key),
-      },
-    };
+      text: { before, closing, isOptional: this.#isOptional(one, otherBefore) },
+      value: { before: this.#typedBefore(otherBefore), next: otherNext },
+      args: { between: isWhole ? (calls[3] ?? null) : null, ending },
+      none: { between: noneTwice?.[1] ?? null, ending: this.#ending(none[1] ?? "") },
+      hasQuotes,
+      literals: this.#literals(one),
+      isSorted: this.#isSorted(),
+    });
   }
 
   /** How values that are no texts are written. */
-  #literals(key: string): ArgumentTags["literals"] {
-    const written = this.#written({ [key]: [true, null, { inner: "q" }] });
-    if (/\[\s*true,\s*null,\s*\{\s*"inner":\s*"q"\s*\}\s*\]/.test(written)) return "json";
-    return written.includes("True") ? "python" : "bare";
+  #literals(key: string): "json" | "python" {
+    const written = this.#written({ [key]: [true, null, { inner: "q" }] }) + this.#written({ [key]: true });
+    return /\b(True|None)\b/.test(written) ? "python" : "json";
+  }
+
+  /** With a mark for the name of the value's type, where that is told. */
+  #typedBefore(before: string): string {
+    const typed = (type: string) => before.replace("number", type);
+    const isTyped =
+      before.includes("number") && this.#written({ [keys[0]]: true }).includes(`${typed("boolean")}true`);
+    return isTyped ? typed(toolTypeMark) : before;
+  }
+
+  /** Whether a short text stands as other values do. */
+  #isOptional(key: string, before: string): boolean {
+    return this.#written({ [key]: "shoulders_value" }).includes(`${key}${before}shoulders_value`);
+  }
+
+  #isSorted(): boolean {
+    const text = this.#written({ [keys[1]]: 1, [keys[0]]: 1 });
+    return text.indexOf(keys[0]) < text.indexOf(keys[1]);
   }
 
   #try<Result>(find: () => Result): Result | null {
@@ -244,14 +288,8 @@ function partsOf(text: string, patterns: readonly string[]): string[] | null {
 const escapePattern = (text: string) => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
 /** A text as an argument. */
-function asText(value: string, style: ArgumentTags["strings"]): string {
+function asText(value: string, style: "raw" | "json" | "python"): string {
   if (style === "raw") return value;
   const json = JSON.stringify(value);
   return style === "json" ? json : `'${json.slice(1, -1).replaceAll('\\"', '"')}'`;
-}
-
-function commonStart(one: string, other: string): string {
-  let length = 0;
-  while (length < one.length && one[length] === other[length]) length++;
-  return one.slice(0, length);
 }

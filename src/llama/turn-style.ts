@@ -17,6 +17,8 @@ export interface TurnStyle {
   argumentsAs: "object" | "text";
   /** The ids of calls; `indexed`: `functions.name:0`. */
   callIds: "short" | "indexed";
+  /** The content of a turn that has calls and nothing else. */
+  emptyAs: "text" | "null";
   /** The field of a message for what was thought before it; null: none. */
   reasoningAs: ReasoningAs | null;
 }
@@ -27,4 +29,9 @@ export type ReasoningAs = (typeof reasoningFields)[number];
 
 export type StyledRenderer = (turns: readonly ChatTurn[], options: RenderOptions, style: TurnStyle) => string;
 
-export const plainStyle: TurnStyle = { argumentsAs: "object", callIds: "short", reasoningAs: null };
+export const plainStyle: TurnStyle = {
+  argumentsAs: "object",
+  callIds: "short",
+  emptyAs: "text",
+  reasoningAs: null,
+};

@@ -1,5 +1,5 @@
 import type { CacheType, RopeOverrides } from "../config/model-source.js";
-import type { ChatOptions, ChatTurn, ThinkingForm, ToolForm } from "./chat-types.js";
+import type { ChatOptions, ChatTurn, ThinkingForm, ToolForm, ToolTelling } from "./chat-types.js";
 import type { ModelFacts } from "./model-facts.js";
 import type { Device, MemoryByPlace, Placement } from "./placement-types.js";
 
@@ -11,8 +11,20 @@ export * from "./placement-types.js";
 /** Token of a vocabulary: an index from 0. */
 export type Token = number;
 
-/** A model file that has been loaded: weights, vocabulary, tokenizer, chat template. */
-export interface LoadedModel extends AsyncDisposable {
+/** Writes chats for a model. */
+export interface ChatRenderer {
+  /** The prompt of a chat, tokenized, with exactly one BOS where the vocabulary asks for it. */
+  renderChat(turns: readonly ChatTurn[], options?: ChatOptions): Promise<RenderedPrompt>;
+  /** How its template writes calls of functions; null: it has no place for them. */
+  readonly toolForm: ToolForm | null;
+  /** What of it the template writes by itself. */
+  readonly toolTelling: ToolTelling;
+  /** How its template marks what the model thinks; null: it knows no thinking. */
+  readonly thinking: ThinkingForm | null;
+}
+
+/** A model file that has been loaded: weights, vocabulary, tokenizer, and the chat template in the file. */
+export interface LoadedModel extends AsyncDisposable, ChatRenderer {
   readonly path: string;
   readonly name: string;
   readonly architecture: string;
@@ -28,28 +40,33 @@ export interface LoadedModel extends AsyncDisposable {
   readonly facts: ModelFacts;
   /** Tokens of plain text; `special`: control tokens written out (`<|im_end|>`) become their ids. No BOS is added. */
   tokenize(text: string, special: boolean): Token[];
-  /** Does what `tokenize` does; a long text off the event loop. */
-  tokenizeAside(text: string, special: boolean): Promise<Token[]>;
+  /**
+   * Does what `tokenize` does; a long text off the event loop.
+   *
+   * @param isContinued it goes on after other text: no space is put before it. Default: false
+   */
+  tokenizeAside(text: string, special: boolean, isContinued?: boolean): Promise<Token[]>;
   /** Whether the file brings a chat template that works; without one a stand-in renders chats. */
   readonly hasChatTemplate: boolean;
   /** What is wrong with the file's own template, and what stands in for it; null: nothing, or it has none. */
   readonly chatTemplateWarning: string | null;
   /**
-   * The prompt of a chat as this file's own template renders it, tokenized, with exactly one BOS where the
-   * vocabulary asks for it.
+   * This model with another template.
+   *
+   * @throws ShouldersError `invalid_request` where the template does not work
    */
-  renderChat(turns: readonly ChatTurn[], options?: ChatOptions): Promise<RenderedPrompt>;
-  /** How its template writes calls of functions; null: it has no place for them. */
-  readonly toolForm: ToolForm | null;
-  /** How its template marks what the model thinks; null: it knows no thinking. */
-  readonly thinking: ThinkingForm | null;
+  withTemplate(text: string): ChatRenderer;
   createContext(options: ContextOptions): ModelContext;
 }
 
 export interface RenderedPrompt {
+  /** What the template wrote; null: there is none. */
+  text: string | null;
   tokens: Token[];
   /** Strings that end an answer under this template, besides the end-of-sequence tokens. */
   stopStrings: string[];
+  /** How what is thought is marked; null: nothing is. */
+  thinking: ThinkingForm | null;
   /** The answer begins within a thought. */
   opensThought: boolean;
 }

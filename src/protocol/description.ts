@@ -71,6 +71,8 @@ export interface ConfigDescription {
   toolForm: ToolForm;
   /** How answers mark what is thought before them; null: nothing is. */
   thinking: ThinkingForm | null;
+  /** Requests may bring a chat template. */
+  takesTemplates: boolean;
   /** A digest of everything in the config that can change an answer: model files, settings, calibration card. */
   digest: string;
 }

@@ -4,8 +4,14 @@ import type { StrategyConfig } from "../strategies/registry.js";
 import type { PriorRequest } from "../strategies/strategy.js";
 import type { TraceLevel } from "../wire/token-record.js";
 
-export type { ChatEnding, ChatTurn as ChatMessage, ThinkingForm, ToolForm } from "../llama/types.js";
-export { toolIdMark, toolIndexMark } from "../llama/types.js";
+export type {
+  ArgumentTags,
+  ChatEnding,
+  ChatTurn as ChatMessage,
+  ThinkingForm,
+  ToolForm,
+} from "../llama/types.js";
+export { bareQuote, toolIdMark } from "../llama/types.js";
 
 /** A function that an answer may call, as it crosses the pipe. */
 export interface ToolText {
@@ -30,6 +36,8 @@ export type Prompt =
       effort?: string | null;
       /** JSON of what else the templates may ask for. */
       variables?: string;
+      /** Writes the prompt in place of the models' own templates. */
+      template?: string;
     }
   | { type: "text"; text: string }
   | { type: "tokens"; tokens: number[] };
@@ -38,8 +46,9 @@ export type Prompt =
 export type GivenText = { type: "text"; text: string } | { type: "tokens"; tokens: number[] };
 
 export interface CallOpening {
-  text: string;
-  /** Calls may come after other text; else only an answer that begins with the opening has any. */
+  /** Each begins calls. */
+  texts: string[];
+  /** Calls may come after other text; else only an answer that begins with an opening has any. */
   mayFollowText: boolean;
 }
 

@@ -266,6 +266,7 @@ export function describeEngine(): EngineDescription {
     sampling: samplingSchema.parse({ temperature: 0.7, topK: 40 }),
     toolForm: plainToolForm,
     thinking: null,
+    takesTemplates: false,
     warnings: [],
   };
   const both = withWords({

@@ -9,6 +9,7 @@ import { plainRequest } from "../../src/protocol/protocol.js";
 import { plainToolForm } from "../../src/engine/tool-prompts.js";
 import type { GenerationRequest } from "../../src/protocol/protocol.js";
 import { ShouldersError } from "../../src/errors.js";
+import { tellsAll } from "../../src/llama/types.js";
 import type { Batch, LoadedModel, ModelContext, Vocabulary } from "../../src/llama/types.js";
 
 /** End of sequence of the fake vocabulary; ids below are bytes. */
@@ -158,11 +159,13 @@ export function fakeModel(name: string): LoadedModel {
     name,
     vocabulary,
     toolForm: null,
+    toolTelling: tellsAll,
     thinking: null,
     tokenizeAside: (text: string) => Promise.resolve(encode(text)),
     renderChat: (turns: readonly { role: string; content: string }[]) =>
       Promise.resolve({
         tokens: encode(turns.map(({ role, content }) => `${role} ${content};`).join("") + "answer:"),
+        text: null,
         stopStrings: [],
       }),
   } as unknown as LoadedModel;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { fieldError } from "../../errors.js";
+import type { ArgumentKinds } from "../../grammar/call-grammar.js";
 import { GrammarBuilder, literal } from "../../grammar/json/grammar-builder.js";
 import { addSchema } from "../../grammar/json/json-grammar.js";
 import { automatonOf } from "../../grammar/regular/automaton.js";
@@ -65,7 +66,11 @@ export interface AnswerGrammar {
   grammar: string | null;
   /** Paths of what a schema says and the answer is not held to. */
   ignored: string[];
+  /** How the arguments of its calls are written. */
+  kinds: ArgumentKinds;
 }
+
+const noKinds: ArgumentKinds = new Map();
 
 /** @throws ShouldersError that names the field that asks for what cannot be done */
 export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): AnswerGrammar {
@@ -74,12 +79,13 @@ export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): Answe
   if (given !== null) {
     const other = body.grammar && format.type !== "text" ? "response_format" : tools && "tools";
     if (other !== null) throw fieldError(grammarParamOf(body, false), `leave out ${other}, or the grammar`);
-    return { grammar: given, ignored: [] };
+    return { grammar: given, ignored: [], kinds: noKinds };
   }
   const builder = new GrammarBuilder(grammarParamOf(body, tools !== null));
   const content = addFormat(builder, format);
-  const root = tools === null ? content : addTools(builder, tools, content);
-  return { grammar: root === null ? null : builder.build(root), ignored: builder.ignored };
+  const { root, kinds } =
+    tools === null ? { root: content, kinds: noKinds } : addTools(builder, tools, content);
+  return { grammar: root === null ? null : builder.build(root), ignored: builder.ignored, kinds };
 }
 
 /** Which field of a request holds its answer to a grammar. */

@@ -12,6 +12,7 @@ export function toConversation(body: ChatBody, tools: ToolPlan | null): Prompt {
     messages: body.messages.map(toMessage),
     ending: endingOf(body),
     ...thinkingOf(body),
+    ...(body.chat_template != null && body.chat_template !== "" && { template: body.chat_template }),
     ...(tools !== null && { tools: toldTools(tools) }),
   };
 }

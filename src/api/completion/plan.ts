@@ -7,7 +7,6 @@ import type {
   GenerationRequest,
   GivenText,
   Prompt,
-  ToolForm,
 } from "../../protocol/protocol.js";
 import { fieldError, withFieldNames } from "../../errors.js";
 import { findConfig } from "../context.js";
@@ -16,7 +15,7 @@ import { toConversation } from "./conversation.js";
 import { fusionOf } from "./fusion-fields.js";
 import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "../openai/schemas.js";
 import { readBody } from "../openai/read-body.js";
-import { mayFollowText } from "../openai/tool-calls.js";
+import { mayFollowText, openingsOf, type CallForm } from "../openai/tool-calls.js";
 import { planTools } from "../openai/tools.js";
 import { fullerOf, type TraceLevel } from "../../wire/token-record.js";
 
@@ -52,7 +51,7 @@ export interface RequestPlan {
   /** The answer begins with its prompt. */
   isEchoed: boolean;
   /** How calls stand in the answer; null: it may have none. */
-  toolForm: ToolForm | null;
+  toolForm: CallForm | null;
   /** Its `trace` is the fuller of what is reported and what is kept. */
   request: SharedRequest;
   /** What the answer says of each token. */
@@ -132,17 +131,23 @@ export function planCompletion(kind: CompletionKind, body: unknown, options: Pla
 type NamelessPlan = Omit<RequestPlan, "fieldName"> & { paramOf: Record<string, string> };
 
 function planChat(chat: ChatBody, options: PlanOptions): NamelessPlan {
-  const { toolForm } = findConfig(options.description, chat.model);
+  const { toolForm, takesTemplates } = findConfig(options.description, chat.model);
+  if (chat.chat_template != null && chat.chat_template !== "" && !takesTemplates)
+    throw fieldError(
+      "chat_template",
+      'leave it out: this model writes chats by its own template (unless its config says "requestChatTemplate": true)',
+    );
   const tools = planTools(chat, toolForm);
+  const { kinds, ...held } = answerGrammar(chat, tools);
   return planParsed("chat", chat, options, {
     prompts: [toConversation(chat, tools)],
     isEchoed: false,
-    toolForm: tools && toolForm,
+    toolForm: tools && { ...tools.form, kinds },
     paramOf: {
       grammar: grammarParamOf(chat, tools !== null),
       max_tokens: chat.max_completion_tokens == null ? "max_tokens" : "max_completion_tokens",
     },
-    ...answerGrammar(chat, tools),
+    ...held,
     maxTokens: boundOf(chat.max_completion_tokens ?? chat.max_tokens ?? -1),
     topLogprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : null,
   });
@@ -205,7 +210,7 @@ function planParsed(
       answerPrefix,
       prediction: predictionOf(body.prediction),
       configId: config.id,
-      callOpening: toolForm && { text: toolForm.opening, mayFollowText: mayFollowText(toolForm) },
+      callOpening: toolForm && { texts: openingsOf(toolForm), mayFollowText: mayFollowText(toolForm) },
       stop: [body.stop ?? []].flat().filter((text) => text !== ""),
       stopTokens: body.stop_token_ids ?? [],
       sampling: samplingOf(body, config.sampling),

@@ -1,4 +1,4 @@
-import type { FinishReason, GeneratedToken, GenerationEvent, ToolForm } from "../../protocol/protocol.js";
+import type { FinishReason, GeneratedToken, GenerationEvent } from "../../protocol/protocol.js";
 import type {
   ChatChoice,
   ChatChunkChoice,
@@ -10,7 +10,7 @@ import type {
 import type { ChatLogprobs, TextLogprobs } from "../../wire/logprobs.js";
 import type { Echo } from "../completion/echo.js";
 import { chatLogprobs, joinLogprobs, TextLogprobsWriter } from "./logprobs.js";
-import { readAnswer, ToolCallReader } from "./tool-calls.js";
+import { readAnswer, ToolCallReader, type CallForm } from "./tool-calls.js";
 
 type Tokens = readonly GeneratedToken[];
 type Delta = Pick<Extract<GenerationEvent, { type: "delta" }>, "reasoning" | "text" | "tokens">;
@@ -20,7 +20,7 @@ export interface ChoiceOptions {
   index: number;
   hasLogprobs: boolean;
   /** How calls stand in the answer; null: it has none. */
-  toolForm: ToolForm | null;
+  toolForm: CallForm | null;
 }
 
 /** What a chunk of a stream has of a choice. */

@@ -52,7 +52,6 @@ export const undoneFields = {
   // What the prompt is made of.
   truncate_prompt_tokens: undone((value) => value === -1),
   documents: undone(isNothing),
-  chat_template: undone(isNothing),
   template: undone(isNothing),
   system: undone(isNothing, "send it as a message of the role system"),
   raw: undone(isNothing),

@@ -6,7 +6,7 @@ import { unsupportedUnless } from "../parse.js";
 import { grammarSchema, responseFormatSchema } from "../completion/answer-grammar.js";
 import { fusionSchema, givenTokens } from "../completion/fusion-fields.js";
 import { tokenIds } from "../long-list.js";
-import { undoneFields } from "./other-fields.js";
+import { isNothing, undoneFields } from "./other-fields.js";
 import { toolCallSchema, toolChoiceSchema, toolsSchema } from "./tools.js";
 
 /** Bodies of completion requests. null means the default everywhere; defaults are applied in plan.ts. */
@@ -121,6 +121,8 @@ const otherPart = z
     error: "not supported; only parts of type text are",
   });
 
+const mostTemplateBytes = 256 * 1024;
+
 /** Turns of a conversation, and parts of one: real ones have a few hundred. */
 export const mostMessages = 4_096;
 /** Most choices of one request: prompts times `n`. */
@@ -220,6 +222,14 @@ export const chatSchema = z
       .describe('How much is thought before the answer; "none": nothing. Default: the template\'s.'),
     enable_thinking: z.boolean().nullish().describe("Whether anything is thought before the answer."),
     think: z.union([z.boolean(), z.string()]).nullish().describe("As enable_thinking or reasoning_effort."),
+    chat_template: z
+      .string()
+      .refine(
+        (text) => Buffer.byteLength(text) <= mostTemplateBytes,
+        `a chat template may have at most ${mostTemplateBytes} bytes`,
+      )
+      .nullish()
+      .describe("Jinja template in place of the models' own; only where the config allows it."),
     chat_template_kwargs: z
       .looseObject({})
       .nullish()
@@ -265,6 +275,7 @@ export const textSchema = z
       .describe("Report log-probabilities and this many alternatives."),
     echo: z.boolean().nullish().describe("Begin the answer with the prompt, with logprobs where asked for."),
     messages: unsupportedUnless(z.unknown(), isEmptyList, "ask /v1/chat/completions"),
+    chat_template: unsupportedUnless(z.unknown(), isNothing, "ask /v1/chat/completions"),
     suffix: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),
   })
   .refine(streamOptionsNeedStream, streamOptionsIssue)

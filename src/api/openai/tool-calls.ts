@@ -1,12 +1,23 @@
 import { randomUUID } from "node:crypto";
-import { toolIdMark, type ToolForm } from "../../protocol/protocol.js";
+import type { ArgumentKinds } from "../../grammar/call-grammar.js";
+import { beforeMarks, formPattern } from "../../grammar/form-marks.js";
+import type { ArgumentTags, ToolForm } from "../../protocol/protocol.js";
 import type { ToolCallDelta } from "../../wire/completion.js";
+import { heldLength, TaggedArguments } from "./tagged-arguments.js";
 
 /** How calls stand in an answer is the models' own form; the grammar holds them to it, so nothing is guessed. */
+
+/** A form, and what its arguments are where it does not tell. */
+export type CallForm = ToolForm & { kinds?: ArgumentKinds };
 
 export interface AnswerDelta {
   content: string;
   toolCalls: ToolCallDelta[];
+}
+
+/** What an answer may begin calls with. */
+export function openingsOf({ opening, others = [] }: ToolForm): string[] {
+  return [opening, ...others.map((other) => other.opening)].map(beforeMarks);
 }
 
 /** Whether calls may come after text: what begins like plain JSON would be taken for a call in the middle of it. */
@@ -14,22 +25,42 @@ export function mayFollowText({ opening }: ToolForm): boolean {
   return !opening.startsWith("{");
 }
 
+/** A way in which the first call begins. */
+interface Start {
+  /** What tells it. */
+  text: string;
+  /** What the form has after that and before the name. */
+  rest: RegExp;
+  middle: string;
+}
+
 /** Takes an answer apart as it comes: text, then calls. Arguments are passed on as they come. */
 export class ToolCallReader {
-  readonly #form: ToolForm;
+  readonly #form: CallForm;
+  readonly #starts: readonly Start[];
   /** What stands between two calls. */
   readonly #between: RegExp | null;
   readonly #newId: () => string;
-  #state: "text" | "plain" | "name" | "arguments" | "end" = "text";
+  #state: "text" | "plain" | "opening" | "name" | "arguments" | "end" = "text";
+  #start: Start;
+  /** The text before the first name. */
+  #opened = "";
   #held = "";
   #numCalls = 0;
   /** Within arguments: open brackets, and whether the next character is in a string or escaped in one. */
   #depth = 0;
   #isInString = false;
   #isEscaped = false;
+  #tagged: TaggedArguments | null = null;
 
-  constructor(form: ToolForm, newId = () => `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`) {
+  constructor(form: CallForm, newId = () => `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`) {
     this.#form = form;
+    const starts = [form, ...(form.others ?? [])].map(({ opening, middle }): Start => {
+      const text = beforeMarks(opening);
+      return { text, rest: patternOf(opening.slice(text.length)), middle };
+    });
+    this.#starts = starts;
+    this.#start = starts[0] as Start;
     this.#between = form.between === null ? null : patternOf(form.between);
     this.#newId = newId;
   }
@@ -52,9 +83,9 @@ export class ToolCallReader {
 
   /** No more text: what may have become a call and did not is text; but what was cut short may be one. */
   finish(isCut: boolean): AnswerDelta {
-    const hasNoName = this.#state === "name" && this.#numCalls === 0;
+    const hasNoName = (this.#state === "opening" || this.#state === "name") && this.#numCalls === 0;
     if (isCut || !(this.#state === "text" || hasNoName)) return { content: "", toolCalls: [] };
-    const content = (hasNoName ? this.#form.opening : "") + this.#take(this.#held.length);
+    const content = (hasNoName ? this.#opened : "") + this.#take(this.#held.length);
     return { content, toolCalls: [] };
   }
 
@@ -66,45 +97,103 @@ export class ToolCallReader {
       case "plain":
         delta.content += this.#take(this.#held.length);
         return false;
+      case "opening":
+        return this.#passToName(this.#start.rest);
       case "name":
-        return this.#readName(delta);
+        return this.#form.tags ? this.#readTaggedName(delta, this.#form.tags) : this.#readName(delta);
       case "arguments":
-        return this.#readArguments(delta);
-      case "end": {
-        const found = this.#between?.exec(this.#held);
-        if (!found) return false;
-        this.#take(found[0].length);
-        this.#state = "name";
-        return true;
-      }
+        return this.#tagged ? this.#readTagged(delta, this.#tagged) : this.#readArguments(delta);
+      case "end":
+        return this.#between !== null && this.#passToName(this.#between);
     }
+  }
+
+  /** Passes over what the form has before a name, once it is whole. */
+  #passToName(pattern: RegExp): boolean {
+    const found = pattern.exec(this.#held);
+    if (found === null) return false;
+    this.#opened += this.#take(found[0].length);
+    this.#state = "name";
+    return true;
   }
 
   /** Shows what cannot be the beginning of a call. */
   #readText(delta: AnswerDelta): boolean {
-    const { opening } = this.#form;
-    const at = this.#held.indexOf(opening);
-    if (at === 0 || (at > 0 && mayFollowText(this.#form))) {
-      delta.content += this.#take(at);
-      this.#take(opening.length);
-      this.#state = "name";
+    const found = this.#findStart();
+    if (found !== null) {
+      delta.content += this.#take(found.at);
+      this.#opened = this.#take(found.start.text.length);
+      this.#start = found.start;
+      this.#state = "opening";
       return true;
     }
-    if (mayFollowText(this.#form))
-      delta.content += this.#take(this.#held.length - heldLength(this.#held, opening));
-    else if (!opening.startsWith(this.#held)) this.#state = "plain";
+    const texts = this.#starts.map(({ text }) => text);
+    if (mayFollowText(this.#form)) {
+      const held = Math.max(...texts.map((text) => numHeld(this.#held, text)));
+      delta.content += this.#take(this.#held.length - held);
+    } else if (!texts.some((text) => text.startsWith(this.#held))) this.#state = "plain";
     return this.#state === "plain";
   }
 
+  /** The first way to begin; of two at one place the longer. */
+  #findStart(): { at: number; start: Start } | null {
+    const found = this.#starts
+      .map((start) => ({ at: this.#held.indexOf(start.text), start }))
+      .filter(({ at }) => at === 0 || (at > 0 && mayFollowText(this.#form)))
+      .sort((a, b) => a.at - b.at || b.start.text.length - a.start.text.length);
+    return found[0] ?? null;
+  }
+
   #readName(delta: AnswerDelta): boolean {
-    const { middle } = this.#form;
-    const end = this.#held.indexOf(middle);
-    if (end < 0) return false;
-    const name = this.#take(end);
-    this.#take(middle.length);
+    const middle = new RegExp(formPattern(this.#numCalls === 0 ? this.#start.middle : this.#form.middle));
+    const found = middle.exec(this.#held);
+    if (found === null) return false;
+    const name = this.#take(found.index);
+    this.#take(found[0].length);
+    this.#begin(name, delta);
+    return true;
+  }
+
+  /** A name, and whether any arguments come after it. */
+  #readTaggedName(delta: AnswerDelta, tags: ArgumentTags): boolean {
+    const { middle, ending, between, kinds } = this.#form;
+    // What leads to arguments and what stands in their place may begin alike.
+    const shared = commonStart(middle, tags.none);
+    const found = new RegExp(`^([\\w-]+)${formPattern(shared)}`).exec(this.#held);
+    if (found === null) return false;
+    const [{ length }, name = ""] = found;
+    const after = this.#held.slice(length);
+    const ends = [ending, ...(between === null ? [] : [between])];
+    const without = ends.map((end) => tags.none.slice(shared.length) + end);
+    const rest = middle.slice(shared.length);
+    if (without.some((text) => after.startsWith(text))) {
+      this.#take(length + tags.none.length - shared.length);
+      this.#begin(name, delta);
+      addArguments(delta, this.#numCalls - 1, "{}");
+      this.#state = "end";
+      return true;
+    }
+    if (!after.startsWith(rest) || without.some((text) => text.startsWith(after))) return false;
+    this.#take(length + rest.length);
+    this.#begin(name, delta);
+    const ofCall = kinds?.get(name);
+    this.#tagged = new TaggedArguments(this.#form, tags, (argument) => ofCall?.get(argument) ?? "either");
+    return true;
+  }
+
+  #begin(name: string, delta: AnswerDelta): void {
     const index = this.#numCalls++;
     delta.toolCalls.push({ index, id: this.#newId(), type: "function", function: { name, arguments: "" } });
     this.#state = "arguments";
+  }
+
+  #readTagged(delta: AnswerDelta, tagged: TaggedArguments): boolean {
+    const { json, rest } = tagged.read(this.#held);
+    this.#held = rest;
+    if (json !== "") addArguments(delta, this.#numCalls - 1, json);
+    if (!tagged.isOver) return false;
+    this.#tagged = null;
+    this.#state = "end";
     return true;
   }
 
@@ -134,16 +223,19 @@ export class ToolCallReader {
   }
 }
 
-/** The length of the longest end of a text that is a beginning of another. */
-function heldLength(text: string, beginning: string): number {
-  let length = Math.min(text.length, beginning.length - 1);
-  while (!text.endsWith(beginning.slice(0, length))) length--;
-  return length;
+const patternOf = (text: string): RegExp => new RegExp(`^${formPattern(text)}`);
+
+/** How much of a text's end may begin a mark: also where it was cut within a character, of which U+FFFD is left. */
+function numHeld(text: string, mark: string): number {
+  const whole = text.endsWith("\uFFFD") ? text.slice(0, -1) : text;
+  const held = heldLength(whole, mark);
+  return held === 0 ? 0 : held + text.length - whole.length;
 }
 
-function patternOf(text: string): RegExp {
-  const parts = text.split(toolIdMark).map((part) => part.replaceAll(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
-  return new RegExp(`^${parts.join("[a-zA-Z0-9]{9}")}`);
+function commonStart(one: string, other: string): string {
+  let length = 0;
+  while (length < one.length && one[length] === other[length]) length++;
+  return one.slice(0, length);
 }
 
 function addArguments(delta: AnswerDelta, index: number, piece: string): void {
@@ -153,7 +245,7 @@ function addArguments(delta: AnswerDelta, index: number, piece: string): void {
 }
 
 /** A whole answer, taken apart: each call is in one piece, and one that was cut is none. */
-export function readAnswer(text: string, form: ToolForm, isCut: boolean): AnswerDelta {
+export function readAnswer(text: string, form: CallForm, isCut: boolean): AnswerDelta {
   const reader = new ToolCallReader(form);
   const { content, toolCalls } = reader.push(text);
   const whole = toolCalls.filter(({ index }) => index < reader.numWhole);

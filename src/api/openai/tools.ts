@@ -1,8 +1,11 @@
 import { z } from "zod";
-import { toolIdMark, type ToolForm, type ToolText } from "../../protocol/protocol.js";
+import type { ToolForm, ToolText } from "../../protocol/protocol.js";
 import { fieldError } from "../../errors.js";
+import { addCalls, type ArgumentKinds } from "../../grammar/call-grammar.js";
 import { literal, type GrammarBuilder } from "../../grammar/json/grammar-builder.js";
-import { addSchema } from "../../grammar/json/json-grammar.js";
+import { classText } from "../../grammar/regular/write-automaton.js";
+import { complement, pointsIn } from "../../grammar/regular/code-points.js";
+import { throughText } from "../../grammar/through-text.js";
 import { mayFollowText } from "./tool-calls.js";
 
 /** What a request says of functions, how the models are told, and how they are held to it. */
@@ -36,16 +39,31 @@ export const toolsSchema = z
   .nullish()
   .describe("Functions that the answer may call.");
 
+const namedTool = z.object({ type: z.literal("function"), function: z.object({ name: toolName }) });
+
 export const toolChoiceSchema = z
   .union(
     [
       z.enum(["none", "auto", "required", "any"]),
-      z.object({ type: z.literal("function"), function: z.object({ name: toolName }) }),
+      namedTool,
+      z.object({
+        type: z.literal("allowed_tools"),
+        allowed_tools: z.object({
+          mode: z.enum(["auto", "required"]),
+          tools: z.array(namedTool).min(1).max(128),
+        }),
+      }),
     ],
-    { error: 'expected "none", "auto", "required" or {"type": "function", "function": {"name": …}}' },
+    {
+      error:
+        'expected "none", "auto", "required", {"type": "function", "function": {"name": …}} or ' +
+        '{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}',
+    },
   )
   .nullish()
-  .describe("auto (default with tools): text or calls; required: calls; a name: calls of it.");
+  .describe(
+    "auto (default with tools): text or calls; required: calls; a name: a call of it; allowed_tools: of these alone.",
+  );
 
 export const toolCallSchema = z.object({
   id: z
@@ -65,8 +83,10 @@ type AskedTool = z.output<typeof toolSchema>;
 export interface ToolPlan {
   /** The form in which the models that answer write calls. */
   form: ToolForm;
-  /** Those that may be called. */
-  tools: readonly AskedTool[];
+  /** Those that the models are told of. */
+  told: readonly AskedTool[];
+  /** Those that may be called, with their places in the request. */
+  tools: readonly (AskedTool & { index: number })[];
   /** The answer must be calls. */
   isRequired: boolean;
   mayBeSeveral: boolean;
@@ -83,27 +103,36 @@ export function planTools(
   { tools, tool_choice: choice, parallel_tool_calls }: ToolFields,
   form: ToolForm,
 ): ToolPlan | null {
-  const isNamed = typeof choice === "object" && choice !== null;
+  const named = typeof choice === "object" && choice?.type === "function" ? choice.function.name : null;
+  const allowed =
+    typeof choice === "object" && choice?.type === "allowed_tools" ? choice.allowed_tools : null;
   // "any" is Mistral's word for it.
-  const isRequired = isNamed || choice === "required" || choice === "any";
+  const isRequired =
+    named !== null || choice === "required" || choice === "any" || allowed?.mode === "required";
   if (!tools?.length) {
-    if (isNamed || isRequired) throw fieldError("tool_choice", "it needs tools; send them");
+    if (isRequired || allowed !== null) throw fieldError("tool_choice", "it needs tools; send them");
     return null;
   }
   if (choice === "none") return null;
-  const named = isNamed ? tools.filter((tool) => tool.function.name === choice.function.name) : tools;
-  if (named.length === 0) throw fieldError("tool_choice", "no tool has this name");
+  const names = named === null ? allowed?.tools.map((tool) => tool.function.name) : [named];
+  const stranger = names?.find((name) => !tools.some((tool) => tool.function.name === name));
+  if (stranger !== undefined) throw fieldError("tool_choice", `no tool has the name "${stranger}"`);
+  const callable = tools
+    .map((tool, index) => ({ ...tool, index }))
+    .filter((tool) => names?.includes(tool.function.name) ?? true);
   return {
     form,
-    tools: named,
+    // Of those that are not allowed the models know, so that their prompt stays the same.
+    told: named === null ? tools : callable,
+    tools: callable,
     isRequired,
-    mayBeSeveral: (parallel_tool_calls ?? true) && !isNamed,
+    mayBeSeveral: (parallel_tool_calls ?? true) && named === null,
   };
 }
 
 /** The tools as the models are told of them. */
-export function toldTools({ tools }: ToolPlan): ToolText[] {
-  return tools.map(({ function: { name, description, parameters } }) => ({
+export function toldTools({ told }: ToolPlan): ToolText[] {
+  return told.map(({ function: { name, description, parameters } }) => ({
     name,
     description: description ?? "",
     parameters: JSON.stringify({ type: "object", properties: {}, ...parameters }),
@@ -116,63 +145,31 @@ export function toldTools({ tools }: ToolPlan): ToolText[] {
  * @param content rule of an answer without calls; null: any text, and calls after it
  * @returns body of the root rule
  */
-export function addTools(builder: GrammarBuilder, plan: ToolPlan, content: string | null): string {
-  const { form } = plan;
-  const bodies = plan.tools.map(({ function: { name, parameters, strict } }, index) => {
+export function addTools(
+  builder: GrammarBuilder,
+  { form, tools, isRequired, mayBeSeveral }: ToolPlan,
+  content: string | null,
+): { root: string; kinds: ArgumentKinds } {
+  const functions = tools.map(({ index, function: { name, parameters, strict } }) => {
     const schema = { type: "object", ...(parameters ?? { additionalProperties: false }) };
     const path = `tools.${index}.function.parameters`;
     if (schema.type !== "object") throw fieldError(`${path}.type`, "arguments are an object");
-    return `${literal(name + form.middle)} ${addSchema(builder, schema, { param: path, isStrict: strict === true })}`;
+    return { name, schema, path, isStrict: strict === true };
   });
-  const body = builder.rule(bodies.join(" | "));
-  const more = plan.mayBeSeveral && form.between !== null ? `(${formText(form.between)} ${body}){0,15}` : "";
-  const calls = builder.rule(`${body} ${more} ${formText(form.ending)}`);
-  const opened = `${formText(form.opening)} ${calls}`;
-  if (plan.isRequired) return opened;
-  if (content !== null) return `${opened} | ${content}`;
-  if (mayFollowText(form)) return textBefore(builder, form.opening, calls);
-  return `${opened} | ${builder.rule(textUnlike(form.opening))}`;
-}
-
-/** A text of the form as GBNF. */
-function formText(text: string): string {
-  return text.split(toolIdMark).map(literal).join(" [a-zA-Z0-9]{9} ");
+  const { starts, kinds } = addCalls(builder, form, { functions, mayBeSeveral });
+  const opened = starts.map(({ text, follows }) => `${literal(text)} ${follows}`).join(" | ");
+  if (isRequired) return { root: opened, kinds };
+  if (content !== null) return { root: `${opened} | ${content}`, kinds };
+  if (mayFollowText(form)) return { root: throughText(builder, starts, true), kinds };
+  const text = builder.rule(textUnlike(form.opening));
+  return { root: `${opened} | ${text}`, kinds };
 }
 
 /** Any text that does not begin with this one. */
 function textUnlike(beginning: string): string {
   const branches = Array.from(beginning, (character, at) => {
     const before = at === 0 ? "" : `${literal(beginning.slice(0, at))} `;
-    return `${before}(${classOf([character], true)} .*)?`;
+    return `${before}(${classText(complement(pointsIn(character)))} .*)?`;
   });
   return branches.join(" | ");
-}
-
-/**
- * Any text; once it comes to hold the opening, what must follow. A rule for each beginning of the opening that a text
- * may end with, as in the automaton of Knuth, Morris and Pratt.
- */
-function textBefore(builder: GrammarBuilder, opening: string, follows: string): string {
-  const characters = Array.from(opening);
-  const rules = characters.map(() => builder.reserve());
-  const ruleAt = (length: number) => (length === characters.length ? follows : (rules[length]?.name ?? ""));
-  const known = [...new Set(characters)];
-  for (const [length, rule] of rules.entries()) {
-    const before = characters.slice(0, length).join("");
-    const steps = known.map((character) => {
-      const text = before + character;
-      let next = Math.min(length + 1, characters.length);
-      while (!text.endsWith(characters.slice(0, next).join(""))) next--;
-      return `${literal(character)} ${ruleAt(next)}`;
-    });
-    rule.define([...steps, `${classOf(known, true)} ${ruleAt(0)}`, `""`].join(" | "));
-  }
-  return ruleAt(0);
-}
-
-function classOf(characters: readonly string[], isNegated: boolean): string {
-  const codes = characters.map(
-    (character) => `\\U${(character.codePointAt(0) ?? 0).toString(16).padStart(8, "0")}`,
-  );
-  return `[${isNegated ? "^" : ""}${codes.join("")}]`;
 }

@@ -31,7 +31,7 @@ function counts(atoms: readonly Atom[], keyword: string): number[] {
 }
 
 function itemRule(conditions: readonly Located[], writer: SchemaWriter): string | null {
-  return conditions.length === 0 ? "value" : writer.visit(conditions);
+  return conditions.length === 0 ? writer.notation.value : writer.visit(conditions);
 }
 
 /** Schemas by place, where an atom names places; before 2020 `items` could be a list. */
@@ -107,7 +107,7 @@ interface Items {
 function written(
   { rules, rest, least, most }: Items,
   atoms: readonly Atom[],
-  { widen }: SchemaWriter,
+  { widen, notation: { comma } }: SchemaWriter,
 ): string {
   if (least > mostRepetitions)
     throw refuse(valuesAt(atoms, "minItems")[0]?.path ?? "", `at most ${mostRepetitions}`);
@@ -122,17 +122,17 @@ function written(
     const from = Math.max(0, least - rules.length);
     const to = bound === null ? null : bound - rules.length;
     if (to !== 0)
-      tail = rules.length > 0 ? `("," space ${rest}){${from},${to ?? ""}}` : alone(rest, from, to);
+      tail = rules.length > 0 ? `(${comma} ${rest}){${from},${to ?? ""}}` : alone(rest, comma, { from, to });
   }
   for (let place = Math.min(rules.length, bound ?? Infinity) - 1; place >= 0; place--) {
-    const item = `${place > 0 ? `"," space ` : ""}${rules[place] as string} ${tail}`;
+    const item = `${place > 0 ? `${comma} ` : ""}${rules[place] as string} ${tail}`;
     tail = place < least ? item : `(${item})?`;
   }
   return `"[" ${tail} "]"`;
 }
 
-function alone(item: string, least: number, most: number | null): string {
-  const rest = `("," space ${item}){${Math.max(0, least - 1)},${most === null ? "" : most - 1}}`;
-  const items = `${item} ${most === 1 ? "" : rest}`;
-  return least === 0 ? `(${items})?` : items;
+function alone(item: string, comma: string, { from, to }: { from: number; to: number | null }): string {
+  const rest = `(${comma} ${item}){${Math.max(0, from - 1)},${to === null ? "" : to - 1}}`;
+  const items = `${item} ${to === 1 ? "" : rest}`;
+  return from === 0 ? `(${items})?` : items;
 }

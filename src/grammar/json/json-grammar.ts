@@ -9,14 +9,15 @@ import {
   type Condition,
 } from "./conditions.js";
 import { areDisjoint } from "./disjoint-schemas.js";
-import { literal, type GrammarBuilder } from "./grammar-builder.js";
+import type { GrammarBuilder } from "./grammar-builder.js";
 import { numberRule } from "./json-numbers.js";
-import { objectRule } from "./json-objects.js";
+import { bracedLayout, objectRule } from "./json-objects.js";
 import { allTypes, impliedTypes, isObject, refuse, typesOf, type TypeName } from "./json-schema.js";
 import { stringRule } from "./json-strings.js";
 import { fits } from "./json-values.js";
+import { jsonNotation, type Notation } from "./notation.js";
 import { has, SchemaDocument, type Located } from "./schema-document.js";
-import type { SchemaWriter } from "./schema-writer.js";
+import type { ObjectLayout, SchemaWriter } from "./schema-writer.js";
 import type { Automaton } from "../regular/automaton.js";
 
 /**
@@ -39,30 +40,38 @@ export interface SchemaOptions {
  * @throws ShouldersError with the path of what is no schema, or cannot be held to and has to be
  */
 export function addSchema(builder: GrammarBuilder, schema: unknown, options: SchemaOptions): string {
-  const rule = new JsonSchemaWriter(builder, schema, options).write();
+  const document = new SchemaDocument(schema, options.param);
+  const rule = new JsonSchemaWriter({ builder, document, ...options }).visit([document.root]);
   if (rule === null) throw refuse(options.param, "no value fits it");
   return rule;
 }
 
-const json = (value: unknown) => literal(JSON.stringify(value));
+export interface WriterParts extends Pick<SchemaOptions, "isStrict"> {
+  builder: GrammarBuilder;
+  document: SchemaDocument;
+  /** Default: JSON. */
+  notation?: Notation;
+  /** Of every object that is visited. Default: between braces. */
+  layout?: ObjectLayout;
+}
 
-class JsonSchemaWriter implements SchemaWriter {
+export class JsonSchemaWriter implements SchemaWriter {
   readonly builder: GrammarBuilder;
   readonly document: SchemaDocument;
+  readonly notation: Notation;
+  readonly layout: ObjectLayout;
   readonly patterns = new Map<string, Automaton | null>();
   readonly #isStrict: boolean;
   /** Rules by the keys of what they are of; null: nothing fits. */
   readonly #ruleOf = new Map<string, string | null>();
   #depth = 0;
 
-  constructor(builder: GrammarBuilder, schema: unknown, { param, isStrict }: SchemaOptions) {
+  constructor({ builder, document, isStrict, notation = jsonNotation, layout }: WriterParts) {
     this.builder = builder;
-    this.document = new SchemaDocument(schema, param);
+    this.document = document;
+    this.notation = notation;
+    this.layout = layout ?? bracedLayout(this);
     this.#isStrict = isStrict;
-  }
-
-  write(): string | null {
-    return this.visit([this.document.root]);
   }
 
   readonly widen = (path: string, why: string): void => {
@@ -103,7 +112,8 @@ class JsonSchemaWriter implements SchemaWriter {
     const { atoms, branchSets, isNever } = conditionsOf(given, this.document, this.widen);
     if (isNever) return null;
     const named = this.#namedValues(atoms, branchSets);
-    if (named !== null) return named.length === 0 ? null : named.map(json).join(" | ");
+    if (named !== null)
+      return named.length === 0 ? null : named.map((value) => this.notation.constant(value)).join(" | ");
     const [first, ...others] = branchSets;
     if (first !== undefined)
       return this.#branches(first, [...atoms.map((atom) => withoutKeywords(atom)), ...others]);
@@ -161,7 +171,7 @@ class JsonSchemaWriter implements SchemaWriter {
       return null;
     this.#widenLogic(atoms);
     const types = this.#types(atoms);
-    if (types === null) return "value";
+    if (types === null) return this.notation.value;
     const isNamed = atoms.some(({ schema }) => schema["type"] !== undefined);
     // Of the types that are meant, no value may fit; then any of the others does.
     const others = isNamed ? [] : allTypes.filter((type) => type !== "integer" && !types.includes(type));
@@ -196,9 +206,9 @@ class JsonSchemaWriter implements SchemaWriter {
   #typeRule(type: TypeName, atoms: readonly Atom[]): string | null {
     switch (type) {
       case "boolean":
-        return `"true" | "false"`;
+        return this.notation.boolean;
       case "null":
-        return `"null"`;
+        return this.notation.nothing;
       case "string":
         return stringRule(atoms, this);
       case "number":

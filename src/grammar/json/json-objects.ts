@@ -2,12 +2,44 @@ import { both, isEmpty, type Automaton } from "../regular/automaton.js";
 import { NotRegular } from "../regular/expression.js";
 import { isWithin, schemasAt, scopeWithin, valuesAt, withoutKeywords, type Atom } from "./conditions.js";
 import { literal } from "./grammar-builder.js";
-import type { SchemaWriter } from "./schema-writer.js";
+import type { ObjectLayout, SchemaWriter } from "./schema-writer.js";
 import { countAt, isObject, objectAt, refuse } from "./json-schema.js";
 import { matches } from "./json-values.js";
 import { childOf, has, type Located } from "./schema-document.js";
 
 /** Objects of a schema as GBNF. Named properties are written in their order; others only where none is named. */
+
+/** Between braces, as the notation writes names and values. */
+export function bracedLayout(writer: SchemaWriter): ObjectLayout {
+  const { notation } = writer;
+  const { comma, colon, hasQuotedNames, anyName } = notation;
+  const valueRule = (conditions: readonly Located[]) =>
+    conditions.length === 0 ? notation.value : writer.visit(conditions);
+  return {
+    opening: `"{"`,
+    comma,
+    closing: `"}"`,
+    empty: `"{}"`,
+    member: (name, conditions) => {
+      const rule = valueRule(conditions);
+      const written = hasQuotedNames ? notation.constant(name) : literal(name);
+      const key = notation.texts.length > 1 ? `(${written})` : written;
+      return rule === null ? null : `${key} ${colon} ${rule}`;
+    },
+    other: (names, conditions) => {
+      const value = valueRule(conditions);
+      const isFree = names.length === 0 || !hasQuotedNames;
+      if (names.length > 0 && isFree)
+        for (const { path } of names) writer.widen(path, "names are written without quotes");
+      const key = isFree ? anyName : writer.visit([textSchema, ...names]);
+      if (key === null || value === null) return [];
+      return [isFree ? `${key} ${value}` : `${key} ${colon} ${value}`];
+    },
+  };
+}
+
+/** Any text. */
+export const textSchema: Located = { schema: { type: "string" }, path: "", key: "~string" };
 
 interface Member {
   name: string;
@@ -26,17 +58,22 @@ export function objectRule(atoms: readonly Atom[], writer: SchemaWriter): string
     return writer.visit([...atoms.map((atom) => withoutKeywords(atom, "dependentSchemas")), ...dependents]);
   if (names.length === 0) return mapRule(atoms, writer);
   const members: Member[] = [];
-  for (const name of names) {
+  for (const name of writer.layout.isSorted ? sorted(names) : names) {
     const isRequired = required.has(name);
     const isAllowed = schemasAt(atoms, "propertyNames").every((located) => writer.fits(name, located));
-    const conditions = conditionsFor(name, atoms, writer);
-    const rule = !isAllowed ? null : conditions.length === 0 ? "value" : writer.visit(conditions);
-    if (rule !== null)
-      members.push({ name, isRequired, text: `${literal(JSON.stringify(name))} ":" space ${rule}` });
+    const text = isAllowed ? writer.layout.member(name, conditionsFor(name, atoms, writer)) : null;
+    if (text !== null) members.push({ name, isRequired, text });
     else if (isRequired) return null;
   }
   const counted = withCount(members, atoms, writer);
-  return counted && `"{" ${membersRule(counted, writer)} "}"`;
+  return counted && membersRule(counted, writer);
+}
+
+/** As templates sort them. */
+function sorted(names: readonly string[]): string[] {
+  const keys = new Map(names.map((name) => [name, name.toLowerCase()]));
+  const keyOf = (name: string) => keys.get(name) ?? name;
+  return [...names].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : keyOf(a) > keyOf(b) ? 1 : 0));
 }
 
 /** All names that the atoms know, and which of them have to be there. */
@@ -140,19 +177,21 @@ function withCount(
 }
 
 /** Members in order; the first that is there has no comma before it. */
-function membersRule(members: readonly Member[], { builder }: SchemaWriter): string {
-  if (members.length === 0) return "";
+function membersRule(members: readonly Member[], { builder, layout }: SchemaWriter): string {
+  const { opening, comma, closing, empty } = layout;
+  if (members.length === 0) return empty;
   // What may follow each member, from the last one on.
-  const tails = [""];
+  const tails = [closing];
   for (const { isRequired, text } of [...members].reverse()) {
     const next = tails.at(-1) as string;
-    tails.push(builder.rule(isRequired ? `"," space ${text} ${next}` : `("," space ${text})? ${next}`));
+    tails.push(builder.rule(isRequired ? `${comma} ${text} ${next}` : `(${comma} ${text})? ${next}`));
   }
   tails.reverse();
   const firstRequired = members.findIndex(({ isRequired }) => isRequired);
   const heads = members.slice(0, firstRequired < 0 ? members.length : firstRequired + 1);
   const starts = heads.map(({ text }, index) => `${text} ${tails[index + 1] as string}`);
-  return `(${starts.join(" | ")})${firstRequired < 0 ? "?" : ""}`;
+  const all = `${opening} (${starts.join(" | ")})`;
+  return firstRequired < 0 ? `${all} | ${empty}` : all;
 }
 
 /** Objects whose properties have no names of their own. */
@@ -167,14 +206,15 @@ function mapRule(atoms: readonly Atom[], writer: SchemaWriter): string | null {
       if (isObject(value) && Object.keys(value).length > 0)
         writer.widen(path, "any name may be written, since none is named in properties");
   const members = most === 0 ? [] : mapMembers(atoms, writer);
-  if (members.length === 0) return least > 0 ? null : `"{}"`;
+  const { opening, comma, closing, empty } = writer.layout;
+  if (members.length === 0) return least > 0 ? null : empty;
   // A key that is written twice counts once.
   if (least > 1)
     for (const { path } of valuesAt(atoms, "minProperties")) writer.widen(path, "keys may be the same");
   const member = members.length === 1 ? (members[0] as string) : `(${members.join(" | ")})`;
-  const more =
-    most === Infinity || most > 2_000 ? `("," space ${member})*` : `("," space ${member}){0,${most - 1}}`;
-  return least > 0 ? `"{" ${member} ${more} "}"` : `"{" (${member} ${more})? "}"`;
+  const more = `(${comma} ${member})${most === Infinity || most > 2_000 ? "*" : `{0,${most - 1}}`}`;
+  const all = `${opening} ${member} ${more} ${closing}`;
+  return least > 0 ? all : `${all} | ${empty}`;
 }
 
 /** Key and value, for each way in which a key may be written. */
@@ -190,7 +230,7 @@ function mapMembers(atoms: readonly Atom[], writer: SchemaWriter): string[] {
         )
       : [],
   );
-  if (patterned.length === 0) return memberOf(names, additional(atoms), writer);
+  if (patterned.length === 0) return writer.layout.other(names, additional(atoms));
   if (
     !areApart(
       patterned.map(({ pattern }) => pattern),
@@ -209,7 +249,7 @@ function mapMembers(atoms: readonly Atom[], writer: SchemaWriter): string[] {
       childOf(atom, "patternProperties", pattern),
       ...additional(atoms.filter((other) => other !== atom)),
     ];
-    return memberOf([key, ...names], value, writer);
+    return writer.layout.other([key, ...names], value);
   });
 }
 
@@ -218,13 +258,6 @@ function additional(atoms: readonly Atom[]): Located[] {
     const keyword = ["additionalProperties", "unevaluatedProperties"].find((one) => has(atom, one));
     return keyword === undefined ? [] : [childOf(atom, keyword)];
   });
-}
-
-function memberOf(names: readonly Located[], values: readonly Located[], writer: SchemaWriter): string[] {
-  const text: Located = { schema: { type: "string" }, path: "", key: "~string" };
-  const key = names.length === 0 ? "string" : writer.visit([text, ...names]);
-  const value = values.length === 0 ? "value" : writer.visit(values);
-  return key === null || value === null ? [] : [`${key} ":" space ${value}`];
 }
 
 function areApart(patterns: readonly string[], { patterns: known }: SchemaWriter): boolean {

@@ -2,16 +2,19 @@ import { automatonOf, both, isEmpty, type Automaton } from "../regular/automaton
 import { allPoints } from "../regular/code-points.js";
 import { NotRegular, repeat, set } from "../regular/expression.js";
 import { readRegex } from "../regular/regex-reader.js";
-import { jsonWriting, writeAutomaton } from "../regular/write-automaton.js";
+import { writeAutomaton } from "../regular/write-automaton.js";
+import { textsBefore, throughText } from "../through-text.js";
 import { valuesAt, type Atom, type Widen } from "./conditions.js";
 import { formats } from "./formats.js";
-import type { GrammarBuilder } from "./grammar-builder.js";
+import { literal, type GrammarBuilder } from "./grammar-builder.js";
 import { refuse } from "./json-schema.js";
+import type { Notation, TextNotation } from "./notation.js";
 
 /** Strings of a schema as GBNF. */
 
 interface Writer {
   builder: GrammarBuilder;
+  notation: Notation;
   widen: Widen;
 }
 
@@ -23,19 +26,56 @@ const mostCharacters = block * block;
 
 /** @returns null: no string fits. */
 export function stringRule(atoms: readonly Atom[], writer: Writer): string | null {
-  const { least, most } = lengthsOf(atoms);
+  const lengths = lengthsOf(atoms);
+  const { least, most } = lengths;
   if (most !== null && least > most) return null;
   const conditions = [...patternsOf(atoms, writer), ...formatsOf(atoms, writer)];
-  if (conditions.length === 0) return `"\\"" ${characters(least, most, atoms, writer)} "\\""`;
-  let whole = conditions[0] as Automaton;
-  for (const other of conditions.slice(1)) whole = intersected(whole, other, atoms, writer);
-  whole = withLength(whole, { least, most }, atoms, writer);
-  if (isEmpty(whole)) return null;
-  const text = writeAutomaton(writer.builder, whole, { writing: jsonWriting, ending: `"\\""` });
-  return text && `"\\"" ${text}`;
+  const [first, ...others] = conditions;
+  const whole = first && others.reduce((texts, other) => intersected(texts, other, atoms, writer), first);
+  const bounded = whole && withLength(whole, lengths, atoms, writer);
+  if (bounded && isEmpty(bounded)) return null;
+  const ways = writer.notation.texts.flatMap((notation) => {
+    const opening = notation.opening === "" ? "" : `${literal(notation.opening)} `;
+    const rest = writtenTexts(bounded ?? null, { notation, lengths, atoms, writer });
+    return rest === null ? [] : [opening + rest];
+  });
+  return ways.length === 0 ? null : ways.join(" | ");
 }
 
-function lengthsOf(atoms: readonly Atom[]): { least: number; most: number | null } {
+interface Lengths {
+  least: number;
+  most: number | null;
+}
+
+/**
+ * @param texts those that fit; null: any of these lengths
+ * @returns GBNF of a text and what closes it; null: none can be written
+ */
+function writtenTexts(
+  texts: Automaton | null,
+  {
+    notation: { closing, character, writing },
+    lengths,
+    atoms,
+    writer,
+  }: { notation: TextNotation; lengths: Lengths; atoms: readonly Atom[]; writer: Writer },
+): string | null {
+  const { builder } = writer;
+  const ending = literal(closing);
+  if (character !== null)
+    return texts === null
+      ? `${characters(lengths, { character, atoms, writer })} ${ending}`
+      : writeAutomaton(builder, texts, { writing, ending });
+  const isAny = texts === null && lengths.least === 0 && lengths.most === null;
+  if (isAny) return throughText(builder, [{ text: closing, follows: `""` }]);
+  // The first place where the mark stands ends the text.
+  const others = textsBefore(closing);
+  const whole =
+    texts === null ? withLength(others, lengths, atoms, writer) : intersected(others, texts, atoms, writer);
+  return writeAutomaton(builder, whole, { writing, ending });
+}
+
+function lengthsOf(atoms: readonly Atom[]): Lengths {
   const read = (keyword: string) =>
     valuesAt(atoms, keyword).map(({ value, path }) => {
       if (!Number.isInteger(value) || (value as number) < 0)
@@ -47,27 +87,33 @@ function lengthsOf(atoms: readonly Atom[]): { least: number; most: number | null
 }
 
 /** Any characters, so many of them. */
-function characters(least: number, most: number | null, atoms: readonly Atom[], { widen }: Writer): string {
+function characters(
+  { least, most }: Lengths,
+  { character, atoms, writer: { widen } }: { character: string; atoms: readonly Atom[]; writer: Writer },
+): string {
   if (least > mostCharacters)
     throw refuse(valuesAt(atoms, "minLength")[0]?.path ?? "", `at most ${mostCharacters}`);
-  const required = `${counted(least)} `;
-  if (most === null) return `${required}char*`;
+  const required = `${counted(character, least)} `;
+  if (most === null) return `${required}${character}*`;
   const rest = most - least;
   if (rest > mostCharacters) {
     for (const { path } of valuesAt(atoms, "maxLength")) widen(path, "no answer is counted so far");
-    return `${required}char*`;
+    return `${required}${character}*`;
   }
-  if (rest <= block) return `${required}char{0,${rest}}`;
+  if (rest <= block) return `${required}${character}{0,${rest}}`;
   // Whole blocks, and what is left of one: of as many as there may be, only the bound's own rest.
   const numBlocks = Math.floor(rest / block);
-  const whole = `(char{${block}})`;
-  return `${required}(${whole}{0,${numBlocks - 1}} char{0,${block - 1}} | ${whole}{${numBlocks}} char{0,${rest % block}})`;
+  const whole = `(${character}{${block}})`;
+  return (
+    `${required}(${whole}{0,${numBlocks - 1}} ${character}{0,${block - 1}} | ` +
+    `${whole}{${numBlocks}} ${character}{0,${rest % block}})`
+  );
 }
 
-function counted(count: number): string {
+function counted(character: string, count: number): string {
   if (count === 0) return "";
-  if (count <= block) return `char{${count}}`;
-  return `(char{${block}}){${Math.floor(count / block)}} char{${count % block}}`;
+  if (count <= block) return `${character}{${count}}`;
+  return `(${character}{${block}}){${Math.floor(count / block)}} ${character}{${count % block}}`;
 }
 
 function patternsOf(atoms: readonly Atom[], { builder, widen }: Writer): Automaton[] {

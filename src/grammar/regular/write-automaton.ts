@@ -1,6 +1,15 @@
 import type { GrammarBuilder } from "../json/grammar-builder.js";
 import { isEmpty, trimmed, type Automaton } from "./automaton.js";
-import { complement, holds, intersect, pointAt, pointsOf, union, type CodePoints } from "./code-points.js";
+import {
+  complement,
+  holds,
+  intersect,
+  pointAt,
+  pointsIn,
+  pointsOf,
+  union,
+  type CodePoints,
+} from "./code-points.js";
 
 /** How characters of a text are written in the grammar's text. */
 export interface Writing {
@@ -27,9 +36,8 @@ export const plainWriting: Writing = {
   write: classText,
 };
 
-/** Inside a JSON string these stand behind a backslash; other control characters are written only where nothing else may stand. */
+/** Within quotes these stand behind a backslash; other control characters are written only where nothing else may stand. */
 const escapes: readonly (readonly [character: string, letter: string])[] = [
-  ['"', '\\"'],
   ["\\", "\\\\"],
   ["\b", "b"],
   ["\f", "f"],
@@ -37,11 +45,6 @@ const escapes: readonly (readonly [character: string, letter: string])[] = [
   ["\r", "r"],
   ["\t", "t"],
 ];
-const unescaped = complement(
-  union(pointsOf([[0, 0x1f]]), pointsOf([[0x7f, 0x7f]]), pointsOf([[0x22, 0x22]]), pointsOf([[0x5c, 0x5c]])),
-);
-const escaped = pointsOf(escapes.map(([character]) => [pointAt(character), pointAt(character)] as const));
-
 const controls = union(pointsOf([[0, 0x1f]]), pointsOf([[0x7f, 0x7f]]));
 
 function controlsIn(points: CodePoints): string[] {
@@ -53,20 +56,30 @@ function controlsIn(points: CodePoints): string[] {
   );
 }
 
-export const jsonWriting: Writing = {
-  points: union(unescaped, escaped, controls),
-  write: (points) => {
-    const plain = intersect(points, unescaped);
-    const letters = escapes.flatMap(([character, letter]) =>
-      holds(points, pointAt(character)) ? [letter] : [],
-    );
-    const usual = [
-      ...(plain.length > 0 ? [classText(plain)] : []),
-      ...letters.map((letter) => `"\\\\${letter}"`),
-    ];
-    return (usual.length > 0 ? usual : controlsIn(points)).join(" | ");
-  },
-};
+/** Of a text within such quotes, as JSON and Python write it. */
+function quotedWriting(quote: string): Writing {
+  const own = [[quote, quote === '"' ? '\\"' : quote] as const, ...escapes];
+  const escaped = pointsIn(own.map(([character]) => character).join(""));
+  const unescaped = complement(union(controls, pointsIn(`${quote}\\`)));
+  return {
+    points: union(unescaped, escaped, controls),
+    write: (points) => {
+      const plain = intersect(points, unescaped);
+      const letters = own.flatMap(([character, letter]) =>
+        holds(points, pointAt(character)) ? [letter] : [],
+      );
+      const usual = [
+        ...(plain.length > 0 ? [classText(plain)] : []),
+        ...letters.map((letter) => `"\\\\${letter}"`),
+      ];
+      return (usual.length > 0 ? usual : controlsIn(points)).join(" | ");
+    },
+  };
+}
+
+export const jsonWriting = quotedWriting('"');
+/** Within single quotes, as Python writes it. */
+export const pythonWriting = quotedWriting("'");
 
 /**
  * Adds rules for the texts of an automaton.

@@ -156,8 +156,8 @@ describe("TextStream", () => {
 });
 
 describe("where calls of functions begin", () => {
-  const qwen = { text: '<tool_call>\n{"name": "', mayFollowText: true };
-  const llama = { text: '{"name": "', mayFollowText: false };
+  const qwen = { texts: ['<tool_call>\n{"name": "'], mayFollowText: true };
+  const llama = { texts: ['{"name": "'], mayFollowText: false };
   const call = '<tool_call>\n{"name": "f", "arguments": {"person": "school\\n"}}\n</tool_call>';
 
   it.each<[string, string[], typeof qwen, string, string | null]>([
