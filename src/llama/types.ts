@@ -1,3 +1,4 @@
+import type { SamplingSettings } from "../config/fusion-config.js";
 import type { CacheType, RopeOverrides } from "../config/model-source.js";
 import type { ChatOptions, ChatTurn, ThinkingForm, ToolForm, ToolTelling } from "./chat-types.js";
 import type { ModelFacts } from "./model-facts.js";
@@ -160,20 +161,11 @@ export interface ModelContext extends AsyncDisposable {
   copyPrefix(from: number, to: number, length: number): void;
 }
 
-/** Parameters of one request's sampler chain, in the order in which they are applied. */
-export interface SamplerOptions {
+/** Parameters of one request's sampler chain. */
+export interface SamplerOptions extends SamplingSettings {
   logitBias: readonly { token: Token; bias: number }[];
-  repeatPenalty: number;
-  frequencyPenalty: number;
-  presencePenalty: number;
   /** How many of the last tokens the penalties look at; −1: all. */
   penaltyLastTokens: number;
-  topK: number;
-  typicalP: number;
-  topP: number;
-  minP: number;
-  /** 0: greedy. */
-  temperature: number;
   /** 32-bit unsigned. */
   seed: number;
 }

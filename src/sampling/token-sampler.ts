@@ -140,20 +140,9 @@ function argmaxOf(logits: Float32Array): number {
   return logits.reduce((best, logit, token) => (logit > (logits[best] as number) ? token : best), 0);
 }
 
-function chainOptions({ sampling, logitBias, seed, contextTokens }: TokenSamplerOptions): SamplerOptions {
-  const { topK, topP, minP, typicalP, temperature, repeatPenalty, presencePenalty, frequencyPenalty } =
-    sampling;
-  return {
-    logitBias,
-    repeatPenalty,
-    presencePenalty,
-    frequencyPenalty,
-    penaltyLastTokens: contextTokens,
-    topK,
-    topP,
-    minP,
-    typicalP,
-    temperature,
-    seed,
-  };
-}
+const chainOptions = ({ sampling, logitBias, seed, contextTokens }: TokenSamplerOptions): SamplerOptions => ({
+  ...sampling,
+  logitBias,
+  penaltyLastTokens: contextTokens,
+  seed,
+});
