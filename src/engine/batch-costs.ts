@@ -46,7 +46,7 @@ function nearest(byRows: ReadonlyMap<number, number> | undefined, rows: number):
   if (byRows === undefined) return null;
   const met = [...byRows.keys()].sort((a, b) => a - b);
   const best = met.find((other) => other >= rows) ?? met.at(-1);
-  return best === undefined ? null : (byRows.get(best) as number);
+  return best === undefined ? null : (byRows.get(best) ?? null);
 }
 
 /** The smallest of the sizes that holds so many; null: none does. */

@@ -1,3 +1,4 @@
+import { present } from "../errors.js";
 import type { BatchCurves } from "../protocol/protocol.js";
 import type { ModelSlot } from "./loaded-models.js";
 
@@ -33,7 +34,7 @@ export async function measureCurves(
         if (count > 0) times.push(ms);
       }
       times.sort((a, b) => a - b);
-      points.push({ tokens, rows, ms: times[Math.floor(times.length / 2)] as number });
+      points.push({ tokens, rows, ms: present(times[Math.floor(times.length / 2)], "time") });
     }
     curves[slot.id] = points;
   }

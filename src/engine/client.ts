@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import type { Logger } from "pino";
-import { ShouldersError } from "../errors.js";
+import { ShouldersError, systemCode } from "../errors.js";
 import { Backends } from "./backends.js";
 import { diedEarlyError, diedError } from "./child-errors.js";
 import { Deaths } from "./deaths.js";
@@ -300,7 +300,7 @@ class EngineClient implements Engine {
     const child = this.#child;
     if (!child?.connected) return;
     const failed = (cause: unknown) => {
-      const hasEnded = !child.connected || (cause as NodeJS.ErrnoException).code === "EPIPE";
+      const hasEnded = !child.connected || systemCode(cause) === "EPIPE";
       if (!hasEnded) this.#notSent(message, cause);
     };
     try {

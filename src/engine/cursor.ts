@@ -1,3 +1,4 @@
+import { present } from "../errors.js";
 import type { CursorView } from "./scheduler.js";
 import type { Draft } from "./draft.js";
 import type { HeldRow } from "./held-rows.js";
@@ -37,9 +38,8 @@ export class Cursor implements CursorView {
   /** Its tokens, and then the drafts. */
   tokenAt(position: number): number {
     const { length } = this.tokens;
-    return position < length
-      ? (this.tokens[position] as number)
-      : (this.#drafts[position - length] as Draft).token;
+    const token = position < length ? this.tokens[position] : this.#drafts[position - length]?.token;
+    return present(token, "token");
   }
 
   /** Whether the row after a token is needed: a draft that is certain needs none before it. */

@@ -117,12 +117,12 @@ export function chooseGuesses(
   let best = { rate: hysteresis * rate(), counts: [...counts] };
   for (let total = 1; total <= most; total++) {
     const gains = answers.map((answer, i) => {
-      const count = counts[i] as number;
+      const count = counts[i] ?? 0;
       return count < answer.most ? answer.acceptance ** (count + 1) / answer.unsure : 0;
     });
     const next = gains.indexOf(Math.max(...gains));
     if (next < 0 || gains[next] === 0) break;
-    (counts[next] as number)++;
+    counts[next] = (counts[next] ?? 0) + 1;
     if (rate() >= best.rate) best = { rate: rate(), counts: [...counts] };
   }
   return best.counts;

@@ -1,4 +1,4 @@
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import type { FusionKernel, Plausibility } from "../fusion/types.js";
 import { BatchCosts } from "./batch-costs.js";
 import type { Cursor } from "./cursor.js";
@@ -104,8 +104,8 @@ export class Drafting {
       const plan = guessing.filter((one) => !isHeld(one)).map(planOf);
       if (plan.length > 0)
         for (const { sequence, rowsOf } of (await decode(plan)).ready) {
-          const { model } = sequence.drafter as Cursor;
-          const row = rowsOf.get(model)?.at(-1) as number;
+          const { model } = present(sequence.drafter, "expert that guesses");
+          const row = present(rowsOf.get(model)?.at(-1), "row");
           rowOf.set(sequence, rowIn(this.#slot(model), row, sequence.config));
         }
       guessing = guessing.filter((one) => {
@@ -130,7 +130,8 @@ export class Drafting {
     const token = sole ?? (one.numGuesses > 0 ? this.#guessOf(sequence, row) : null);
     const isOver = token === null || !mayGo || this.#isEnd(sequence, token);
     const isCertain = sole !== null && !isOver;
-    if (!isHeld) drafter.hold(isCertain ? null : (this.heldRows[drafter.model] as HeldRows).copy(row));
+    if (!isHeld)
+      drafter.hold(isCertain ? null : present(this.heldRows[drafter.model], "held rows").copy(row));
     if (isOver) return false;
     sequence.extend({ token, source: "expert", isCertain });
     if (!isCertain) one.numGuesses--;
@@ -159,7 +160,7 @@ export class Drafting {
     const counts = chooseGuesses(able, rows, (numsGuesses) => this.#costOf(able, numsGuesses));
     let left = rows - counts.reduce((sum, count) => sum + count, 0);
     return able.flatMap((one, index) => {
-      const count = counts[index] as number;
+      const count = counts[index] ?? 0;
       if (count > 0) return [{ ...one, numGuesses: count }];
       const isProbe = one.most > 0 && this.#knownOf(one.sequence.config).refuse() && left-- > 0;
       return isProbe ? [{ ...one, numGuesses: 1 }] : [];
@@ -184,7 +185,7 @@ export class Drafting {
       const costs = this.#costsOf(model);
       let [tokens, rows, singles, rounds] = [0, 0, 0, 0];
       able.forEach(({ sequence, drafter, unsure }, index) => {
-        const numRows = 1 + (counts[index] as number);
+        const numRows = 1 + (counts[index] ?? 0);
         if (drafter.model === model) {
           singles += numRows / unsure;
           rounds = Math.max(rounds, numRows / unsure);
@@ -238,7 +239,7 @@ export class Drafting {
   #costsOf(model: number): BatchCosts {
     const { slots, curves } = this.#parts;
     this.#costs ??= slots.map(({ id }) => new BatchCosts(curves[id]));
-    return this.#costs[model] as BatchCosts;
+    return present(this.#costs[model], "costs");
   }
 
   #knownOf(config: LoadedConfig): ExpertDrafts {
@@ -248,7 +249,7 @@ export class Drafting {
   }
 
   #slot(model: number): ModelSlot {
-    return this.#parts.slots[model] as ModelSlot;
+    return present(this.#parts.slots[model], "slot");
   }
 
   /** What goes wrong with a sequence ends it, and nobody else. */

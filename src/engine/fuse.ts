@@ -95,7 +95,7 @@ export function settle(
   const room = sequence.maxTokens - sequence.numGenerated;
   if (token !== null && tokens.every((other) => other === token) && sampler.allows(token, room)) return token;
   for (const cursor of sequence.expertCursors)
-    cursor.hold((heldRows[cursor.model] as HeldRows).copy(rowFor(cursor.model)));
+    cursor.hold(present(heldRows[cursor.model], "held rows").copy(rowFor(cursor.model)));
   return null;
 }
 

@@ -1,13 +1,13 @@
 import { featureOf } from "../routing/feature.js";
 import { priorOf } from "../routing/prior.js";
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { BatchCurves, GeneratedToken, RequestEvent, StepSample } from "../protocol/protocol.js";
 import { commit } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { fuse, settle } from "./fuse.js";
-import type { LoadedMember, ModelSlot } from "./loaded-models.js";
+import type { ModelSlot } from "./loaded-models.js";
 import { Drafting } from "./drafting.js";
 import { isGuess } from "./draft.js";
 import { routingRows } from "./model-needs.js";
@@ -162,7 +162,7 @@ export class Stepper {
   /** The reference has read a prompt: its rows say which experts are to read it too. */
   #route({ sequence, rows }: Decoded["routed"][number]): void {
     const { resolved, reference, vocabularySize } = sequence.config;
-    const { context } = this.#slot((reference as LoadedMember).model);
+    const { context } = this.#slot(present(reference, "reference").model);
     const logits = rows.map((row) => context.logits(row).subarray(0, vocabularySize));
     const feature = featureOf(logits, sequence.featureSettings);
     sequence.told(feature, rows.length, (whole) => resolved.card && priorOf(resolved.card, whole));
@@ -274,7 +274,7 @@ export class Stepper {
   }
 
   #slot(model: number): ModelSlot {
-    return this.#slots[model] as ModelSlot;
+    return present(this.#slots[model], "slot");
   }
 
   #vocabulary(model: number): Vocabulary {

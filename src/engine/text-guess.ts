@@ -1,3 +1,4 @@
+import { present } from "../errors.js";
 /** How many of the last tokens have to have occurred before, for what followed them to be guessed again. */
 const longestMatch = 4;
 const shortestMatch = 2;
@@ -54,7 +55,7 @@ export class TextGuess {
   }
 
   #endsOf(count: number): Map<number, number> {
-    return this.#ends[longestMatch - count] as Map<number, number>;
+    return present(this.#ends[longestMatch - count], "index of places");
   }
 
   #isSame(end: number, other: number, count: number): boolean {
@@ -67,7 +68,7 @@ export class TextGuess {
   #hash(end: number, count: number): number {
     let hash = 0;
     for (let index = end - count; index < end; index++)
-      hash = (Math.imul(hash, 0x01000193) ^ (this.#text[index] as number)) | 0;
+      hash = (Math.imul(hash, 0x01000193) ^ (this.#text[index] ?? 0)) | 0;
     return hash;
   }
 }

@@ -95,14 +95,12 @@ export class TokenSampler implements Disposable {
     ahead: number,
     { ratio, scratch }: { ratio: number; scratch: Float32Array },
   ): number {
-    let best = 0;
-    for (let token = 1; token < row.length; token++)
-      if ((row[token] as number) > (row[best] as number)) best = token;
+    const best = argmaxOf(row);
     if (this.#chain === null) return best;
-    const least = (row[best] as number) + Math.log(ratio);
+    const least = (row[best] ?? -Infinity) + Math.log(ratio);
     const likely = scratch.subarray(0, row.length);
     for (let token = 0; token < row.length; token++) {
-      const logit = row[token] as number;
+      const logit = row[token] ?? -Infinity;
       likely[token] = logit >= least ? logit : -Infinity;
     }
     return this.#chain.sample(likely, { position: this.#position + ahead, numCandidates: null }).token;
@@ -137,7 +135,12 @@ function isPlainGreedy({ sampling, logitBias }: TokenSamplerOptions): boolean {
 }
 
 function argmaxOf(logits: Float32Array): number {
-  return logits.reduce((best, logit, token) => (logit > (logits[best] as number) ? token : best), 0);
+  let [best, most] = [0, -Infinity];
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token] ?? -Infinity;
+    if (logit > most) [best, most] = [token, logit];
+  }
+  return best;
 }
 
 const chainOptions = ({ sampling, logitBias, seed, contextTokens }: TokenSamplerOptions): SamplerOptions => ({
