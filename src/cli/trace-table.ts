@@ -14,9 +14,18 @@ function baseAlone({ flipped, base_token }: TokenRecord, style: Style): Cell {
 /** 16 steps wide for a weight of 2 and more. */
 const bar = (weight: number): string => "█".repeat(Math.round(Math.min(Math.abs(weight), 2) * 8));
 
+/** What decided a token, in words; a grammar and a set are shown although nothing may have moved. */
+const decisionWords: Record<TokenRecord["decided_by"], string> = {
+  grammar: "grammar",
+  certain: "certain",
+  base: "base",
+  plausible_set: "plausible set",
+  weight: "weight",
+};
+
 /**
- * One line a token: what was said and how probable it was, what the base would have said, and how much of each
- * expert's shift was added; the expert that moved the row most colours its weight.
+ * One line a token: what was said and how probable it was, what the base would have said, what decided it, how far the
+ * base was moved (nats), and how much of each expert's shift was added; the expert that moved the row most colours its weight.
  */
 export function renderTrace(
   records: readonly TokenRecord[],
@@ -28,6 +37,8 @@ export function renderTrace(
     { header: "token", align: "left" },
     { header: "p", align: "right" },
     { header: "base alone", align: "left" },
+    { header: "by", align: "left" },
+    { header: "nats", align: "right" },
     ...expertIds.flatMap((id): Column[] => [
       { header: id, align: "right" },
       { header: "", align: "left" },
@@ -49,6 +60,8 @@ export function renderTrace(
       { text: quoted(record.token.text), style: record.flipped ? dress : String },
       Math.exp(record.logprob).toFixed(3),
       baseAlone(record, style),
+      { text: decisionWords[record.decided_by], style: style.dim },
+      { text: record.nats?.toFixed(2) ?? "", style: style.dim },
       ...weights,
     ];
   });

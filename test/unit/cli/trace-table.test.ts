@@ -25,20 +25,22 @@ function record(changes: Partial<TokenRecord>): TokenRecord {
 }
 
 describe("renderTrace", () => {
-  it("shows token, probability, the base's own choice and the weights", () => {
+  it("shows token, probability, the base's own choice, what decided, how far it was moved, and the weights", () => {
     const same = record({
       position: 13,
       token: { id: 3, text: "\n" },
       flipped: false,
+      decided_by: "plausible_set",
+      nats: null,
       weights: {},
       chosen: null,
     });
     const text = renderTrace([record({}), same], ["trivia", "sums"], plainStyle);
     expect(text.split("\n").map((line) => line.trimEnd())).toEqual([
-      "position  token         p  base alone  trivia           sums",
-      "────────  ────────  ─────  ──────────  ──────  ───────  ────",
-      '      12  " Paris"  0.500  " The"        0.83  ███████  0.00',
-      '      13  "\\n"      0.500  same          0.00           0.00',
+      "position  token         p  base alone  by             nats  trivia           sums",
+      "────────  ────────  ─────  ──────────  ─────────────  ────  ──────  ───────  ────",
+      '      12  " Paris"  0.500  " The"      weight         1.20    0.83  ███████  0.00',
+      '      13  "\\n"      0.500  same        plausible set          0.00           0.00',
       "",
     ]);
   });
