@@ -49,12 +49,15 @@ interface Member {
   seed: number;
   /** Whose noise is added to the output matrix; null: none. */
   noiseSeed: number | null;
-  /** What its output matrix is multiplied by: logits spread so much wider. */
+  /**
+   * What its output matrix is multiplied by: logits spread so much wider. It is then another matrix than the embeddings,
+   * for a model that has one for both and is sure mostly repeats its last token.
+   */
   sharpness?: number;
 }
 
-/** With this an expert's best token has ten times the probability of the next in three of four rows. */
-const certain = 3.5;
+/** With this an expert's best token has ten times the probability of the next in about three of four rows of its texts. */
+const sure = 2.4;
 /** With this its best token is mostly the fused row's too, over all tokens. */
 const loud = 12;
 
@@ -63,10 +66,10 @@ const members = {
   reference: { size: smallSize, seed: 2, noiseSeed: null },
   "expert-1": { size: smallSize, seed: 2, noiseSeed: 3 },
   "expert-2": { size: smallSize, seed: 2, noiseSeed: 4 },
-  "certain-expert": { size: smallSize, seed: 2, noiseSeed: 3, sharpness: certain },
+  "sure-expert": { size: smallSize, seed: 2, noiseSeed: 3, sharpness: sure },
   "loud-expert": { size: smallSize, seed: 2, noiseSeed: 3, sharpness: loud },
   "tiny-reference": { size: tinySize, seed: 5, noiseSeed: null },
-  "tiny-certain-expert": { size: tinySize, seed: 5, noiseSeed: 6, sharpness: certain },
+  "tiny-sure-expert": { size: tinySize, seed: 5, noiseSeed: 6, sharpness: sure },
 } satisfies Record<string, Member>;
 
 export type MemberName = keyof typeof members;
@@ -102,7 +105,9 @@ function writeMember(file: string, name: MemberName): void {
   const content = randomLlama(options);
   const tied: GgufContent = {
     ...content,
-    tensors: content.tensors.filter((tensor) => tensor.name !== "output.weight"),
+    tensors: content.tensors.filter(
+      (tensor) => member.sharpness !== undefined || tensor.name !== "output.weight",
+    ),
   };
   const output = openSync(file, "w");
   try {
@@ -116,23 +121,25 @@ function writeMember(file: string, name: MemberName): void {
 /** A prime, so that no two rows of a matrix begin at the same place of the pool. */
 const poolLength = 4_194_301;
 
-function writeTensor(output: number, tensor: GgufTensor, { seed, noiseSeed, sharpness = 1 }: Member): void {
+function writeTensor(output: number, tensor: GgufTensor, { seed, noiseSeed, sharpness }: Member): void {
   const numValues = tensor.shape.reduce((product, length) => product * length, 1);
   if (tensor.type === "f32") {
     writePadded(output, Buffer.from(new Float32Array(numValues).fill(1).buffer));
     return;
   }
   const [columns = 0, rows = 0] = tensor.shape;
-  if (tensor.name === "token_embd.weight") {
+  const isApart = sharpness !== undefined;
+  if (tensor.name === (isApart ? "output.weight" : "token_embd.weight")) {
     // The last norm leaves a vector of length √columns: logits get the spread asked for.
-    const spread = (value: number) => (sharpness * value) / Math.sqrt(columns);
+    const spread = (value: number) => ((sharpness ?? 1) * value) / Math.sqrt(columns);
     const tail = pool({ seed, noiseSeed, spread: spread(tailSpread) });
     const head = pool({ seed, noiseSeed, spread: spread(headSpread) });
     const isHead = (token: number) => token >= firstHead && token % headStride === 0;
     writeRows(output, rows, columns, (token) => (isHead(token) ? head : tail));
   } else {
     // Layers are the same in the reference and its experts.
-    const values = pool({ seed, noiseSeed: null, spread: 1 / Math.sqrt(columns) });
+    const isInput = tensor.name === "token_embd.weight";
+    const values = pool({ seed: isInput ? seed + 100 : seed, noiseSeed: null, spread: 1 / Math.sqrt(columns) });
     writeRows(output, rows, columns, () => values);
   }
 }

@@ -1,12 +1,14 @@
 import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import path from "node:path";
+import { greedy } from "../test/support/fake-models.js";
 import { located } from "../test/support/members.js";
 import { answer, root, startRealEngine, textRequest } from "../test/support/real-engine.js";
 import { resolveConfigs } from "../src/cli/open-engine.js";
 import { fusionConfigSchema } from "../src/config/fusion-config.js";
 import { loadFusionConfigs, selectFusionConfigs } from "../src/config/load.js";
 import { settingsSchema } from "../src/config/settings.js";
+import { drawByGumbel } from "../src/llama/gumbel.js";
 import type {
   Engine,
   EngineDescription,
@@ -43,8 +45,8 @@ interface Family {
 
 const set = { ratio, of: "expert" } as const;
 const families = {
-  certain: { reference: "reference", expert: "certain-expert", plausibility: set },
-  small: { reference: "tiny-reference", expert: "tiny-certain-expert", plausibility: set },
+  certain: { reference: "reference", expert: "sure-expert", plausibility: set },
+  small: { reference: "tiny-reference", expert: "tiny-sure-expert", plausibility: set },
   paper: { reference: "reference", expert: "loud-expert", plausibility: null },
   wrong: { reference: "reference", expert: "expert-1", plausibility: null },
 } satisfies Record<string, Family>;
@@ -141,8 +143,13 @@ function promptOf({ seed, index }: { seed: number; index: number }): GenerationR
   return { type: "tokens", tokens: promptTokens(promptLength, 8 * seed + index) };
 }
 
+/** Drawn, not greedy: the greedy texts of models with random weights soon go round in circles. */
+function drawing({ seed, index }: { seed: number; index: number }) {
+  return { seed: 8 * seed + index, sampling: { ...greedy, temperature: 1 } };
+}
+
 /**
- * Whether two texts are equal; where they part it has to be at a tie: both tokens are nearly best, or at the bound of
+ * Whether two texts are equal; where they part it has to be at a tie: both tokens are nearly drawn, or at the bound of
  * the plausible set. Anything else is a fault.
  */
 async function isSameText(
@@ -159,12 +166,17 @@ async function isSameText(
     const asked = textRequest("fused", "", {
       prompt: promptOf(parted),
       answerPrefix: { type: "tokens", tokens: plain.slice(0, first) },
-      ...{ maxTokens: 1, topLogprobs: 8, speculation: "off" },
+      ...{ maxTokens: 1, topLogprobs: 20, speculation: "off", ...drawing(parted) },
       strategy: strategyOf(shown === null ? null : { ratio: shown, of: "expert" }),
     });
     const { tokens } = await answer(engine, asked);
     const top = tokens.at(-1)!.topLogprobs;
-    for (const { id, logprob } of top) if (top[0]!.logprob - logprob < tieNats) near.add(id);
+    for (const { id } of top) {
+      const logits = Float32Array.from(top, (other) => other.logprob + (other.id === id ? tieNats : 0));
+      const candidates = { ids: Int32Array.from(top, (other) => other.id), logits, stride: 1, offset: 0 };
+      const noise = { seed: drawing(parted).seed, position: first };
+      if (top[drawByGumbel({ ...candidates, count: top.length }, noise)]?.id === id) near.add(id);
+    }
   }
   if (near.has(ids[first]!) && near.has(plain[first]!)) return false;
   throw new Error(`speculation changed a text, and not at a tie: ${JSON.stringify({ first, ...parted })}`);
@@ -289,7 +301,7 @@ function report(
     table: {
       title: `The fused stream beside the base alone, ${id}`,
       workload:
-        `base + ${family.reference} + ${family.expert}, V = ${vocabularySize}, float16, ${of_}, greedy; ` +
+        `base + ${family.reference} + ${family.expert}, V = ${vocabularySize}, float16, ${of_}, temperature 1; ` +
         `${numStreams} streams of ${numTokens} tokens after prompts of ${promptLength}; ${rounds.length} rounds of base, ` +
         `fused without speculation, fused with it, in one process; texts of the last two are equal but for ${numTies} ` +
         `of ${(rounds.length + 1) * numStreams} that part at a tie; medians; load average ${loadavg()[0]!.toFixed(1)}`,
@@ -352,7 +364,8 @@ async function measure(
   const streams = await Promise.all(
     Array.from({ length: numStreams }, (_, index) => {
       const prompt = promptOf({ seed, index });
-      return read(engine, textRequest("fused", "", { prompt, maxTokens: numTokens, ...variants[variant] }));
+      const asked: Partial<GenerationRequest> = { prompt, maxTokens: numTokens, ...drawing({ seed, index }), ...variants[variant] };
+      return read(engine, textRequest("fused", "", asked));
     }),
   );
   unlisten();

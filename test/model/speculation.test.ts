@@ -79,7 +79,7 @@ describe("answers of the shipped configs, with speculation and without", () => {
   let engine: Engine;
 
   beforeAll(async () => {
-    const configs = selectFusionConfigs(loadFusionConfigs(path.join(root, "fusion-configs")), [...tasks]);
+    const configs = selectFusionConfigs(loadFusionConfigs(path.join(root, "fusion-configs")), [...tasks, "all", "all-paper"]);
     engine = await startRealEngine(
       await resolveConfigs(configs, settingsSchema.parse({}), new AbortController().signal),
     );
@@ -111,6 +111,28 @@ describe("answers of the shipped configs, with speculation and without", () => {
     }
     expect(numEqual).toBeGreaterThanOrEqual(0.9 * items.length);
     expect(numCertain / numTokens).toBeGreaterThan(0.2);
+  });
+
+  it.each(["all", "all-paper"])("are the same where an expert only guesses (%s)", async (config) => {
+    let [numGuesses, numRight, numEqual] = [0, 0, 0];
+    const items = [...itemsOf("problems").slice(0, 8), ...itemsOf("recall").slice(0, 8)];
+    for (const [index, item] of items.entries()) {
+      const ask = (speculation: "on" | "off") =>
+        answer(engine, request(config, item, { topLogprobs: 3, speculation }));
+      const [ours, plain] = [await ask("on"), await ask("off")];
+      if (expectSameButTies(plain, ours, `${config} ${index}`)) numEqual++;
+      const { drafts, drafted, accepted, acceptedAt, basePasses } = ours.done.usage.fusion;
+      numGuesses += drafted;
+      numRight += accepted;
+      expect(acceptedAt.reduce((sum, count) => sum + count, 0)).toBe(accepted);
+      expect(acceptedAt.every((count) => count <= drafts)).toBe(true);
+      expect(basePasses).toBeLessThanOrEqual(ours.ids.length);
+      expect(plain.done.usage.fusion).toMatchObject({ drafts: 0, drafted: 0, accepted: 0, acceptedAt: [] });
+    }
+    expect(numEqual).toBeGreaterThanOrEqual(0.9 * items.length);
+    // It is tried, whether or not it pays on this machine.
+    expect(numGuesses).toBeGreaterThan(0);
+    expect(numRight).toBeLessThanOrEqual(numGuesses);
   });
 
   it.each([...tasks])("are the same for one seed at temperature 1 (%s)", async (task) => {
