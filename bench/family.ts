@@ -139,7 +139,11 @@ function writeTensor(output: number, tensor: GgufTensor, { seed, noiseSeed, shar
   } else {
     // Layers are the same in the reference and its experts.
     const isInput = tensor.name === "token_embd.weight";
-    const values = pool({ seed: isInput ? seed + 100 : seed, noiseSeed: null, spread: 1 / Math.sqrt(columns) });
+    const values = pool({
+      seed: isInput ? seed + 100 : seed,
+      noiseSeed: null,
+      spread: 1 / Math.sqrt(columns),
+    });
     writeRows(output, rows, columns, () => values);
   }
 }

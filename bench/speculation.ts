@@ -364,7 +364,12 @@ async function measure(
   const streams = await Promise.all(
     Array.from({ length: numStreams }, (_, index) => {
       const prompt = promptOf({ seed, index });
-      const asked: Partial<GenerationRequest> = { prompt, maxTokens: numTokens, ...drawing({ seed, index }), ...variants[variant] };
+      const asked: Partial<GenerationRequest> = {
+        prompt,
+        maxTokens: numTokens,
+        ...drawing({ seed, index }),
+        ...variants[variant],
+      };
       return read(engine, textRequest("fused", "", asked));
     }),
   );
@@ -398,20 +403,26 @@ async function read(engine: Engine, request: GenerationRequest): Promise<Stream>
 }
 
 const taskOf = { base_passes_problems: "problems", base_passes_headline: "headline" } as const;
+/** The mixture of all four experts is asked the same. */
+const mixtureId = "all";
 const numItems = 100;
 
 /** How often the base is decoded for an answer of the shipped family. */
 export async function benchBasePasses(wanted: readonly FigureId[]): Promise<PartResult> {
   const ids = (Object.keys(taskOf) as (keyof typeof taskOf)[]).filter((id) => wanted.includes(id));
-  const configs = selectFusionConfigs(
-    loadFusionConfigs(path.join(root, "fusion-configs")),
-    ids.map((id) => taskOf[id]),
-  );
+  const configs = selectFusionConfigs(loadFusionConfigs(path.join(root, "fusion-configs")), [
+    ...ids.map((id) => taskOf[id]),
+    mixtureId,
+  ]);
   const resolved = await resolveConfigs(configs, settingsSchema.parse({}), new AbortController().signal);
   await using engine = await openEngine(resolved);
   const values: PartResult["values"] = {};
   const rows: (string | number)[][] = [];
-  for (const id of ids) {
+  const asked = ids.flatMap((id) => [
+    { id, config: taskOf[id] },
+    { id, config: mixtureId },
+  ]);
+  for (const { id, config } of asked) {
     const items = readFileSync(path.join(root, "models/tasks", `${taskOf[id]}.jsonl`), "utf8")
       .trim()
       .split("\n")
@@ -419,7 +430,7 @@ export async function benchBasePasses(wanted: readonly FigureId[]): Promise<Part
       .map((line) => JSON.parse(line) as { messages: { role: "user"; content: string }[] });
     const usages = await Promise.all(
       items.map(async ({ messages }) => {
-        const request = textRequest(taskOf[id], "", {
+        const request = textRequest(config, "", {
           ...{ prompt: { type: "chat", messages }, maxTokens: 64, stop: ["\n"] },
         });
         for await (const event of engine.generate(request, new AbortController().signal))
@@ -428,12 +439,15 @@ export async function benchBasePasses(wanted: readonly FigureId[]): Promise<Part
       }),
     );
     const mean = (read: (usage: Usage) => number) => sum(usages.map(read)) / usages.length;
-    values[id] = mean(({ fusion }) => fusion.basePasses);
+    const passes = mean(({ fusion }) => fusion.basePasses);
+    if (config !== mixtureId) values[id] = passes;
     rows.push([
-      taskOf[id],
+      `${taskOf[id]}, ${config}`,
       mean(({ completionTokens }) => completionTokens),
-      values[id],
+      passes,
       mean(({ fusion }) => fusion.certain) / mean(({ completionTokens }) => completionTokens),
+      mean(({ fusion }) => fusion.drafted),
+      mean(({ fusion }) => fusion.accepted),
     ]);
   }
   return {
@@ -442,7 +456,10 @@ export async function benchBasePasses(wanted: readonly FigureId[]): Promise<Part
       {
         title: "Decodes of the base for an answer",
         workload: `the shipped configs, ${numItems} items of each task, greedy`,
-        head: ["task", "tokens an answer", "base passes an answer", "share of certain tokens"],
+        head: [
+          ...["task, config", "tokens an answer", "base passes an answer", "share of certain tokens"],
+          ...["guesses an answer", "right"],
+        ],
         rows,
       },
     ],

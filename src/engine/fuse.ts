@@ -23,7 +23,17 @@ export function startStrategy(
     experts: experts.map((expert) => ({ ...expert, bounds: request.bounds?.[expert.id] ?? expert.bounds })),
     prior: request.prior,
     hasCard: resolved.card !== null,
+    loss: isPlainDraw(request) ? request.loss : 0,
   });
+}
+
+/** Whether answers are drawn from the fused law itself, of which a bound on total variation speaks. */
+function isPlainDraw({ sampling, logitBias, grammar }: GenerationRequest): boolean {
+  const { temperature, topK, topP, minP, typicalP, repeatPenalty, presencePenalty, frequencyPenalty } =
+    sampling;
+  const isWhole = temperature === 1 && topK === 0 && topP === 1 && minP === 0 && typicalP === 1;
+  const isUnpunished = repeatPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0;
+  return isWhole && isUnpunished && logitBias.length === 0 && grammar === null;
 }
 
 /** One sequence's rows and what was made of them. */

@@ -328,6 +328,7 @@ export class Sequence implements SequenceView, Claim {
 
   #countToken(changes: Partial<FusionUsage>): void {
     const usage = { ...this.fusionUsage, ...changes };
+    usage.lost = this.run.lost;
     const numTokens = usage.tokens + usage.certain;
     usage.skippedShare += (this.run.skippedShare - usage.skippedShare) / numTokens;
     this.fusionUsage = usage;

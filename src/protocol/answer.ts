@@ -31,6 +31,8 @@ export interface FusionUsage {
   accepted: number;
   /** The latter by their place among the guesses of their block. */
   acceptedAt: readonly number[];
+  /** Total variation that was spent of the request's `loss`. */
+  lost: number;
   /** Mean over all tokens of the share of a mixture's experts that did not run; 0 for other strategies. */
   skippedShare: number;
 }
@@ -51,6 +53,7 @@ export const noUsage: Usage = {
     drafted: 0,
     accepted: 0,
     acceptedAt: [],
+    lost: 0,
     skippedShare: 0,
   },
 };

@@ -99,6 +99,11 @@ export interface GenerationRequest {
    */
   speculation: "on" | "off";
   audit: "none" | "rows";
+  /**
+   * Total variation of the answer's law that a mixture may spend on leaving the base's component out; 0: none. Of use at
+   * temperature 1 with nothing cut off, penalised, biased or held to a grammar.
+   */
+  loss: number;
   /** Whether `done` is to bring the prompt's feature. */
   wantsFeature: boolean;
   trace: TraceLevel;
@@ -130,6 +135,7 @@ export const plainRequest: Omit<
   budget: null,
   speculation: "on",
   audit: "none",
+  loss: 0,
   wantsFeature: false,
   trace: "off",
 };

@@ -29,6 +29,7 @@ export function constantRun<E extends Expert>({
     learn: () => undefined,
     shares: null,
     skippedShare: 0,
+    lost: 0,
     axisOf,
   };
 }

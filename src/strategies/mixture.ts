@@ -119,6 +119,7 @@ class MixtureRun<E extends Expert> implements StrategyRun<E> {
   readonly experts: readonly E[];
   readonly #settings: MixtureSettings;
   readonly #prior: PriorRequest | null;
+  readonly #loss: number;
   readonly #components: ReadonlyMap<E, Component>;
   /** null until it is known how they begin. */
   #shares: Shares<E> | null = null;
@@ -130,6 +131,7 @@ class MixtureRun<E extends Expert> implements StrategyRun<E> {
     this.experts = experts;
     this.#active = experts;
     this.#prior = prior;
+    this.#loss = options.loss;
     this.#components = new Map(
       experts.map((expert) => [expert, { ...componentOf(settings, expert), bounds: expert.bounds }]),
     );
@@ -160,7 +162,7 @@ class MixtureRun<E extends Expert> implements StrategyRun<E> {
           bias: biasOf(expert.id),
         })),
       ],
-      { floor: this.#settings.floor, isPinned: this.#prior?.isPinned ?? false },
+      { floor: this.#settings.floor, isPinned: this.#prior?.isPinned ?? false, loss: this.#loss },
     );
     this.#chooseActive(this.#shares);
   }
@@ -208,6 +210,10 @@ class MixtureRun<E extends Expert> implements StrategyRun<E> {
 
   get skippedShare(): number {
     return this.#shares?.skipped ?? 0;
+  }
+
+  get lost(): number {
+    return this.#shares?.lost ?? 0;
   }
 
   axisOf(expert: E): ExpertAxis {

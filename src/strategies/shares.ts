@@ -13,6 +13,8 @@ export interface SharesOptions {
   floor: number;
   /** The shares stay as the prior has them. */
   isPinned: boolean;
+  /** Most total variation that the law of the answer may be off by, for the base's component to be left out. */
+  loss: number;
 }
 
 /** How a voice begins. */
@@ -32,6 +34,7 @@ export interface VoicePrior<E> {
 export class Shares<E> {
   readonly #options: SharesOptions;
   #voices: readonly Voice<E>[];
+  #lost = 0;
 
   constructor(priors: readonly VoicePrior<E>[], options: SharesOptions) {
     this.#options = options;
@@ -47,6 +50,14 @@ export class Shares<E> {
   /** All that have a share, in the order of the priors. */
   get voices(): readonly Voice<E>[] {
     return this.#voices;
+  }
+
+  /**
+   * What leaving the base's component out has cost, as total variation of the rest of the answer: of M = (1 − δ)M′ + δP
+   * it is at most the share δ.
+   */
+  get lost(): number {
+    return this.#lost;
   }
 
   /** Share of all experts that are not decoded. */
@@ -75,10 +86,23 @@ export class Shares<E> {
   #dropSmall(voices: readonly Voice<E>[]): readonly Voice<E>[] {
     const most = Math.max(...voices.map(({ share }) => share));
     const largest = voices.find(({ share }) => share === most);
-    return voices.map((voice) => {
+    const kept = voices.map((voice) => {
       const isKept = voice.expert === null || voice === largest || voice.share >= this.#options.floor;
       return { ...voice, isActive: voice.isActive && isKept };
     });
+    return this.#dropBase(kept);
+  }
+
+  /** Leaves the base's component out for the rest of the answer, where its share among those that are mixed is small enough. */
+  #dropBase(voices: readonly Voice<E>[]): readonly Voice<E>[] {
+    const base = voices.find(({ expert }) => expert === null)?.share ?? 0;
+    const mixed = sum(voices.map(({ share, isActive }) => (isActive ? share : 0)));
+    if (base === 0 || base === mixed || base / mixed > this.#options.loss) return voices;
+    this.#lost = base / mixed;
+    return voices.map((voice) => ({
+      ...voice,
+      share: voice.expert === null ? 0 : voice.share / (1 - base),
+    }));
   }
 }
 

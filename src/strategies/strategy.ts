@@ -28,6 +28,8 @@ export interface StartOptions<E extends Expert> {
   prior: PriorRequest | null;
   /** Whether a calibration card can tell from the prompt which experts it is for. */
   hasCard: boolean;
+  /** Total variation that a mixture may spend on leaving the base's component out; 0: it is never left out. */
+  loss: number;
 }
 
 /** The axis of one expert, for drawing the objective along it. */
@@ -81,6 +83,8 @@ export interface StrategyRun<E extends Expert> {
   readonly shares: Readonly<Record<string, number>> | null;
   /** Share of the experts that are not decoded. */
   readonly skippedShare: number;
+  /** Total variation of what is left of the answer that was spent on leaving the base's component out. */
+  readonly lost: number;
   /** @throws ShouldersError never: also for an expert without a say. */
   axisOf(expert: E): ExpertAxis;
 }

@@ -10,6 +10,11 @@ export const fusionUsageSchema = named(
     tokens: countSchema.describe("Tokens for which the base was asked: nats and flipped are over these."),
     certain: countSchema.describe("Tokens that experts settled without the base."),
     base_passes: countSchema.describe("Decodes of the base for the answer."),
+    loss: shareSchema
+      .optional()
+      .describe(
+        "Where fusion.loss allowed some: total variation of the answer's law spent on leaving the base's component out, the most of its choices.",
+      ),
     skipped_share: shareSchema.describe("Mean share of a mixture's experts that were skipped."),
   }),
 );

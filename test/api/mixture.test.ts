@@ -52,6 +52,8 @@ describe("fields of a request", () => {
       "fusion.strategy.components",
     ],
     ["a prior of none", { strategy: { ...strategy, prior: { x: 1 } } }, "fusion.strategy.prior"],
+    ["a loss without a mixture", { loss: 0.1 }, "fusion.loss"],
+    ["too much of a loss", { strategy, loss: 0.6 }, "fusion.loss"],
     ["a negative budget", { budget: { token_nats: -1 } }, "fusion.budget.token_nats"],
     [
       "a budget of the base alone",
@@ -76,6 +78,17 @@ describe("fields of a request", () => {
     expect(response.status).toBe(400);
     const { error } = (await response.json()) as Answer;
     expect(error?.param.startsWith(param), error?.param).toBe(true);
+  });
+
+  it("a loss reaches the engine; without one there is none", async () => {
+    const server = await startTestServer();
+    const lossFor = async (fusion: object) => {
+      const { status } = await server.post("/v1/chat/completions", { ...both, fusion });
+      return [status, server.engine.submitted.at(-1)?.loss];
+    };
+    expect(await lossFor({ strategy, loss: 0.01 })).toEqual([200, 0.01]);
+    expect(await lossFor({ strategy })).toEqual([200, 0]);
+    expect(await lossFor({ loss: 0 })).toEqual([200, 0]);
   });
 
   it("bounds reach the weights that a mixture solves: all of them, or by id", async () => {

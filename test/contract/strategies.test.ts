@@ -22,7 +22,7 @@ const expertsOf = ({ experts }: LogitsRows): Expert[] =>
   experts.map((_, index) => ({ id: `e${index}`, bounds: [0, 2], component: componentSchema.parse({}) }));
 const settingsOf = (type: string, experts: readonly Expert[]): StrategyConfig =>
   choicesFor({ experts }, null).find(({ settings }) => settings.type === type)!.settings;
-const plain = { prior: null, hasCard: false };
+const plain = { prior: null, hasCard: false, loss: 0 };
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 /** The rows that a run asks for. */

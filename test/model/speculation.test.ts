@@ -79,7 +79,11 @@ describe("answers of the shipped configs, with speculation and without", () => {
   let engine: Engine;
 
   beforeAll(async () => {
-    const configs = selectFusionConfigs(loadFusionConfigs(path.join(root, "fusion-configs")), [...tasks, "all", "all-paper"]);
+    const configs = selectFusionConfigs(loadFusionConfigs(path.join(root, "fusion-configs")), [
+      ...tasks,
+      "all",
+      "all-paper",
+    ]);
     engine = await startRealEngine(
       await resolveConfigs(configs, settingsSchema.parse({}), new AbortController().signal),
     );
@@ -155,6 +159,25 @@ describe("answers of the shipped configs, with speculation and without", () => {
         if (expectSameDraws(plain[index]!, ours[index]!, seed, `${task} ${index}, seed ${seed}`)) numEqual++;
     }
     expect(numEqual).toBeGreaterThanOrEqual(0.9 * 2 * items.length);
+  });
+
+  it("come from experts alone in the mixture of four, once its base's component may be left out", async () => {
+    const items = itemsOf("problems").slice(0, 4);
+    const asked = { sampling: { ...greedy, temperature: 1 }, topLogprobs: 20 };
+    const prior = { shares: { base: 0.01, problems: 0.99 }, bias: {}, isPinned: false };
+    for (const item of items) {
+      const ask = (more: Partial<GenerationRequest>) =>
+        answer(engine, request("all", item, { ...asked, prior, ...more }));
+      const [ours, plain, exact] = [
+        await ask({ loss: 0.02 }),
+        await ask({ loss: 0.02, speculation: "off" }),
+        await ask({}),
+      ];
+      expectSameDraws(plain, ours, 1, "loss");
+      expect(ours.done.usage.fusion.lost).toBeCloseTo(0.01, 6);
+      expect(ours.done.usage.fusion.certain).toBeGreaterThan(0);
+      expect(exact.done.usage.fusion).toMatchObject({ lost: 0, certain: 0 });
+    }
   });
 
   it("leave whole records where an audit asks for them, of the same tokens", async () => {

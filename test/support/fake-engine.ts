@@ -178,6 +178,7 @@ export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "
         drafted: 0,
         accepted: 0,
         acceptedAt: [],
+        lost: 0,
         skippedShare: 0.25,
       },
     },

@@ -73,6 +73,14 @@ export const fusionSchema = z
       .enum(["none", "rows"])
       .nullish()
       .describe("rows: the base is asked about every token all the same, so that every record is whole."),
+    loss: z
+      .number()
+      .min(0)
+      .max(0.5)
+      .nullish()
+      .describe(
+        "How far a mixture's law of the whole answer may be off, as total variation, so that the base's component can be left out. At temperature 1, without truncation, penalties, biases and grammars; else nothing is spent. Default: 0.",
+      ),
     trace: z.enum(traceLevels).nullish().describe("What the answer reports of each token. Default: off."),
     keep_trace: z
       .enum(traceLevels)
@@ -96,18 +104,21 @@ export type FusionFields = z.output<typeof fusionSchema>;
 export function fusionOf(
   fusion: FusionFields | null | undefined,
   config: ConfigDescription,
-): Pick<GenerationRequest, "strategy" | "bounds" | "prior" | "budget" | "speculation" | "audit"> {
+): Pick<GenerationRequest, "strategy" | "bounds" | "prior" | "budget" | "speculation" | "audit" | "loss"> {
   const strategy = askedStrategy(fusion, config);
   const inForce = strategy ?? config.strategy;
   const bounds = boundsOf(fusion?.bounds ?? null, inForce, config);
   const prior = priorOf(fusion?.prior, config);
   if (prior !== null && !takes(inForce, "shares"))
     throw fieldError("fusion.prior", "shares need a mixture strategy; leave it out");
+  if ((fusion?.loss ?? 0) > 0 && !takes(inForce, "shares"))
+    throw fieldError("fusion.loss", "only a mixture has a component of the base to leave out; leave it out");
   if (fusion?.budget != null && !takes(inForce, "budget"))
     throw fieldError("fusion.budget", "the base alone is never moved; leave it out");
   return {
     ...{ strategy, bounds, prior, budget: budgetOf(fusion?.budget) },
     ...{ speculation: fusion?.speculation ?? "on", audit: fusion?.audit ?? "none" },
+    loss: fusion?.loss ?? 0,
   };
 }
 

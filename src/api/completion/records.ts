@@ -32,11 +32,12 @@ export function toUsage({
 }
 
 export function toFusionUsage(usage: FusionUsage): UsageRecord["fusion"] {
-  const { nats, flipped, tokens, certain, basePasses, skippedShare } = usage;
+  const { nats, flipped, tokens, certain, basePasses, lost, skippedShare } = usage;
   return {
     nats: toRounded(nats),
     ...{ flipped, tokens, certain },
     base_passes: basePasses,
+    ...(lost > 0 && { loss: toRounded(lost) }),
     skipped_share: toRounded(skippedShare),
   };
 }

@@ -123,5 +123,5 @@ function startStrategy(body: SolveBody, ids: readonly string[]): StrategyRun<Exp
   }
   const bounds = body.bounds ?? ([0, 2] as const);
   const experts = ids.map((id) => ({ id, bounds, component: componentSchema.parse({}) }));
-  return strategy.start(settings, { experts, prior: null, hasCard: false });
+  return strategy.start(settings, { experts, prior: null, hasCard: false, loss: 0 });
 }

@@ -239,6 +239,7 @@ function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
       { length: Math.max(a.acceptedAt.length, b.acceptedAt.length) },
       (_, index) => (a.acceptedAt[index] ?? 0) + (b.acceptedAt[index] ?? 0),
     ),
+    lost: Math.max(a.lost, b.lost),
     skippedShare: skipped / Math.max(1, all(a) + all(b)),
   };
 }

@@ -157,6 +157,29 @@ describe("tokens that experts settle", () => {
     );
   });
 
+  it("are those of a mixture too once the base's component may be left out, at the price that is told", async () => {
+    const prior = { shares: { base: 0.04, e0: 0.96 }, bias: {}, isPinned: false };
+    const options = { ...models(7), strategy: strategies["mixture"]! };
+    const asked = { maxTokens: 25, prior, sampling: { ...greedy, temperature: 1 } };
+    const ask = (more: Partial<GenerationRequest>) => fakeRequest("a", { ...asked, ...more });
+    const fusionOf = (outcome: Outcome) => doneOf(outcome).usage.fusion;
+    const [left] = await answers(options, [ask({ loss: 0.05 })]);
+    expect(fusionOf(left!).lost).toBeCloseTo(0.04, 9);
+    expect(fusionOf(left!).certain).toBeGreaterThan(5);
+    const [plain] = await answers(options, [ask({ loss: 0.05, speculation: "off" })]);
+    expect(told(left!)).toEqual(told(plain!));
+    for (const more of [
+      { loss: 0 },
+      { loss: 0.05, sampling: greedy },
+      { loss: 0.05, sampling: { ...asked.sampling, topP: 0.9 } },
+      { loss: 0.05, logitBias: [{ token: 97, bias: 1 }] },
+    ]) {
+      // Bayes may bring it within the loss later; nothing is spent where the bound would not hold.
+      const [kept] = await answers(options, [ask(more)]);
+      expect(fusionOf(kept!)).toMatchObject({ lost: 0, certain: 0 });
+    }
+  });
+
   it("spare the base its passes, and it reads what it missed in one batch", async () => {
     const strategy = strategies["dynamic"]!;
     const sure: FakeModelsOptions = {

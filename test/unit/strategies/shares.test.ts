@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Shares, type SharesOptions } from "../../../src/strategies/shares.js";
 
-const open: SharesOptions = { floor: 0, isPinned: false };
+const open: SharesOptions = { floor: 0, isPinned: false, loss: 0 };
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 /** Shares of the base and of experts 0, 1, …, in proportion. */
@@ -53,6 +53,42 @@ describe("Shares", () => {
     const shares = makeShares([1, 3], { isPinned: true });
     learn(shares, [1, 0], [-50, 0]);
     expect(valuesOf(shares)).toEqual([0.25, 0.75]);
+  });
+
+  it("leave the base's component out where its share is within the loss, once and for good", () => {
+    const shares = makeShares([0.1, 0.3, 0.6], { loss: 0.05 });
+    expect([shares.lost, valuesOf(shares)[0]]).toEqual([0, expect.closeTo(0.1, 12)]);
+    learn(shares, [0, 1, 2], [Math.log(0.1), 0, 0]);
+    expect(shares.lost).toBeCloseTo(0.01 / 0.91, 12);
+    expect(valuesOf(shares).map((share) => Number(share.toFixed(9)))).toEqual([0, 0.333333333, 0.666666667]);
+    learn(shares, [1, 2], [0, -1]);
+    expect(shares.lost).toBeCloseTo(0.01 / 0.91, 12);
+    expect(makeShares([1, 0, 0], { loss: 0.5 }).lost).toBe(0);
+    expect(makeShares([0.001, 0.999], { loss: 0 }).lost).toBe(0);
+  });
+
+  it("are then of a law of texts that is off by what was lost, at most", () => {
+    // Laws over two tokens, and after each of them over two more.
+    const chance = fc.double({ min: 0.01, max: 0.99, noNaN: true });
+    const law = fc.tuple(chance, chance, chance);
+    const ofText = ([first, after0, after1]: [number, number, number], [x, y]: [number, number]) => {
+      const second = x === 0 ? after0 : after1;
+      return (x === 0 ? first : 1 - first) * (y === 0 ? second : 1 - second);
+    };
+    const texts = [0, 1].flatMap((x) => [0, 1].map((y) => [x, y] as [number, number]));
+    const share = fc.double({ min: 0.01, max: 1, noNaN: true });
+    fc.assert(
+      fc.property(fc.tuple(law, law, law), fc.tuple(share, share, share), (laws, prior) => {
+        const whole = valuesOf(makeShares(prior));
+        const shares = makeShares(prior, { loss: 0.49 });
+        fc.pre(shares.lost > 0);
+        const mixed = (weights: readonly number[], text: [number, number]) =>
+          sum(laws.map((one, c) => weights[c]! * ofText(one, text)));
+        const variation =
+          sum(texts.map((text) => Math.abs(mixed(whole, text) - mixed(valuesOf(shares), text)))) / 2;
+        expect(variation).toBeLessThanOrEqual(shares.lost + 1e-12);
+      }),
+    );
   });
 
   it("after a text are Bayes over the text: the order of its tokens does not matter", () => {
