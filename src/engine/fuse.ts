@@ -1,6 +1,6 @@
 import { present, ShouldersError } from "../errors.js";
 import { NonFiniteRowError, type RowOwner } from "../fusion/kernel/rows.js";
-import type { Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
+import type { FusedRow, Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
 import { strategyOf } from "../strategies/registry.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { ReadySequence } from "./decode.js";
@@ -75,6 +75,11 @@ export function fuse(
     if (error instanceof NonFiniteRowError) throw named(error, sequence, slots);
     throw error;
   }
+}
+
+/** The same law before its plausible sets. The fused row is gone then. */
+export function unrestricted({ fusion, rows }: Fused, sequence: Sequence, kernel: FusionKernel): FusedRow {
+  return sequence.run.unrestricted(kernel, rows, budgetsOf(sequence), fusion);
 }
 
 /** A row of the last decode, as far as all models of a config know its tokens. */

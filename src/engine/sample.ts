@@ -2,8 +2,9 @@ import { present } from "../errors.js";
 import { inOrder } from "../config/members.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
-import type { Fused } from "./fuse.js";
+import { unrestricted, type Fused } from "./fuse.js";
 import type { LoadedMember } from "./loaded-models.js";
+import { toLogprob } from "../wire/numbers.js";
 import type { GeneratedToken } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
 import { buildRecord, candidate, certainRecord, decisionOf } from "./token-record.js";
@@ -27,7 +28,10 @@ export interface Sampled {
   sampleMs: number;
 }
 
-/** Draws the sequence's next token from its fused row and writes down how it came about. */
+/**
+ * Draws the sequence's next token from its fused row and writes down how it came about. The kernel may no longer hold
+ * the row then.
+ */
 export function sample(parts: SampleParts): Sampled {
   const { sequence, fused, kernel, vocabulary, msOf, fuseMs } = parts;
   const { fusion } = fused;
@@ -72,7 +76,12 @@ export function sample(parts: SampleParts): Sampled {
     },
     kernel,
   );
-  const alternatives = isProcessed ? (drawn.processed?.candidates ?? []) : fusedTop.slice(0, numTop);
+  let alternatives = isProcessed ? (drawn.processed?.candidates ?? []) : fusedTop.slice(0, numTop);
+  if (request.logprobs === "unrestricted") {
+    const row = unrestricted(fused, sequence, kernel);
+    record.logprob = toLogprob(row.logprob(drawn.token));
+    alternatives = row.top(numTop);
+  }
   const topLogprobs = alternatives.map((entry) => ({
     ...candidate(entry, vocabulary),
     bytes: vocabulary.bytes(entry.token),

@@ -152,6 +152,7 @@ export class Sequence implements SequenceView, Claim {
   get settling(): readonly Plausibility[] | null {
     const { request, run } = this;
     if (this.isReading || request.speculation === "off" || request.audit === "rows") return null;
+    if (request.logprobs === "unrestricted") return null;
     if (request.trace === "full" || this.forced.length > this.numGenerated) return null;
     const { tokenNats, replyNats } = request.budget ?? { tokenNats: null, replyNats: null };
     const isBounded = tokenNats !== null || replyNats !== null;

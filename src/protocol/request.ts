@@ -83,8 +83,8 @@ export interface GenerationRequest {
   logitBias: { token: number; bias: number }[];
   /** How many alternatives to report per token; null: none and no logprobs. */
   topLogprobs: number | null;
-  /** `processed`: after penalties, temperature and truncation. */
-  logprobs: "fused" | "processed";
+  /** `processed`: after penalties, temperature and truncation. `unrestricted`: before the plausible sets, too. */
+  logprobs: "fused" | "processed" | "unrestricted";
   /** Replaces the config's strategy for this request. Ids are checked against the config by the server. */
   strategy: StrategyConfig | null;
   /** Replaces the bounds of these experts, by id. */

@@ -25,6 +25,10 @@ export function constantRun<E extends Expert>({
     active: experts,
     needsReference: experts.length > 0,
     fuse,
+    unrestricted: (kernel, rows, _budgets, { weights }) => {
+      kernel.load(rows, null);
+      return kernel.fuse(weights).row;
+    },
     settling: settling && isByExpertsAlone(settling) ? settling : null,
     learn: () => undefined,
     shares: null,

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
-import type { Fusion, FusionKernel, LogitsRows, Plausibility } from "../fusion/types.js";
+import type { FusedRow, Fusion, FusionKernel, LogitsRows, Plausibility } from "../fusion/types.js";
 import { isByExpertsAlone } from "./constant-run.js";
 import { type ComponentConfig, componentInWords, componentSchema, idSchema, mostNamed } from "./fields.js";
-import { type Component, fuseMixture } from "./mixture-row.js";
+import { type Component, fuseMixture, type MixturePart } from "./mixture-row.js";
 import { recordOf } from "./record-of.js";
 import { Shares, type Voice } from "./shares.js";
 import type { Expert, ExpertAxis, PriorRequest, StartOptions, Strategy, StrategyRun } from "./strategy.js";
@@ -180,13 +180,32 @@ class MixtureRun<E extends Expert> implements StrategyRun<E> {
   }
 
   fuse(kernel: FusionKernel, rows: LogitsRows, budgets: readonly number[]): Fusion {
+    return fuseMixture(kernel, rows, this.#laws(budgets));
+  }
+
+  unrestricted(
+    kernel: FusionKernel,
+    rows: LogitsRows,
+    budgets: readonly number[],
+    { weights }: Fusion,
+  ): FusedRow {
+    const { baseShare, parts } = this.#laws(budgets);
+    const open = parts.map((part, index) => ({
+      ...part,
+      component: { ...part.component, weight: weights[index] ?? 0, plausibility: null },
+    }));
+    return fuseMixture(kernel, rows, { baseShare, parts: open }).row;
+  }
+
+  /** @param budgets of the active experts */
+  #laws(budgets: readonly number[]): { baseShare: number; parts: MixturePart[] } {
     const [base] = this.#voices(null);
     const parts = this.#active.map((expert, index) => ({
       component: this.#component(expert),
       share: this.#voices(expert)[0]?.share ?? 1,
       budget: budgets[index] ?? Infinity,
     }));
-    return fuseMixture(kernel, rows, { baseShare: base?.share ?? 1, parts });
+    return { baseShare: base?.share ?? 1, parts };
   }
 
   get settling(): readonly Plausibility[] | null {

@@ -1,5 +1,12 @@
 import type { z } from "zod";
-import type { Fusion, FusionKernel, LogitsRows, Plausibility, WeightBounds } from "../fusion/types.js";
+import type {
+  FusedRow,
+  Fusion,
+  FusionKernel,
+  LogitsRows,
+  Plausibility,
+  WeightBounds,
+} from "../fusion/types.js";
 import type { ComponentConfig } from "./fields.js";
 
 /** An expert of a config, as far as a strategy needs to know it. */
@@ -67,6 +74,12 @@ export interface StrategyRun<E extends Expert> {
    * @throws ShouldersError `non_finite_logits` or `rows_invalid`.
    */
   fuse(kernel: FusionKernel, rows: LogitsRows, budgets: readonly number[]): Fusion;
+  /**
+   * The same law before its plausible sets: weights and shares as `fuse` found them, over every token that no row masks.
+   *
+   * @param fusion what `fuse` gave for these rows and budgets
+   */
+  unrestricted(kernel: FusionKernel, rows: LogitsRows, budgets: readonly number[], fusion: Fusion): FusedRow;
   /**
    * The plausible sets of the active experts, where the next token is certain if each of them, by its expert's row
    * alone, is the same single token: nobody else has a say then. null: base or reference always have one.

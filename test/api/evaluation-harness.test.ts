@@ -4,6 +4,7 @@ import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
 import type { TextCompletion } from "../../src/wire/completion.js";
 import { argmax, contextOptions, decodeRow, load, starterModel } from "../support/llama.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";
+import { readEvents } from "../support/server.js";
 
 /** What lm-eval's `local-completions` sends for multiple choice, and how it reads the answer. */
 
@@ -90,6 +91,50 @@ async function plainScore({ ids, contextLength }: Item): Promise<Score> {
   await own[Symbol.asyncDispose]();
   return score;
 }
+
+it("a first token that ends the answer is told, so that none of the prompt's is taken for it", async () => {
+  const [item] = (await items()) as [Item];
+  const body = {
+    model: "giant",
+    prompt: item.ids,
+    max_tokens: 1,
+    logprobs: 1,
+    echo: true,
+    // The end of sequence.
+    logit_bias: { "1": 100 },
+  };
+  const { choices } = (await (await server.post("/v1/completions", body)).json()) as TextCompletion;
+  expect(choices[0]?.finish_reason).toBe("stop");
+  expect(choices[0]?.logprobs?.tokens.at(-1)).toBe("<eos>");
+  expect(choices[0]?.logprobs?.tokens).toHaveLength(item.ids.length + 1);
+  const events = (await readEvents(await server.post("/v1/completions", { ...body, stream: true }))) as (
+    TextCompletion | "[DONE]"
+  )[];
+  const streamed = events.flatMap((chunk) =>
+    chunk === "[DONE]" ? [] : (chunk.choices[0]?.logprobs?.tokens ?? []),
+  );
+  expect(streamed).toEqual(choices[0]?.logprobs?.tokens);
+});
+
+it("under a plausible set no candidate is impossible, and the weights are those that answers are drawn with", async () => {
+  const asked = await items();
+  const scores = await scoresOf("plausible", asked);
+  for (const { logprob } of scores) expect(logprob).toBeGreaterThan(-200);
+  const [item] = asked as [Item];
+  const told = async (logprobs: string) => {
+    const body = { model: "plausible", prompt: item.ids, max_tokens: 0, logprobs: 0, echo: true };
+    const answer = await server.post("/v1/completions", { ...body, fusion: { logprobs } });
+    const { choices } = (await answer.json()) as TextCompletion;
+    return choices[0]!.logprobs!.token_logprobs.slice(1) as number[];
+  };
+  const [restricted, unrestricted] = [await told("fused"), await told("unrestricted")];
+  expect(restricted).toContain(-9999);
+  restricted.forEach((logprob, place) => {
+    // What lies outside of the set takes from what lies in it, and not much.
+    if (logprob === -9999) return;
+    expect(unrestricted[place]!).toBeLessThanOrEqual(logprob + 1e-4);
+  });
+});
 
 it("the base alone: log-likelihoods and greedy choices are the model's own", async () => {
   const asked = await items();

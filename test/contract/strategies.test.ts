@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
-import type { FusionKernel, LogitsRows } from "../../src/fusion/types.js";
+import type { FusionKernel, LogitsRows, Plausibility } from "../../src/fusion/types.js";
 import { componentSchema } from "../../src/strategies/fields.js";
 import {
   choicesFor,
@@ -137,6 +137,34 @@ describe.each(strategyTypes)("strategy %s", (type) => {
         }),
         { numRuns: numRuns(30) },
       );
+    });
+
+    it("has the same law before its plausible sets: no token is impossible, and over a set it is the fused one", () => {
+      const lawOf = ({ logits, logNormalizer }: { logits: Float32Array; logNormalizer: number }) =>
+        Array.from(logits, (logit) => Math.exp(logit - logNormalizer));
+      const property = (rows: LogitsRows, plausibility: Plausibility | null) => {
+        const component = componentSchema.parse({ plausibility });
+        const experts = expertsOf(rows).map((expert) => ({ ...expert, component }));
+        const mine = choicesFor({ experts }, plausibility).find((choice) => choice.settings.type === type)!;
+        const run = strategy.start(mine.settings, { ...plain, experts });
+        const asked = rowsFor(run, rows);
+        const budgets = run.active.map(() => Infinity);
+        const fusion = run.fuse(kernel, asked, budgets);
+        const law = lawOf(fusion.row);
+        const row = run.unrestricted(kernel, asked, budgets, fusion);
+        const whole = lawOf(row);
+        expect(sum(whole)).toBeCloseTo(1, 4);
+        const all = [asked.base, ...(asked.reference ? [asked.reference] : []), ...asked.experts];
+        const isKnown = (token: number) => all.every((of) => of[token] !== -Infinity);
+        for (const token of whole.keys()) expect(row.logits[token] !== -Infinity).toBe(isKnown(token));
+        // Of several models each has its own set.
+        if (fusion.mixed.length > 0 && plausibility !== null) return;
+        const inSet = sum(whole.filter((_, token) => law[token]! > 0));
+        for (const [token, p] of law.entries())
+          if (p > 0) expect(Math.abs(whole[token]! / inSet - p)).toBeLessThan(2e-3);
+      };
+      const sets = fc.constantFrom<Plausibility | null>(null, { ratio: 0.1, of: "joint" });
+      fc.assert(fc.property(anyRows, sets, property), { numRuns: numRuns(60) });
     });
 
     it("loses experts and never gets one back, and its shares add up to 1", () => {

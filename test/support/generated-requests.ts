@@ -299,7 +299,7 @@ const badFusion = fc.record(
       badShape,
     ),
     trace: fc.oneof(fc.constantFrom("off", "weights", "full"), badText),
-    logprobs: fc.oneof(fc.constantFrom("fused", "processed"), badText),
+    logprobs: fc.oneof(fc.constantFrom("fused", "processed", "unrestricted"), badText),
     continue: fc.oneof(badText, fc.array(badNumber)),
     prior: fc.oneof(
       fc.record(

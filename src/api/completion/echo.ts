@@ -17,7 +17,7 @@ export interface Echo {
  */
 export async function echoOf(
   { engine }: ApiContext,
-  { id, seed, request }: RequestPlan,
+  { id, seed, request, echoLogprobs }: RequestPlan,
   prompt: Prompt,
   signal: AbortSignal,
 ): Promise<Echo> {
@@ -39,7 +39,7 @@ export async function echoOf(
     forced: { type: "tokens" as const, tokens: rest },
     answerPrefix: null,
     grammar: null,
-    logprobs: "fused" as const,
+    logprobs: echoLogprobs,
     trace: "off" as const,
   };
   for await (const event of engine.generate(scoring, signal))

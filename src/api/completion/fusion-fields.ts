@@ -89,9 +89,12 @@ export const fusionSchema = z
         "What is kept of each token under /v1/fusion/traces. Default: as trace, or the server's setting.",
       ),
     logprobs: z
-      .enum(["fused", "processed"])
+      .enum(["fused", "processed", "unrestricted"])
       .nullish()
-      .describe("fused (default): before penalties, temperature and truncation; processed: after."),
+      .describe(
+        "fused (default, but for an echo): before penalties, temperature and truncation; processed: after; " +
+          "unrestricted (default for an echo): before the plausible sets too, so that every token has a probability.",
+      ),
   })
   .refine((fusion) => fusion.strategy == null || fusion.weights == null, {
     path: ["weights"],

@@ -50,6 +50,8 @@ export interface RequestPlan {
   seed: number | null;
   /** The answer begins with its prompt. */
   isEchoed: boolean;
+  /** Of which law the log-probabilities of a prompt are that is given back. */
+  echoLogprobs: "fused" | "unrestricted";
   /** How calls stand in the answer; null: it may have none. */
   toolForm: CallForm | null;
   /** Its `trace` is the fuller of what is reported and what is kept. */
@@ -199,6 +201,8 @@ function planParsed(
     // Any integer but -1, by its low 32 bits.
     seed: body.seed == null || body.seed === -1 ? null : body.seed >>> 0,
     isEchoed,
+    // Harnesses add up what candidate answers get: under a plausible set most of them would get nothing.
+    echoLogprobs: body.fusion?.logprobs === "fused" ? "fused" : "unrestricted",
     toolForm,
     paramOf,
     ignored: [...ignored, ...ignoredWishes(body)],

@@ -65,7 +65,7 @@ export class AnswerItems {
     if (event.type === "delta") return this.#read(this.#format.delta(event, false));
     const { finishReason, stopString, usage } = event;
     const events = this.#read(this.#format.rest(finishReason));
-    const reason = this.#format.ending(finishReason).finish_reason ?? finishReason;
+    const reason = this.#format.ending(finishReason, event.tokens).finish_reason ?? finishReason;
     this.ending = { finishReason: reason, stopString, usage };
     return [...events, ...this.#finish(finishReason)];
   }

@@ -14,7 +14,8 @@ import { readAnswer, ToolCallReader, type CallForm } from "./tool-calls.js";
 
 type Tokens = readonly GeneratedToken[];
 type Delta = Pick<Extract<GenerationEvent, { type: "delta" }>, "reasoning" | "text" | "tokens">;
-type Answer = Required<Delta> & { echo: Echo | null };
+/** `endTokens`: drawn but no text, such as the end of sequence. */
+type Answer = Required<Delta> & { echo: Echo | null; endTokens: Tokens };
 
 export interface ChoiceOptions {
   index: number;
@@ -36,7 +37,8 @@ export interface ChoiceFormat<Chunk, Whole> {
   echo(echo: Echo): Chunk | null;
   /** What was held back until the end, if anything was. */
   rest(finishReason: FinishReason): Chunk | null;
-  ending(finishReason: FinishReason): Chunk;
+  /** @param endTokens drawn but no text, such as the end of sequence */
+  ending(finishReason: FinishReason, endTokens: Tokens): Chunk;
   whole(answer: Answer, finishReason: FinishReason): Whole;
 }
 
@@ -138,6 +140,8 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
 export class TextFormat implements ChoiceFormat<TextChoice, TextChoice> {
   readonly #options: ChoiceOptions;
   readonly #writer = new TextLogprobsWriter();
+  /** Evaluation harnesses take all but the last token of an echo with log-probabilities for the prompt's. */
+  #tellsEnd = false;
 
   constructor(options: ChoiceOptions) {
     this.#options = options;
@@ -154,6 +158,7 @@ export class TextFormat implements ChoiceFormat<TextChoice, TextChoice> {
   }
 
   echo(echo: Echo): TextChoice {
+    this.#tellsEnd = echo.scored !== null;
     return this.#choice(echo.text, this.#promptLogprobs(echo));
   }
 
@@ -161,13 +166,15 @@ export class TextFormat implements ChoiceFormat<TextChoice, TextChoice> {
     return null;
   }
 
-  ending(finishReason: FinishReason): TextChoice {
-    return this.#choice("", null, finishReason);
+  ending(finishReason: FinishReason, endTokens: Tokens): TextChoice {
+    const isTold = this.#tellsEnd && endTokens.length > 0;
+    return this.#choice("", isTold ? this.#writer.write(endTokens) : null, finishReason);
   }
 
-  whole({ text, tokens, echo }: Answer, finishReason: FinishReason): TextChoice {
+  whole({ text, tokens, endTokens, echo }: Answer, finishReason: FinishReason): TextChoice {
     const prompt = echo && this.#promptLogprobs(echo);
-    const answer = this.#options.hasLogprobs ? this.#writer.write(tokens) : null;
+    const told = prompt ? [...tokens, ...endTokens] : tokens;
+    const answer = this.#options.hasLogprobs ? this.#writer.write(told) : null;
     const logprobs = prompt && answer ? joinLogprobs(prompt, answer) : answer;
     return this.#choice((echo?.text ?? "") + text, logprobs, finishReason);
   }

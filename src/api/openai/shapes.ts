@@ -119,7 +119,10 @@ class Writer<
     const choices = collected.map(({ done, ...answer }, index) => {
       const { tokens, finishReason, usage } = done as Done;
       this.#usages[index] = usage;
-      const body = (this.#formats[index] as ChoiceFormat<Chunk, Whole>).whole(answer, finishReason);
+      const body = (this.#formats[index] as ChoiceFormat<Chunk, Whole>).whole(
+        { ...answer, endTokens: tokens },
+        finishReason,
+      );
       return this.#withFusion(body, [...answer.tokens, ...tokens]);
     });
     const parts = {
@@ -143,7 +146,7 @@ class Writer<
       case "done":
         return [
           format.rest(event.finishReason),
-          this.#withFusion(format.ending(event.finishReason), event.tokens),
+          this.#withFusion(format.ending(event.finishReason, event.tokens), event.tokens),
         ];
     }
   }

@@ -62,7 +62,7 @@ export class SocketChoice {
       case "done": {
         this.#usage = event.usage;
         const rest = this.#framesOf(this.#format.rest(event.finishReason));
-        const ending = this.#format.ending(event.finishReason);
+        const ending = this.#format.ending(event.finishReason, event.tokens);
         this.#finishReason = ending.finish_reason;
         return [...rest, ...this.#framesOf(ending, event.tokens), ...this.close()];
       }
