@@ -2,7 +2,6 @@ import type { LoadedFusionConfig } from "../config/load.js";
 import type { Logger } from "../log.js";
 import type { Engine } from "../protocol/protocol.js";
 import type { ModelGroup } from "./model-group.js";
-import type { PendingLoad } from "./pending-load.js";
 
 export interface RouterOptions {
   /** Starts an engine that has loaded these configs. @throws ShouldersError what made loading fail */
@@ -23,15 +22,6 @@ export interface RouterOptions {
   reload: () => Promise<string[]>;
   /** Ids that are never unloaded. */
   pinned: readonly string[];
-}
-
-/** A config and where it is loaded. */
-export interface RouterEntry {
-  loaded: LoadedFusionConfig;
-  group: ModelGroup | null;
-  load: PendingLoad | null;
-  failure: string | null;
-  isPinned: boolean;
 }
 
 /** What should go first: what nobody holds, and of that what was used longest ago. */

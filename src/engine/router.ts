@@ -12,10 +12,11 @@ import type {
   QueryResults,
   StepSample,
 } from "../protocol/protocol.js";
+import { type KnownConfig, KnownConfigs } from "./known-configs.js";
 import { ModelGroup } from "./model-group.js";
 import { OpenGroups } from "./open-groups.js";
 import { PendingLoad } from "./pending-load.js";
-import { leastNeeded, type RouterEntry, type RouterOptions } from "./router-parts.js";
+import { leastNeeded, type RouterOptions } from "./router-parts.js";
 
 /** Least time between two looks at what nobody uses. */
 const idleCheckMs = 1_000;
@@ -26,7 +27,7 @@ const idleCheckMs = 1_000;
  */
 export class ModelRouter implements Engine, Models {
   readonly #options: RouterOptions;
-  readonly #entries = new Map<string, RouterEntry>();
+  readonly #configs: KnownConfigs;
   readonly #groups = new OpenGroups();
   readonly #closing = new AbortController();
   readonly #idleTimer: NodeJS.Timeout | null;
@@ -37,6 +38,7 @@ export class ModelRouter implements Engine, Models {
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#configs = new KnownConfigs(options.pinned);
     const { idleMs } = options;
     this.#idleTimer =
       idleMs > 0 ? setInterval(() => this.#unloadIdle(), Math.min(idleMs, idleCheckMs)).unref() : null;
@@ -48,13 +50,12 @@ export class ModelRouter implements Engine, Models {
   }
 
   get isReady(): boolean {
-    return (
-      this.#hasStarted && (this.description !== null || (this.#groups.size === 0 && this.#entries.size > 0))
-    );
+    const mayLoad = this.#groups.size === 0 && this.#configs.ids.length > 0;
+    return this.#hasStarted && (this.description !== null || mayLoad);
   }
 
   get description(): EngineDescription | null {
-    return this.#groups.describe([...this.#entries.keys()]);
+    return this.#groups.describe(this.#configs.ids);
   }
 
   get stats(): EngineStats {
@@ -90,26 +91,20 @@ export class ModelRouter implements Engine, Models {
   }
 
   list(): ModelState[] {
-    return [...this.#entries].map(([id, { group, load, failure, isPinned }]) => ({
-      id,
-      status: group !== null ? "loaded" : load !== null ? "loading" : "unloaded",
-      progress: load?.fraction ?? null,
-      failure,
-      isPinned,
-    }));
+    return this.#configs.list();
   }
 
   has(id: string): boolean {
-    return this.#entries.has(id);
+    return this.#configs.get(id) !== undefined;
   }
 
   tryHold(id: string): Release | null {
-    return this.#entries.get(id)?.group?.hold() ?? null;
+    return this.#configs.get(id)?.group?.hold() ?? null;
   }
 
   async hold(id: string, { signal, onProgress }: HoldOptions): Promise<Release> {
     signal.throwIfAborted();
-    const entry = this.#entryOf(id);
+    const entry = this.#configs.named(id);
     // One that was unloaded is there still where others share its models.
     entry.group ??= [...this.#groups].find((group) => !group.isLeaving && group.has(entry.loaded)) ?? null;
     if (entry.group !== null) return entry.group.hold();
@@ -117,13 +112,13 @@ export class ModelRouter implements Engine, Models {
   }
 
   async load(id: string, { pin, signal }: { pin: boolean | null; signal: AbortSignal }): Promise<void> {
-    const entry = this.#entryOf(id);
+    const entry = this.#configs.named(id);
     if (pin !== null) entry.isPinned = pin;
     (await this.hold(id, { signal }))();
   }
 
   async unload(id: string): Promise<void> {
-    const entry = this.#entryOf(id);
+    const entry = this.#configs.named(id);
     const { group } = entry;
     entry.group = null;
     if (group !== null) await this.#leaveIfUnused(group);
@@ -131,18 +126,7 @@ export class ModelRouter implements Engine, Models {
 
   /** Knows these configs, and no others; loads none, and leaves those that it knows as they are. */
   know(configs: readonly LoadedFusionConfig[]): void {
-    const known = new Set(configs.map(({ config }) => config.id));
-    for (const loaded of configs) {
-      const { id } = loaded.config;
-      const isPinned = this.#options.pinned.includes(id);
-      if (!this.#entries.has(id))
-        this.#entries.set(id, { loaded, group: null, load: null, failure: null, isPinned });
-    }
-    for (const [id, { group }] of [...this.#entries]) {
-      if (known.has(id)) continue;
-      this.#entries.delete(id);
-      if (group !== null) void this.#leaveIfUnused(group);
-    }
+    for (const group of this.#configs.know(configs)) void this.#leaveIfUnused(group);
   }
 
   reload(): Promise<string[]> {
@@ -181,7 +165,7 @@ export class ModelRouter implements Engine, Models {
    * it goes when its running answers are done; where the other cannot be loaded, all stays as it was.
    */
   async replace(loaded: LoadedFusionConfig): Promise<void> {
-    const entry = this.#entryOf(loaded.config.id);
+    const entry = this.#configs.named(loaded.config.id);
     await this.#inTurn(async () => {
       if (entry.group !== null) await this.#openWithRoom([loaded], () => undefined);
       Object.assign(entry, { loaded, failure: null });
@@ -195,18 +179,9 @@ export class ModelRouter implements Engine, Models {
     await Promise.all([...this.#groups].map(({ engine }) => engine.close()));
   }
 
-  #entryOf(id: string): RouterEntry {
-    const entry = this.#entries.get(id);
-    if (entry !== undefined) return entry;
-    const known = [...this.#entries.keys()].join(", ");
-    throw new ShouldersError("model_not_found", `No model has this name; known: ${known || "none"}.`, {
-      param: "model",
-    });
-  }
-
   /** Where a config answers: also one that leaves, as those who hold it have been promised. */
   async #groupFor(id: string, signal: AbortSignal): Promise<ModelGroup> {
-    const open = () => this.#entries.get(id)?.group ?? [...this.#groups].find(({ ids }) => ids.has(id));
+    const open = () => this.#configs.get(id)?.group ?? [...this.#groups].find(({ ids }) => ids.has(id));
     if (open() === undefined) (await this.hold(id, { signal }))();
     const group = open();
     if (group !== undefined) return group;
@@ -214,7 +189,7 @@ export class ModelRouter implements Engine, Models {
   }
 
   /** The load that a config waits for, in its turn. */
-  #loadSoon(entry: RouterEntry): PendingLoad {
+  #loadSoon(entry: KnownConfig): PendingLoad {
     if (entry.load !== null) return entry.load;
     const load = (entry.load = new PendingLoad());
     void this.#inTurn(async () => {
@@ -244,11 +219,8 @@ export class ModelRouter implements Engine, Models {
 
   #failed(configs: readonly LoadedFusionConfig[], error: unknown): ShouldersError {
     const failure = ShouldersError.from(error);
-    for (const { config } of configs) {
-      const entry = this.#entries.get(config.id);
-      if (entry !== undefined) entry.failure = failure.message;
-    }
     const ids = configs.map(({ config }) => config.id);
+    this.#configs.fail(ids, failure.message);
     if (!this.#closing.signal.aborted)
       this.#options.log.error(
         { err: error, configs: ids },
@@ -292,14 +264,7 @@ export class ModelRouter implements Engine, Models {
     const engine = await this.#options.open(configs, { signal, onProgress });
     const group = new ModelGroup(engine, configs);
     this.#groups.add(group);
-    const before = new Set<ModelGroup>();
-    for (const id of group.ids) {
-      const entry = this.#entries.get(id);
-      if (entry === undefined) continue;
-      if (entry.group !== null) before.add(entry.group);
-      Object.assign(entry, { group, failure: null });
-    }
-    for (const other of before) void this.#leaveIfUnused(other);
+    for (const other of this.#configs.moveTo(group)) void this.#leaveIfUnused(other);
     if (signal.aborted) await engine.close();
     return group;
   }
@@ -312,13 +277,9 @@ export class ModelRouter implements Engine, Models {
     return bytes;
   }
 
-  #isPinned({ ids }: ModelGroup): boolean {
-    return [...ids].some((id) => this.#entries.get(id)?.isPinned === true);
-  }
-
   /** @returns whether something could go */
   async #evictOne(): Promise<boolean> {
-    const victim = leastNeeded([...this.#groups].filter((group) => !this.#isPinned(group)));
+    const victim = leastNeeded([...this.#groups].filter((group) => !this.#configs.isPinned(group)));
     if (victim === undefined) return false;
     await this.#leave(victim);
     return true;
@@ -327,18 +288,18 @@ export class ModelRouter implements Engine, Models {
   #unloadIdle(): void {
     const before = performance.now() - this.#options.idleMs;
     for (const group of this.#groups)
-      if (group.isIdle && !group.isLeaving && group.lastUsedMs < before && !this.#isPinned(group))
+      if (group.isIdle && !group.isLeaving && group.lastUsedMs < before && !this.#configs.isPinned(group))
         void this.#leave(group);
   }
 
   async #leaveIfUnused(group: ModelGroup): Promise<void> {
-    if ([...this.#entries.values()].every((entry) => entry.group !== group)) await this.#leave(group);
+    if (!this.#configs.isUsed(group)) await this.#leave(group);
   }
 
   /** Takes nothing new to a group, and closes it when nobody holds it. */
   async #leave(group: ModelGroup): Promise<void> {
     group.isLeaving = true;
-    for (const entry of this.#entries.values()) if (entry.group === group) entry.group = null;
+    this.#configs.leave(group);
     await group.untilIdle();
     if (!this.#groups.delete(group)) return;
     await group.engine.close();
