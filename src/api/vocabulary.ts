@@ -36,6 +36,11 @@ export const applyTemplateSchema = z.strictObject({
   model,
   messages: chatSchema.shape.messages,
   tools: chatSchema.shape.tools,
+  tool_choice: chatSchema.shape.tool_choice,
+  reasoning_effort: chatSchema.shape.reasoning_effort,
+  enable_thinking: chatSchema.shape.enable_thinking,
+  chat_template: chatSchema.shape.chat_template,
+  chat_template_kwargs: chatSchema.shape.chat_template_kwargs,
   add_generation_prompt: chatSchema.shape.add_generation_prompt,
   continue_final_message: chatSchema.shape.continue_final_message,
 });

@@ -160,3 +160,25 @@ it("continue_final_message goes on in the assistant's words, in every model's ow
   const both = await server.post("/v1/chat/completions", { ...fields, add_generation_prompt: true });
   expect(await both.json()).toMatchObject({ error: { param: "add_generation_prompt" } });
 });
+
+it("allowed_tools: all are told, and only these are called", async () => {
+  const choice = (mode: "auto" | "required", ...allowed: string[]) => ({
+    type: "allowed_tools" as const,
+    allowed_tools: {
+      mode,
+      tools: allowed.map((name) => ({ type: "function" as const, function: { name } })),
+    },
+  });
+  for (const seed of [1, 2, 3, 4]) {
+    const asked = { ...body, seed, temperature: 2, tool_choice: choice("required", "now") };
+    const { choices } = await server.client.chat.completions.create(asked);
+    const calls = choices[0]!.message.tool_calls as Call[];
+    expect(new Set(calls.map((call) => call.function.name))).toEqual(new Set(["now"]));
+  }
+  const { model, messages, tools } = body;
+  const asked = { model, messages, tools, tool_choice: choice("auto", "now") };
+  const { prompt } = (await (await server.post("/apply-template", asked)).json()) as { prompt: string };
+  expect(prompt).toContain('"name":"add"');
+  const stranger = await server.post("/v1/chat/completions", { ...body, tool_choice: choice("auto", "sub") });
+  expect(await stranger.json()).toMatchObject({ error: { param: "tool_choice" } });
+});

@@ -6,6 +6,11 @@ import { addSchema } from "../../src/grammar/json/json-grammar.js";
 import { compileGrammar } from "../../src/grammar/gbnf.js";
 import { GrammarMask } from "../../src/grammar/grammar-mask.js";
 import type { TokenTable } from "../../src/grammar/token-table.js";
+import { addCalls } from "../../src/grammar/call-grammar.js";
+import { throughText } from "../../src/grammar/through-text.js";
+import { createChatTemplate } from "../../src/llama/chat-template.js";
+import { writeCalls } from "../../src/engine/written-calls.js";
+import { templateVectors } from "../support/template-vectors.js";
 import { hostileGrammars } from "../support/hostile-grammars.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 import { checkOutVocabularies, readTokenTable } from "../support/vocabularies.js";
@@ -66,6 +71,41 @@ it("JSON can be asked of the vocabularies of well-known models", async () => {
   }
   expect(numWritten).toBeGreaterThanOrEqual(12);
 }, 300_000);
+
+/** Forms whose arguments stand for themselves, and a call in each; Gemma's sorts them by name. */
+const taggedForms = ["Qwen3-Coder", "google-gemma-4-31B-it", "LFM2.5-8B-A1B", "deepseek-ai-DeepSeek-V3.2"];
+
+it.each(taggedForms)(
+  "calls in the form of %s can be asked of them as well",
+  async (name) => {
+    const { toolForm } = createChatTemplate({
+      text: templateVectors.templates[name]!,
+      bosText: "",
+      eosText: "",
+      architecture: "llama",
+      modelName: "model",
+      fileName: "model.gguf",
+    });
+    const schema = {
+      type: "object",
+      properties: { c: { type: "string" }, n: { type: "integer" }, o: { type: "object" } },
+      required: ["c", "n"],
+    };
+    const builder = new GrammarBuilder("tools");
+    const functions = [{ name: "f", schema, path: "tools.0", isStrict: false }];
+    const { starts } = addCalls(builder, toolForm!, { functions, mayBeSeveral: false });
+    const grammar = builder.build(throughText(builder, starts, true));
+    const args = JSON.stringify({ c: "Grüße, 你好 <b> 안녕", n: 12, o: { x: [1, "日本"] } });
+    const text = `Mal sehen. ${writeCalls([{ id: "c", name: "f", arguments: args }], toolForm!)}`;
+    for (const file of ["qwen2", "llama-spm"]) {
+      const table = await readTokenTable(path.join(directory, `ggml-vocab-${file}.gguf`));
+      const mask = new GrammarMask(compileGrammar(grammar, table), table);
+      write(mask, table, text);
+      expect(mask.isComplete, file).toBe(true);
+    }
+  },
+  300_000,
+);
 
 it("a grammar that stands somewhere new after each token costs what one that stays costs", async () => {
   const table = await readTokenTable(path.join(directory, "ggml-vocab-qwen2.gguf"));
