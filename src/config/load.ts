@@ -63,7 +63,11 @@ function listFiles(source: string): string[] {
   try {
     if (!statSync(source).isDirectory()) return [source];
     const names = readdirSync(source).filter((name) => isConfigName(name) || isForeignName(name));
-    return names.sort().map((name) => path.join(source, name));
+    // As a person would list them: "all" before "all-paper".
+    const stem = (name: string): string => path.parse(name).name;
+    return names
+      .sort((one, other) => (stem(one) < stem(other) ? -1 : 1))
+      .map((name) => path.join(source, name));
   } catch (error) {
     throw invalid(
       `${source}: cannot be read (${reasonOf(error)}); give a fusion config or a directory of them`,

@@ -33,7 +33,7 @@ describe("shipped fusion configs", () => {
   it("parse, and their names are what the README promises", () => {
     const ids = loadFusionConfigs(shipped).map(({ config }) => config.id);
     const alone = ["choice", "giant", "headline", "merged", "problems", "recall"];
-    expect(ids).toEqual(["all-paper", "all", ...alone]);
+    expect(ids).toEqual(["all", "all-paper", ...alone]);
   });
 
   it("answer the same to the same question: temperature 0", () => {
