@@ -228,6 +228,6 @@ describe("loadFusionConfigs", () => {
     expect(ids([])).toHaveLength(loaded.length);
     expect(ids(["trivia", "giant", "trivia"])).toEqual(["trivia", "giant"]);
     expect(() => ids(["trivai"])).toThrow('no fusion config has the id "trivai"; did you mean "trivia"?');
-    expect(() => ids(["nothing"])).toThrow("known: both, giant, sums, trivia-static, trivia");
+    expect(() => ids(["nothing"])).toThrow("known: both, giant, sums, trivia, trivia-static");
   });
 });
