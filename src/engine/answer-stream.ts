@@ -99,7 +99,7 @@ export class AnswerStream<T> {
   }
 
   #decide(
-    { opening, answer, closing }: ThinkingForm,
+    { opening, answer, closing, preamble = "" }: ThinkingForm,
     undecided: { token: T; bytes: Uint8Array }[],
   ): AnswerParts<T> {
     const joined = Buffer.concat(undecided.map(({ bytes }) => bytes));
@@ -108,9 +108,10 @@ export class AnswerStream<T> {
     const text = whole.trimStart();
     const numSpace = Buffer.byteLength(whole) - Buffer.byteLength(text);
     const mayBe = (mark: string) => mark.length > text.length && mark.startsWith(text);
-    if (mayBe(opening) || mayBe(answer) || (text === "" && numUnfinished === 0)) return nothing();
-    if (answer !== "" && text.startsWith(answer))
-      return this.#say(undecided, numSpace + Buffer.byteLength(answer));
+    const marks = [answer, preamble].filter((mark) => mark !== "");
+    if ([opening, ...marks].some(mayBe) || (text === "" && numUnfinished === 0)) return nothing();
+    const found = marks.find((mark) => text.startsWith(mark));
+    if (found !== undefined) return this.#say(undecided, numSpace + Buffer.byteLength(found));
     // White space before anything was thought is the answer's.
     if (!text.startsWith(opening)) return this.#say(undecided, this.#hasThought ? numSpace : 0);
     this.#undecided = [];

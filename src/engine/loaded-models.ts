@@ -179,8 +179,7 @@ function joinConfig(
   const toolForm = renderer.toolForm ?? plainToolForm;
   const { thinking } = renderer;
   // Answers are read as text: a control token that begins a call, or ends a thought, must be seen.
-  const { opening = "", closing = "", answer = "" } = thinking ?? {};
-  base.vocabulary.show([...textsOf(toolForm), opening, closing, answer].join(" "));
+  base.vocabulary.show([...textsOf(toolForm), ...Object.values(thinking ?? {})].join(" "));
   const vocabularySize = Math.min(...[base, ...others].map(({ vocabulary }) => vocabulary.size));
   if (resolved.card !== null && resolved.card.vocabularySize !== vocabularySize)
     throw cardRefused(

@@ -10,7 +10,7 @@ export function afterThought(
   grammar: string,
   { form, isOpen, isAllowed }: NonNullable<ModelPrompts["thinking"]>,
 ): string {
-  const { opening, closing, answer } = form;
+  const { opening, closing, answer, preamble } = form;
   const rules: string[] = [];
   const writer: RuleWriter = {
     reserve: () => {
@@ -22,7 +22,8 @@ export function afterThought(
   const thought = throughText(writer, [{ text: closing, follows: `""` }]);
   const maybe = isAllowed ? `(thought-space ${literal(opening)} ${thought})?` : "";
   const begun = isOpen ? thought : maybe;
-  const mark = answer === "" ? "" : `(${literal(answer)})?`;
+  const marks = [answer, preamble ?? ""].filter((text) => text !== "");
+  const mark = marks.length === 0 ? "" : `(${marks.map(literal).join(" | ")})?`;
   return [
     grammar,
     `${thoughtRoot} ::= ${begun} thought-space ${mark} root`,

@@ -34,8 +34,11 @@ export type ArgumentKind = "text" | "value" | "either";
 export type ArgumentKinds = ReadonlyMap<string, ReadonlyMap<string, ArgumentKind>>;
 
 export interface Calls {
-  /** What an answer of calls begins with, and the rules of what follows: one for each way to begin. */
-  starts: TextEnd[];
+  /**
+   * What calls begin with, and the rules of what follows: one for each way to begin. Some ways end what was said
+   * before.
+   */
+  starts: (TextEnd & { isAfterText: boolean })[];
   kinds: ArgumentKinds;
 }
 
@@ -68,10 +71,15 @@ export function addCalls(
     mayBeSeveral && form.between !== null
       ? `(${formText(form.between)} ${bodyWith(form.middle)}){0,${mostCalls - 1}}`
       : "";
-  const starts = [form, ...(form.others ?? [])].map(({ opening, middle }) => {
+  const ways = [{ ...form, isAfterText: false }, ...(form.others ?? [])];
+  const starts = ways.map(({ opening, middle, isAfterText }) => {
     const text = beforeMarks(opening);
     const rest = formText(opening.slice(text.length));
-    return { text, follows: builder.rule(`${rest} ${bodyWith(middle)} ${more} ${formText(form.ending)}`) };
+    return {
+      isAfterText,
+      text,
+      follows: builder.rule(`${rest} ${bodyWith(middle)} ${more} ${formText(form.ending)}`),
+    };
   });
   return { starts, kinds };
 }

@@ -38,8 +38,8 @@ export interface ToolForm {
   /** null: an answer has at most one call. */
   between: string | null;
   ending: string;
-  /** Other ways in which the first call begins. */
-  others?: Pick<ToolForm, "opening" | "middle">[];
+  /** Other ways in which the first call begins; `isAfterText`: the opening ends what was said before. */
+  others?: { opening: string; middle: string; isAfterText: boolean }[];
   /** Arguments are no JSON object, but each stands for itself: `middle` leads to the first one's name. */
   tags?: ArgumentTags;
 }
@@ -87,6 +87,8 @@ export interface ThinkingForm {
   closing: string;
   /** A mark of its own before an answer; "": none. */
   answer: string;
+  /** Another before what is said ahead of calls. */
+  preamble?: string;
 }
 
 export type ChatEnding = "answer" | "continue" | "none";

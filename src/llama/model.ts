@@ -216,8 +216,7 @@ export class LlamaModel implements LoadedModel {
       throw new ShouldersError("invalid_request", `The chat template does not work: ${template.problem}.`, {
         param: "chat_template",
       });
-    const { opening = "", closing = "", answer = "" } = template.thinking ?? {};
-    this.vocabulary.show([opening, closing, answer].join(" "));
+    this.vocabulary.show(Object.values(template.thinking ?? {}).join(" "));
     const renderer: ChatRenderer = {
       toolForm: this.#formOf(template),
       toolTelling: template.toolTelling,

@@ -31,12 +31,18 @@ const knownMarks = [
 export function findThinking(render: StyledRenderer, text: string): Thinking | null {
   for (const reasoningAs of reasoningFields) {
     const form = formWith(render, { ...plainStyle, reasoningAs });
-    if (form) return { form, reasoningAs };
+    if (form) return { form: { ...form, ...preambleOf(form, text) }, reasoningAs };
   }
   const known = knownMarks.find(([opening, closing]) => text.includes(opening) && text.includes(closing));
   if (!known) return null;
   const reasoningAs = reasoningFields.find((field) => text.includes(field)) ?? null;
   return { form: { opening: known[0], closing: known[1], answer: "" }, reasoningAs };
+}
+
+/** Harmony's models speak in another channel than that of answers when calls follow. */
+function preambleOf({ answer: mark }: ThinkingForm, text: string): Pick<ThinkingForm, "preamble"> {
+  const preamble = mark.replace("<|channel|>final", "<|channel|>commentary");
+  return preamble !== mark && text.includes("<|channel|>commentary") ? { preamble } : {};
 }
 
 function formWith(render: StyledRenderer, style: TurnStyle): ThinkingForm | null {

@@ -80,13 +80,18 @@ const knownForms: readonly { mark: string; form: ToolForm }[] = [
   },
 ];
 
-/** Harmony's models say to whom they speak after the channel, its template before. */
-function withOtherStarts(form: ToolForm): ToolForm {
+/** Harmony's models say to whom they speak after the channel, its template before; they may speak to the user first. */
+function withOtherStarts(form: ToolForm, thinking: ThinkingForm | null): ToolForm {
   const [, recipient] = /^(to=[\w.]+)$/.exec(form.opening) ?? [];
   const [, channel, type] = /^(<\|channel\|>\w+) (\w+)<\|message\|>$/.exec(form.middle) ?? [];
   if (recipient === undefined || channel === undefined || type === undefined) return form;
   const own = { opening: `${channel} ${recipient}`, middle: ` <|constrain|>${type}<|message|>` };
-  return { ...form, others: [own] };
+  const ended = [own, { opening: ` ${recipient}`, middle: form.middle }].map(({ opening, middle }) => ({
+    opening: (thinking?.closing ?? "") + opening,
+    middle,
+    isAfterText: true,
+  }));
+  return { ...form, others: [{ ...own, isAfterText: false }, ...(thinking === null ? [] : ended)] };
 }
 
 const styles = (["text", "null"] as const).flatMap((emptyAs) =>
@@ -132,7 +137,8 @@ class Finder {
     const back: ChatTurn = { role: "tool", content: result, toolCallId: ids[0] };
     if (!this.#text([question, turnWith([{}]), back]).includes(result)) return null;
     const form = this.#jsonForm() ?? this.#taggedForm();
-    if (form !== null) return { form: withOtherStarts(form), telling: { functions, calls: true } };
+    if (form !== null)
+      return { form: withOtherStarts(form, this.#thinking), telling: { functions, calls: true } };
     const known = functions && knownForms.find(({ mark }) => this.#prompt.includes(mark));
     return known ? { form: known.form, telling: { functions, calls: false } } : null;
   }

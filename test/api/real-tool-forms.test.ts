@@ -193,3 +193,23 @@ describe.each(names)("%s", (name) => {
     else expect(content).toEqual(expect.any(String));
   });
 });
+
+it("harmony: what is thought, what is said ahead of a call, and the call are told apart", async () => {
+  const said =
+    "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>Let me look." +
+    "<|end|><|start|>assistant<|channel|>commentary to=functions.now <|constrain|>json<|message|>{";
+  const asked = { ...fields, model: "openai-gpt-oss-120b", fusion: { continue: said } };
+  const { choices } = await server.client.chat.completions.create(asked);
+  expect(choices[0]).toMatchObject({
+    finish_reason: "tool_calls",
+    message: {
+      content: "Let me look.",
+      reasoning_content: "Hm.",
+      tool_calls: [{ function: { name: "now", arguments: "{}" } }],
+    },
+  });
+  const stream = server.client.chat.completions.stream(asked);
+  const { message } = (await stream.finalChatCompletion()).choices[0]!;
+  expect(message.content).toBe("Let me look.");
+  expect((message.tool_calls as Call[]).map((call) => call.function.name)).toEqual(["now"]);
+});

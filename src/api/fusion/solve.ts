@@ -72,7 +72,8 @@ export function solve(): RequestHandler<object, Solution> {
     const kernel = kernelFor(vocabularySize, ids.length);
     const run = startStrategy(body, ids);
     const fusion = fuse(kernel, { base, reference, experts }, { run, ids });
-    const byId = <Value>(values: readonly Value[]) => keyed(ids, values);
+    // The base alone asks no expert.
+    const byId = <Value>(values: readonly Value[]) => keyed(ids.slice(0, values.length), values);
     response.json({
       object: "fusion.solution",
       weights: byId(fusion.weights.map(toRounded)),

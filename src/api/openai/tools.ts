@@ -157,7 +157,10 @@ export function addTools(
     return { name, schema, path, isStrict: strict === true };
   });
   const { starts, kinds } = addCalls(builder, form, { functions, mayBeSeveral });
-  const opened = starts.map(({ text, follows }) => `${literal(text)} ${follows}`).join(" | ");
+  const opened = starts
+    .filter(({ isAfterText }) => !isAfterText)
+    .map(({ text, follows }) => `${literal(text)} ${follows}`)
+    .join(" | ");
   if (isRequired) return { root: opened, kinds };
   if (content !== null) return { root: `${opened} | ${content}`, kinds };
   if (mayFollowText(form)) return { root: throughText(builder, starts, true), kinds };

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { planTools, addTools, toolsSchema, type ToolPlan } from "../../../src/api/openai/tools.js";
 import { readAnswer, ToolCallReader, type CallForm } from "../../../src/api/openai/tool-calls.js";
@@ -12,6 +13,11 @@ import type { ChatTurn, ToolCall } from "../../../src/llama/types.js";
 import type { ToolCallDelta } from "../../../src/wire/completion.js";
 import { isValid } from "../../support/json-schemas.js";
 import { chatTemplates } from "../../support/template-vectors.js";
+
+/** Tool lists of public MCP servers. */
+const servers = JSON.parse(
+  readFileSync(new URL("../../data/mcp/tools.json", import.meta.url), "utf8"),
+) as Record<string, { name: string; description?: string; inputSchema: object }[]>;
 
 /** Calls in the form of every template: written by it, held to the grammar, and read back. */
 
@@ -242,3 +248,25 @@ describe.each(native)("$name", ({ template }) => {
     });
   });
 });
+
+const tagged = native.filter(({ template }) => template.toolForm?.tags !== undefined);
+describe.each(["Qwen3-Coder", "GLM-4.6", "google-gemma-4-31B-it", "LFM2.5-8B-A1B", "Kimi-K3"])(
+  "the tools of MCP servers in the form of %s",
+  (form) => {
+    const { template } = tagged.find(({ name }) => name === form)!;
+
+    it.each(Object.entries(servers))("%s", (_server, list) => {
+      const asked = toolsSchema.parse(
+        list.map(({ name, description, inputSchema }) => ({
+          type: "function",
+          function: { name, description, parameters: inputSchema },
+        })),
+      )!;
+      const builder = new GrammarBuilder("tools");
+      const plan = planTools({ tools: asked, tool_choice: "auto" }, template.toolForm!)!;
+      const { root, kinds } = addTools(builder, plan, null);
+      expect([...kinds.keys()]).toEqual(list.map(({ name }) => name));
+      expect(() => compileGrammar(builder.build(root))).not.toThrow();
+    });
+  },
+);
