@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { greedy } from "../test/support/fake-models.js";
 import { located } from "../test/support/members.js";
 import { answer, root, startRealEngine, textRequest } from "../test/support/real-engine.js";
@@ -41,14 +42,17 @@ interface Family {
   expert: MemberName;
   /** The expert's plausible set; null: all tokens, as in the paper. */
   plausibility: { ratio: number; of: "expert" } | null;
+  /** Of the weight that is solved for. */
+  bounds: [number, number];
 }
 
+const bounds: Family["bounds"] = [0, 2];
 const set = { ratio, of: "expert" } as const;
 const families = {
-  certain: { reference: "reference", expert: "sure-expert", plausibility: set },
-  small: { reference: "tiny-reference", expert: "tiny-sure-expert", plausibility: set },
-  paper: { reference: "reference", expert: "loud-expert", plausibility: null },
-  wrong: { reference: "reference", expert: "expert-1", plausibility: null },
+  certain: { reference: "reference", expert: "sure-expert", plausibility: set, bounds },
+  small: { reference: "tiny-reference", expert: "tiny-sure-expert", plausibility: set, bounds },
+  paper: { reference: "reference", expert: "loud-expert", plausibility: null, bounds: [1, 2] },
+  wrong: { reference: "reference", expert: "expert-1", plausibility: null, bounds },
 } satisfies Record<string, Family>;
 
 type FamilyName = keyof typeof families;
@@ -106,7 +110,7 @@ export async function benchSpeculation(wanted: readonly FigureId[]): Promise<Par
     let threadsOf: (file: string) => number;
     {
       await using engine = await openEngine([config(family)]);
-      ({ threadsOf } = decodingOf(engine.description as EngineDescription));
+      ({ threadsOf } = decodingOf(await knownCurves(engine)));
       for (const id of ofFamily) measured.push([id, ...(await measureCase(engine, id))]);
     }
     const curves = await measureCurves(family, threadsOf);
@@ -117,6 +121,17 @@ export async function benchSpeculation(wanted: readonly FigureId[]): Promise<Par
     }
   }
   return { values, tables };
+}
+
+/** Waits until the engine has timed what batches take, as one does that is asked nothing for a while. */
+async function knownCurves(engine: Engine): Promise<EngineDescription> {
+  const untilMs = performance.now() + 120_000;
+  while (performance.now() < untilMs) {
+    const { description } = engine;
+    if (description && Object.keys(description.decoding.curves).length === 3) return description;
+    await setTimeout(250);
+  }
+  throw new Error("the engine has not timed its batches within two minutes");
 }
 
 /** @returns rounds, and how many texts parted at a tie. */
@@ -330,12 +345,12 @@ function strategyOf(plausibility: Family["plausibility"]): StrategyConfig {
   return { type: "dynamic", solver: "exact", plausibility };
 }
 
-function config({ reference, expert, plausibility }: Family): ResolvedFusionConfig {
+function config({ reference, expert, plausibility, bounds }: Family): ResolvedFusionConfig {
   const parsed = fusionConfigSchema.parse({
     id: "fused",
     base: familyPath("base"),
     reference: familyPath(reference),
-    experts: [{ id: "expert", model: familyPath(expert) }],
+    experts: [{ id: "expert", model: familyPath(expert), bounds }],
     strategy: strategyOf(plausibility),
     context: { tokens: 512, sequences: 8 },
     sampling: { temperature: 0 },

@@ -35,10 +35,11 @@ export class BatchCosts {
     const size = sizeOf(Math.ceil(numTokens)) ?? Math.max(...sizes);
     const known = nearest(this.#msOf.get(size), rowsOf(Math.ceil(numRows)));
     if (known !== null) return known;
-    const lower = sizes.filter((other) => other < size && this.#msOf.has(other)).at(-1);
-    const from = lower ?? 1;
-    const fromMs = nearest(this.#msOf.get(from), rowsOf(Math.min(from, Math.ceil(numRows)))) ?? 1;
-    return fromMs * ((1 + unknownSlope * (size - 1)) / (1 + unknownSlope * (from - 1)));
+    const metOf = (other: number) =>
+      nearest(this.#msOf.get(other), rowsOf(Math.min(other, Math.ceil(numRows))));
+    // Not steeper for a size that was met and is a bad one, such as two tokens of quantised weights.
+    const lower = sizes.filter((other) => other < size).map((other) => metOf(other) ?? 0);
+    return Math.max(...lower, (metOf(1) ?? 1) * (1 + unknownSlope * (size - 1)));
   }
 }
 

@@ -379,8 +379,10 @@ describe("costs of batches", () => {
     costs.observe(7, 7, 30);
     expect([costs.of(1, 1), costs.of(8, 8)]).toEqual([10, 30]);
     expect(costs.of(5, 5)).toBe(30);
-    expect(costs.of(16, 16)).toBeGreaterThan(30);
+    expect(costs.of(16, 16)).toBe(85);
     expect(costs.of(2, 2)).toBe(15);
+    costs.observe(16, 16, 300);
+    expect(costs.of(32, 32)).toBe(300);
     for (let index = 0; index < 100; index++) costs.observe(1, 1, 20);
     expect(costs.of(1, 1)).toBeCloseTo(20, 1);
   });
