@@ -49,7 +49,7 @@ export interface Judgement {
   pairs: ReadonlyMap<string, number>;
 }
 
-export const judgePrompt = `Two assistants answered the same question. Say which answer is better: more correct, more helpful, closer to what was asked. Their order means nothing, and neither does their length.
+const judgePrompt = `Two assistants answered the same question. Say which answer is better: more correct, more helpful, closer to what was asked. Their order means nothing, and neither does their length.
 
 Question:
 {question}

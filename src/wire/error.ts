@@ -11,5 +11,4 @@ export const errorDetailSchema = z.strictObject({
 
 export const errorBodySchema = named("Error", z.strictObject({ error: errorDetailSchema }));
 
-export type ErrorDetail = z.output<typeof errorDetailSchema>;
 export type ErrorBody = z.output<typeof errorBodySchema>;

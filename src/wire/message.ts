@@ -72,7 +72,7 @@ const blockDeltaSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("input_json_delta"), partial_json: z.string() }),
 ]);
 
-export const messageErrorTypes = [
+const messageErrorTypes = [
   "invalid_request_error",
   "authentication_error",
   "permission_error",

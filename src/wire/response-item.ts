@@ -69,7 +69,7 @@ export const outputItemSchema = z.discriminatedUnion("type", [
   reasoningSchema,
 ]);
 
-export const responseItemSchema = named(
+const responseItemSchema = named(
   "ResponseItem",
   z.union([outputItemSchema, inputMessageSchema, functionCallOutputSchema]),
 );

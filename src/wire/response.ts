@@ -108,7 +108,6 @@ export const responseEventSchema = named(
   ]),
 );
 
-export type ResponseTool = z.output<typeof toolSchema>;
 export type ResponseBody = z.output<typeof responseSchema>;
 export type DeletedResponse = z.output<typeof deletedResponseSchema>;
 export type ResponseEvent = z.output<typeof responseEventSchema>;

@@ -27,7 +27,7 @@ export interface Conditions {
 /** Says what is not held to, or refuses it. */
 export type Widen = (path: string, why: string) => void;
 
-export const isBranchSet = (condition: Condition): condition is BranchSet => "branches" in condition;
+const isBranchSet = (condition: Condition): condition is BranchSet => "branches" in condition;
 
 /** All that a value has to fit at once, with references followed and `allOf` taken apart. */
 export function conditionsOf(
