@@ -9,6 +9,7 @@ import { choicesFor, strategyOf } from "../strategies/registry.js";
 import type { Expert } from "../strategies/strategy.js";
 import { present, ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
+import { marksOf } from "../llama/types.js";
 import type {
   ChatRenderer,
   LoadedModel,
@@ -179,7 +180,7 @@ function joinConfig(
   const toolForm = renderer.toolForm ?? plainToolForm;
   const { thinking } = renderer;
   // Answers are read as text: a control token that begins a call, or ends a thought, must be seen.
-  base.vocabulary.show([...textsOf(toolForm), ...Object.values(thinking ?? {})].join(" "));
+  base.vocabulary.show([...textsOf(toolForm), ...marksOf(thinking)].join(" "));
   const vocabularySize = Math.min(...[base, ...others].map(({ vocabulary }) => vocabulary.size));
   if (resolved.card !== null && resolved.card.vocabularySize !== vocabularySize)
     throw cardRefused(

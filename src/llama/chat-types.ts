@@ -91,6 +91,11 @@ export interface ThinkingForm {
   preamble?: string;
 }
 
+/** All its marks. */
+export function marksOf(form: ThinkingForm | null): string[] {
+  return form === null ? [] : [form.opening, form.closing, form.answer, form.preamble ?? ""];
+}
+
 export type ChatEnding = "answer" | "continue" | "none";
 
 export interface ChatOptions {

@@ -15,6 +15,7 @@ import { logLinesArrived } from "./native-log.js";
 import { PlacedParameters } from "./parameters.js";
 import { RunLimit } from "./pre-tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
+import { marksOf } from "./types.js";
 import type {
   ChatOptions,
   ChatRenderer,
@@ -216,7 +217,7 @@ export class LlamaModel implements LoadedModel {
       throw new ShouldersError("invalid_request", `The chat template does not work: ${template.problem}.`, {
         param: "chat_template",
       });
-    this.vocabulary.show(Object.values(template.thinking ?? {}).join(" "));
+    this.vocabulary.show(marksOf(template.thinking).join(" "));
     const renderer: ChatRenderer = {
       toolForm: this.#formOf(template),
       toolTelling: template.toolTelling,

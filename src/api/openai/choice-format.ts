@@ -52,6 +52,11 @@ const toCall = ({ id = "", function: { name = "", arguments: given } }: ToolCall
 /** Log-probabilities are of the content. */
 const isSaid = ({ record }: GeneratedToken): boolean => record.thought !== true;
 
+/** Calls that are whole are calls, though the cap ends with them. */
+function reasonOf(finishReason: FinishReason, numCalls: number, isWhole: boolean): ChoiceFinishReason {
+  return numCalls > 0 && (finishReason === "stop" || isWhole) ? "tool_calls" : finishReason;
+}
+
 export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
   readonly #options: ChoiceOptions;
   readonly #reader: ToolCallReader | null;
@@ -89,15 +94,16 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
   }
 
   ending(finishReason: FinishReason): ChatChunkChoice {
-    return this.#chunk({}, null, this.#reason(finishReason, this.#reader?.numCalls ?? 0));
+    const { numCalls = 0, isWhole = false } = this.#reader ?? {};
+    return this.#chunk({}, null, reasonOf(finishReason, numCalls, isWhole));
   }
 
   whole({ reasoning, text, tokens }: Answer, finishReason: FinishReason): ChatChoice {
     const { toolForm } = this.#options;
     const answer = toolForm
       ? readAnswer(text, toolForm, finishReason === "length")
-      : { content: text, toolCalls: [] };
-    const { content, toolCalls } = answer;
+      : { content: text, toolCalls: [], isWhole: false };
+    const { content, toolCalls, isWhole } = answer;
     const hasCalls = toolCalls.length > 0;
     return {
       index: this.#options.index,
@@ -111,12 +117,8 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
         }),
       },
       logprobs: this.#logprobs(tokens),
-      finish_reason: this.#reason(finishReason, toolCalls.length),
+      finish_reason: reasonOf(finishReason, toolCalls.length, isWhole),
     };
-  }
-
-  #reason(finishReason: FinishReason, numCalls: number): ChoiceFinishReason {
-    return numCalls > 0 && finishReason === "stop" ? "tool_calls" : finishReason;
   }
 
   #showsTokens(tokens: Tokens): boolean {

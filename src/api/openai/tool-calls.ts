@@ -81,6 +81,11 @@ export class ToolCallReader {
     return this.#numCalls - (this.#state === "arguments" ? 1 : 0);
   }
 
+  /** Calls, and the end of them: nothing that a cap has cut is missing. */
+  get isWhole(): boolean {
+    return this.#state === "end" && patternOf(this.#form.ending).test(this.#held);
+  }
+
   /** No more text: what may have become a call and did not is text; but what was cut short may be one. */
   finish(isCut: boolean): AnswerDelta {
     const hasNoName = (this.#state === "opening" || this.#state === "name") && this.#numCalls === 0;
@@ -244,10 +249,17 @@ function addArguments(delta: AnswerDelta, index: number, piece: string): void {
   else delta.toolCalls.push({ index, function: { arguments: piece } });
 }
 
-/** A whole answer, taken apart: each call is in one piece, and one that was cut is none. */
-export function readAnswer(text: string, form: CallForm, isCut: boolean): AnswerDelta {
+/**
+ * A whole answer, taken apart: each call is in one piece, and one that was cut is none. `isWhole`: nothing of its calls
+ * is missing.
+ */
+export function readAnswer(text: string, form: CallForm, isCut: boolean): AnswerDelta & { isWhole: boolean } {
   const reader = new ToolCallReader(form);
   const { content, toolCalls } = reader.push(text);
   const whole = toolCalls.filter(({ index }) => index < reader.numWhole);
-  return { content: content + reader.finish(isCut).content, toolCalls: whole };
+  return {
+    content: content + reader.finish(isCut).content,
+    toolCalls: whole,
+    isWhole: reader.isWhole,
+  };
 }

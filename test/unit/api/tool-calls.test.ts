@@ -73,7 +73,7 @@ it("text that is no call is text, also where it begins like one", () => {
         const at = cut % (text.length + 1);
         const shown = reader.push(text.slice(0, at)).content + reader.push(text.slice(at)).content;
         expect(shown + reader.finish(false).content).toBe(text);
-        expect(readAnswer(text, form, false)).toEqual({ content: text, toolCalls: [] });
+        expect(readAnswer(text, form, false)).toEqual({ content: text, toolCalls: [], isWhole: false });
       },
     ),
   );
@@ -81,7 +81,7 @@ it("text that is no call is text, also where it begins like one", () => {
 
 it("what looks like the beginning of a call in plain JSON is text, where the form has no mark of its own", () => {
   const text = `Here: {"name": "x", "parameters": {}}`;
-  expect(readAnswer(text, llama, false)).toEqual({ content: text, toolCalls: [] });
+  expect(readAnswer(text, llama, false)).toEqual({ content: text, toolCalls: [], isWhole: false });
   expect(readAnswer(`{"name": "x", "parameters": {}}`, llama, false).toolCalls).toMatchObject([
     { function: { name: "x", arguments: "{}" } },
   ]);
@@ -91,9 +91,18 @@ it("a call that was cut short is no call, and no text", () => {
   const form = { opening: '<tool_call>\n{"name": "', middle: '", "arguments": ', between: null, ending: "}\n</tool_call>" }; // prettier-ignore
   const whole = 'Well. <tool_call>\n{"name": "f", "arguments": {"a": "b"}}\n</tool_call>';
   for (let length = "Well. ".length; length < whole.length; length++) {
-    const { content, toolCalls } = readAnswer(whole.slice(0, length), form, true);
+    const { content, toolCalls, isWhole: isAll } = readAnswer(whole.slice(0, length), form, true);
+    expect(isAll).toBe(false);
     const isWhole = whole.slice(0, length).includes('"b"}');
     expect([content, toolCalls.length], whole.slice(0, length)).toEqual(["Well. ", isWhole ? 1 : 0]);
   }
   expect(readAnswer("a <", form, false).content).toBe("a <");
+});
+
+it("calls are whole once their ending has come", () => {
+  const call = `[TOOL_CALLS][{"name": "f", "arguments": {}, "id": "a1B2c3D4e"}`;
+  expect(readAnswer(`${call}]`, mistral, true)).toMatchObject({ isWhole: true });
+  expect(readAnswer(call, mistral, true)).toMatchObject({ isWhole: false });
+  expect(readAnswer(`${call}, {"name": "g"`, mistral, true)).toMatchObject({ isWhole: false });
+  expect(readAnswer("[TOOL_CALLS]f[ARGS]{}", brackets, true)).toMatchObject({ isWhole: true });
 });
