@@ -144,7 +144,8 @@ function vouchOf(token: number, { experts }: LogitsRows, baseToken: number): Vou
 /** Whether no logit is above that of this token. */
 function isBest(row: Float32Array, token: number): boolean {
   const own = row[token] ?? -Infinity;
-  for (const logit of row) if (logit > own) return false;
+  // Walking over the values themselves takes five times as long.
+  for (let other = 0; other < row.length; other++) if ((row[other] ?? -Infinity) > own) return false;
   return true;
 }
 
