@@ -251,8 +251,16 @@ describe("what is sent", () => {
       [{ max_tokens: undefined }, /max_tokens/],
       [{ messages: [] }, /'messages'/],
       [{ messages: [{ role: "user", content: [image] }] }, /'messages\.0\.content\.0'.*only text, tool use/],
-      [{ tools: [{ type: "web_search_20250305", name: "web_search" }] }, /'tools\.0/],
-      [{ tools: [{ ...weather, input_schema: { type: "array" } }] }, /'tools\.0\.input_schema\.type'/],
+      [{ tools: [{ name: "a" }] }, /'tools\.0/],
+      [
+        {
+          tools: [
+            { type: "web_search_20250305", name: "web_search" },
+            { ...weather, input_schema: { type: "array" } },
+          ],
+        },
+        /'tools\.1\.input_schema\.type'/,
+      ],
       [{ tool_choice: { type: "any" } }, /'tool_choice'/],
       [{ temprature: 1 }, /did you mean "temperature"/],
       [
@@ -270,9 +278,12 @@ describe("what is sent", () => {
       });
       expect(body.error.message).toMatch(message);
     }
-    const unknown = { stop: ["x"], output_config: { effort: "high" }, speed: "fast" };
+    const tools = [{ type: "web_search_20250305", name: "web_search" }];
+    const unknown = { tools, stop: ["x"], output_config: { effort: "high" }, speed: "fast" };
     const answer = (await (await server.post("/v1/messages", { ...plain, ...unknown })).json()) as object;
-    expect(answer).toMatchObject({ fusion: { ignored: ["stop", "speed", "output_config.effort"] } });
+    expect(answer).toMatchObject({
+      fusion: { ignored: ["stop", "speed", "tools.0", "output_config.effort"] },
+    });
   });
 
   it("what the engine refuses is named as it is called here; a broken stream ends with an error", async () => {

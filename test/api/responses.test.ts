@@ -152,11 +152,12 @@ it("what is not kept or not supported is refused by name", async () => {
     [{ input: [{ type: "web_search_call", id: "w" }] }, "input.0", "unsupported_field"],
     [{ conversation: "conv_1" }, "conversation", "unsupported_field"],
     [{ background: true }, "background", "unsupported_field"],
-    [{ tools: [{ type: "web_search" }] }, "tools.0", "unsupported_field"],
+    [{ tools: [{ type: "web_search" }], tool_choice: "required" }, "tool_choice", "invalid_request"],
+    [{ tools: [{ name: "a" }] }, "tools.0.type", "invalid_request"],
     [{ tools: [{ type: "function", name: "a b" }] }, "tools.0.name", "invalid_request"],
     [
-      { tools: [{ type: "function", name: "a", parameters: { type: "array" } }] },
-      "tools.0.parameters.type",
+      { tools: [{ type: "web_search" }, { type: "function", name: "a", parameters: { type: "array" } }] },
+      "tools.1.parameters.type",
       "invalid_request",
     ],
     [{ tool_choice: "required" }, "tool_choice", "invalid_request"],
@@ -196,9 +197,12 @@ it("what is not kept or not supported is refused by name", async () => {
 
 it("what asks for what is not done, and changes no answer that fits, is ignored and named", async () => {
   const server = await startTestServer();
-  const body = { ...plain, truncation: "auto", text: { verbosity: "low" }, some_new_field: 1 };
+  const tools = [{ type: "web_search" }, { type: "function", name: "now" }];
+  const body = { ...plain, tools, truncation: "auto", text: { verbosity: "low" }, some_new_field: 1 };
   const answer = (await (await server.post("/v1/responses", body)).json()) as object;
-  expect(answer).toMatchObject({ fusion: { ignored: ["some_new_field", "truncation", "text.verbosity"] } });
+  expect(answer).toMatchObject({
+    fusion: { ignored: ["some_new_field", "tools.0", "truncation", "text.verbosity"] },
+  });
 });
 
 const weather = {

@@ -72,18 +72,15 @@ const message = z
   });
 
 const tool = z.looseObject({
-  type: z
-    .string()
-    .nullish()
-    .refine((type) => type == null || type === "custom", {
-      params: { code: "unsupported_field" },
-      error: "not supported; only tools with an input_schema of their own are",
-    }),
+  type: z.literal("custom").nullish(),
   name: z.string(),
   description: z.string().nullish(),
   input_schema: z.looseObject({}).describe("JSON schema of the input."),
   strict: z.boolean().nullish().describe("true: refuse a schema that inputs cannot be held to."),
 });
+
+/** A tool that is the API's own, which nobody offers here: agents send them with theirs, and do without. */
+const otherTool = z.looseObject({ type: z.string().refine((type) => type !== "custom") });
 
 const isParallel = {
   disable_parallel_tool_use: z.boolean().nullish().describe("true: at most one call in an answer."),
@@ -104,7 +101,11 @@ const promptFields = {
   model,
   messages: z.array(message).min(1).max(mostMessages).describe("The conversation so far, oldest first."),
   system: z.union([z.string(), texts]).nullish().describe("What comes before the conversation."),
-  tools: z.array(tool).max(128).nullish().describe("Tools that the answer may use."),
+  tools: z
+    .array(z.union([tool, otherTool]))
+    .max(128)
+    .nullish()
+    .describe("Tools that the answer may use; those without a schema of their own are left out, and named."),
   tool_choice: toolChoice.nullish(),
   thinking: z
     .object({
@@ -154,3 +155,20 @@ export const messagesSchema = z.object({
 
 export type PromptBody = z.output<typeof countTokensSchema>;
 export type MessagesBody = z.output<typeof messagesSchema>;
+
+type OwnTool = z.output<typeof tool>;
+
+const isOwn = (given: { type?: string | null | undefined }): given is OwnTool =>
+  given.type == null || given.type === "custom";
+
+/** The tools that an answer may use, and what the client calls them. */
+export function ownTools({ tools }: PromptBody): { tool: OwnTool; name: string }[] {
+  return (tools ?? []).flatMap((given, index) =>
+    isOwn(given) ? [{ tool: given, name: `tools.${index}` }] : [],
+  );
+}
+
+/** What the client calls the tools that are left out. */
+export function otherTools({ tools }: PromptBody): string[] {
+  return (tools ?? []).flatMap((given, index) => (isOwn(given) ? [] : [`tools.${index}`]));
+}

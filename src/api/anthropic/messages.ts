@@ -9,7 +9,7 @@ import { localsOf } from "../middleware/locals.js";
 import { readFields } from "../openai/read-body.js";
 import { askEngine } from "../vocabulary.js";
 import { MessageWriter } from "./message-writer.js";
-import { countTokensSchema, messagesSchema, type PromptBody } from "./messages-schema.js";
+import { countTokensSchema, messagesSchema, otherTools, type PromptBody } from "./messages-schema.js";
 import { toChat, toChatPrompt, type ChatRequest } from "./to-chat.js";
 
 /** `POST /v1/messages`: a chat completion in Anthropic's shape. */
@@ -41,12 +41,14 @@ function planMessage({ body, fieldName }: ChatRequest, options: PlanOptions): Re
 }
 
 /** What is known, and asks for what is not done; an answer is an answer without it. */
-function unheard({ thinking, output_config: output, ...body }: PromptBody): string[] {
+function unheard(body: PromptBody): string[] {
+  const { thinking, output_config: output } = body;
   const given = (["container", "context_management", "inference_geo", "speed"] as const).filter(
     (field) => body[field] != null,
   );
   return [
     ...given,
+    ...otherTools(body),
     ...(thinking?.budget_tokens == null ? [] : ["thinking.budget_tokens"]),
     ...(output?.effort == null || thinking != null ? [] : ["output_config.effort"]),
   ];

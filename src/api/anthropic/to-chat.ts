@@ -1,4 +1,4 @@
-import type { MessagesBody, PromptBody } from "./messages-schema.js";
+import { ownTools, type MessagesBody, type PromptBody } from "./messages-schema.js";
 import { renamed } from "../openai/read-body.js";
 
 /** A request of Anthropic's API as the body of a chat completion. */
@@ -57,10 +57,11 @@ export function toChat(body: MessagesBody): ChatRequest {
   };
 }
 
-function toolFields({ tools, tool_choice: choice }: PromptBody): Record<string, unknown> {
+function toolFields(body: PromptBody): Record<string, unknown> {
+  const { tool_choice: choice } = body;
   const isSingle = choice != null && choice.type !== "none" && choice.disable_parallel_tool_use === true;
   return {
-    tools: tools?.map(({ name, description, input_schema: parameters, strict }) => ({
+    tools: ownTools(body).map(({ tool: { name, description, input_schema: parameters, strict } }) => ({
       type: "function",
       function: { name, description, parameters, strict },
     })),
@@ -132,12 +133,10 @@ function fieldName(param: string, turns: readonly Turn[], body: PromptBody): str
   const [first, index, ...rest] = param.split(".");
   const turn = first === "messages" ? turns[Number(index)] : undefined;
   if (turn !== undefined) return turn.name;
-  if (first === "tools" && rest[0] === "function") {
-    const inner = rest
-      .slice(1)
-      .join(".")
-      .replace(/^parameters/, "input_schema");
-    return [first, index, inner].join(".");
+  const tool = first === "tools" ? ownTools(body)[Number(index)] : undefined;
+  if (tool !== undefined) {
+    const inner = rest.filter((part) => part !== "function");
+    return [tool.name, ...inner.map((part) => (part === "parameters" ? "input_schema" : part))].join(".");
   }
   const format = body.output_format == null ? "output_config.format" : "output_format";
   return renamed(param, {

@@ -107,27 +107,8 @@ const functionTool = z.object({
   parameters: z.looseObject({}).nullish().describe("JSON schema of the arguments. Default: no arguments."),
   strict: z.boolean().nullish().describe("true: refuse a schema that arguments cannot be held to."),
 });
-const otherTool = otherThan(
-  [
-    "apply_patch",
-    "code_interpreter",
-    "computer",
-    "computer_use_preview",
-    "custom",
-    "file_search",
-    "image_generation",
-    "local_shell",
-    "mcp",
-    "namespace",
-    "shell",
-    "tool_search",
-    "web_search",
-    "web_search_2025_08_26",
-    "web_search_preview",
-    "web_search_preview_2025_03_11",
-  ],
-  "tools of type function",
-);
+/** A tool that is the API's own, which nobody offers here: agents send them with their functions, and do without. */
+const otherTool = z.looseObject({ type: z.string().refine((type) => type !== "function") });
 
 const namedFunction = z.object({ type: z.literal("function"), name: z.string() });
 
@@ -179,7 +160,7 @@ export const responsesSchema = z.object({
     .array(z.union([functionTool, otherTool]))
     .max(128)
     .nullish()
-    .describe("Functions that the answer may call."),
+    .describe("Functions that the answer may call; tools of other types are left out, and named."),
   tool_choice: z
     .union(
       [
@@ -223,7 +204,18 @@ export const responsesSchema = z.object({
 export type ResponsesBody = z.output<typeof responsesSchema>;
 
 /** The functions that an answer may call. */
-export function functionsOf({ tools }: ResponsesBody): z.output<typeof functionTool>[] {
-  return (tools ?? []).filter((tool) => tool.type === "function");
+export function functionsOf({ tools }: ResponsesBody): FunctionTool[] {
+  return (tools ?? []).filter(isFunction);
 }
+
+/** What the client calls its tools: those that are functions, and those that are left out. */
+export function toolNamesOf({ tools }: ResponsesBody): { functions: string[]; others: string[] } {
+  const names = (tools ?? []).map((tool, index) => ({ name: `tools.${index}`, isOne: isFunction(tool) }));
+  const namesOf = (isOne: boolean) => names.filter((tool) => tool.isOne === isOne).map(({ name }) => name);
+  return { functions: namesOf(true), others: namesOf(false) };
+}
+
+type FunctionTool = z.output<typeof functionTool>;
+
+const isFunction = (tool: { type: string }): tool is FunctionTool => tool.type === "function";
 export type InputItem = z.output<typeof inputItem>;

@@ -9,7 +9,7 @@ import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { readFields } from "./read-body.js";
 import { sentItems, toTurns, type SentItem, type Turns } from "./responses-input.js";
-import { functionsOf, responsesSchema, type ResponsesBody } from "./responses-schema.js";
+import { functionsOf, responsesSchema, toolNamesOf, type ResponsesBody } from "./responses-schema.js";
 import { ResponseWriter } from "./responses-shapes.js";
 
 /** `POST /v1/responses`: a chat completion in OpenAI's newer shape. */
@@ -69,13 +69,17 @@ function planResponse(body: ResponsesBody, turns: Turns, options: PlanOptions): 
     stream: body.stream,
     fusion: body.fusion,
   };
-  const plan = planCompletion("chat", chat, { ...options, fieldName: (param) => fieldName(param, turns) });
+  const { functions } = toolNamesOf(body);
+  const nameOf = (param: string) => fieldName(param, turns.names, functions);
+  const plan = planCompletion("chat", chat, { ...options, fieldName: nameOf });
   return { ...plan, id: newId("resp_") };
 }
 
 /** What is known, and asks for what is not done. */
-function annotations({ truncation, context_management: management }: ResponsesBody): string[] {
+function annotations(body: ResponsesBody): string[] {
+  const { truncation, context_management: management } = body;
   return [
+    ...toolNamesOf(body).others,
     ...(truncation === "auto" ? ["truncation"] : []),
     ...(management == null ? [] : ["context_management"]),
   ];
@@ -106,12 +110,13 @@ const renamed: readonly (readonly [chat: string, here: string])[] = [
 ];
 
 /** A chat completion's field by the name that it has here. */
-function fieldName(param: string, { names }: Turns): string {
+function fieldName(param: string, messages: readonly string[], functions: readonly string[]): string {
   const [first, index, ...rest] = param.split(".");
-  const name = first === "messages" ? names[Number(index)] : undefined;
+  const name = first === "messages" ? messages[Number(index)] : undefined;
   // What came before has no fields here.
   if (name !== undefined) return name.startsWith("input.") ? [name, ...rest].join(".") : name;
-  if (first === "tools" && rest[0] === "function") return [first, index, ...rest.slice(1)].join(".");
+  const tool = first === "tools" ? functions[Number(index)] : undefined;
+  if (tool !== undefined) return [tool, ...rest.filter((part) => part !== "function")].join(".");
   const found = renamed.find(([chat]) => param === chat || param.startsWith(`${chat}.`));
   return found === undefined ? param : found[1] + param.slice(found[0].length);
 }
