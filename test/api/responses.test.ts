@@ -286,6 +286,20 @@ describe("items", () => {
     expect(text).not.toContain("reasoning_text.delta");
   });
 
+  it("allowed tools are told with the others, and are the only ones that may be called", async () => {
+    const server = await startTestServer();
+    const named = { type: "function" as const, name: "weather" };
+    const tool_choice = { type: "allowed_tools" as const, mode: "required" as const, tools: [named] };
+    const tools = [weather, { ...weather, name: "now" }];
+    server.engine.script = () => answering(`${opening}{"town": "Bern"}}</tool_call>`);
+    const response = await clientOf(server).responses.create({ ...plain, tools, tool_choice });
+    expect(response.tool_choice).toEqual(tool_choice);
+    const { grammar, prompt } = server.engine.submitted[0]!;
+    expect(grammar).toContain("weather");
+    expect(grammar).not.toContain("now");
+    expect(prompt).toMatchObject({ tools: [{ name: "weather" }, { name: "now" }] });
+  });
+
   it("a call that is cut short is incomplete, and so is the response", async () => {
     const server = await startTestServer();
     server.engine.script = () => [accepted, deltaOf(`${opening}{"to`), doneAfter(5, "length")];
