@@ -60,7 +60,9 @@ function formWith(render: StyledRenderer, style: TurnStyle): ThinkingForm | null
     // A prompt may end with the mark.
     const head = text.slice(0, text.length - after.length).trimEnd();
     const opening =
-      before.trim() === "" ? (/(?:<[^<>]*>|\[[^[\]]*\])$/.exec(head)?.[0] ?? "") : before.trim();
+      before.trim() === ""
+        ? (/(?:<[^<>]*>\w+)?(?:<[^<>]*>|\[[^[\]]*\])$/.exec(head)?.[0] ?? "")
+        : before.trim();
     const middle = between.trim();
     if (opening === "" || middle === "") return null;
     const plain = written({ role: "assistant", content: answer }).after;
