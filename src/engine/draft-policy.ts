@@ -46,33 +46,53 @@ function runLength(a: number, k: number): number {
   return expected;
 }
 
+/** A mean of what was observed, which forgets what is long past. */
+class LearnedShare {
+  #share: number;
+  /** As if the prior had been observed so often. */
+  #count = 4;
+
+  constructor(prior: number) {
+    this.#share = prior;
+  }
+
+  get value(): number {
+    return this.#share;
+  }
+
+  observe(isSo: boolean): void {
+    this.#count++;
+    this.#share += Math.max(0.05, 1 / this.#count) * (Number(isSo) - this.#share);
+  }
+}
+
 /** What is known of the guesses from experts' rows at one config's answers; learned. */
 export class ExpertDrafts {
   /** How often a guess is right. */
-  #acceptance = 0.8;
+  readonly #acceptance = new LearnedShare(0.8);
   /** Share of the tokens that experts do not settle. */
-  #unsure = 1;
+  readonly #unsure = new LearnedShare(1);
   #numRefused = 0;
 
   get acceptance(): number {
-    return this.#acceptance;
+    return this.#acceptance.value;
   }
 
   get unsure(): number {
-    return this.#unsure;
+    return this.#unsure.value;
   }
 
   observe(isAccepted: boolean): void {
-    this.#acceptance += 0.05 * (Number(isAccepted) - this.#acceptance);
+    this.#acceptance.observe(isAccepted);
   }
 
   observeSettled(isCertain: boolean): void {
-    this.#unsure += 0.05 * (Number(!isCertain) - this.#unsure);
+    this.#unsure.observe(!isCertain);
   }
 
   /** A block was begun without a guess. @returns whether one is to be tried all the same. */
   refuse(): boolean {
-    const isProbe = ++this.#numRefused >= probeAfter * this.#unsure;
+    const isProbe = ++this.#numRefused >= probeAfter * this.#unsure.value;
     if (isProbe) this.#numRefused = 0;
     return isProbe;
   }

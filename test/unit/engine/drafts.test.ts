@@ -338,6 +338,9 @@ describe("how many guesses experts make", () => {
     const known = new ExpertDrafts();
     const tried = Array.from({ length: 130 }, () => known.refuse());
     expect(tried.filter((isTried) => isTried)).toHaveLength(2);
+    // A few tell much, where nothing is known yet.
+    for (let index = 0; index < 4; index++) known.observe(false);
+    expect(known.acceptance).toBeLessThan(0.5);
     for (let index = 0; index < 200; index++) known.observe(false);
     expect(known.acceptance).toBeLessThan(0.01);
   });
