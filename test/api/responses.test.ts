@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { fieldError, ShouldersError } from "../../src/errors.js";
 import { parseApiKeys } from "../../src/config/api-keys.js";
 import type { GenerationEvent } from "../../src/protocol/protocol.js";
-import { accepted, answering, deltaOf, doneAfter } from "../support/fake-engine.js";
+import { accepted, answering, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
 const clientOf = (server: TestServer) =>
@@ -104,6 +104,17 @@ it("a cut answer is incomplete, a broken one fails in the stream", async () => {
   const text = await (await server.post("/v1/responses", { ...plain, stream: true })).text();
   expect(text).toMatch(/event: response.failed\n.*"error":\{"code":"server_error","message":"It died."\}/);
   expect((await server.post("/v1/responses", plain)).status).toBe(503);
+});
+
+it("a stream whose last event would hold too much ends as one that failed", async () => {
+  const server = await startTestServer();
+  const tokens = Array.from({ length: 30_000 }, () => tokenOf("a"));
+  server.engine.script = () => [accepted, deltaOf("b"), { type: "delta", text: "a", tokens }, doneAfter(2)];
+  const body = { ...plain, include: ["message.output_text.logprobs"], top_logprobs: 20 };
+  expect((await server.post("/v1/responses", body)).status).toBe(400);
+  const text = await (await server.post("/v1/responses", { ...body, stream: true })).text();
+  expect(text).toMatch(/event: response.failed\n.*An answer in one piece may tell of/);
+  expect(server.engine.cancelled).toHaveLength(2);
 });
 
 it("log-probabilities where they are asked for", async () => {

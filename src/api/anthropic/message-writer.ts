@@ -9,6 +9,7 @@ import { toMessageError } from "./message-error.js";
 
 /** Writes one answer of `/v1/messages`, whole or as events. */
 export class MessageWriter implements AnswerWriter<Message, MessageEvent> {
+  readonly repeatsAll = false;
   readonly #plan: RequestPlan;
   readonly #requestId: string;
   readonly #answer: AnswerItems;

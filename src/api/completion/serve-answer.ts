@@ -12,6 +12,8 @@ import { runCompletion } from "./run-completion.js";
 
 /** Writes an answer of one choice, whole or as events, which are named by their type where they have one. */
 export interface AnswerWriter<Whole, Event extends object> {
+  /** Whether a stream ends with all that it has told. */
+  readonly repeatsAll: boolean;
   /** What a client gets to see of what happened. */
   events(event: GenerationEvent): Event[];
   /** The answer, when it is over. */
@@ -39,19 +41,32 @@ export async function serveAnswer<Whole, Event extends object>(
   nameAnswer(response, plan);
   const [only] = choicesOf(plan) as [ChoicePlan];
   const events = runCompletion(context, only, closedSignal(response, context.cut));
+  const isHeld = !plan.isStream || writer.repeatsAll;
+  const bounded = isHeld
+    ? within(new AnswerBudget(plan, findConfig(requireEngine(context), plan.model)), events)
+    : events;
   if (plan.isStream) {
-    await stream({ context, response, plan }, events, writer);
+    await stream({ context, response, plan }, bounded, writer);
     return;
   }
-  const budget = new AnswerBudget(plan, findConfig(requireEngine(context), plan.model));
   let isOver = false;
-  for await (const event of events) {
-    if (event.type !== "accepted") budget.take(event.tokens.length);
+  for await (const event of bounded) {
     writer.events(event);
     isOver = event.type === "done";
   }
   // Otherwise the client has left.
   if (isOver) response.json(writer.whole());
+}
+
+/** @throws ShouldersError when there come to be more tokens than an answer in one piece may tell of */
+async function* within(
+  budget: AnswerBudget,
+  events: AsyncIterable<GenerationEvent>,
+): AsyncGenerator<GenerationEvent, void> {
+  for await (const event of events) {
+    if (event.type !== "accepted") budget.take(event.tokens.length);
+    yield event;
+  }
 }
 
 async function stream<Whole, Event extends object>(

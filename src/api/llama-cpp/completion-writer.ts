@@ -24,6 +24,7 @@ interface WriterOptions {
 
 /** Writes one text completion as llama-server does, whole or as events. */
 export class CompletionWriter implements AnswerWriter<LlamaCompletion, LlamaEvent | ErrorBody> {
+  readonly repeatsAll = false;
   readonly #plan: RequestPlan;
   readonly #options: WriterOptions;
   readonly #startMs = performance.now();

@@ -30,6 +30,7 @@ interface WriterOptions {
 
 /** Writes the bodies of one response of `/v1/responses`, whole or as events. */
 export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent> {
+  readonly repeatsAll = true;
   readonly #options: WriterOptions;
   readonly #answer: AnswerItems;
   /** Ids of the items, by their place. */
