@@ -1,3 +1,4 @@
+import Anthropic from "@anthropic-ai/sdk";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { isValid } from "../support/json-schemas.js";
 import { located } from "../support/members.js";
@@ -100,6 +101,33 @@ it.each([
   expect(choices[0]!.message).not.toHaveProperty("reasoning_content");
   expect(isValid(schema, choices[0]!.message.content!)).toBe(true);
   expect(usage!.completion_tokens_details).not.toHaveProperty("reasoning_tokens");
+});
+
+it("messages have it as a block where thinking is asked for, and responses as an item; both as a chat has it", async () => {
+  const { model, messages, max_tokens } = fields;
+  const body = { model, messages, max_tokens, temperature: 0 };
+  const chat = await server.client.chat.completions.create(body);
+  const thought = (chat.choices[0]!.message as Thought).reasoning_content;
+  expect(thought?.length).toBeGreaterThan(0);
+
+  const client = new Anthropic({ baseURL: server.url, apiKey: "unused", maxRetries: 0 });
+  const thinking = { type: "enabled" as const, budget_tokens: 1024 };
+  const whole = await client.messages.create({ ...body, thinking });
+  expect(whole.content[0]).toMatchObject({ type: "thinking", thinking: thought });
+  expect(whole.usage.output_tokens_details?.thinking_tokens).toBeGreaterThan(0);
+  const streamed = await client.messages.stream({ ...body, thinking }).finalMessage();
+  expect(streamed.content).toEqual(whole.content);
+  const plain = await client.messages.create(body);
+  expect(plain.content.map(({ type }) => type)).not.toContain("thinking");
+
+  const asked = { model, input: messages, max_output_tokens: max_tokens, temperature: 0 };
+  const { output } = await server.client.responses.create(asked);
+  expect(output[0]).toMatchObject({
+    type: "reasoning",
+    content: [{ type: "reasoning_text", text: thought }],
+  });
+  const silent = await server.client.responses.create({ ...asked, reasoning: { effort: "none" } });
+  expect(silent.output.map(({ type }) => type)).toEqual(["message"]);
 });
 
 it("what was thought can be sent back, and is told as the template tells it", async () => {
