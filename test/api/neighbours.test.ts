@@ -121,7 +121,7 @@ describe("500 hang-ups, cancels, bad requests and joins among 16 that go on", ()
     const cancelOn = async (socket: TestSocket, body: object, id: string, numDeltas: number) => {
       const deltas = () => socket.of("response.output_text.delta").filter((f) => f.response_id === id).length;
       socket.send({ type: "response.create", response: { id, ...body } });
-      await expect.poll(() => deltas() >= numDeltas, { interval: 5 }).toBe(true);
+      await expect.poll(() => deltas() >= numDeltas, { interval: 5, timeout: 60_000 }).toBe(true);
       socket.send({ type: "response.cancel", response_id: id });
       await socket.until("response.done", ({ response }) => response.id === id);
     };
@@ -161,7 +161,7 @@ describe("500 hang-ups, cancels, bad requests and joins among 16 that go on", ()
       numEnded++;
       return records;
     });
-    await expect.poll(() => busy.engine.stats.running).toBe(numSurvivors);
+    await expect.poll(() => busy.engine.stats.running, { timeout: 60_000 }).toBe(numSurvivors);
     const disturbances: Promise<void>[] = [];
     let numDisturbed = 0;
     let numLate = 0;
