@@ -44,6 +44,8 @@ interface Family {
   plausibility: { ratio: number; of: "expert" } | null;
   /** Of the weight that is solved for. */
   bounds: [number, number];
+  /** Default: 1. */
+  temperature?: number;
 }
 
 const bounds: Family["bounds"] = [0, 2];
@@ -52,7 +54,11 @@ const families = {
   certain: { reference: "reference", expert: "sure-expert", plausibility: set, bounds },
   small: { reference: "tiny-reference", expert: "tiny-sure-expert", plausibility: set, bounds },
   paper: { reference: "reference", expert: "loud-expert", plausibility: null, bounds: [1, 2] },
-  wrong: { reference: "reference", expert: "expert-1", plausibility: null, bounds },
+  // Hardly heard, and drawn from a law so flat that nothing of a text tells what comes next.
+  wrong: {
+    ...{ reference: "reference", expert: "sure-expert", plausibility: null },
+    ...{ bounds: [0, 0.05], temperature: 4 },
+  },
 } satisfies Record<string, Family>;
 
 type FamilyName = keyof typeof families;
@@ -159,8 +165,9 @@ function promptOf({ seed, index }: { seed: number; index: number }): GenerationR
 }
 
 /** Drawn, not greedy: the greedy texts of models with random weights soon go round in circles. */
-function drawing({ seed, index }: { seed: number; index: number }) {
-  return { seed: 8 * seed + index, sampling: { ...greedy, temperature: 1 } };
+function drawing(name: FamilyName, { seed, index }: { seed: number; index: number }) {
+  const { temperature = 1 }: Family = families[name];
+  return { seed: 8 * seed + index, sampling: { ...greedy, temperature } };
 }
 
 /**
@@ -181,15 +188,19 @@ async function isSameText(
     const asked = textRequest("fused", "", {
       prompt: promptOf(parted),
       answerPrefix: { type: "tokens", tokens: plain.slice(0, first) },
-      ...{ maxTokens: 1, topLogprobs: 20, speculation: "off", ...drawing(parted) },
+      ...{ maxTokens: 1, topLogprobs: 20, speculation: "off", ...drawing(family, parted) },
       strategy: strategyOf(shown === null ? null : { ratio: shown, of: "expert" }),
     });
     const { tokens } = await answer(engine, asked);
     const top = tokens.at(-1)!.topLogprobs;
     for (const { id } of top) {
-      const logits = Float32Array.from(top, (other) => other.logprob + (other.id === id ? tieNats : 0));
+      const { seed, sampling } = drawing(family, parted);
+      const logits = Float32Array.from(
+        top,
+        (other) => (other.logprob + (other.id === id ? tieNats : 0)) / sampling.temperature,
+      );
       const candidates = { ids: Int32Array.from(top, (other) => other.id), logits, stride: 1, offset: 0 };
-      const noise = { seed: drawing(parted).seed, position: first };
+      const noise = { seed, position: first };
       if (top[drawByGumbel({ ...candidates, count: top.length }, noise)]?.id === id) near.add(id);
     }
   }
@@ -316,7 +327,7 @@ function report(
     table: {
       title: `The fused stream beside the base alone, ${id}`,
       workload:
-        `base + ${family.reference} + ${family.expert}, V = ${vocabularySize}, float16, ${of_}, temperature 1; ` +
+        `base + ${family.reference} + ${family.expert}, V = ${vocabularySize}, float16, ${of_}, temperature ${family.temperature ?? 1}; ` +
         `${numStreams} streams of ${numTokens} tokens after prompts of ${promptLength}; ${rounds.length} rounds of base, ` +
         `fused without speculation, fused with it, in one process; texts of the last two are equal but for ${numTies} ` +
         `of ${(rounds.length + 1) * numStreams} that part at a tie; medians; load average ${loadavg()[0]!.toFixed(1)}`,
@@ -371,7 +382,7 @@ interface Stream {
 
 async function measure(
   engine: Engine,
-  { numStreams, numTokens }: Case,
+  { family, numStreams, numTokens }: Case,
   { variant, seed }: { variant: Variant; seed: number },
 ): Promise<Measured> {
   const steps: { at: number; sample: StepSample }[] = [];
@@ -382,7 +393,7 @@ async function measure(
       const asked: Partial<GenerationRequest> = {
         prompt,
         maxTokens: numTokens,
-        ...drawing({ seed, index }),
+        ...drawing(family, { seed, index }),
         ...variants[variant],
       };
       return read(engine, textRequest("fused", "", asked));

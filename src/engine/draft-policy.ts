@@ -6,6 +6,7 @@ const numsDrafts = [0, 1, 3, 7];
 const hysteresis = 1.05;
 /** After so many tokens at which guesses did not pay, one is tried again. */
 const probeAfter = 64;
+const mostProbeAfter = 1024;
 
 /** Whether guesses at one answer's next tokens from its own texts pay, by how often they were right. */
 export class DraftPolicy {
@@ -73,6 +74,7 @@ export class ExpertDrafts {
   /** Share of the tokens that experts do not settle. */
   readonly #unsure = new LearnedShare(1);
   #numRefused = 0;
+  #probeAfter = probeAfter;
 
   get acceptance(): number {
     return this.#acceptance.value;
@@ -84,17 +86,20 @@ export class ExpertDrafts {
 
   observe(isAccepted: boolean): void {
     this.#acceptance.observe(isAccepted);
+    if (isAccepted) this.#probeAfter = probeAfter;
   }
 
   observeSettled(isCertain: boolean): void {
     this.#unsure.observe(!isCertain);
   }
 
-  /** A block was begun without a guess. @returns whether one is to be tried all the same. */
+  /** A block was begun without a guess. @returns whether one is to be tried all the same: ever more seldom while none is right. */
   refuse(): boolean {
-    const isProbe = ++this.#numRefused >= probeAfter * this.#unsure.value;
-    if (isProbe) this.#numRefused = 0;
-    return isProbe;
+    const isProbe = ++this.#numRefused >= this.#probeAfter * this.#unsure.value;
+    if (!isProbe) return false;
+    this.#numRefused = 0;
+    this.#probeAfter = Math.min(2 * this.#probeAfter, mostProbeAfter);
+    return true;
   }
 }
 

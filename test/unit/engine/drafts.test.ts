@@ -336,8 +336,10 @@ describe("how many guesses experts make", () => {
 
   it("is tried again after a while", () => {
     const known = new ExpertDrafts();
-    const tried = Array.from({ length: 130 }, () => known.refuse());
-    expect(tried.filter((isTried) => isTried)).toHaveLength(2);
+    const tried = Array.from({ length: 192 }, () => known.refuse());
+    expect(tried.flatMap((isTried, index) => (isTried ? [index + 1] : []))).toEqual([64, 192]);
+    known.observe(true);
+    expect(Array.from({ length: 64 }, () => known.refuse()).filter((isTried) => isTried)).toHaveLength(1);
     // A few tell much, where nothing is known yet.
     for (let index = 0; index < 4; index++) known.observe(false);
     expect(known.acceptance).toBeLessThan(0.5);
