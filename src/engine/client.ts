@@ -228,6 +228,11 @@ class EngineClient implements Engine {
     await ended;
   }
 
+  #hearStep(step: StepSample): void {
+    this.#watch.stepTook(Object.values(step.decodeMs).reduce((sum, ms) => sum + ms, 0));
+    for (const listener of this.#stepListeners) listener(step);
+  }
+
   #receive(message: Exclude<FromEngine, { type: "proved" | "ready" | "loadFailed" }>): void {
     if (message.type !== "pong") this.#watch.gotOn();
     switch (message.type) {
@@ -241,7 +246,7 @@ class EngineClient implements Engine {
           this.#mailboxes.get(requestId)?.push(event);
           if (event.type === "done") this.#mailboxes.delete(requestId);
         }
-        if (message.step) for (const listener of this.#stepListeners) listener(message.step);
+        if (message.step) this.#hearStep(message.step);
         break;
       case "decoding":
         this.#timings = message.timings;

@@ -1,5 +1,10 @@
 /** How often a child is asked whether it gets on. */
 const intervalMs = 1_000;
+/**
+ * How many times as long as the longest step before it a step may take. Steps grow with the context that they look back
+ * on, a part of the prompt each.
+ */
+const longestFactor = 5;
 
 export interface Watched {
   /** Asks the child whether it gets on; it answers with `gotOn` or `ponged`. */
@@ -14,6 +19,7 @@ export class Watch {
   #timer: NodeJS.Timeout | null = null;
   /** Time since the child last showed that it gets on, in turns of the watch: a standstill of this process does not count. */
   #silentMs = 0;
+  #longestStepMs = 0;
 
   constructor(watched: Watched) {
     this.#watched = watched;
@@ -22,6 +28,7 @@ export class Watch {
   start(timeoutMs: number): void {
     this.stop();
     this.#silentMs = 0;
+    this.#longestStepMs = 0;
     this.#timer = setInterval(() => this.#turn(timeoutMs), intervalMs).unref();
   }
 
@@ -33,13 +40,19 @@ export class Watch {
     this.#silentMs = 0;
   }
 
+  /** A step has ended. */
+  stepTook(ms: number): void {
+    this.#longestStepMs = Math.max(this.#longestStepMs, ms);
+  }
+
   /** A child that answers gets on, unless one step has been running all the time. */
   ponged(stepAgeMs: number | null): void {
     // The child's clock also runs while both stood still: it may only lower what the watch has counted.
     this.#silentMs = Math.min(this.#silentMs, stepAgeMs ?? 0);
   }
 
-  #turn(timeoutMs: number): void {
+  #turn(usualMs: number): void {
+    const timeoutMs = Math.max(usualMs, longestFactor * this.#longestStepMs);
     if (this.#silentMs < timeoutMs) {
       this.#silentMs += intervalMs;
       this.#watched.ask();
