@@ -57,7 +57,7 @@ interface Member {
 }
 
 /** With this an expert's best token has ten times the probability of the next in about three of four rows of its texts. */
-const sure = 2.4;
+const sure = 3.5;
 /** With this, and at least its whole shift, its best token is nine times in ten the fused row's, over all tokens. */
 const loud = 36;
 
