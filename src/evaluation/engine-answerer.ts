@@ -111,7 +111,10 @@ export class EngineAnswerer implements Answerer {
       const request = { ...this.#requestFor(plan, item), forced: { type: "tokens" as const, tokens } };
       const given: GeneratedToken[] = [];
       let isWhole = false;
-      for await (const event of this.#engine.generate({ ...request, topLogprobs: 0 }, signal)) {
+      for await (const event of this.#engine.generate(
+        { ...request, topLogprobs: 0, logprobs: "unrestricted" },
+        signal,
+      )) {
         if (event.type === "accepted") continue;
         given.push(...event.tokens);
         if (event.type === "done") ({ isWhole, promptTokens } = { isWhole: true, ...event.usage });

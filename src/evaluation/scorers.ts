@@ -9,11 +9,8 @@ export interface Likelihood {
   numTokens: number;
 }
 
-/** What a token counts that a plausible set excludes: finite, or one such token would hide all others. */
-const leastLogprob = -20;
-
 export const likelihoodOf = (logprobs: readonly number[]): Likelihood => ({
-  logprob: logprobs.reduce((sum, logprob) => sum + Math.max(logprob, leastLogprob), 0),
+  logprob: logprobs.reduce((sum, logprob) => sum + logprob, 0),
   numTokens: logprobs.length,
 });
 

@@ -57,7 +57,7 @@ describe("shoulders complete", () => {
   it("prints a plain table of tokens and weights with --trace", async () => {
     const { code, stdout } = await run(["complete", "--fusion", "trivia", "--trace", question]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^ Trorar\n\nposition +token +p +base alone +trivia\n/);
+    expect(stdout).toMatch(/^ Trorar\n\nposition +token +p +base alone +by +nats +trivia\n/);
     expect(stdout).toMatch(/^ +\d+ +"<eos>" /m);
     expect(stdout).not.toContain("\u001b");
   });

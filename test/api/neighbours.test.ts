@@ -34,11 +34,25 @@ interface Neighbourhood extends Served {
 
 async function startWith(cacheSequences: number): Promise<Neighbourhood> {
   const family = { base: "giant", reference: "dwarf" };
+  // Fixed weights: where two weights solve equally well, a rounding chooses one, and that is no tie of two tokens.
+  const strategyOf = (id: string) => ({ type: "static", weights: { [id]: 1 }, plausibility: null }) as const;
   const config = { context: { tokens: 512, sequences: 40 } };
   const configs = [
     resolvedConfig({ id: "giant", base: "giant", config }),
-    resolvedConfig({ id: "trivia", ...family, experts: { trivia: "dwarf-trivia" }, config }),
-    resolvedConfig({ id: "sums", ...family, experts: { sums: "dwarf-sums" }, config }),
+    resolvedConfig({
+      id: "trivia",
+      ...family,
+      experts: { trivia: "dwarf-trivia" },
+      config,
+      strategy: strategyOf("trivia"),
+    }),
+    resolvedConfig({
+      id: "sums",
+      ...family,
+      experts: { sums: "dwarf-sums" },
+      config,
+      strategy: strategyOf("sums"),
+    }),
   ];
   const engine = await startRealEngine(configs, { cacheSequences });
   return { engine, ...(await serve(engine, { keptTrace: "weights" })) };

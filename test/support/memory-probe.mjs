@@ -52,6 +52,7 @@ const engine = new FusionEngine({
   kernel: createKernel("simd", { vocabularySize: size, numExperts: 2 }),
   createSamplerChain: (options) => library.createSamplerChain(options, size),
   together: { single: true, batch: true },
+  curves: {},
   untilFree: () => null,
   limits,
   onBroken: () => process.exit(1),

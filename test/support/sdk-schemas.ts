@@ -92,6 +92,9 @@ function asItIsSent(schema: ObjectSchema): void {
   // A streamed text completion has no reason before its end.
   if ("finish_reason" in properties && "text" in properties)
     properties["finish_reason"] = { anyOf: [properties["finish_reason"], { type: "null" }] };
+  // OpenAI's pages promise null in all chunks but the last; the type of a text completion lacks it.
+  if ("usage" in properties && "choices" in properties)
+    properties["usage"] = { anyOf: [properties["usage"], { type: "null" }] };
   // Nothing comes before the first token of an echoed prompt.
   for (const name of ["token_logprobs", "top_logprobs"]) {
     const list =
