@@ -1,22 +1,22 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { planTools, addTools, toolsSchema, type ToolPlan } from "../../../src/api/openai/tools.js";
-import { readAnswer, ToolCallReader, type CallForm } from "../../../src/api/openai/tool-calls.js";
-import { AnswerStream } from "../../../src/engine/answer-stream.js";
-import { writeCalls } from "../../../src/engine/written-calls.js";
-import { compileGrammar } from "../../../src/grammar/gbnf.js";
-import { GrammarBuilder } from "../../../src/grammar/json/grammar-builder.js";
-import { GrammarMachine } from "../../../src/grammar/machine.js";
-import { createChatTemplate, opensThought, type ChatTemplate } from "../../../src/llama/chat-template.js";
-import { answerAfter } from "../../../src/llama/thinking-form.js";
-import type { ChatTurn, ToolCall } from "../../../src/llama/types.js";
-import type { ToolCallDelta } from "../../../src/wire/completion.js";
-import { isValid } from "../../support/json-schemas.js";
-import { chatTemplates } from "../../support/template-vectors.js";
+import { planTools, addTools, toolsSchema, type ToolPlan } from "../../src/api/openai/tools.js";
+import { readAnswer, ToolCallReader, type CallForm } from "../../src/api/openai/tool-calls.js";
+import { AnswerStream } from "../../src/engine/answer-stream.js";
+import { writeCalls } from "../../src/engine/written-calls.js";
+import { compileGrammar } from "../../src/grammar/gbnf.js";
+import { GrammarBuilder } from "../../src/grammar/json/grammar-builder.js";
+import { GrammarMachine } from "../../src/grammar/machine.js";
+import { createChatTemplate, opensThought, type ChatTemplate } from "../../src/llama/chat-template.js";
+import { answerAfter } from "../../src/llama/thinking-form.js";
+import type { ChatTurn, ToolCall } from "../../src/llama/types.js";
+import type { ToolCallDelta } from "../../src/wire/completion.js";
+import { isValid } from "../support/json-schemas.js";
+import { chatTemplates } from "../support/template-vectors.js";
 
 /** Tool lists of public MCP servers. */
 const servers = JSON.parse(
-  readFileSync(new URL("../../data/mcp/tools.json", import.meta.url), "utf8"),
+  readFileSync(new URL("../data/mcp/tools.json", import.meta.url), "utf8"),
 ) as Record<string, { name: string; description?: string; inputSchema: object }[]>;
 
 /** Calls in the form of every template: written by it, held to the grammar, and read back. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { GrammarBuilder } from "../../../src/grammar/json/grammar-builder.js";
-import { addSchema } from "../../../src/grammar/json/json-grammar.js";
-import { toolsSchema } from "../../../src/api/openai/tools.js";
-import { ShouldersError } from "../../../src/errors.js";
+import { GrammarBuilder } from "../../src/grammar/json/grammar-builder.js";
+import { addSchema } from "../../src/grammar/json/json-grammar.js";
+import { toolsSchema } from "../../src/api/openai/tools.js";
+import { ShouldersError } from "../../src/errors.js";
 
 function convert(schema: unknown): string {
   const builder = new GrammarBuilder("tools");
