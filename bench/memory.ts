@@ -6,8 +6,8 @@ import { tokensPerSecond } from "./throughput.js";
 
 interface Model {
   file: string;
-  sizeBytes: number;
-  memoryBytes: number;
+  size_bytes: number;
+  memory_bytes: number;
 }
 
 const mb = (bytes: number) => bytes / 1e6;
@@ -28,8 +28,8 @@ export async function benchMemory(backend: "cpu" | "vulkan"): Promise<PartResult
   const answer = await fetch(`${server.url}/v1/fusion/configs/fused`);
   const config = (await answer.json()) as { base: Model; reference: Model; experts: Model[] };
   const models = [config.base, config.reference, ...config.experts];
-  const weights = sum(models.map(({ sizeBytes }) => sizeBytes));
-  const contexts = sum(models.map(({ memoryBytes }) => memoryBytes));
+  const weights = sum(models.map((model) => model.size_bytes));
+  const contexts = sum(models.map((model) => model.memory_bytes));
   const [enginePid] = childPids(server.pid) as [number];
   const resident = { server: residentBytes(server.pid), engine: residentBytes(enginePid) };
   const used = resident.server + resident.engine;
