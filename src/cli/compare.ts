@@ -1,3 +1,4 @@
+import { ShouldersError } from "../errors.js";
 import { type Comparison, compareRuns, readRun } from "../evaluation/compare-runs.js";
 import { renderTable, visible } from "./table.js";
 
@@ -23,9 +24,14 @@ const short = (text: string | null): string => {
 
 /**
  * `shoulders compare BEFORE AFTER`: two runs of `eval` item by item.
- * @throws ShouldersError `evaluation_invalid`
+ * @throws ShouldersError `evaluation_invalid`, `settings_invalid`
  */
 export function compare(before: string, after: string, { changed }: { changed: string }): number {
+  if (!/^\d+$/.test(changed))
+    throw new ShouldersError(
+      "settings_invalid",
+      `--changed: "${changed}" is not allowed; give a number from 0`,
+    );
   const [first, second] = [parseRunArgument(before), parseRunArgument(after)];
   const method = first.method ?? second.method;
   const methods = method === null ? null : ([first.method ?? method, second.method ?? method] as const);

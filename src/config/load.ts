@@ -66,7 +66,8 @@ function listFiles(source: string): string[] {
     // As a person would list them: "all" before "all-paper".
     const stem = (name: string): string => path.parse(name).name;
     return names
-      .sort((one, other) => (stem(one) < stem(other) ? -1 : 1))
+      .sort()
+      .sort((one, other) => Number(stem(one) > stem(other)) - Number(stem(one) < stem(other)))
       .map((name) => path.join(source, name));
   } catch (error) {
     throw invalid(

@@ -18,7 +18,7 @@ export function readRun(folder: string): Run {
     throw invalid(
       `${folder}: no ${runFile} there: name a folder that eval --out wrote, or run that eval again`,
     );
-  const keys = keysSchema.parse(JSON.parse(readFileSync(file, "utf8")));
+  const keys = readKeys(file);
   const answers = new AnswersFile(path.join(folder, "answers.jsonl"));
   return new Map(
     Object.entries(keys).map(([task, methods]) => [
@@ -31,6 +31,14 @@ export function readRun(folder: string): Run {
       ),
     ]),
   );
+}
+
+function readKeys(file: string): z.output<typeof keysSchema> {
+  try {
+    return keysSchema.parse(JSON.parse(readFileSync(file, "utf8")));
+  } catch (error) {
+    throw invalid(`${file}: not what eval writes: run that eval again, which asks nothing anew`, error);
+  }
 }
 
 export interface ChangedItem {

@@ -81,6 +81,12 @@ describe("readRun", () => {
     ]);
   });
 
+  it("says where it is another file", () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "run-"));
+    writeFileSync(path.join(folder, "run.json"), "{");
+    expect(() => readRun(folder)).toThrow(/run.json: not what eval writes/);
+  });
+
   it("says where there is none", () => {
     expect(() => readRun(mkdtempSync(path.join(tmpdir(), "run-")))).toThrow(
       /no run.json there: name a folder/,
