@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { samplingFields } from "./sampling.js";
 import { boundsSchema, componentSchema } from "../strategies/fields.js";
 import { strategySchema } from "../strategies/registry.js";
 import { controls } from "../strategies/strategy.js";
@@ -64,18 +65,7 @@ export const configSchema = named(
     vocabulary_size: countSchema.describe("Of the vocabulary that its models share."),
     context_tokens: countSchema,
     sequences: countSchema.describe("Answers that can run at a time."),
-    sampling: z
-      .strictObject({
-        temperature: z.number(),
-        top_k: z.int(),
-        top_p: z.number(),
-        min_p: z.number(),
-        typical_p: z.number(),
-        repeat_penalty: z.number(),
-        presence_penalty: z.number(),
-        frequency_penalty: z.number(),
-      })
-      .describe("What counts where a request says nothing."),
+    sampling: z.strictObject(samplingFields).describe("What counts where a request says nothing."),
   }),
 );
 

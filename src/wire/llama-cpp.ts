@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { samplingFields } from "./sampling.js";
 import { countSchema, logprobSchema } from "./numbers.js";
 import { named } from "./registry.js";
 import { answerFusionSchema } from "./token-record.js";
@@ -47,14 +48,7 @@ const progress = {
 const settingsSchema = z.strictObject({
   n_predict: z.int().describe("-1: to the end, or a full context."),
   seed: z.int().describe("-1: random."),
-  temperature: z.number(),
-  top_k: z.int(),
-  top_p: z.number(),
-  min_p: z.number(),
-  typical_p: z.number(),
-  repeat_penalty: z.number(),
-  presence_penalty: z.number(),
-  frequency_penalty: z.number(),
+  ...samplingFields,
   stop: z.array(z.string()),
   stream: z.boolean(),
 });

@@ -1,6 +1,8 @@
+import type { SamplingSettings } from "../../config/fusion-config.js";
 import type { FusionUsage, GeneratedToken, Usage } from "../../protocol/protocol.js";
 import { toRounded } from "../../wire/numbers.js";
 import { withoutFull, type TokenRecord, type TraceLevel } from "../../wire/token-record.js";
+import type { SamplingBody } from "../../wire/sampling.js";
 import type { UsageRecord } from "../../wire/usage.js";
 
 /** What a level tells of tokens. */
@@ -39,5 +41,19 @@ export function toFusionUsage(usage: FusionUsage): UsageRecord["fusion"] {
     base_passes: basePasses,
     ...(lost > 0 && { loss: toRounded(lost) }),
     skipped_share: toRounded(skippedShare),
+  };
+}
+
+/** Settings of sampling by the names of the API. */
+export function toSampling(sampling: SamplingSettings): SamplingBody {
+  return {
+    temperature: sampling.temperature,
+    top_k: sampling.topK,
+    top_p: sampling.topP,
+    min_p: sampling.minP,
+    typical_p: sampling.typicalP,
+    repeat_penalty: sampling.repeatPenalty,
+    presence_penalty: sampling.presencePenalty,
+    frequency_penalty: sampling.frequencyPenalty,
   };
 }

@@ -81,15 +81,23 @@ async function stream<Whole, Event extends object>(
   try {
     for await (const event of events) await send(writer.events(event));
   } catch (thrown) {
-    if (!response.headersSent) throw thrown;
-    const error = ShouldersError.from(thrown);
-    const locals = localsOf(response);
-    locals.outcome = outcomeOf(error.status);
-    locals.error = error;
-    await send(writer.failed(error));
+    await send(writer.failed(failureOf(response, thrown)));
   } finally {
     sse.close();
   }
+}
+
+/**
+ * What ended a stream, noted for log and metrics.
+ * @throws `thrown` itself, where nothing was sent yet and the answer can have a status
+ */
+export function failureOf(response: Response, thrown: unknown): ShouldersError {
+  if (!response.headersSent) throw thrown;
+  const error = ShouldersError.from(thrown);
+  const locals = localsOf(response);
+  locals.outcome = outcomeOf(error.status);
+  locals.error = error;
+  return error;
 }
 
 function nameOf(event: object): string | null {

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import type { RequestHandler } from "express";
-import type { SamplingSettings } from "../../config/fusion-config.js";
 import type { ConfigDescription, ModelDescription } from "../../protocol/protocol.js";
 import type { StrategyChoice } from "../../strategies/registry.js";
 import type { ConfigBody, ConfigList, ModelBody, StrategyChoiceBody } from "../../wire/config.js";
+import { toSampling } from "../completion/records.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 
 /** `GET /v1/fusion/configs` */
@@ -65,17 +65,4 @@ function toModel(model: ModelDescription): ModelBody {
 
 function toChoice({ label, words, settings, controls, solvedExperts }: StrategyChoice): StrategyChoiceBody {
   return { label, words, settings, controls: [...controls], solved_experts: [...solvedExperts] };
-}
-
-function toSampling(sampling: SamplingSettings): ConfigBody["sampling"] {
-  return {
-    temperature: sampling.temperature,
-    top_k: sampling.topK,
-    top_p: sampling.topP,
-    min_p: sampling.minP,
-    typical_p: sampling.typicalP,
-    repeat_penalty: sampling.repeatPenalty,
-    presence_penalty: sampling.presencePenalty,
-    frequency_penalty: sampling.frequencyPenalty,
-  };
 }

@@ -10,7 +10,7 @@ import type {
   LlamaTimings,
 } from "../../wire/llama-cpp.js";
 import type { RequestPlan } from "../completion/plan.js";
-import { recordsOf } from "../completion/records.js";
+import { recordsOf, toSampling } from "../completion/records.js";
 import type { AnswerWriter } from "../completion/serve-answer.js";
 import { toOpenAiError } from "../openai-error.js";
 
@@ -149,14 +149,7 @@ export function settingsOf(
 ): LlamaSettings {
   return {
     ...others,
-    temperature: sampling.temperature,
-    top_k: sampling.topK,
-    top_p: sampling.topP,
-    min_p: sampling.minP,
-    typical_p: sampling.typicalP,
-    repeat_penalty: sampling.repeatPenalty,
-    presence_penalty: sampling.presencePenalty,
-    frequency_penalty: sampling.frequencyPenalty,
+    ...toSampling(sampling),
   };
 }
 

@@ -1,10 +1,7 @@
 import type { RequestHandler, Response } from "express";
-import { ShouldersError } from "../../errors.js";
 import { AnswerBudget } from "../completion/answer-budget.js";
 import { nameAnswer, planOptions } from "../completion/answering.js";
 import { findConfig, type ApiContext } from "../context.js";
-import { localsOf } from "../middleware/locals.js";
-import { outcomeOf } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
 import {
   collectChoices,
@@ -13,6 +10,7 @@ import {
   type CollectedChoice,
 } from "../completion/run-choices.js";
 import { closedSignal, SseWriter } from "../sse-writer.js";
+import { failureOf } from "../completion/serve-answer.js";
 import { planCompletion, type CompletionKind } from "../completion/plan.js";
 import { completionWriter, type CompletionOf, type CompletionWriter } from "./shapes.js";
 
@@ -65,12 +63,7 @@ async function stream(
       await sse.send("[DONE]");
     }
   } catch (thrown) {
-    if (!response.headersSent) throw thrown;
-    const error = ShouldersError.from(thrown);
-    const locals = localsOf(response);
-    locals.outcome = outcomeOf(error.status);
-    locals.error = error;
-    await sse.send(toOpenAiError(error).body);
+    await sse.send(toOpenAiError(failureOf(response, thrown)).body);
   } finally {
     sse.close();
   }
