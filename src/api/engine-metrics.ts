@@ -100,7 +100,13 @@ function countRestarts(meters: Meters, engine: Engine): void {
 function measureSteps(meters: Meters, engine: Engine): void {
   const decode = meters.histogram("decode_seconds", "A model's decode in a step.", ["model"], stepBuckets);
   const solve = meters.histogram("solve_seconds", "Solve and fuse of a step's rows.", [], stepBuckets);
-  engine.onStep(({ decodeMs, fuseMs, rows }: StepSample) => {
+  const batch = meters.summary(
+    "batch_seconds",
+    "A batch of at most so many tokens (1, 2, 4 … 32), by model.",
+    ["model", "tokens"],
+  );
+  engine.onStep(({ decodeMs, batches, fuseMs, rows }: StepSample) => {
+    for (const { model, tokens, ms } of batches) batch.observe({ model, tokens }, ms / 1000);
     for (const [model, ms] of Object.entries(decodeMs)) decode.observe({ model }, ms / 1000);
     if (rows > 0) solve.observe(fuseMs / 1000);
   });

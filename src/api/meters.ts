@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry, Summary } from "prom-client";
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80];
 
@@ -29,6 +29,17 @@ export class Meters {
       help,
       labelNames,
       buckets,
+      registers: [this.registry],
+    });
+  }
+
+  /** Sum and count. */
+  summary<Label extends string>(name: string, help: string, labelNames: Label[]): Summary<Label> {
+    return new Summary({
+      name: `shoulders_${name}`,
+      help,
+      labelNames,
+      percentiles: [],
       registers: [this.registry],
     });
   }

@@ -50,8 +50,8 @@ function nearest(byRows: ReadonlyMap<number, number> | undefined, rows: number):
   return best === undefined ? null : (byRows.get(best) ?? null);
 }
 
-/** The smallest of the sizes that holds so many; null: none does. */
-function sizeOf(numTokens: number): number | null {
+/** The smallest of the sizes that holds so many tokens; null: none does. */
+export function sizeOf(numTokens: number): number | null {
   return sizes.find((size) => size >= numTokens) ?? null;
 }
 

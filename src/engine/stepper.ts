@@ -4,6 +4,7 @@ import { present, ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { BatchCurves, GeneratedToken, RequestEvent, StepSample } from "../protocol/protocol.js";
+import { sizeOf } from "./batch-costs.js";
 import { commit } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { fuse, settle } from "./fuse.js";
@@ -74,6 +75,7 @@ export class Stepper {
     const clock: StepClock = {
       startMs: performance.now(),
       msOf: new Map(),
+      batches: [],
       ...{ numPlanned: 0, numFailed: 0, fuseMs: 0, sampleMs: 0, rows: 0, skippedShare: 0 },
     };
     const active = () => running().filter(({ isPaused }) => !isPaused);
@@ -83,11 +85,11 @@ export class Stepper {
     // What is certain need not wait for the base.
     if (settled.length > 0 && candidates.length > 0) this.#parts.emit(settled.splice(0));
     const events = [...settled, ...(await this.#advanceAll(candidates, clock))];
-    const { msOf, numPlanned, numFailed, fuseMs, sampleMs, rows, skippedShare } = clock;
+    const { msOf, numPlanned, numFailed, batches, fuseMs, sampleMs, rows, skippedShare } = clock;
     const decodeMs = Object.fromEntries([...msOf].map(([model, ms]) => [this.#slot(model).id, ms]));
     return {
       events,
-      sample: { decodeMs, fuseMs, sampleMs, rows, skippedShare },
+      sample: { decodeMs, batches, fuseMs, sampleMs, rows, skippedShare },
       isAllFailed: numPlanned > 0 && numFailed === numPlanned,
     };
   }
@@ -151,6 +153,9 @@ export class Stepper {
     const decoded = await decode(plan, this.#slots, this.#parts.together);
     for (const [model, ms] of decoded.msOf) {
       clock.msOf.set(model, (clock.msOf.get(model) ?? 0) + ms);
+      const { id, context } = this.#slot(model);
+      const tokens = sizeOf(context.batch.numTokens);
+      if (tokens !== null) clock.batches.push({ model: id, tokens, ms });
       this.#drafting.observeDecode(model, ms);
     }
     for (const { sequence, error } of decoded.failed) this.#parts.end(sequence, error);
@@ -188,6 +193,7 @@ export class Stepper {
         if (draft !== undefined && isGuess(draft)) {
           this.#drafting.observeGuess(sequence, draft, isRight);
           if (isRight) sequence.countAccepted(numRight++);
+          Object.assign(generated.record, { drafted: true, ...(isRight && { accepted: true }) });
         }
         const committed = this.#commit(sequence, generated);
         all.push(...committed.events);

@@ -121,6 +121,7 @@ export function certainRecord(
     nats: null,
     log_ratio: null,
     decided_by: "certain",
+    certain: true,
     weights: {},
     ...(shares && { shares: mapValues(shares, toRounded) }),
     chosen: active.length === 1 ? (active[0]?.id ?? null) : null,

@@ -20,6 +20,8 @@ export interface EngineStats {
 export interface StepSample {
   /** Milliseconds by model id. */
   decodeMs: Record<string, number>;
+  /** Each batch of it: milliseconds by the size that holds it, 1, 2, 4 … 32 tokens; larger ones are left out. */
+  batches: { model: string; tokens: number; ms: number }[];
   fuseMs: number;
   sampleMs: number;
   rows: number;

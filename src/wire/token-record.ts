@@ -87,6 +87,12 @@ export const tokenRecordSchema = named(
       "ln of the token's fused probability over the base's. null: the base was not asked, or gives it none.",
     ),
     decided_by: decisionSchema,
+    certain: z.literal(true).optional().describe("Experts settled it by themselves."),
+    drafted: z
+      .literal(true)
+      .optional()
+      .describe("It was guessed at: models read the guess together with what came before."),
+    accepted: z.literal(true).optional().describe("The guess was right."),
     thought: z.literal(true).optional().describe("It is of what was thought before the answer."),
     weights: z
       .record(z.string(), z.number())

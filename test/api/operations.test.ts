@@ -126,6 +126,7 @@ describe("metrics", () => {
     await server.post("/v1/chat/completions", chat);
     server.engine.step({
       decodeMs: { giant: 20, dwarf: 2 },
+      batches: [{ model: "giant", tokens: 4, ms: 20 }],
       fuseMs: 1,
       sampleMs: 1,
       rows: 2,
@@ -145,6 +146,7 @@ describe("metrics", () => {
       "shoulders_engine_resident_memory_bytes 123000000",
       'shoulders_decode_threads{model="giant",mode="together"} 2',
       'shoulders_batch_cost_ratio{model="giant",tokens="2"} 1.5',
+      'shoulders_batch_seconds_sum{model="giant",tokens="4"} 0.02',
       "shoulders_spec_decode_num_drafts_total 0",
       'shoulders_planned_memory_bytes{device="main memory",kind="cells"} 1000000',
       'shoulders_planned_memory_bytes{device="main memory",kind="programs"} 1000000',

@@ -44,6 +44,34 @@ it("a chat streams; tokens, marks and shares are those of the trace", async () =
   expect(await sets.allTextContents()).toEqual(decided > 0 ? [`${decided} by the plausible set`] : []);
 });
 
+it("a bar under the answer shows where the base ran", async () => {
+  const scripted = await startTestServer();
+  const settled: Partial<TokenRecord> = { certain: true };
+  const wrong: Partial<TokenRecord> = { drafted: true };
+  const records = [{}, {}, settled, settled, settled, wrong, { ...wrong, accepted: true as const }];
+  scripted.engine.script = () => [
+    accepted,
+    ...records.map((record, index): GenerationEvent => {
+      const text = String(index);
+      return { type: "delta", text, tokens: [tokenOf(text, index, record)] };
+    }),
+    { ...done(records.length), tokens: [] },
+  ];
+  const page = await openPage(site.browser, scripted.url);
+  await ask(page, question);
+  const pieces = await page
+    .locator(".base-bar i")
+    .evaluateAll((all: { className: string; offsetWidth: number }[]) =>
+      all.map(({ className, offsetWidth }) => [className, offsetWidth] as const),
+    );
+  expect(pieces.map(([kind]) => kind)).toEqual(["asked", "settled", "asked", "guessed"]);
+  const [two, three, one] = pieces.map(([, width]) => width) as [number, number, number];
+  expect(Math.abs(two - 2 * one)).toBeLessThanOrEqual(2);
+  expect(Math.abs(three - 3 * one)).toBeLessThanOrEqual(2);
+  const words = await page.locator(".base-strip p").textContent();
+  expect(words).toBe("The base was asked about 4 of 7 tokens in 8 passes; 1 guessed right.");
+});
+
 const done = (numTokens: number) => doneAfter(numTokens) as Extract<GenerationEvent, { type: "done" }>;
 
 it("copying an answer gives its text and nothing else", async () => {
@@ -214,7 +242,8 @@ it("the timeline stays zoomed in while an answer grows", async () => {
   await page.locator(".token").nth(15).click();
   await expect.poll(() => held.length).toBeGreaterThan(0);
   const chart = page.locator("[data-chart=divergences] [role=img]");
-  await chart.scrollIntoViewIfNeeded();
+  // In one go: the chart may be drawn anew meanwhile.
+  await chart.evaluate((element: { scrollIntoView(): void }) => element.scrollIntoView());
   const { x, y, width, height } = (await page
     .locator("[data-chart=divergences] [role=img] > svg")
     .boundingBox())!;

@@ -1,4 +1,5 @@
 // @ts-check
+import { BaseStrip } from "./base-strip.js";
 import { button, fill, h } from "./dom.js";
 import { legend, TokenStrip } from "./token-strip.js";
 
@@ -54,8 +55,9 @@ export class Turn {
 
   /** Shows what has changed in the answer. */
   update() {
-    const { answer, strip, shares, status, actions } = this.#shown;
+    const { answer, strip, baseStrip, shares, status, actions } = this.#shown;
     strip.update();
+    baseStrip.update();
     legend(answer, shares);
     shares.hidden = answer.tokens.length === 0;
     fill(status, statusOf(answer, this.#on.onretry));
@@ -71,6 +73,7 @@ export class Turn {
   /** @param {Answer} answer */
   #show(answer) {
     const strip = new TokenStrip(answer, this.#on.onselect);
+    const baseStrip = new BaseStrip(answer);
     const shares = legend(answer);
     const status = h("div", { class: "answer-status" });
     const actions = h("div", { class: "actions" });
@@ -78,11 +81,12 @@ export class Turn {
       this.#answerElement,
       h("h2", { class: "answer-model" }, answer.config?.id),
       strip.element,
+      baseStrip.element,
       status,
       shares,
       actions,
     );
-    return { answer, strip, shares, status, actions };
+    return { answer, strip, baseStrip, shares, status, actions };
   }
 
   #showActions() {

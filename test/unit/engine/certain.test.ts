@@ -199,7 +199,7 @@ describe("tokens that experts settle", () => {
     expect(records[0]).toMatchObject({ ran: ["base", "reference", "e0"], vouch: "expert", flipped: true });
     for (const record of records.slice(1))
       expect(record).toMatchObject({
-        ...{ ran: ["e0"], vouch: "expert", flipped: null, nats: null, objective: null },
+        ...{ certain: true, ran: ["e0"], vouch: "expert", flipped: null, nats: null, objective: null },
         ...{ base_token: null, weights: {}, logprob: 0, chosen: "e0" },
       });
   });

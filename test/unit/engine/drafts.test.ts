@@ -32,7 +32,7 @@ const models = (name: string): FakeModelsOptions => ({
   strategy: strategies[name]!,
 });
 
-/** All that a client sees of an answer but when it came. */
+/** All that a client sees of an answer but when it came, and whether it was foreseen. */
 function told(outcome: Outcome) {
   const { finishReason, stopString, usage } = doneOf(outcome);
   const { nats, flipped, tokens, skippedShare } = usage.fusion;
@@ -40,6 +40,8 @@ function told(outcome: Outcome) {
     ...{ text: outcome.text, finishReason, stopString, fusion: { nats, flipped, tokens, skippedShare } },
     tokens: recordsOf(outcome).map(({ timing, ran, ...record }) => ({
       ...record,
+      drafted: null,
+      accepted: null,
       timing: typeof timing,
       ran,
     })),
@@ -224,6 +226,10 @@ describe("guesses of experts", () => {
     const { fusion } = doneOf(outcomes[0]!).usage;
     expect(fusion.certain).toBeGreaterThan(30);
     expect(fusion.accepted).toBeGreaterThan(5);
+    const records = recordsOf(outcomes[0]!);
+    expect(records.filter(({ certain }) => certain)).toHaveLength(fusion.certain);
+    expect(records.filter(({ accepted }) => accepted)).toHaveLength(fusion.accepted);
+    expect(records.every(({ drafted, accepted }) => drafted === true || !accepted)).toBe(true);
     expect(fusion.basePasses).toBeLessThan(fusion.tokens);
     const [base] = loaded.contexts;
     expect(base!.numRows).toBeLessThan(30);
@@ -240,6 +246,9 @@ describe("guesses of experts", () => {
     expect(fusion.accepted).toBe(0);
     expect(fusion.drafted).toBeGreaterThan(0);
     expect(fusion.drafted).toBeLessThan(15);
+    const records = recordsOf(outcomes[0]!);
+    expect(records.some(({ drafted }) => drafted)).toBe(true);
+    expect(records.some(({ accepted, certain }) => accepted ?? certain)).toBe(false);
   });
 
   it("are made for several answers in one batch of the expert", async () => {
