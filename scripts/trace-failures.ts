@@ -40,7 +40,11 @@ const found = <T extends { name: string }>(all: readonly T[], name: string): T =
 
 const resolved = ({ config }: LoadedFusionConfig): ResolvedFusionConfig => ({
   config,
-  members: mapRoles(membersOf(config), (member) => ({ ...member, path: member.source.model })),
+  members: mapRoles(membersOf(config), (member) => ({
+    ...member,
+    path: member.source.model,
+    adapterPath: null,
+  })),
   card: null,
 });
 

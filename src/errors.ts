@@ -54,6 +54,8 @@ const errorDefinitions = {
   calibration_invalid: badRequest,
   library_mismatch: serverFault,
   model_file_invalid: badRequest,
+  adapter_invalid: badRequest,
+  adapter_has_no_effect: badRequest,
   vocabulary_mismatch: badRequest,
   out_of_memory: { status: 507, type: "server_error" },
   // Generation

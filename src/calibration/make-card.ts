@@ -1,3 +1,4 @@
+import type { LocalMember } from "../config/members.js";
 import type { ComponentConfig } from "../strategies/fields.js";
 import { defaultStrategy, type StrategyConfig } from "../strategies/registry.js";
 import {
@@ -138,14 +139,15 @@ interface Calibrated {
 
 async function calibrateExpert(
   parts: CardParts,
-  { id: expert, model }: { id: string; model: string },
+  { id: expert, path, adapterPath, adapter }: LocalMember,
   features: readonly Group[],
 ): Promise<Calibrated> {
   const { given, areOwn } = await answersOf(parts, expert, features);
   const numPrompts = parts.groups.find((group) => group.expert === expert)?.examples.length ?? 0;
   const known = {
     id: expert,
-    model: fingerprintOf(model),
+    model: fingerprintOf(adapterPath ?? path),
+    ...(adapter !== null && { scale: adapter.scale }),
     numPrompts,
     numAnswers: areOwn ? 0 : given.length,
   };
@@ -214,8 +216,7 @@ export async function makeCard(parts: CardParts): Promise<Calibration> {
   const { features, background } = await readPrompts(parts);
   const { prior, figures } = fitPrior(features, defaultFeature.dimension, background);
   const experts: Calibrated[] = [];
-  for (const { id, path } of models.members.experts)
-    experts.push(await calibrateExpert(parts, { id, model: path }, features));
+  for (const member of models.members.experts) experts.push(await calibrateExpert(parts, member, features));
   prior.none.shares = await outOfDomainShares(parts, experts);
   const card: Card = {
     version: CARD_VERSION,

@@ -62,6 +62,20 @@ function modelsTable(config: ConfigDescription): string {
   );
 }
 
+/** What experts take as adapters, and what they would take as models of their own. */
+function adapterLines(models: readonly ModelDescription[]): string[] {
+  const adapters = models.filter(({ adapter }) => adapter !== null);
+  if (adapters.length === 0) return [];
+  const sum = (bytesOf: (model: ModelDescription) => number) =>
+    formatBytes(adapters.reduce((bytes, model) => bytes + bytesOf(model), 0));
+  const each = adapters.map(({ path: file, adapter }) => {
+    const ranks = [...new Set(adapter?.ranks)].join(" to ");
+    return `${path.basename(file)} (rank ${ranks}, alpha ${adapter?.alpha}, scale ${adapter?.scale})`;
+  });
+  const saved = `${sum(({ sizeBytes }) => sizeBytes)} beside the reference; merged models would take `;
+  return [`adapters    ${each.join(", ")}: ${saved}${sum(({ adapter }) => adapter?.modelBytes ?? 0)}`];
+}
+
 function cardText(card: Card | null): string {
   if (card === null) return "no calibration card; `shoulders calibrate` makes one";
   const accuracy = `${(100 * card.figures.accuracy).toFixed(1)} %`;
@@ -73,7 +87,7 @@ function describeChecked(config: ConfigDescription, engine: EngineDescription, c
   const pathToModel = new Map(
     [config.base, config.reference, ...config.experts]
       .filter((model) => model !== null)
-      .map((model) => [model.path, model]),
+      .map((model) => [`${model.path} ${model.adapter?.scale}`, model]),
   );
   const models = [...pathToModel.values()];
   const devices = engine.library.devices.length > 0 ? ` (${engine.library.devices.join(", ")})` : "";
@@ -90,6 +104,7 @@ function describeChecked(config: ConfigDescription, engine: EngineDescription, c
     ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
     `memory      ${memoryLines(engine).join("\n            ")}`,
+    ...adapterLines(models),
     `library     llama.cpp ${engine.library.llama} on ${engine.library.backend}${devices}`,
     `decoding    ${decodingLines(engine).join("\n            ")}`,
     ...config.warnings.flatMap(({ message, advice }) => [`warning     ${message}.`, `            ${advice}`]),

@@ -2,7 +2,7 @@ import { existsSync, type FSWatcher, statSync, watch } from "node:fs";
 import path from "node:path";
 import { expandHome } from "../config/home-path.js";
 import { type LoadedFusionConfig, readFusionConfigs } from "../config/load.js";
-import { inOrder, membersOf } from "../config/members.js";
+import { filesOf } from "../config/members.js";
 import type { Settings } from "../config/settings.js";
 import type { ModelRouter } from "../engine/router.js";
 import { ShouldersError } from "../errors.js";
@@ -27,7 +27,7 @@ function stampOf(file: string): string {
 
 /** Where a config's models are, as far as their files have a place here. */
 export function sourcesOf({ file, config }: LoadedFusionConfig): string[] {
-  return inOrder(membersOf(config)).map(({ source: { model } }) =>
+  return filesOf(config).map((model) =>
     /^[a-z]{2,}:/i.test(model) ? model : path.resolve(path.dirname(file), expandHome(model)),
   );
 }

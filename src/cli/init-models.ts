@@ -126,20 +126,20 @@ export async function planContext(
 
 function resolvedOf(config: LoadedFusionConfig["config"], files: Roles<string>): ResolvedFusionConfig {
   const { base, reference, experts } = config;
+  const whole = { adapter: null, adapterPath: null };
   return {
     config,
     members: {
-      base: { role: "base", id: "base", source: base, path: files.base },
+      base: { role: "base", id: "base", source: base, path: files.base, ...whole },
       reference:
         reference === null || files.reference === null
           ? null
-          : { role: "reference", id: "reference", source: reference, path: files.reference },
-      experts: experts.map(({ id, model }, index) => ({
-        role: "expert",
-        id,
-        source: model,
-        path: files.experts[index] ?? "",
-      })),
+          : { role: "reference", id: "reference", source: reference, path: files.reference, ...whole },
+      experts: experts.flatMap(({ id, model }, index) =>
+        model === undefined
+          ? []
+          : [{ role: "expert" as const, id, source: model, path: files.experts[index] ?? "", ...whole }],
+      ),
     },
     card: null,
   };

@@ -1,7 +1,6 @@
 import { inOrder, locateMembers } from "../config/members.js";
 import path from "node:path";
 import { cardOf } from "../routing/match-card.js";
-import type { ModelSource } from "../config/fusion-config.js";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import { startEngine } from "../engine/client.js";
@@ -24,11 +23,7 @@ export async function resolveConfigs(
   ignoresCards = false,
 ): Promise<ResolvedFusionConfig[]> {
   const progress = createProgress("Downloading");
-  const find = async (
-    { model }: ModelSource,
-    { file, placeOf }: LoadedFusionConfig,
-    field: PropertyKey[],
-  ) => {
+  const find = async (model: string, { file, placeOf }: LoadedFusionConfig, field: PropertyKey[]) => {
     try {
       return await resolveModel(model, {
         relativeTo: path.dirname(file),
@@ -45,7 +40,7 @@ export async function resolveConfigs(
     // One after the other: a model that two configs name is downloaded by the first and found by the second.
     for (const one of loaded) {
       const { file, config } = one;
-      const members = await locateMembers(config, (source, field) => find(source, one, field));
+      const members = await locateMembers(config, (model, field) => find(model, one, field));
       const found = { config, members };
       resolved.push({ ...found, card: ignoresCards ? null : cardOf(file, found) });
     }
@@ -76,7 +71,7 @@ export async function findWrongPaths({
   placeOf,
 }: LoadedFusionConfig): Promise<ShouldersError[]> {
   const problems: ShouldersError[] = [];
-  await locateMembers(config, async ({ model }, field) => {
+  await locateMembers(config, async (model, field) => {
     if (isRemote(model)) return model;
     try {
       return await resolveModel(model, {

@@ -64,7 +64,7 @@ async function locateAll(
 ): Promise<ResolvedFusionConfig[]> {
   const resolved: ResolvedFusionConfig[] = [];
   for (const { file, config } of loaded) {
-    const members = await locateMembers(config, ({ model }) => headers.find(model, path.dirname(file)));
+    const members = await locateMembers(config, (model) => headers.find(model, path.dirname(file)));
     resolved.push({ config, members, card: null });
   }
   return resolved;

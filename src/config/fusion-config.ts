@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { boundsSchema, idSchema, mostExperts } from "../strategies/fields.js";
 import { strategyOf, strategySchema, type StrategyConfig } from "../strategies/registry.js";
-import { modelSchema, ropeSchema } from "./model-source.js";
+import { modelPath, modelSchema, ropeSchema } from "./model-source.js";
 
 /** What a person writes in `fusion-configs/<id>.json`. Every field has its range, default and description here. */
 
@@ -51,7 +51,16 @@ export const fusionConfigSchema = z
       .array(
         z.strictObject({
           id: idSchema,
-          model: modelSchema.describe("The same small model, tuned."),
+          model: modelSchema.optional().describe("The same small model, tuned. Or else give `adapter`."),
+          adapter: modelPath
+            .optional()
+            .describe("A LoRA adapter (GGUF) of the reference: what was tuned, without the model's weights."),
+          scale: z
+            .number()
+            .min(-100)
+            .max(100)
+            .optional()
+            .describe("How much of the adapter counts, beside its own alpha and rank. Default: 1."),
           bounds: boundsSchema
             .default([0, 2])
             .describe("Smallest and largest weight that a solver may choose."),
@@ -113,6 +122,15 @@ export const fusionConfigSchema = z
     if (config.experts.length > 0 && config.reference === null)
       problem(["reference"], "a config with experts needs the reference, the untuned small model");
     const ids = config.experts.map((expert) => expert.id);
+    config.experts.forEach(({ model, adapter, scale }, index) => {
+      if ((model === undefined) === (adapter === undefined))
+        problem(["experts", index], "an expert is either a `model` or an `adapter` of the reference");
+      if (scale !== undefined && adapter === undefined)
+        problem(
+          ["experts", index, "scale"],
+          "only an adapter has a scale; a model is weighed by the strategy",
+        );
+    });
     ids.forEach((expertId, index) => {
       if (expertId === "base" || expertId === "reference")
         problem(["experts", index, "id"], `"${expertId}" is the name of a role in traces; choose another id`);

@@ -12,7 +12,7 @@ export function isQuantized(type: CacheType): boolean {
 
 const cacheType = z.enum(cacheTypes);
 
-const modelPath = z
+export const modelPath = z
   .string()
   .min(1)
   .describe(

@@ -29,7 +29,11 @@ export function configDigester(hashOf = fileHasher()): (resolved: ResolvedFusion
     const known = {
       ...Object.fromEntries(settings),
       ...files,
-      experts: config.experts.map((expert, index) => ({ ...expert, model: files.experts[index] })),
+      experts: config.experts.map((expert, index) => {
+        const adapterPath = members.experts[index]?.adapterPath ?? null;
+        const adapter = adapterPath === null ? undefined : hashOf(adapterPath);
+        return { ...expert, model: files.experts[index], adapter };
+      }),
       card,
     };
     return createHash("sha256").update(JSON.stringify(known)).digest("hex");

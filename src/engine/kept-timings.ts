@@ -24,7 +24,12 @@ export interface TimedParts {
 export function timingsKey({ library, configs, settings, modelIds, hashOf }: TimedParts): string {
   const models = configs.map(({ config, members }) => [
     config.context,
-    inOrder(members).map(({ role, source, path }) => ({ ...source, role, model: hashOf(path) })),
+    inOrder(members).map(({ role, source, path, adapterPath }) => ({
+      ...source,
+      role,
+      model: hashOf(path),
+      adapter: adapterPath === null ? undefined : hashOf(adapterPath),
+    })),
   ]);
   const known = {
     library: [library.llamaVersion, library.nodeLlamaCppVersion, library.backend, library.devices],

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 
 import { cardRefused } from "../routing/card.js";
-import { inOrder, mapRoles, type Member, type Roles } from "../config/members.js";
+import { inOrder, type LocalMember, mapRoles, type Member, type Roles } from "../config/members.js";
 import { defaultBounds } from "../strategies/dynamic.js";
 import { componentSchema } from "../strategies/fields.js";
 import { cardFindings } from "../routing/card-findings.js";
@@ -12,37 +12,36 @@ import { availableMemory, memoryLimit } from "../llama/memory.js";
 import { marksOf } from "../llama/types.js";
 import type {
   ChatRenderer,
+  ContextOptions,
   LoadedModel,
-  ModelContext,
+  Measured,
+  Measurer,
   NativeLibrary,
+  Placement,
   ThinkingForm,
   ToolForm,
 } from "../llama/types.js";
 import type { ModelFacts } from "../llama/model-facts.js";
 import { compareVocabularies } from "../llama/vocabulary.js";
+import { adapterFindings } from "./adapters.js";
+import { describeModel, factsOf } from "./describe-model.js";
 import { findingsOf } from "./findings.js";
+import { sumMemory } from "../llama/buffers.js";
 import { type MemoryPlan, planMemory } from "./memory-plan.js";
-import { collectNeeds } from "./model-needs.js";
+import { adapterOf, collectNeeds, type ModelNeed } from "./model-needs.js";
+import type { ModelSlot } from "./model-slot.js";
 import { programBytes } from "./program-memory.js";
+
 import type {
   ConfigDescription,
   EngineSettings,
   Finding,
   MeasuredFigures,
-  ModelDescription,
   ResolvedFusionConfig,
 } from "../protocol/protocol.js";
 import { plainToolForm, textsOf } from "./tool-prompts.js";
 
-/** A model with its one context, shared by every config that names its file. */
-export interface ModelSlot {
-  /** File name without directory and ending, made unique. */
-  id: string;
-  model: LoadedModel;
-  context: ModelContext;
-  /** Whether the last tokens of a sequence can be taken out of its memory: not out of a recurrent state. */
-  canTakeBack: boolean;
-}
+export type { ModelSlot } from "./model-slot.js";
 
 /** A model of a config, loaded. */
 export interface LoadedMember {
@@ -95,16 +94,25 @@ export function planModels(
       freeBytes: availableMemory(),
       limitBytes: memoryLimit(),
     },
-    measure: ({ path, options }, placement) => measurer.measure(path, placement, options),
+    measure: (need, placement) => measureNeed(measurer, need, placement),
     programBytes: (sizes) => programBytes(configs, sizes),
   });
 }
 
+/** A model with all its contexts. */
+function measureNeed(measurer: Measurer, need: ModelNeed, placement: Placement): Measured {
+  const parts = [need.options, ...need.adapted].map((options) =>
+    measurer.measure(need.path, placement, options),
+  );
+  return { ...present(parts[0], "context"), memory: sumMemory(parts.map(({ memory }) => memory)) };
+}
+
 /**
  * Loads every distinct file of the configs once, where the plan puts it, checks that the models of each config share a vocabulary, and
- * makes one context per model. What was loaded is released again when a later step fails.
+ * makes one context per model and adapter. What was loaded is released again when a later step fails.
  *
- * @throws ShouldersError `model_file_invalid`, `vocabulary_mismatch`, `out_of_memory`, `fusion_config_invalid`.
+ * @throws ShouldersError `model_file_invalid`, `adapter_invalid`, `vocabulary_mismatch`, `out_of_memory`,
+ *   `fusion_config_invalid`.
  */
 export async function loadModels(
   library: NativeLibrary,
@@ -126,22 +134,24 @@ export async function loadModels(
       models.push(
         await library.loadModel(need.path, {
           placement,
+          adapters: [...new Set(need.adapted.flatMap(({ adapter }) => adapter?.path ?? []))],
           onProgress: (fraction) => onProgress(need.path, fraction),
         }),
       );
     }
-    const indexOf = (path: string) => plan.models.findIndex(({ need }) => need.path === path);
-    const loaded = configs.map((resolved) => joinConfig(resolved, indexOf, models));
-    plan.models.forEach(({ need }, index) => {
-      const model = present(models[index], "model");
+    const uses = plan.models.flatMap(({ need }, index) =>
+      [need.options, ...need.adapted].map((options) => ({ model: present(models[index], "model"), options })),
+    );
+    const loaded = configs.map((resolved) => joinConfig(resolved, uses));
+    for (const { model, options } of uses)
       slots.push({
-        id: uniqueId(need.path, slots),
+        id: uniqueId(options.adapter?.path ?? model.path, slots),
         model,
-        context: model.createContext(need.options),
+        adapter: options.adapter ?? null,
+        context: model.createContext(options),
         // Until it was tried.
         canTakeBack: false,
       });
-    });
     return {
       slots,
       configs: new Map(loaded.map((config) => [config.resolved.config.id, config])),
@@ -155,13 +165,25 @@ export async function loadModels(
   }
 }
 
-function joinConfig(
-  resolved: ResolvedFusionConfig,
-  indexOf: (path: string) => number,
-  models: readonly LoadedModel[],
-): LoadedConfig {
+/** A model, and the context that it is to have. */
+interface ModelUse {
+  model: LoadedModel;
+  options: ContextOptions;
+}
+
+/** Index of what a member is made of. */
+function indexOf(uses: readonly ModelUse[], member: LocalMember): number {
+  const wanted = adapterOf(member);
+  return uses.findIndex(
+    ({ model, options: { adapter } }) =>
+      model.path === member.path && adapter?.path === wanted?.path && adapter?.scale === wanted?.scale,
+  );
+}
+
+function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): LoadedConfig {
   const { config } = resolved;
-  const roles = rolesOf(resolved, indexOf);
+  const models = uses.map(({ model }) => model);
+  const roles = rolesOf(resolved, uses);
   const modelOf = ({ model }: LoadedMember) => present(models[model], "model");
   const base = modelOf(roles.base);
   const others = inOrder(roles)
@@ -192,12 +214,12 @@ function joinConfig(
 
 function rolesOf(
   { config, members, card }: ResolvedFusionConfig,
-  indexOf: (path: string) => number,
+  uses: readonly ModelUse[],
 ): Pick<LoadedConfig, "base" | "reference" | "experts"> {
-  const { base, reference, experts } = mapRoles(members, ({ role, id, path }) => ({
-    role,
-    id,
-    model: indexOf(path),
+  const { base, reference, experts } = mapRoles(members, (member) => ({
+    role: member.role,
+    id: member.id,
+    model: indexOf(uses, member),
   }));
   const cards = new Map(card?.experts.map((expert) => [expert.id, expert]));
   const settings = new Map(config.experts.map((expert) => [expert.id, expert]));
@@ -260,12 +282,12 @@ export function examineConfig(
   );
   const found = findingsOf({
     config: config.resolved.config,
-    facts: mapRoles<LoadedMember, ModelFacts>(config, (member) => modelOf(member).facts),
+    facts: mapRoles<LoadedMember, ModelFacts>(config, ({ model }) => factsOf(present(slots[model], "slot"))),
     templateProblems: new Map(problems),
     contentOf,
     measured,
   });
-  return [...cardFindings(config.resolved), ...found];
+  return [...cardFindings(config.resolved), ...found, ...adapterFindings(config.experts, slots)];
 }
 
 function uniqueId(path: string, slots: readonly ModelSlot[]): string {
@@ -274,23 +296,6 @@ function uniqueId(path: string, slots: readonly ModelSlot[]): string {
   let id = name;
   for (let count = 2; isTaken(id); count++) id = `${name}-${count}`;
   return id;
-}
-
-function describeModel({ id, model, context }: ModelSlot): ModelDescription {
-  return {
-    id,
-    path: model.path,
-    name: model.name,
-    architecture: model.architecture,
-    quantization: model.quantization,
-    numParameters: model.numParameters,
-    sizeBytes: model.sizeBytes,
-    vocabularySize: model.vocabulary.size,
-    contextTrain: model.contextTrain,
-    gpuLayers: model.placement.gpuLayers,
-    devices: [...model.placement.devices],
-    memoryBytes: context.memoryBytes,
-  };
 }
 
 /**

@@ -172,5 +172,6 @@ function smallerCells(options: PlanOptions): string | null {
 }
 
 function withOptions(need: ModelNeed, changes: Partial<ContextOptions>): ModelNeed {
-  return { ...need, options: { ...need.options, ...changes } };
+  const change = (options: ContextOptions) => ({ ...options, ...changes });
+  return { ...need, options: change(need.options), adapted: need.adapted.map(change) };
 }

@@ -1,8 +1,8 @@
-import { inOrder } from "../config/members.js";
+import { inOrder, type LocalMember } from "../config/members.js";
 import { cacheTypesOf, type ModelSource } from "../config/model-source.js";
 import { mostFeatureRows } from "../routing/feature.js";
 import { ShouldersError } from "../errors.js";
-import type { ContextOptions } from "../llama/types.js";
+import type { AdapterUse, ContextOptions } from "../llama/types.js";
 import { takes } from "../strategies/registry.js";
 import type { EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
 
@@ -19,7 +19,10 @@ type ContextWishes = Pick<ResolvedFusionConfig["config"]["context"], "microBatch
 export interface ModelNeed {
   path: string;
   wishes: Wishes;
+  /** Of the context in which the model computes as it is. */
   options: ContextOptions;
+  /** Of contexts in which it computes with an adapter. */
+  adapted: readonly ContextOptions[];
   /** The context of the config that needs most cells. */
   context: { tokens: number; sequences: number };
 }
@@ -34,6 +37,7 @@ interface Mentions {
   firstConfig: string;
   context: { tokens: number; sequences: number };
   isRouted: boolean;
+  adapters: AdapterUse[];
 }
 
 /**
@@ -47,32 +51,39 @@ export function collectNeeds(
 ): ModelNeed[] {
   const pathToMentions = new Map<string, Mentions>();
   for (const resolved of configs)
-    for (const { path, source } of inOrder(resolved.members)) {
+    for (const member of inOrder(resolved.members)) {
+      const { path } = member;
       const mentions = pathToMentions.get(path) ?? firstMention(path, resolved);
       pathToMentions.set(path, mentions);
-      mention(mentions, resolved, source);
+      mention(mentions, resolved, member.source);
+      const use = adapterOf(member);
+      if (use !== undefined && !mentions.adapters.some((known) => isSame(known, use)))
+        mentions.adapters.push(use);
     }
   const numSequences = Math.max(...configs.map(({ config }) => config.context.sequences));
-  return [...pathToMentions.values()].map(({ path, wishes, context, contextWishes, isRouted }) => {
+  return [...pathToMentions.values()].map(({ path, wishes, context, contextWishes, isRouted, adapters }) => {
     const numCells = context.tokens * context.sequences;
     const { microBatch, rope } = contextWishes;
+    const maxRows = numSequences + draftRows;
+    const options: ContextOptions = {
+      numCells,
+      numSequences: numSequences + settings.cacheSequences,
+      batchTokens: Math.max(numSequences, Math.min(settings.batchTokens, numCells)),
+      maxRows,
+      // Until calibration has found out what is best.
+      threads: wishes.threads ?? settings.threads ?? 1,
+      keepsThreads: wishes.threads !== undefined,
+      flashAttention: wishes.flashAttention ?? "auto",
+      cacheTypes: cacheTypesOf(wishes),
+      ...(microBatch !== undefined && { microBatch }),
+      ...(rope !== undefined && { rope }),
+    };
     return {
       path,
       wishes,
       context,
-      options: {
-        numCells,
-        numSequences: numSequences + settings.cacheSequences,
-        batchTokens: Math.max(numSequences, Math.min(settings.batchTokens, numCells)),
-        maxRows: numSequences + draftRows + (isRouted ? routingRows : 0),
-        // Until calibration has found out what is best.
-        threads: wishes.threads ?? settings.threads ?? 1,
-        keepsThreads: wishes.threads !== undefined,
-        flashAttention: wishes.flashAttention ?? "auto",
-        cacheTypes: cacheTypesOf(wishes),
-        ...(microBatch !== undefined && { microBatch }),
-        ...(rope !== undefined && { rope }),
-      },
+      options: { ...options, maxRows: maxRows + (isRouted ? routingRows : 0) },
+      adapted: adapters.map((adapter) => ({ ...options, adapter })),
     };
   });
 }
@@ -87,7 +98,13 @@ function firstMention(path: string, { config }: ResolvedFusionConfig): Mentions 
     firstConfig: config.id,
     context: { tokens, sequences },
     isRouted: false,
+    adapters: [],
   };
+}
+
+/** The adapter of a member, as its context is asked for it; undefined: it has none. */
+export function adapterOf({ adapter, adapterPath }: LocalMember): AdapterUse | undefined {
+  return adapter === null || adapterPath === null ? undefined : { path: adapterPath, scale: adapter.scale };
 }
 
 function mention(mentions: Mentions, resolved: ResolvedFusionConfig, source: ModelSource): void {

@@ -6,6 +6,7 @@ import type { OpenLibraryOptions } from "../llama/library.js";
 import { dieWithParent } from "../llama/parent-death.js";
 import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
+import { checkAdapters } from "./adapters.js";
 import { configDigester, fileHasher } from "./config-digest.js";
 import { DecodePlanner } from "./decode-plan.js";
 import { FusionEngine } from "./engine.js";
@@ -204,6 +205,7 @@ class EngineProcess {
       slot.canTakeBack = context.takeBack(0, 1);
       context.removePositions(0, 0, null);
     }
+    await checkAdapters(slots);
     this.#loading.note();
   }
 

@@ -133,8 +133,8 @@ export class EngineAnswerer implements Answerer {
     const { config, members, card } = this.#configOf(plan);
     const { experts, fewShot, context } = config;
     return {
-      files: inOrder(members).map(({ path }) => fingerprint(path)),
-      experts: experts.map(({ id, bounds, budget }) => ({ id, bounds, budget })),
+      files: inOrder(members).map(({ path, adapterPath }) => fingerprint(adapterPath ?? path)),
+      experts: experts.map(({ id, bounds, budget, scale }) => ({ id, bounds, budget, scale })),
       strategy: this.#strategyOf(plan),
       prior: plan.prior,
       card: card && createHash("sha256").update(JSON.stringify(card)).digest("hex").slice(0, 16),

@@ -81,9 +81,12 @@ const suiteSchema = z
         if (!tasks.includes(name)) problem([role, name], `no such task; known: ${tasks.join(", ")}`);
   });
 
+/** A tuned model, or an adapter of the reference; as a fusion config has it. */
 export interface ExpertRole {
   id: string;
-  model: ModelSource;
+  model?: ModelSource;
+  adapter?: string;
+  scale?: number;
   bounds: readonly [number, number];
 }
 
@@ -110,9 +113,13 @@ export interface Suite {
   targets: Target[];
 }
 
+function absolutePath(model: string, file: string): string {
+  if (/^(hf|huggingface|https?):/i.test(model)) return model;
+  return path.resolve(path.dirname(file), expandHome(model));
+}
+
 function absolute(source: ModelSource, file: string): ModelSource {
-  if (/^(hf|huggingface|https?):/i.test(source.model)) return source;
-  return { ...source, model: path.resolve(path.dirname(file), expandHome(source.model)) };
+  return { ...source, model: absolutePath(source.model, file) };
 }
 
 /** @throws ShouldersError `evaluation_invalid`, a line per problem: `file:line:column dotted.path: what to do`. */
@@ -174,6 +181,8 @@ export function loadSuite(file: string): Suite {
   return parseSuite(text, file);
 }
 
+const nameOf = ({ model, adapter, scale }: ExpertRole): string => `${adapter ?? model?.model} ${scale ?? 1}`;
+
 /**
  * The models of several fusion configs as roles: their common base and reference, and all their experts.
  * @throws ShouldersError `evaluation_invalid` when they do not share base and reference.
@@ -183,9 +192,11 @@ export function rolesOfConfigs(configs: readonly LoadedFusionConfig[]): Roles {
     id: config.id,
     base: absolute(config.base, file),
     reference: config.reference && absolute(config.reference, file),
-    experts: config.experts.map(({ id: expertId, model, bounds }) => ({
+    experts: config.experts.map(({ id: expertId, model, adapter, scale, bounds }) => ({
       id: expertId,
-      model: absolute(model, file),
+      ...(model !== undefined && { model: absolute(model, file) }),
+      ...(adapter !== undefined && { adapter: absolutePath(adapter, file) }),
+      ...(scale !== undefined && { scale }),
       bounds,
     })),
     context: config.context,
@@ -203,7 +214,7 @@ export function rolesOfConfigs(configs: readonly LoadedFusionConfig[]): Roles {
       );
     for (const expert of part.experts) {
       const known = experts.get(expert.id);
-      if (known !== undefined && known.model.model !== expert.model.model)
+      if (known !== undefined && nameOf(known) !== nameOf(expert))
         throw invalid(`expert "${expert.id}" is another model in fusion config "${part.id}"`);
       experts.set(expert.id, expert);
     }

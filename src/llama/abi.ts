@@ -228,6 +228,9 @@ export const functions = {
   llama_synchronize: ["void", "pointer"],
   llama_get_logits: ["pointer", "pointer"],
 
+  llama_adapter_lora_init: ["pointer", "pointer", "string"],
+  llama_set_adapters_lora: ["int32", "pointer", "memory", "size", "memory"],
+
   llama_sampler_chain_init: ["pointer", "samplerChainParams"],
   llama_sampler_chain_add: ["void", "pointer", "pointer"],
   llama_sampler_apply: ["void", "pointer", "pointer"],

@@ -16,9 +16,11 @@ export interface ContextOwner {
   native: NativeFunctions;
   log: NativeLog;
   model: Pointer;
-  /** The model file's path, which messages name. */
+  /** The path of the model's file or of the adapter's, which messages name. */
   path: string;
   vocabularySize: number;
+  /** What it computes with, beside the model. */
+  adapter: { pointer: Pointer; scale: number } | null;
   usesGpu: boolean;
   /** What `auto` means here. */
   flashAttention: "auto" | "off";
@@ -81,6 +83,7 @@ export class LlamaContext implements ModelContext {
       throw tooLarge(lines.slice(-3).join("; ") || "libllama gave no reason");
     }
     this.#pointer = result;
+    this.#adapt(owner, result);
     this.#memory = present(native.llama_get_memory(result), "memory of a context");
     this.numCells = native.llama_n_ctx(result);
     const sum = new MemorySum(owner.devices);
@@ -89,6 +92,13 @@ export class LlamaContext implements ModelContext {
     this.#keepsThreads = options.keepsThreads ?? false;
     this.#maxRows = maxRows;
     this.#numSequences = numSequences;
+  }
+
+  #adapt({ native, adapter, path }: ContextOwner, context: Pointer): void {
+    if (adapter === null) return;
+    const pointers = new BigUint64Array([adapter.pointer]);
+    const status = native.llama_set_adapters_lora(context, pointers, 1, new Float32Array([adapter.scale]));
+    invariant(status === 0, `adapter ${path} was not taken: ${status}`);
   }
 
   get memoryBytes(): number {

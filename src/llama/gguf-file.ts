@@ -33,7 +33,8 @@ export interface GgufSummary {
 
 type MetadataValue = string | number | bigint | boolean;
 
-interface GgufPart {
+/** What the header of one file says, whatever it is of. */
+export interface GgufPart {
   values: Map<string, MetadataValue>;
   /** Array key to its number of elements. */
   arrayLengths: Map<string, number>;
@@ -61,7 +62,10 @@ const templateKey = "tokenizer.chat_template";
  * @throws ShouldersError `model_file_invalid` with the path and the reason.
  */
 export function checkModelFile(path: string): GgufSummary {
-  const first = checkPart(path);
+  const first = readGgufHeader(path);
+  refuseOthers(path, first);
+  // A later part names no architecture.
+  const parts = splitParts(path, first.values);
   const architecture = first.values.get("general.architecture");
   if (typeof architecture !== "string" || architecture === "")
     throw invalid(path, "is not a language model: it names no architecture");
@@ -77,8 +81,7 @@ export function checkModelFile(path: string): GgufSummary {
   // libllama asserts that no token of a file's has a space, and these splitters leave spaces in: two end the process.
   if (["tokenizer.ggml.pre", "tokenizer.ggml.model"].some((key) => first.values.get(key) === "whitespace"))
     throw invalid(path, "splits text at white space alone, as embedding models do, and cannot be fused");
-  const parts = splitParts(path, first.values);
-  const tensors = [first, ...parts.slice(1).map(checkPart)].flatMap((part) => part.tensors);
+  const tensors = [first, ...parts.slice(1).map(readGgufHeader)].flatMap((part) => part.tensors);
   const numTokens = first.arrayLengths.get(tokensKey) ?? 0;
   if (numTokens === 0) throw invalid(path, "has no vocabulary");
   if (parts.length === 1 && first.tensors.length === 0)
@@ -100,7 +103,21 @@ function invalid(path: string, reason: string, cause?: unknown): ShouldersError 
   );
 }
 
-function checkPart(path: string): GgufPart {
+/** Files that go with models and are none. */
+function refuseOthers(path: string, { values }: GgufPart): void {
+  const type = values.get("general.type");
+  if (type === "adapter")
+    throw invalid(path, 'is a LoRA adapter; give it to an expert as "adapter", in the place of "model"');
+  if (type === "mmproj" || values.get("general.architecture") === "clip")
+    throw invalid(path, "is the part of a model that reads images or sound (mmproj); name the model itself");
+}
+
+/**
+ * Reads a file's header, and checks that everything which it announces is there.
+ *
+ * @throws ShouldersError `model_file_invalid` with the path and the reason.
+ */
+export function readGgufHeader(path: string): GgufPart {
   let file: number;
   let bytes: number;
   try {
@@ -147,7 +164,11 @@ export function isHeaderWhole(
 }
 
 function readPart(reader: GgufReader): GgufPart {
-  if (reader.fileBytes < 4 || reader.text(4, "the magic") !== ggufMagic)
+  const magic = reader.fileBytes < 4 ? "" : reader.text(4, "the magic");
+  // "version https://git-lfs.github.com/spec/v1"
+  if (magic === "vers")
+    throw new GgufProblem("stands for a file that Git LFS has not brought; run `git lfs pull` in its folder");
+  if (magic !== ggufMagic)
     throw new GgufProblem(
       `is not a GGUF file (it does not begin with "${ggufMagic}"); convert the model to GGUF first`,
     );
@@ -191,7 +212,8 @@ function readEntry(reader: GgufReader, part: GgufPart, index: number): void {
   }
   const known = valueTypes[type];
   if (!known) throw new GgufProblem(`is corrupt: ${key} has the unknown type ${type}`);
-  if (key === "general.alignment" && known.name !== "uint32")
+  const wanted = { "general.alignment": "uint32", "adapter.lora.alpha": "float32" }[key];
+  if (wanted !== undefined && known.name !== wanted)
     throw new GgufProblem(`is corrupt: ${key} is ${known.name}`);
   part.values.set(key, reader.scalar(known.name, known.bytes, key));
 }

@@ -10,6 +10,8 @@ import { GgufProblem, type GgufReader } from "./gguf-reader.js";
 
 export interface GgufTensor {
   name: string;
+  /** Lengths of its dimensions, the fastest first. */
+  shape: readonly number[];
   /** The number of its type. */
   type: number;
   elements: number;
@@ -23,10 +25,10 @@ export function checkTensors(reader: GgufReader, numTensors: number, alignment: 
   for (let index = 0; index < numTensors; index++) {
     const name = reader.string(`the name of tensor ${index}`, tensorNameLimit - 1);
     if (name === null) throw new GgufProblem(`is corrupt: the name of tensor ${index} is too long`);
-    const { type, elements, bytes } = readTensorType(reader, name);
+    const { shape, type, elements, bytes } = readTensorType(reader, name);
     const end = reader.uint64(`the offset of tensor ${name}`) + bytes;
     if (end > last.end) last = { name, end };
-    tensors.push({ name, type, elements: Number(elements), bytes: Number(bytes) });
+    tensors.push({ name, shape, type, elements: Number(elements), bytes: Number(bytes) });
   }
   const dataStart = Math.ceil(reader.position / alignment) * alignment;
   const needed = BigInt(dataStart) + last.end;
@@ -38,17 +40,20 @@ export function checkTensors(reader: GgufReader, numTensors: number, alignment: 
   return tensors;
 }
 
-function readTensorType(reader: GgufReader, name: string): { type: number; elements: bigint; bytes: bigint } {
+interface ReadTensor {
+  shape: number[];
+  type: number;
+  elements: bigint;
+  bytes: bigint;
+}
+
+function readTensorType(reader: GgufReader, name: string): ReadTensor {
   const numDimensions = reader.uint32(`the dimensions of tensor ${name}`);
   if (numDimensions > mostDimensions)
     throw new GgufProblem(`is corrupt: tensor ${name} has ${numDimensions} dimensions`);
-  let elements = 1n;
-  let rowLength = 1n;
-  for (let dimension = 0; dimension < numDimensions; dimension++) {
-    const length = reader.uint64(`the shape of tensor ${name}`);
-    if (dimension === 0) rowLength = length;
-    elements *= length;
-  }
+  const lengths = Array.from({ length: numDimensions }, () => reader.uint64(`the shape of tensor ${name}`));
+  const elements = lengths.reduce((product, length) => product * length, 1n);
+  const [rowLength = 1n] = lengths;
   const type = reader.uint32(`the type of tensor ${name}`);
   checkTensorType(name, type, numDimensions);
   const block = tensorTypes[type];
@@ -56,7 +61,12 @@ function readTensorType(reader: GgufReader, name: string): { type: number; eleme
   const [blockElements, blockBytes] = block;
   if (elements === 0n || rowLength % BigInt(blockElements) !== 0n)
     throw new GgufProblem(`is corrupt: tensor ${name} has rows of ${rowLength} elements`);
-  return { type, elements, bytes: (elements / BigInt(blockElements)) * BigInt(blockBytes) };
+  return {
+    shape: lengths.map(Number),
+    type,
+    elements,
+    bytes: (elements / BigInt(blockElements)) * BigInt(blockBytes),
+  };
 }
 
 /** Each decode would end the process: libllama loads any type for any tensor, and has no code for most of them. */

@@ -1,5 +1,6 @@
 import { ShouldersError } from "../errors.js";
 import type { Pointer } from "./abi.js";
+import { type AdapterFacts, checkAdapterFile } from "./adapter-file.js";
 import { addContextBuffers, addCountedWeights, MemorySum } from "./buffers.js";
 import { checkModelFile, type GgufSummary } from "./gguf-file.js";
 import type { NativeHandle } from "./native-handle.js";
@@ -83,6 +84,10 @@ export class LlamaMeasurer implements Measurer {
     native.llama_free(result);
     const sum = new MemorySum(placement.devices);
     const numLayers = addCountedWeights(sum, model.lines, file, placement);
+    if (options.adapter !== undefined) {
+      sum.places.clear();
+      addAdapter(sum, checkAdapterFile(options.adapter.path, file), { options, placement, numLayers });
+    }
     addContextBuffers(
       sum,
       lines.filter((line) => !/output buffer size/.test(line)),
@@ -119,6 +124,28 @@ export class LlamaMeasurer implements Measurer {
       parameters.free();
     }
     this.#models.clear();
+  }
+}
+
+/**
+ * What an adapter takes beside its context: its weights, and in compute buffers what its widest pair makes of a
+ * batch. Its pairs lie where the matrices do; here they are shared out by layers.
+ */
+function addAdapter(
+  sum: MemorySum,
+  { sizeBytes, widest }: AdapterFacts,
+  { options, placement, numLayers }: { options: ContextOptions; placement: Placement; numLayers: number },
+): void {
+  const { devices, gpuLayers } = placement;
+  const onDevices = devices.length === 0 ? 0 : Math.min(1, gpuLayers / numLayers);
+  const computeBytes = contextSizes(options).microBatch * widest * Float32Array.BYTES_PER_ELEMENT;
+  for (const [place, share] of [
+    ["CPU", 1 - onDevices] as const,
+    ...devices.map((device) => [device, onDevices / devices.length] as const),
+  ]) {
+    if (share === 0) continue;
+    sum.add(place, "weights", share * sizeBytes);
+    sum.add(place, "compute", computeBytes);
   }
 }
 

@@ -2,11 +2,13 @@ import { basename } from "node:path";
 
 import koffi from "koffi";
 
-import { invariant, ShouldersError } from "../errors.js";
+import { invariant, present, ShouldersError } from "../errors.js";
+import { type AdapterFacts, checkAdapterFile } from "./adapter-file.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { callAsync, progressCallbackType } from "./bindings.js";
 import { createChatTemplate, type ChatTemplate, type ChatTemplateOptions } from "./chat-template.js";
 import { LlamaContext } from "./context.js";
+import { loadAdapters, type LoadedAdapter } from "./load-adapters.js";
 import type { GgufSummary } from "./gguf-file.js";
 import { checkModelFile } from "./gguf-file.js";
 import { describeToken, factsOf, type ModelFacts } from "./model-facts.js";
@@ -46,12 +48,15 @@ export async function loadModel(
   onRelease: (model: LlamaModel) => void,
 ): Promise<LlamaModel> {
   const file = checkModelFile(path);
+  const adapterFacts = (options.adapters ?? []).map((adapter) => checkAdapterFile(adapter, file));
   const parameters = new PlacedParameters(options.placement, handle.devices);
   try {
     const pointer = await loadWeights(handle, path, parameters, options.onProgress);
     try {
       checkKind(handle.native, pointer, path);
-      return new LlamaModel(handle, { pointer, file, parameters, placement: options.placement }, onRelease);
+      const adapters = await loadAdapters(handle, pointer, adapterFacts);
+      const loaded = { pointer, file, parameters, placement: options.placement, adapters };
+      return new LlamaModel(handle, loaded, onRelease);
     } catch (error) {
       handle.native.llama_model_free(pointer);
       throw error;
@@ -130,6 +135,8 @@ interface LoadedFile {
   file: GgufSummary;
   parameters: PlacedParameters;
   placement: Placement;
+  /** By their paths. */
+  adapters: ReadonlyMap<string, LoadedAdapter>;
 }
 
 /** Templates of requests and configs that are kept. */
@@ -146,11 +153,13 @@ export class LlamaModel implements LoadedModel {
   readonly placement: Placement;
   readonly vocabulary: LlamaVocabulary;
   readonly facts: ModelFacts;
+  readonly adapters: ReadonlyMap<string, AdapterFacts>;
   /** How chats are rendered; its `source` says whose template it is. */
   readonly chatTemplate: ChatTemplate;
   readonly toolForm: ToolForm | null;
   readonly #handle: NativeHandle;
   readonly #parameters: PlacedParameters;
+  readonly #adapters: ReadonlyMap<string, LoadedAdapter>;
   readonly #tokenizer: Tokenizer;
   readonly #contexts = new Set<LlamaContext>();
   /** Of templates that are not the file's, by their texts. */
@@ -161,7 +170,7 @@ export class LlamaModel implements LoadedModel {
 
   constructor(
     handle: NativeHandle,
-    { pointer, file, parameters, placement }: LoadedFile,
+    { pointer, file, parameters, placement, adapters }: LoadedFile,
     onRelease: (model: LlamaModel) => void,
   ) {
     const { native } = handle;
@@ -180,6 +189,8 @@ export class LlamaModel implements LoadedModel {
     const numLayers = native.llama_model_n_layer(pointer) + 1;
     this.placement = { ...placement, gpuLayers: Math.min(placement.gpuLayers, numLayers) };
     this.#parameters = parameters;
+    this.#adapters = adapters;
+    this.adapters = new Map([...adapters].map(([path, { facts }]) => [path, facts]));
     const vocabulary = native.llama_model_get_vocab(pointer);
     invariant(vocabulary !== null, "a model without a vocabulary");
     this.vocabulary = new LlamaVocabulary(native, vocabulary, () => this.#pointer === null);
@@ -278,12 +289,15 @@ export class LlamaModel implements LoadedModel {
   }
 
   createContext(options: ContextOptions): ModelContext {
+    const { adapter } = options;
+    const loaded = adapter && present(this.#adapters.get(adapter.path), `adapter ${adapter.path}`);
     const context = new LlamaContext(
       {
         native: this.#handle.native,
         log: this.#handle.log,
         model: this.#ready(),
-        path: this.path,
+        path: adapter?.path ?? this.path,
+        adapter: loaded === undefined ? null : { pointer: loaded.pointer, scale: adapter?.scale ?? 1 },
         vocabularySize: this.vocabulary.size,
         usesGpu: this.placement.devices.length > 0,
         flashAttention: this.#handle.flashAttention,

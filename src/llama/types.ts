@@ -1,6 +1,7 @@
 import type { SamplingSettings } from "../config/fusion-config.js";
 import type { CacheType, RopeOverrides } from "../config/model-source.js";
 import type { ChatOptions, ChatTurn, ThinkingForm, ToolForm, ToolTelling } from "./chat-types.js";
+import type { AdapterFacts } from "./adapter-file.js";
 import type { ModelFacts } from "./model-facts.js";
 import type { Device, MemoryByPlace, Placement } from "./placement-types.js";
 
@@ -39,6 +40,8 @@ export interface LoadedModel extends AsyncDisposable, ChatRenderer {
   readonly vocabulary: Vocabulary;
   /** What its file says of it. */
   readonly facts: ModelFacts;
+  /** Adapters that were loaded with it, by their paths. */
+  readonly adapters: ReadonlyMap<string, AdapterFacts>;
   /** Tokens of plain text; `special`: control tokens written out (`<|im_end|>`) become their ids. No BOS is added. */
   tokenize(text: string, special: boolean): Token[];
   /**
@@ -87,6 +90,13 @@ export interface Vocabulary {
   show(text: string): void;
 }
 
+/** A LoRA adapter, and how much of it counts. */
+export interface AdapterUse {
+  path: string;
+  /** Factor of what it adds to each matrix, beside α ÷ rank. */
+  scale: number;
+}
+
 export interface ContextOptions {
   /** Cells of sequence memory, shared by all sequences. */
   numCells: number;
@@ -106,6 +116,8 @@ export interface ContextOptions {
   cacheTypes?: { keys: CacheType; values: CacheType };
   /** Default: what the file says. */
   rope?: RopeOverrides;
+  /** The model computes with this adapter here; it was loaded with the model. Default: without any. */
+  adapter?: AdapterUse;
 }
 
 export type FlashAttention = "auto" | "on" | "off";
@@ -120,7 +132,12 @@ export interface Measured {
 
 /** Asks libllama what models would take. Keeps what it has read of each file until it is disposed. */
 export interface Measurer extends Disposable {
-  /** @throws ShouldersError `model_file_invalid`, or `fusion_config_invalid`: libllama refuses such a context. */
+  /**
+   * A model with a context of it; with an adapter only what that and its context take beside the model.
+   *
+   * @throws ShouldersError `model_file_invalid`, `adapter_invalid`, or `fusion_config_invalid`: libllama refuses such a
+   *   context.
+   */
   measure(path: string, placement: Placement, options: ContextOptions): Measured;
 }
 
@@ -201,6 +218,8 @@ export interface SamplerChain extends Disposable {
 export interface LoadModelOptions {
   placement: Placement;
   onProgress: (fraction: number) => void;
+  /** Paths of adapters that its contexts may use: libllama wants all of them before the first context. Default: none. */
+  adapters?: readonly string[];
 }
 
 /** The one native door: opened once a process, after it has checked itself. */
@@ -212,7 +231,10 @@ export interface NativeLibrary extends AsyncDisposable {
   /** Asked anew: what is free changes. */
   listDevices(): Device[];
   createMeasurer(): Measurer;
-  /** @throws ShouldersError `model_file_invalid` (missing, truncated, foreign: names the path) or `out_of_memory`. */
+  /**
+   * @throws ShouldersError `model_file_invalid` (missing, truncated, foreign: names the path), `adapter_invalid` or
+   *   `out_of_memory`.
+   */
   loadModel(path: string, options: LoadModelOptions): Promise<LoadedModel>;
   createSamplerChain(options: SamplerOptions, vocabularySize: number): SamplerChain;
 }

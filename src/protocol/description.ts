@@ -8,7 +8,17 @@ import type { StrategyChoice, StrategyConfig } from "../strategies/registry.js";
 export interface ModelDescription {
   /** The file's name without directory and ending, made unique: the model's label in metrics and answers. */
   id: string;
+  /** Of its own file: the adapter's, where it is one. */
   path: string;
+  /** What makes it out of the reference, whose weights it shares; null: it is a model of its own. */
+  adapter: {
+    scale: number;
+    /** Smallest and largest. */
+    ranks: readonly [number, number];
+    alpha: number;
+    /** Of the reference's weights: what it would take as a model of its own. */
+    modelBytes: number;
+  } | null;
   name: string;
   architecture: string;
   quantization: string;

@@ -58,7 +58,8 @@ const trialSchema = z.strictObject({
 
 const expertSchema = z.strictObject({
   id: z.string(),
-  model: fingerprintSchema,
+  model: fingerprintSchema.describe("Of the expert's file: a model, or an adapter of the reference."),
+  scale: z.number().optional().describe("Of an adapter."),
   numPrompts: z.int().min(1),
   numAnswers: z.int().min(0),
   component: componentSchema

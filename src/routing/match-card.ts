@@ -32,9 +32,12 @@ function matchCard(card: Card, file: string, models: CalibratedModels): Card {
   };
   check("base", members.base.path, card.base);
   check("reference", members.reference?.path ?? null, card.reference);
-  experts.forEach(({ id, model }, index) =>
-    check(`expert ${id}`, members.experts[index]?.path ?? null, model),
-  );
+  experts.forEach(({ id, model, scale }, index) => {
+    const member = members.experts[index];
+    check(`expert ${id}`, member?.adapterPath ?? member?.path ?? null, model);
+    if (member?.adapter?.scale !== scale)
+      throw cardRefused(file, `made with scale ${scale ?? 1} of the adapter of expert ${id}`);
+  });
   return { ...card, experts };
 }
 

@@ -21,6 +21,14 @@ const modelFields = {
   gpu_layers: countSchema.describe("Layers on devices, the output counted as one."),
   devices: z.array(z.string()).describe("The devices that hold them."),
   memory_bytes: countSchema.describe("Of its sequence memory and compute buffers."),
+  adapter: z
+    .strictObject({
+      scale: z.number().describe("How much of it counts, beside its own alpha and rank."),
+      ranks: z.tuple([countSchema, countSchema]).describe("The smallest and the largest of its pairs."),
+      alpha: z.number(),
+    })
+    .nullable()
+    .describe("What makes it out of the reference, whose weights it shares; null: it is a model of its own."),
 };
 
 const modelSchema = named("Model", z.strictObject(modelFields));

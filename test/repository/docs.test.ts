@@ -41,7 +41,14 @@ describe("generated documentation (npm run docs)", () => {
     }
     const schema = JSON.parse(readFileSync(schemaPath, "utf8")) as Node;
     expect(Object.keys(schema.properties ?? {})).toEqual(Object.keys(fusionConfigSchema.shape));
-    expect(knownKeys(fusionConfigSchema, {}, ["experts", 0])).toEqual(["id", "model", "bounds", "budget"]);
+    expect(knownKeys(fusionConfigSchema, {}, ["experts", 0])).toEqual([
+      "id",
+      "model",
+      "adapter",
+      "scale",
+      "bounds",
+      "budget",
+    ]);
     const walk = (node: Node): void => {
       if (node.properties) expect(node.additionalProperties).toBe(false);
       const inner = [...Object.values(node.properties ?? {}), ...(node.anyOf ?? []), ...(node.oneOf ?? [])];

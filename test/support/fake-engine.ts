@@ -241,6 +241,7 @@ function modelOf(id: string): ModelDescription {
     gpuLayers: 0,
     devices: [],
     memoryBytes: 4000,
+    adapter: null,
   };
 }
 

@@ -200,6 +200,7 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
     id: names[index]!,
     model: fakeModel(names[index]!),
     context,
+    adapter: null,
     canTakeBack: true,
   }));
   const config = {

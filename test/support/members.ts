@@ -5,5 +5,9 @@ export function located(
   config: Parameters<typeof membersOf>[0],
   pathOf: (member: Member) => string = ({ source }) => source.model,
 ): Roles<LocalMember> {
-  return mapRoles(membersOf(config), (member) => ({ ...member, path: pathOf(member) }));
+  return mapRoles(membersOf(config), (member) => ({
+    ...member,
+    path: pathOf(member),
+    adapterPath: member.adapter?.file ?? null,
+  }));
 }

@@ -46,7 +46,7 @@ function toConfig(config: ConfigDescription): ConfigBody {
 }
 
 function toModel(model: ModelDescription): ModelBody {
-  const { id, path, name, architecture, quantization, devices } = model;
+  const { id, path, name, architecture, quantization, devices, adapter } = model;
   return {
     id,
     file: basename(path),
@@ -60,6 +60,7 @@ function toModel(model: ModelDescription): ModelBody {
     gpu_layers: model.gpuLayers,
     devices,
     memory_bytes: Math.round(model.memoryBytes),
+    adapter: adapter && { scale: adapter.scale, ranks: [...adapter.ranks], alpha: adapter.alpha },
   };
 }
 

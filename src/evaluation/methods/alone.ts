@@ -8,7 +8,9 @@ export function aloneMethods(roles: Roles, maker: ConfigMaker): Method[] {
   const giant = maker.make("giant", {});
   const alone = (prefix: string, named: Record<string, ModelSource>): Map<string, string> =>
     maker.makeEach(prefix, named, (model) => ({ base: model }));
-  const experts = alone("expert", Object.fromEntries(roles.experts.map(({ id, model }) => [id, model])));
+  // An adapter is no model that answers by itself.
+  const whole = roles.experts.flatMap(({ id, model }) => (model === undefined ? [] : [[id, model] as const]));
+  const experts = alone("expert", Object.fromEntries(whole));
   const tuned = alone("tuned", roles.tunedGiants);
   const hard = alone("hard-alone", roles.hardTuned);
   const asks = (configId: string | undefined): Plan | null =>

@@ -35,7 +35,7 @@ function plannerOf(inherited: KnownTimings | null = null) {
   const plans: DecodePlan[] = [];
   const known: KnownTimings[] = [];
   const planner = new DecodePlanner({
-    slots: [{ id: "giant", model: fakeModel("giant"), context, canTakeBack: true }],
+    slots: [{ id: "giant", model: fakeModel("giant"), adapter: null, context, canTakeBack: true }],
     tuning: { numSequences: 8, numCores: 8, fixedThreads: null },
     key,
     inherited,

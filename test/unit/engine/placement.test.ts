@@ -54,6 +54,7 @@ function need(path: string, wishes: Partial<ModelNeed["wishes"]> = {}, tokens = 
     path,
     wishes: { gpuLayers: "auto", ...wishes },
     context: { tokens, sequences: 2 },
+    adapted: [],
     options: { numCells: tokens * 2, numSequences: 2, batchTokens: 512, maxRows: 2, threads: 1 },
   };
 }

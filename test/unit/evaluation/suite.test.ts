@@ -50,7 +50,7 @@ describe("parseSuite", () => {
   it("finds models and tasks beside the file", () => {
     const { roles, tasks } = parse(written);
     expect(roles.base.model).toBe(path.resolve("/models/giant.gguf"));
-    expect(roles.experts.map(({ id, model }) => [id, model.model])).toEqual([
+    expect(roles.experts.map(({ id, model }) => [id, model?.model])).toEqual([
       ["recall", path.resolve("/models/dwarf-recall.gguf")],
       ["problems", "hf:some/repository:Q8_0"],
     ]);

@@ -30,7 +30,8 @@ afterEach(() => directory.remove());
 
 const memberOf = (name: string, role: LocalMember["role"]): LocalMember => {
   const path = directory.file(`${name}.gguf`);
-  return { role, id: role === "expert" ? name : role, path, source: { model: path, gpuLayers: "auto" } };
+  const source = { model: path, gpuLayers: "auto" as const };
+  return { role, id: role === "expert" ? name : role, path, source, adapter: null, adapterPath: null };
 };
 const models = (experts = ["maths", "law"]): CalibratedModels => ({
   config: { id: "tutor", experts: experts.map((id) => ({ id })) as never },

@@ -1,0 +1,13 @@
+import type { AdapterUse, LoadedModel, ModelContext } from "../llama/types.js";
+
+/** A model, perhaps with an adapter, and its one context, shared by every config that names its file. */
+export interface ModelSlot {
+  /** File name without directory and ending, made unique. */
+  id: string;
+  model: LoadedModel;
+  /** What makes an expert of a reference that other slots have too; null: the model as it is. */
+  adapter: AdapterUse | null;
+  context: ModelContext;
+  /** Whether the last tokens of a sequence can be taken out of its memory: not out of a recurrent state. */
+  canTakeBack: boolean;
+}
