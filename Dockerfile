@@ -19,7 +19,8 @@ RUN case "$BACKEND" in \
         *) echo "BACKEND is cpu or cuda, not $BACKEND" >&2; exit 1 ;; \
     esac && \
     cd node_modules/@node-llama-cpp && test -d "$kept" && \
-    find . -mindepth 1 -maxdepth 1 ! -name "$kept" -exec rm -r {} +
+    find . -mindepth 1 -maxdepth 1 ! -name "$kept" -exec rm -r {} + && \
+    rm -rf ../@libsql/*-musl
 
 FROM node:20.20.2-bookworm-slim@sha256:2cf067cfed83d5ea958367df9f966191a942351a2df77d6f0193e162b5febfc0 AS base-cpu
 
@@ -38,7 +39,8 @@ ENV NODE_ENV=production \
     SHOULDERS_HOST=0.0.0.0 \
     SHOULDERS_WITHOUT_KEYS=anywhere \
     SHOULDERS_MODELS_DIR=/models \
-    SHOULDERS_CACHE_DIR=/cache
+    SHOULDERS_CACHE_DIR=/cache \
+    SHOULDERS_STATE_DIR=/state
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
@@ -46,10 +48,10 @@ COPY --from=build /app/dist ./dist
 COPY models/family/giant.gguf models/family/dwarf*.gguf ./models/family/
 # To serve your own: mount them over this directory, and the files they call ../my-models/… at /app/my-models.
 COPY fusion-configs ./fusion-configs
-# Downloaded models, and what spares later starts some work: mount volumes to keep them. Whoever the container runs as
-# may write there.
-RUN mkdir -m 1777 /models /cache
-VOLUME ["/models", "/cache"]
+# Downloaded models, what spares later starts some work, and ratings and kept responses: mount volumes to keep them.
+# Whoever the container runs as may write there.
+RUN mkdir -m 1777 /models /cache /state
+VOLUME ["/models", "/cache", "/state"]
 USER 1000:1000
 EXPOSE 8080
 # Alive from the first second; GET /readyz tells when the models are loaded.

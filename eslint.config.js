@@ -9,6 +9,8 @@ export const allowedImports = {
   wire: ["errors.ts", "strategies"],
   config: ["errors.ts", "strategies", "wire/token-record.ts"],
   trace: ["errors.ts", "wire"],
+  store: ["errors.ts"],
+  feedback: ["errors.ts", "wire", "store"],
   jinja: ["errors.ts"],
   llama: ["errors.ts", "config", "jinja"],
   grammar: ["errors.ts", "llama/types.ts"],
@@ -48,6 +50,8 @@ export const allowedImports = {
     "fusion",
     "grammar",
     "trace",
+    "store",
+    "feedback",
     "protocol",
   ],
 };

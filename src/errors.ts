@@ -36,6 +36,7 @@ const errorDefinitions = {
   model_not_found: { status: 404, type: "invalid_request_error" },
   trace_not_found: notFound,
   response_not_found: notFound,
+  store_unavailable: notReady,
   route_not_found: notFound,
   method_not_allowed: { status: 405, type: "invalid_request_error" },
   unsupported_media_type: { status: 415, type: "invalid_request_error" },

@@ -2,6 +2,8 @@ import type { Logger } from "pino";
 import type { Models } from "../protocol/models.js";
 import type { ConfigDescription, Engine, EngineDescription } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
+import type { FeedbackLog } from "../feedback/feedback-log.js";
+import type { Journal } from "../store/journal.js";
 import type { TraceStore } from "../trace/store.js";
 import type { TraceLevel } from "../wire/token-record.js";
 import type { Bodies } from "./access/bodies.js";
@@ -28,6 +30,8 @@ export interface ServerLimits {
   responseBytes: number;
   /** 0: no response is kept. */
   responseAgeMs: number;
+  feedbackBytes: number;
+  feedbackAgeMs: number;
   /** Silence on a stream after which a comment shows that it lives. */
   keepAliveMs: number;
   /** How often a stream that waits for a load says how far it is. */
@@ -58,6 +62,8 @@ export const defaultLimits: ServerLimits = {
   traceAgeMs: 60 * 60 * 1000,
   responseBytes: 64 * 1024 * 1024,
   responseAgeMs: 24 * 60 * 60 * 1000,
+  feedbackBytes: 256 * 1024 * 1024,
+  feedbackAgeMs: 90 * 24 * 60 * 60 * 1000,
   keepAliveMs: 15_000,
   loadProgressMs: 1_000,
   drainTimeoutMs: 30_000,
@@ -80,7 +86,10 @@ export interface ApiContext {
   keptTrace: TraceLevel;
   limits: ServerLimits;
   traces: TraceStore;
+  /** What outlives the process. */
+  journal: Journal;
   responses: ResponseStore;
+  feedback: FeedbackLog;
   metrics: Metrics;
   gate: Gate;
   connections: Connections;

@@ -19,7 +19,10 @@ export function readyz(context: ApiContext): RequestHandler<object, Ready> {
   return (_request, response) => {
     requireReady(context);
     const models = context.models.list().map(({ id }) => id);
-    response.json({ status: "ok", version: context.version, models });
+    const { trouble } = context.feedback;
+    const feedback =
+      trouble === null ? ({ status: "on" } as const) : ({ status: "off", reason: trouble } as const);
+    response.json({ status: "ok", version: context.version, models, feedback });
   };
 }
 

@@ -11,6 +11,7 @@ import {
 import { traceEventSchema, traceListSchema, traceSchema } from "../wire/trace.js";
 import { answerRoutes } from "./answer-routes.js";
 import type { ApiContext } from "./context.js";
+import { feedbackRoutes } from "./feedback-routes.js";
 import { getConfig, listConfigs } from "./fusion/configs.js";
 import { explain, explainSchema } from "./fusion/explain.js";
 import { solve, solveSchema } from "./fusion/solve.js";
@@ -38,6 +39,7 @@ export function createRoutes(context: ApiContext): Route[] {
       ...modelRoutes(context),
       ...fusionRoutes(context),
       ...traceRoutes(context),
+      ...feedbackRoutes(context),
     ].flatMap(withAndWithoutVersion),
     ...llamaRoutes(context),
     ...vocabularyRoutes(context),

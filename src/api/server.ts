@@ -5,6 +5,10 @@ import type { Logger } from "pino";
 import type { Models } from "../protocol/models.js";
 import type { Engine } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
+import { FeedbackLog } from "../feedback/feedback-log.js";
+import { Journal } from "../store/journal.js";
+import { MemoryStore } from "../store/memory-store.js";
+import type { Retention, Store } from "../store/store.js";
 import { TraceStore } from "../trace/store.js";
 import type { TraceLevel } from "../wire/token-record.js";
 import { Bodies } from "./access/bodies.js";
@@ -33,6 +37,11 @@ export interface ServerOptions extends Partial<ServerLimits> {
   version: string;
   /** What is kept of the tokens of an answer whose request does not say. Default: off. */
   keptTrace?: TraceLevel;
+  /** Where feedback and responses are kept; closed with the server. Left out: in memory. */
+  store?: Store;
+  /** Whether answers may be rated, and whether their texts are kept with that. Default: yes, no. */
+  takesFeedback?: boolean;
+  keepsTexts?: boolean;
   /** Left out: nobody is asked for a key, and no other name or site is known. */
   access?: Partial<AccessRules>;
   /** Lines that the log lost since the start, for the metrics. Default: none. */
@@ -98,6 +107,9 @@ function createContext(options: ServerOptions) {
     version,
     access,
     keptTrace = "off",
+    store = new MemoryStore(),
+    takesFeedback = true,
+    keepsTexts = false,
     ...given
   } = options;
   const limits = { ...defaultLimits, ...given };
@@ -118,7 +130,7 @@ function createContext(options: ServerOptions) {
     keptTrace,
     limits,
     traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
-    responses: new ResponseStore({ maxBytes: limits.responseBytes, maxAgeMs: limits.responseAgeMs }),
+    ...keptThings(store, { isOn: takesFeedback, keepsTexts, limits, log }),
     metrics,
     connections: new Connections(limits, log, (reason) => metrics.connectionClosed(reason)),
     bodies: new Bodies(mostBodies * limits.bodyBytes),
@@ -129,6 +141,30 @@ function createContext(options: ServerOptions) {
     cut: cut.signal,
   };
   return { context, closing, cut };
+}
+
+/** What outlives the process: ratings, and what `/v1/responses` keeps. */
+function keptThings(
+  store: Store,
+  { limits, log, ...settings }: { isOn: boolean; keepsTexts: boolean; limits: ServerLimits; log: Logger },
+): Pick<ApiContext, "journal" | "responses" | "feedback"> {
+  const journal: Journal = new Journal(store, {
+    retentions: (): Retention[] => [feedback.retention, responses.retention],
+    onTrouble: (reason) => {
+      if (reason === null) log.info("feedback is on again, and responses are kept");
+      else log.error({ reason }, "feedback is off, and no response is kept: the store cannot be written");
+    },
+  });
+  const responses = new ResponseStore(journal, {
+    maxBytes: limits.responseBytes,
+    maxAgeMs: limits.responseAgeMs,
+  });
+  const feedback = new FeedbackLog(journal, {
+    ...settings,
+    maxBytes: limits.feedbackBytes,
+    maxAgeMs: limits.feedbackAgeMs,
+  });
+  return { journal, responses, feedback };
 }
 
 /** Serves the API of an engine, which may still be loading. */
@@ -145,8 +181,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   // What is old goes also when nobody asks.
   const purges = setInterval(() => {
     context.traces.purge();
-    context.responses.purge();
+    void context.journal.purge();
   }, 60_000);
+  // Whether it can be written is known before anybody rates.
+  void context.journal.purge();
   // More may come between two turns of the event loop than Node's default lets wait.
   server.listen({ port: options.port, host: options.host, backlog: 4096 });
   try {
@@ -183,6 +221,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     clearInterval(purges);
     stream.terminate();
     connections.destroyAll();
+    await context.journal.close();
   };
   const { address, port: boundPort } = server.address() as AddressInfo;
   let closed: Promise<void> | null = null;

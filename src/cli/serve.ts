@@ -1,10 +1,14 @@
 import { isIPv6 } from "node:net";
+import path from "node:path";
 import { type RunningServer, startServer } from "../api/server.js";
 import { loadApiKeys, requireKeysOnNetwork } from "../config/api-keys.js";
 import { findFusionConfigs, type LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import type { ModelRouter } from "../engine/router.js";
 import { ShouldersError } from "../errors.js";
+import { MemoryStore } from "../store/memory-store.js";
+import { SqliteStore } from "../store/sqlite-store.js";
+import type { Store } from "../store/store.js";
 import { LineWriter, openSink } from "../line-writer.js";
 import { type Logger, numDroppedLines } from "../log.js";
 import { banner } from "./banner.js";
@@ -23,6 +27,10 @@ const untilAborted = (signal: AbortSignal): Promise<void> =>
 function toUrl({ host, port }: { host: string; port: number }): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return `http://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
+}
+
+function openStore({ stateDir }: Settings): Store {
+  return stateDir === "" ? new MemoryStore() : new SqliteStore(path.join(stateDir, "shoulders.db"));
 }
 
 async function listen(engine: ModelRouter, settings: Settings, log: Logger): Promise<RunningServer> {
@@ -45,6 +53,11 @@ async function listen(engine: ModelRouter, settings: Settings, log: Logger): Pro
       traceAgeMs: traceMinutes * 60_000,
       responseBytes: responseMegabytes * 2 ** 20,
       responseAgeMs: responseMinutes * 60_000,
+      store: openStore(settings),
+      takesFeedback: settings.feedback === "on",
+      keepsTexts: settings.feedbackTexts === "on",
+      feedbackBytes: settings.feedbackMegabytes * 2 ** 20,
+      feedbackAgeMs: settings.feedbackDays * 86_400_000,
     });
   } catch (error) {
     const { code, message, syscall } = error as NodeJS.ErrnoException;

@@ -140,13 +140,38 @@ export const settingsSchema = z.strictObject({
     .min(1)
     .max(65_536)
     .default(64)
-    .describe("Memory for what /v1/responses keeps; the oldest go first."),
+    .describe("Room for what /v1/responses keeps; the oldest go first."),
   responseMinutes: z
     .int()
     .min(0)
     .max(525_600)
     .default(1440)
     .describe("How long a response is kept, unless its request says store: false; 0: none is."),
+  stateDir: z
+    .string()
+    .meta({ format: "path" })
+    .default(".cache/state")
+    .describe("Directory of what outlives the server: ratings, and kept responses; empty: none does."),
+  feedback: z
+    .enum(["on", "off"])
+    .default("on")
+    .describe("Whether answers can be rated; then a few numbers of each token are kept, and no text."),
+  feedbackTexts: z
+    .enum(["on", "off"])
+    .default("off")
+    .describe("on: prompts, answers and notes are kept with that, too."),
+  feedbackDays: z
+    .int()
+    .min(1)
+    .max(36_500)
+    .default(90)
+    .describe("How long ratings, and what is kept of answers for them, stay."),
+  feedbackMegabytes: z
+    .int()
+    .min(1)
+    .max(1_048_576)
+    .default(256)
+    .describe("Room for both; who has most loses his oldest first."),
   logLevel: z
     .enum(logLevels)
     .default("info")

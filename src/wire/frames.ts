@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { finishReasonSchema, toolCallSchema } from "./completion.js";
 import { errorDetailSchema } from "./error.js";
+import {
+  feedbackDeletedSchema,
+  feedbackListSchema,
+  feedbackSchema,
+  givenFeedbackShape,
+  hasOneScore,
+} from "./feedback.js";
 import { chatLogprobsSchema, textLogprobsSchema } from "./logprobs.js";
 import { countSchema } from "./numbers.js";
 import { named } from "./registry.js";
@@ -21,8 +28,22 @@ export const clientFrameSchema = z.discriminatedUnion("type", [
       .describe("A body of /v1/chat/completions (with messages) or /v1/completions (with prompt)."),
   }),
   z.strictObject({ type: z.literal("response.cancel"), event_id: eventId, response_id: z.string() }),
+  z
+    .strictObject({ type: z.literal("feedback.create"), event_id: eventId, ...givenFeedbackShape })
+    .refine(hasOneScore.check, hasOneScore.told),
+  z.strictObject({ type: z.literal("feedback.delete"), event_id: eventId, trace: z.string() }),
+  z.strictObject({
+    type: z.literal("feedback.list"),
+    event_id: eventId,
+    model: z.string().nullish(),
+    limit: z.int().min(1).max(1000).nullish(),
+    after: z.string().nullish(),
+  }),
   z.strictObject({ type: z.literal("ping"), event_id: eventId }),
 ]);
+
+/** Of the frame that asked. */
+const answersFrame = { event_id: z.string().optional() };
 
 const endedStatusSchema = z.enum(["completed", "cancelled", "incomplete", "failed"]);
 
@@ -106,6 +127,9 @@ export const serverFrameSchema = named(
       type: z.literal("error"),
       error: errorDetailSchema.extend({ event_id: z.string().optional() }),
     }),
+    z.strictObject({ type: z.literal("feedback.created"), ...answersFrame, feedback: feedbackSchema }),
+    z.strictObject({ type: z.literal("feedback.deleted"), ...answersFrame, feedback: feedbackDeletedSchema }),
+    z.strictObject({ type: z.literal("feedback.listed"), ...answersFrame, feedback: feedbackListSchema }),
     z.strictObject({ type: z.literal("pong"), event_id: z.string().optional() }),
   ]),
 );

@@ -67,7 +67,17 @@ export const aliveSchema = named("Alive", z.strictObject({ status: z.literal("ok
 
 export const readySchema = named(
   "Ready",
-  z.strictObject({ status: z.literal("ok"), version: z.string(), models: z.array(z.string()) }),
+  z.strictObject({
+    status: z.literal("ok"),
+    version: z.string(),
+    models: z.array(z.string()),
+    feedback: z
+      .strictObject({
+        status: z.enum(["on", "off"]),
+        reason: z.string().optional().describe("Why it is off."),
+      })
+      .describe("Whether answers can be rated now."),
+  }),
 );
 
 export type ModelEntry = z.output<typeof modelEntrySchema>;

@@ -27,7 +27,10 @@ describe("health", () => {
     server.engine.description = description;
     for (const path of ["/readyz", "/health"]) {
       const response = await fetch(server.url + path);
-      expect(await response.json()).toEqual({ status: "ok", version: "0.0.0", models: ["both", "giant"] });
+      expect(await response.json()).toEqual({
+        ...{ status: "ok", version: "0.0.0", models: ["both", "giant"] },
+        feedback: { status: "on" },
+      });
     }
   });
 });

@@ -279,3 +279,32 @@ it("characters that are split over tokens are whole, in the chat and on the page
   await page.getByText("Token 1 of 4").waitFor();
   expect(await shown()).toEqual(["", "", "日", " Ort"]);
 });
+
+it("every answer has thumbs and a slider, and what was said last counts", async () => {
+  const server = await startTestServer();
+  const page = await openPage(site.browser, server.url);
+  await ask(page, question);
+  const bar = page.getByRole("group", { name: "Rate this answer" });
+  const up = bar.getByRole("button", { name: "Good answer" });
+  await up.click();
+  await bar.getByText("Rated 10 of 10").waitFor();
+  expect(await up.getAttribute("aria-pressed")).toBe("true");
+  const kept = async () => {
+    const list = await (await fetch(`${server.url}/v1/fusion/feedback`)).json();
+    return (list as { data: { score: number }[] }).data.map(({ score }) => score);
+  };
+  expect(await kept()).toEqual([1]);
+  await bar.getByRole("slider", { name: "Score from 0 to 10" }).fill("3");
+  await bar.getByText("Rated 3 of 10").waitFor();
+  expect(await up.getAttribute("aria-pressed")).toBe("false");
+  expect(await kept()).toEqual([0.3]);
+  await bar.getByRole("button", { name: "Take back" }).click();
+  await bar.getByText("Not rated").waitFor();
+  expect(await kept()).toEqual([]);
+
+  await page.getByRole("button", { name: "Retry" }).click();
+  await page.getByText("2 of 2").waitFor();
+  await bar.getByRole("button", { name: "Bad answer" }).click();
+  await bar.getByText("Rated 0 of 10").waitFor();
+  expect(await kept()).toEqual([0]);
+});

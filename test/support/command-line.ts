@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { root } from "./real-engine.js";
 
 /** The compiled command line (`npm test` builds first), as a shell would run it. */
@@ -34,6 +36,8 @@ export function start(args: readonly string[], options: RunOptions = {}): ChildP
     env: {
       ...Object.fromEntries(clean),
       SHOULDERS_FUSION_CONFIGS: starterConfigs,
+      // Not in the program's own folder.
+      SHOULDERS_STATE_DIR: path.join(process.env["SHOULDERS_CACHE_DIR"] ?? tmpdir(), "state"),
       // Whatever drivers this machine has.
       SHOULDERS_BACKEND: "cpu",
       ...environment,

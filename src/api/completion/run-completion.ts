@@ -1,6 +1,7 @@
 import { noUsage } from "../../protocol/protocol.js";
 import type { GenerationEvent, Usage } from "../../protocol/protocol.js";
 import { ShouldersError } from "../../errors.js";
+import { BagWriter } from "../../feedback/bag.js";
 import type { TraceEnding } from "../../trace/store.js";
 import type { ApiContext } from "../context.js";
 import type { ChoicePlan } from "./plan.js";
@@ -28,6 +29,8 @@ export async function* runCompletion(
   let isAccepted = false;
   let queueMs: number | null = null;
   let usage: Usage = noUsage;
+  const bag = new BagWriter();
+  let text = "";
   let ending: Pick<TraceEnding, "status" | "finish_reason"> = { status: "cancelled", finish_reason: null };
   try {
     for await (const event of context.engine.generate(request, signal)) {
@@ -38,6 +41,8 @@ export async function* runCompletion(
       } else {
         context.traces.append(request.requestId, recordsOf(event.tokens, plan.keeps));
         timer.tokens(event.tokens.map(({ record }) => record));
+        for (const { record } of event.tokens) bag.add(record);
+        if (event.type === "delta") text += event.text;
         usage = { ...usage, completionTokens: usage.completionTokens + event.tokens.length };
       }
       if (event.type === "done") {
@@ -62,12 +67,20 @@ export async function* runCompletion(
   } finally {
     context.traces.end(request.requestId, { ...ending, usage: toUsage(usage) });
     if (isAccepted) timer.end(countedUsage(plan, usage), queueMs);
+    if (ending.status !== "failed" && bag.numTokens > 0) keepAnswer(context, plan, bag, text);
   }
 }
 
 /** The usage that a completion counts: of several answers to one prompt the first counts it. */
 function countedUsage({ countsPrompt }: ChoicePlan, usage: Usage): Usage {
   return countsPrompt ? usage : { ...usage, promptTokens: 0, cachedTokens: 0 };
+}
+
+/** What a rating of the answer will be understood by. */
+function keepAnswer({ feedback }: ApiContext, { request, model }: ChoicePlan, bag: BagWriter, text: string) {
+  const { owner, requestId: trace, prompt } = request;
+  const texts = feedback.keepsTexts ? { texts: { prompt, answer: text } } : {};
+  feedback.answered({ owner, model, trace }, { bag, policy: null, ...texts });
 }
 
 function beginTrace(

@@ -28,26 +28,26 @@ export const itemsQuerySchema = z.looseObject({
 
 /** `GET /v1/responses/{id}` */
 export function getResponse(context: ApiContext): RequestHandler<{ id: string }, ResponseBody> {
-  return (request, response) => {
+  return async (request, response) => {
     parseRequest(keptQuerySchema, { ...request.query });
-    response.json(keptOf(context, request.params.id, localsOf(response).owner).response);
+    response.json((await keptOf(context, request.params.id, localsOf(response).owner)).response);
   };
 }
 
 /** `DELETE /v1/responses/{id}` */
 export function deleteResponse({ responses }: ApiContext): RequestHandler<{ id: string }, DeletedResponse> {
-  return (request, response) => {
+  return async (request, response) => {
     const { id } = request.params;
-    if (!responses.delete(id, localsOf(response).owner)) throw notFound();
+    if (!(await responses.delete(id, localsOf(response).owner))) throw notFound();
     response.json({ id, object: "response", deleted: true });
   };
 }
 
 /** `GET /v1/responses/{id}/input_items`: what it was an answer to, all before it included. */
 export function listInputItems(context: ApiContext): RequestHandler<{ id: string }, ItemList> {
-  return (request, response) => {
+  return async (request, response) => {
     const { limit = 20, order = "desc", after } = parseRequest(itemsQuerySchema, { ...request.query });
-    const { input } = keptOf(context, request.params.id, localsOf(response).owner);
+    const { input } = await keptOf(context, request.params.id, localsOf(response).owner);
     const all = order === "asc" ? input : input.reverse();
     const before = after === undefined ? -1 : all.findIndex(({ id }) => id === after);
     if (after !== undefined && before < 0) throw fieldError("after", "no item of this id is in the list");
@@ -63,8 +63,8 @@ export function listInputItems(context: ApiContext): RequestHandler<{ id: string
 }
 
 /** @throws ShouldersError `response_not_found` */
-function keptOf({ responses }: ApiContext, id: string, owner: string): KeptResponse {
-  const kept = responses.get(id, owner);
+async function keptOf({ responses }: ApiContext, id: string, owner: string): Promise<KeptResponse> {
+  const kept = await responses.get(id, owner);
   if (kept === null) throw notFound();
   return kept;
 }

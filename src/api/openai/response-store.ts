@@ -1,16 +1,7 @@
-import { OwnedStore, type StoreLimits } from "../../trace/owned-store.js";
+import type { Journal } from "../../store/journal.js";
+import type { NewEntry, Retention } from "../../store/store.js";
 import type { ResponseBody } from "../../wire/response.js";
 import type { ResponseItem } from "../../wire/response-item.js";
-
-/** A response as it lies here: as JSON, whose length is what the bound on bytes counts. */
-interface Kept {
-  id: string;
-  /** Of a `ResponseBody`. */
-  response: string;
-  /** Of the items that it was an answer to, all before it included. */
-  input: string;
-  itemIds: string[];
-}
 
 /** A response that is kept. */
 export interface KeptResponse {
@@ -19,65 +10,70 @@ export interface KeptResponse {
   input: ResponseItem[];
 }
 
-/** Rough size of an entry without its texts. */
-const entryBytes = 512;
+interface ResponseLimits {
+  maxBytes: number;
+  /** 0: nothing is kept. */
+  maxAgeMs: number;
+  /** Milliseconds; a test's clock. */
+  now?: () => number;
+}
 
-/** Responses that the next request may go on from; nobody sees another's. */
+/** Responses that the next request may go on from, also after a restart; nobody sees another's. */
 export class ResponseStore {
-  readonly isEnabled: boolean;
-  readonly #responses: OwnedStore<Kept>;
-  /** Item id to the newest response that has it. */
-  readonly #places = new Map<string, string>();
+  readonly #journal: Journal;
+  readonly #limits: Required<ResponseLimits>;
 
-  /** @param limits an age of 0: nothing is kept */
-  constructor(limits: StoreLimits) {
-    this.isEnabled = limits.maxAgeMs > 0;
-    this.#responses = new OwnedStore(limits, { onDrop: (kept) => this.#forget(kept) });
+  constructor(journal: Journal, limits: ResponseLimits) {
+    this.#journal = journal;
+    this.#limits = { now: Date.now, ...limits };
   }
 
-  get bytes(): number {
-    return this.#responses.bytes;
+  /** Whether what is answered now will be kept. */
+  get isEnabled(): boolean {
+    return this.#limits.maxAgeMs > 0 && this.#journal.trouble === null;
   }
 
+  /** What may stay. */
+  get retention(): Retention {
+    const { maxBytes } = this.#limits;
+    return { kinds: ["response", "item"], oldest: this.#oldest, maxBytes };
+  }
+
+  /** Does not wait for the disk; what is asked for next sees it all the same. */
   keep(owner: string, response: ResponseBody, input: readonly ResponseItem[]): void {
-    const itemIds = [...input, ...response.output].map(({ id }) => id);
-    const value = {
-      ...{ id: response.id, itemIds },
-      response: JSON.stringify(response),
-      input: JSON.stringify(input),
-    };
-    const bytes = entryBytes + value.response.length + value.input.length;
-    for (const id of itemIds) this.#places.set(id, response.id);
-    this.#responses.add(response.id, { owner, value, bytes });
+    const { id } = response;
+    const own = { at: this.#limits.now(), owner, topic: "" };
+    const places = [...input, ...response.output].map((item): NewEntry => ({
+      ...own,
+      kind: "item",
+      key: item.id,
+      body: JSON.stringify(id),
+    }));
+    const body = JSON.stringify({ response, input });
+    // Where it fails the journal says so, and the next response that it is not kept.
+    this.#journal.write([{ ...own, kind: "response", key: id, body }, ...places]).catch(() => undefined);
   }
 
-  get(id: string, owner: string): KeptResponse | null {
-    const kept = this.#responses.get(id, owner);
-    if (kept === null) return null;
-    return {
-      response: JSON.parse(kept.response) as ResponseBody,
-      input: JSON.parse(kept.input) as ResponseItem[],
-    };
+  /** @throws ShouldersError `store_unavailable` */
+  async get(id: string, owner: string): Promise<KeptResponse | null> {
+    const kept = await this.#journal.find({ owner, kind: "response", key: id });
+    return kept === null || kept.at < this.#oldest ? null : (JSON.parse(kept.body) as KeptResponse);
   }
 
-  /** An item of any response of this owner. */
-  item(id: string, owner: string): ResponseItem | null {
-    const place = this.#places.get(id);
-    const kept = place === undefined ? null : this.get(place, owner);
+  /** An item of the newest response of this owner that has it. @throws ShouldersError `store_unavailable` */
+  async item(id: string, owner: string): Promise<ResponseItem | null> {
+    const place = await this.#journal.find({ owner, kind: "item", key: id });
+    const kept = place === null ? null : await this.get(JSON.parse(place.body) as string, owner);
     if (kept === null) return null;
     return [...kept.input, ...kept.response.output].find((item) => item.id === id) ?? null;
   }
 
-  /** @returns whether there was one of this owner */
-  delete(id: string, owner: string): boolean {
-    return this.#responses.delete(id, owner);
+  /** @returns whether there was one of this owner @throws ShouldersError `store_unavailable` */
+  async delete(id: string, owner: string): Promise<boolean> {
+    return (await this.#journal.forget({ owner, kind: "response", key: id })) > 0;
   }
 
-  purge(): void {
-    this.#responses.purge();
-  }
-
-  #forget({ id, itemIds }: Kept): void {
-    for (const item of itemIds) if (this.#places.get(item) === id) this.#places.delete(item);
+  get #oldest(): number {
+    return this.#limits.now() - this.#limits.maxAgeMs;
   }
 }

@@ -26,21 +26,21 @@ type TextItem = Extract<
  * @param find an item of a response that is kept
  * @throws ShouldersError that names a reference to what is not kept
  */
-export function sentItems(
+export async function sentItems(
   { input }: Pick<ResponsesBody, "input">,
-  find: (id: string) => ResponseItem | null,
-): SentItem[] {
+  find: (id: string) => Promise<ResponseItem | null>,
+): Promise<SentItem[]> {
   if (typeof input === "string")
     return [{ item: toMessage({ role: "user", content: input }), name: "input" }];
-  return input.map((given, index) => {
+  const sent: SentItem[] = [];
+  for (const [index, given] of input.entries()) {
     const name = `input.${index}`;
-    if (given.type !== "item_reference")
-      // The schema refuses the others.
-      return { item: toItem(given as TextItem), name };
-    const item = find(given.id);
+    // The schema refuses the others.
+    const item = given.type === "item_reference" ? await find(given.id) : toItem(given as TextItem);
     if (item === null) throw fieldError(`${name}.id`, "no item of this id is kept; send the item itself");
-    return { item, name };
-  });
+    sent.push({ item, name });
+  }
+  return sent;
 }
 
 function toItem(given: TextItem): ResponseItem {

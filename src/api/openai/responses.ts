@@ -17,7 +17,7 @@ export function responsesHandler(context: ApiContext): RequestHandler<object, Re
   return async (request, response) => {
     const { body, ignored } = readFields(responsesSchema, request.body);
     const { owner } = localsOf(response);
-    const items = conversationOf(body, context, owner);
+    const items = await conversationOf(body, context, owner);
     const turns = toTurns(body.instructions, items);
     const plan = planResponse(body, turns, planOptions(context, response));
     plan.ignored.unshift(...ignored, ...annotations(body));
@@ -35,11 +35,15 @@ export function responsesHandler(context: ApiContext): RequestHandler<object, Re
 }
 
 /** All items up to the answer: those of the response before it, and those that were sent. */
-function conversationOf(body: ResponsesBody, { responses }: ApiContext, owner: string): SentItem[] {
-  const sent = sentItems(body, (id) => responses.item(id, owner));
+async function conversationOf(
+  body: ResponsesBody,
+  { responses }: ApiContext,
+  owner: string,
+): Promise<SentItem[]> {
+  const sent = await sentItems(body, (id) => responses.item(id, owner));
   const { previous_response_id: previous } = body;
   if (previous == null) return sent;
-  const kept = responses.get(previous, owner);
+  const kept = await responses.get(previous, owner);
   if (kept === null)
     throw fieldError("previous_response_id", "no response of this id is kept; send the whole conversation");
   const before: ResponseItem[] = [...kept.input, ...kept.response.output];

@@ -8,6 +8,7 @@ import { toOpenAiError } from "../openai-error.js";
 import { planCompletion, type Requester, type RequestPlan } from "../completion/plan.js";
 import { parseRequest } from "../parse.js";
 import { clientFrameSchema, type ClientFrame, type ServerFrame } from "../../wire/frames.js";
+import { answerFeedback } from "./feedback.js";
 import { runResponse } from "./response.js";
 
 export const streamRoute = "/v1/stream";
@@ -123,6 +124,11 @@ export class StreamSession {
         return;
       case "response.cancel":
         this.#cancel(frame.response_id);
+        return;
+      case "feedback.create":
+      case "feedback.delete":
+      case "feedback.list":
+        void answerFeedback(this.#context, this.owner, frame).then((answer) => this.#reply(answer));
         return;
       case "ping":
         this.#reply({ type: "pong", ...(frame.event_id != null && { event_id: frame.event_id }) });

@@ -47,6 +47,8 @@ export class Answer {
   numKept = 0;
   /** @type {import("../../wire/usage.js").UsageRecord | null} */
   usage = null;
+  /** What it was rated, from 0 to 1. @type {number | null} */
+  score = null;
   /** Called after every change. @type {() => void} */
   onchange = () => undefined;
   /** @type {() => void} */

@@ -12,16 +12,16 @@ export const apiKey = () => sessionStorage.getItem(stored);
  * Asks for a key and tries again where one is missing or wrong.
  *
  * @param {string} path
+ * @param {{ method?: string; headers?: Record<string, string>; body?: string }} [asked]
  * @throws {Error} what the server says, or that it does not answer
  */
-export async function request(path) {
+export async function request(path, asked = {}) {
   for (;;) {
     const key = apiKey();
-    const response = await fetch(path, key ? { headers: { Authorization: `Bearer ${key}` } } : {}).catch(
-      () => {
-        throw new Error("The server does not answer. Is it still running?");
-      },
-    );
+    const headers = { ...asked.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+    const response = await fetch(path, { ...asked, headers }).catch(() => {
+      throw new Error("The server does not answer. Is it still running?");
+    });
     if (response.ok) return response;
     if (response.status !== 401) throw new Error(await messageOf(response));
     await askForKey(key !== null);
@@ -30,6 +30,16 @@ export async function request(path) {
 
 /** @param {string} path */
 export const getJson = async (path) => (await request(path)).json();
+/**
+ * @param {"POST" | "DELETE"} method
+ * @param {string} path
+ * @param {object} [body]
+ */
+export const sendJson = async (method, path, body) => {
+  const headers = { "Content-Type": "application/json" };
+  const sent = body === undefined ? { method } : { method, headers, body: JSON.stringify(body) };
+  return (await request(path, sent)).json();
+};
 /** @param {string} path */
 export const getText = async (path) => (await request(path)).text();
 

@@ -1,6 +1,7 @@
 // @ts-check
 import { BaseStrip } from "./base-strip.js";
 import { button, fill, h } from "./dom.js";
+import { RatingBar } from "./rating.js";
 import { legend, TokenStrip } from "./token-strip.js";
 
 /** @import { Answer } from "./answer.js" */
@@ -55,9 +56,10 @@ export class Turn {
 
   /** Shows what has changed in the answer. */
   update() {
-    const { answer, strip, baseStrip, shares, status, actions } = this.#shown;
+    const { answer, strip, baseStrip, shares, status, actions, rating } = this.#shown;
     strip.update();
     baseStrip.update();
+    rating.update();
     legend(answer, shares);
     shares.hidden = answer.tokens.length === 0;
     fill(status, statusOf(answer, this.#on.onretry));
@@ -77,6 +79,7 @@ export class Turn {
     const shares = legend(answer);
     const status = h("div", { class: "answer-status" });
     const actions = h("div", { class: "actions" });
+    const rating = new RatingBar(answer);
     fill(
       this.#answerElement,
       h("h2", { class: "answer-model" }, answer.config?.id),
@@ -85,8 +88,9 @@ export class Turn {
       status,
       shares,
       actions,
+      rating.element,
     );
-    return { answer, strip, baseStrip, shares, status, actions };
+    return { answer, strip, baseStrip, shares, status, actions, rating };
   }
 
   #showActions() {

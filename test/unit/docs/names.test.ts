@@ -59,7 +59,7 @@ const foreignFlags = (
   "--profile --record --only --json --family --several"
 ).split(" ");
 /** Folders of the container and the like, which look like routes. */
-const foreignPaths = new Set(["/models", "/cache", "/proc"]);
+const foreignPaths = new Set(["/models", "/cache", "/state", "/proc"]);
 
 const program = createProgram(() => undefined);
 const knownFlags = new Set([

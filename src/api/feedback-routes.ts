@@ -1,0 +1,65 @@
+import {
+  feedbackBodySchema,
+  feedbackDeletedSchema,
+  feedbackForgottenSchema,
+  feedbackListSchema,
+  feedbackSchema,
+} from "../wire/feedback.js";
+import type { ApiContext } from "./context.js";
+import {
+  createFeedback,
+  deleteFeedback,
+  feedbackQuerySchema,
+  forgetFeedback,
+  getFeedback,
+  listFeedback,
+} from "./fusion/feedback.js";
+import { jsonRoute, type Route } from "./route.js";
+
+/** What people say of answers, and what is learned from it. */
+export function feedbackRoutes(context: ApiContext): Route[] {
+  return [
+    jsonRoute({
+      method: "POST",
+      path: "/v1/fusion/feedback",
+      operation: "createFeedback",
+      summary: "Rate an answer of the key's, whole or in spans; a second rating replaces the first.",
+      body: feedbackBodySchema,
+      json: feedbackSchema,
+      handler: createFeedback(context),
+    }),
+    jsonRoute({
+      method: "GET",
+      path: "/v1/fusion/feedback",
+      operation: "listFeedback",
+      summary: "The key's ratings, newest first, and their means.",
+      query: feedbackQuerySchema,
+      json: feedbackListSchema,
+      handler: listFeedback(context),
+    }),
+    jsonRoute({
+      method: "DELETE",
+      path: "/v1/fusion/feedback",
+      operation: "forgetFeedback",
+      summary: "Forget all of the key's ratings, and what was kept of its answers.",
+      json: feedbackForgottenSchema,
+      handler: forgetFeedback(context),
+    }),
+    jsonRoute({
+      method: "GET",
+      path: "/v1/fusion/feedback/:id",
+      operation: "getFeedback",
+      summary: "The rating of an answer.",
+      json: feedbackSchema,
+      handler: getFeedback(context),
+    }),
+    jsonRoute({
+      method: "DELETE",
+      path: "/v1/fusion/feedback/:id",
+      operation: "deleteFeedback",
+      summary: "Take a rating back.",
+      json: feedbackDeletedSchema,
+      handler: deleteFeedback(context),
+    }),
+  ];
+}

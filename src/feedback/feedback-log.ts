@@ -1,0 +1,195 @@
+import { ShouldersError, fieldError } from "../errors.js";
+import type { Journal } from "../store/journal.js";
+import type { Entry, NewEntry, Retention } from "../store/store.js";
+import type { FeedbackSpan, Policy } from "../wire/feedback.js";
+import type { BagWriter } from "./bag.js";
+
+/** An answer that was given, as it is kept. */
+export interface KeptAnswer {
+  numTokens: number;
+  /** See `BagWriter`. */
+  bag: string;
+  policy: Policy | null;
+  /** Where texts are kept. */
+  texts?: AnswerTexts;
+}
+
+export interface AnswerTexts {
+  prompt: unknown;
+  answer: string;
+}
+
+/** What somebody says of an answer. */
+export interface Rating {
+  trace: string;
+  model: string;
+  /** Unix time, ms. */
+  at: number;
+  /** 0 to 1. */
+  score: number;
+  spans: FeedbackSpan[];
+  note: string | null;
+  policy: Policy | null;
+  /** Place in the log of the first rating of this answer: later ones change it, and do not move it. */
+  seq: number;
+}
+
+/** A rating as it is kept; score null: it was taken back. `first`: null in the first of its answer. */
+type KeptRating = Pick<Rating, "spans" | "note" | "policy"> & { score: number | null; first: number | null };
+
+export interface GivenRating {
+  trace: string;
+  score: number;
+  spans?: FeedbackSpan[];
+  note?: string | null;
+}
+
+export interface FeedbackSettings {
+  isOn: boolean;
+  keepsTexts: boolean;
+  maxAgeMs: number;
+  maxBytes: number;
+  /** Milliseconds; a test's clock. */
+  now?: () => number;
+}
+
+/** Answers that may be rated, and their ratings; nobody sees another's. */
+export class FeedbackLog {
+  readonly #journal: Journal;
+  readonly #settings: Required<FeedbackSettings>;
+  /** Of an owner and a model that had a new rating. */
+  readonly #listeners: ((owner: string, model: string) => void)[] = [];
+
+  constructor(journal: Journal, settings: FeedbackSettings) {
+    this.#journal = journal;
+    this.#settings = { now: Date.now, ...settings };
+  }
+
+  /** Why answers cannot be rated now; null: they can. */
+  get trouble(): string | null {
+    return this.#settings.isOn ? this.#journal.trouble : "the setting says so";
+  }
+
+  get keepsTexts(): boolean {
+    return this.#settings.keepsTexts;
+  }
+
+  /** What may stay. */
+  get retention(): Retention {
+    const { now, maxAgeMs, maxBytes } = this.#settings;
+    return { kinds: ["answer", "rating"], oldest: now() - maxAgeMs, maxBytes };
+  }
+
+  onChange(listener: (owner: string, model: string) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Does not wait for the disk; a rating that comes next finds it all the same. */
+  answered(
+    { owner, model, trace }: { owner: string; model: string; trace: string },
+    { bag, policy, texts }: { bag: BagWriter; policy: Policy | null; texts?: AnswerTexts },
+  ): void {
+    if (this.trouble !== null) return;
+    const { numTokens } = bag;
+    const kept: KeptAnswer = { numTokens, bag: bag.toString(), policy, ...(texts && { texts }) };
+    const entry = { at: this.#settings.now(), owner, kind: "answer", topic: model, key: trace } as const;
+    // Where it fails the journal says so; the answer is out.
+    this.#journal.write([{ ...entry, body: JSON.stringify(kept) }]).catch(() => undefined);
+  }
+
+  /**
+   * Rates an answer of this owner, or rates it anew. Resolves when the rating outlives the process.
+   * @throws ShouldersError `trace_not_found`, `invalid_request`, `store_unavailable`
+   */
+  async rate(owner: string, { trace, score, spans = [], note = null }: GivenRating): Promise<Rating> {
+    this.#requireOn();
+    const answer = await this.#journal.find({ owner, kind: "answer", key: trace });
+    if (answer === null) throw notRateable();
+    const { numTokens, policy } = JSON.parse(answer.body) as KeptAnswer;
+    const tooLong = spans.findIndex(({ to }) => to > numTokens);
+    if (tooLong >= 0) throw fieldError(`spans.${tooLong}.to`, `the answer has ${numTokens} tokens`);
+    const before = await this.#journal.find({ owner, kind: "rating", key: trace });
+    const at = this.#settings.now();
+    const kept: KeptRating = {
+      ...{ score, spans, policy, first: before && firstOf(before) },
+      note: this.keepsTexts ? note : null,
+    };
+    await this.#append({ at, owner, topic: answer.topic, key: trace }, kept);
+    const rating = await this.get(owner, trace);
+    if (rating === null) throw notRateable();
+    return rating;
+  }
+
+  /** As if it had never been rated. @returns whether it was @throws ShouldersError `store_unavailable` */
+  async unrate(owner: string, trace: string): Promise<boolean> {
+    const before = await this.#journal.find({ owner, kind: "rating", key: trace });
+    if (before === null || toRating(before) === null) return false;
+    const kept: KeptRating = { score: null, spans: [], note: null, policy: null, first: firstOf(before) };
+    await this.#append({ at: this.#settings.now(), owner, topic: before.topic, key: trace }, kept);
+    return true;
+  }
+
+  async get(owner: string, trace: string): Promise<Rating | null> {
+    const entry = await this.#journal.find({ owner, kind: "rating", key: trace });
+    return entry && toRating(entry);
+  }
+
+  /** All ratings of an owner, of one model where it is given; in the order in which the answers were first rated. */
+  async ratings(owner: string, model?: string): Promise<Rating[]> {
+    const place = { owner, kind: "rating", ...(model !== undefined && { topic: model }) } as const;
+    const query = { ...place, limit: mostRatings, order: "newest", isLatest: true } as const;
+    const entries = await this.#journal.read(query);
+    const ratings = entries.flatMap((entry) => toRating(entry) ?? []);
+    return ratings.sort((a, b) => a.seq - b.seq);
+  }
+
+  /** What is kept of an answer; null: it is too old, or it never was. */
+  async answer(owner: string, trace: string): Promise<(KeptAnswer & { model: string }) | null> {
+    const entry = await this.#journal.find({ owner, kind: "answer", key: trace });
+    return entry && { ...(JSON.parse(entry.body) as KeptAnswer), model: entry.topic };
+  }
+
+  /** Leaves no rating of an owner, of one model or of all, and nothing of the answers. @returns how many entries went */
+  async forget(owner: string, model?: string): Promise<number> {
+    const topic = model === undefined ? {} : { topic: model };
+    const numRatings = await this.#journal.forget({ owner, kind: "rating", ...topic });
+    const numAnswers = await this.#journal.forget({ owner, kind: "answer", ...topic });
+    this.#changed(owner, model ?? "");
+    return numRatings + numAnswers;
+  }
+
+  async #append(place: Omit<NewEntry, "kind" | "body">, kept: KeptRating): Promise<void> {
+    await this.#journal.write([{ ...place, kind: "rating", body: JSON.stringify(kept) }]);
+    this.#changed(place.owner, place.topic);
+  }
+
+  #changed(owner: string, model: string): void {
+    for (const listener of this.#listeners) listener(owner, model);
+  }
+
+  #requireOn(): void {
+    if (!this.#settings.isOn)
+      throw new ShouldersError("store_unavailable", "This server takes no feedback: its settings say so.");
+  }
+}
+
+/** Ratings of one owner that are looked at, the newest. */
+const mostRatings = 100_000;
+
+const firstOf = (entry: Entry): number => (JSON.parse(entry.body) as KeptRating).first ?? entry.seq;
+
+/** null: it was taken back. */
+function toRating(entry: Entry): Rating | null {
+  const { score, spans, note, policy, first } = JSON.parse(entry.body) as KeptRating;
+  if (score === null) return null;
+  const { key: trace, topic: model, at, seq } = entry;
+  return { trace, model, at, score, spans, note, policy, seq: first ?? seq };
+}
+
+export function notRateable(): ShouldersError {
+  return new ShouldersError(
+    "trace_not_found",
+    "No answer of yours has this id: it is too old, it was forgotten, or it never was.",
+    { param: "trace" },
+  );
+}

@@ -1,0 +1,89 @@
+import { z } from "zod";
+import { countSchema, shareSchema } from "./numbers.js";
+import { named } from "./registry.js";
+
+/** What people say of answers, and what is learned from it. */
+
+const spanSchema = z
+  .strictObject({
+    from: countSchema.describe("Its first token, counted from 0 at the answer's beginning."),
+    to: countSchema.describe("The token after its last one."),
+    score: shareSchema,
+  })
+  .refine(({ from, to }) => from < to, { path: ["to"], error: "must be larger than from" });
+
+export const givenFeedbackShape = {
+  trace: z.string().min(1).max(128).describe("Id of the answer, as X-Shoulders-Trace and its id say it."),
+  score: shareSchema.nullish().describe("0: useless; 1: as it should be."),
+  rating: z.enum(["up", "down"]).nullish().describe("up: score 1; down: score 0."),
+  spans: z.array(spanSchema).max(64).nullish().describe("Scores of parts of the answer."),
+  note: z.string().max(4000).nullish().describe("Kept where the server keeps texts, else ignored."),
+};
+
+/** A rating says how good an answer is, in one of two ways. */
+export const hasOneScore = {
+  check: ({ score, rating }: { score?: unknown; rating?: unknown }): boolean =>
+    (score == null) !== (rating == null),
+  told: { path: ["score"], error: "give either score or rating" },
+};
+
+export const feedbackBodySchema = z
+  .strictObject(givenFeedbackShape)
+  .refine(hasOneScore.check, hasOneScore.told);
+
+/** The policy that an answer was drawn with. */
+export const policySchema = named(
+  "Policy",
+  z.strictObject({
+    id: z.string(),
+    probability: shareSchema.describe("With which it was drawn; 1: it was asked for, or pinned."),
+  }),
+);
+
+export const feedbackSchema = named(
+  "Feedback",
+  z.strictObject({
+    object: z.literal("fusion.feedback"),
+    trace: z.string(),
+    model: z.string(),
+    created: countSchema.describe("Unix time, seconds."),
+    score: shareSchema,
+    spans: z.array(spanSchema),
+    note: z.string().nullable(),
+    policy: policySchema.nullable(),
+    fusion: z.strictObject({ ignored: z.array(z.string()) }).optional(),
+  }),
+);
+
+export const feedbackListSchema = named(
+  "FeedbackList",
+  z.strictObject({
+    object: z.literal("list"),
+    data: z.array(feedbackSchema).describe("Newest first."),
+    has_more: z.boolean(),
+    summary: z
+      .record(z.string(), z.strictObject({ ratings: countSchema, mean: shareSchema }))
+      .describe("Of all ratings of the key, by model."),
+  }),
+);
+
+export const feedbackDeletedSchema = named(
+  "FeedbackDeleted",
+  z.strictObject({ object: z.literal("fusion.feedback"), trace: z.string(), deleted: z.literal(true) }),
+);
+
+export const feedbackForgottenSchema = named(
+  "FeedbackForgotten",
+  z.strictObject({
+    object: z.literal("fusion.feedback"),
+    forgotten: countSchema.describe("Ratings, and what was kept of answers, that are gone."),
+  }),
+);
+
+export type GivenFeedback = z.output<typeof feedbackBodySchema>;
+export type FeedbackSpan = z.output<typeof spanSchema>;
+export type Policy = z.output<typeof policySchema>;
+export type Feedback = z.output<typeof feedbackSchema>;
+export type FeedbackList = z.output<typeof feedbackListSchema>;
+export type FeedbackDeleted = z.output<typeof feedbackDeletedSchema>;
+export type FeedbackForgotten = z.output<typeof feedbackForgottenSchema>;
