@@ -42,7 +42,12 @@ const dreamt: FakeModelsOptions = {
 };
 
 /** Everything about an answer that does not depend on the clock. */
-const factsOf = (outcome: Outcome) => recordsOf(outcome).map((record) => ({ ...record, timing: undefined }));
+/** Without what goes by time: how long it took, and what was foreseen. */
+const factsOf = (outcome: Outcome) =>
+  recordsOf(outcome).map((record) => ({
+    ...record,
+    ...{ timing: undefined, drafted: undefined, accepted: undefined },
+  }));
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 /** Nothing is guessed: what was decoded can be counted. */
