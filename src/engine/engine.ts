@@ -110,12 +110,13 @@ export class FusionEngine {
   }
 
   /** Takes a request in, or emits why not. Its prompt is read, once for all choices, before they wait. */
-  submit(
-    request: GenerationRequest,
-    choices: readonly Choice[] = [{ requestId: request.requestId, seed: request.seed }],
-  ): void {
+  submit(request: GenerationRequest, choices?: readonly Choice[]): void {
+    const { requestId, seed, forced } = request;
     const { speculation } = this.#parts.limits;
-    this.#reception.submit(speculation === "off" ? { ...request, speculation } : request, choices);
+    this.#reception.submit(
+      speculation === "off" ? { ...request, speculation } : request,
+      choices ?? [{ requestId, seed, forced }],
+    );
   }
 
   /** Answers a question, in its turn, or emits why not. */

@@ -257,6 +257,7 @@ export function describeConfig(
     strategyInWords: strategy.words(settings.strategy, calibrated),
     warnings,
     strategyChoices: choicesFor(calibrated, strategy.plausibilityOf(settings.strategy)),
+    endToken: present(slots[config.base.model], "slot").model.vocabulary.endToken,
     vocabularySize: config.vocabularySize,
     contextTokens: settings.context.tokens,
     sequences: settings.context.sequences,
@@ -264,6 +265,7 @@ export function describeConfig(
     toolForm: config.toolForm,
     thinking: config.thinking,
     takesTemplates: settings.requestChatTemplate,
+    confidence: config.resolved.card?.confidence ?? null,
     digest,
   };
 }

@@ -28,15 +28,15 @@ export class Outbox {
     }
     this.#requests.clear();
     for (const group of groups) {
-      const choices = group.map(({ requestId, seed }) => ({ requestId, seed }));
+      const choices = group.map(({ requestId, seed, forced }) => ({ requestId, seed, forced }));
       this.#send(group[0], choices);
     }
   }
 }
 
-/** Whether they differ in id and seed alone. */
+/** Whether they differ in id, seed and, where answers are given, in these alone. */
 function areChoices<Request extends GenerationRequest>(one: Request, other: Request): boolean {
-  for (const field in one)
-    if (field !== "requestId" && field !== "seed" && one[field] !== other[field]) return false;
-  return true;
+  const isOwn = (field: string) => field === "requestId" || field === "seed" || field === "forced";
+  for (const field in one) if (!isOwn(field) && one[field] !== other[field]) return false;
+  return (one.forced === null) === (other.forced === null);
 }

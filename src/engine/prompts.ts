@@ -2,7 +2,7 @@ import { present, ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool, RenderedPrompt, ThinkingForm } from "../llama/types.js";
 import { type LoadedConfig, rendererOf } from "./loaded-models.js";
 import { paramOf, tooLong } from "./prompt-size.js";
-import type { GenerationRequest, GivenText, Prompt, ToolText } from "../protocol/protocol.js";
+import type { Choice, GenerationRequest, GivenText, Prompt, ToolText } from "../protocol/protocol.js";
 import { asPlainTurns, asToldTurns, knowsForm } from "./tool-prompts.js";
 
 /** A request's prompt for each model of its config (by model index), and the strings that end its answer. */
@@ -14,14 +14,15 @@ export interface ModelPrompts {
    * where it is held to a grammar; null: nothing is.
    */
   thinking: { form: ThinkingForm; isOpen: boolean; isAllowed: boolean } | null;
-  /** The first tokens of the answer, which are taken instead of drawn. */
-  forced: Token[];
+  /** By choice the first tokens of the answer, which are taken instead of drawn. */
+  forced: Token[][];
   /** What the client expects the answer to be. */
   predicted: Token[];
 }
 
 export interface PromptParts {
   request: GenerationRequest;
+  choices: readonly Pick<Choice, "forced">[];
   config: LoadedConfig;
   models: readonly LoadedModel[];
   /** Asked before each model's part of the work. */
@@ -36,17 +37,17 @@ export interface PromptParts {
  * an id outside the common vocabulary.
  */
 export async function buildPrompts(
-  { request, config, models, isWanted }: PromptParts,
+  { request, choices, config, models, isWanted }: PromptParts,
   modelIndices: readonly number[],
 ): Promise<ModelPrompts | null> {
   const base = present(models[config.base.model], "model");
-  const forced = [
-    ...(await given(request.answerPrefix, base, config)),
-    ...(await given(request.forced, base, config)),
-  ];
+  const prefix = await given(request.answerPrefix, base, config);
+  const forced: Token[][] = [];
+  for (const choice of choices) forced.push([...prefix, ...(await given(choice.forced, base, config))]);
   const predicted = await given(request.prediction, base, config);
   const isAllForced = request.forced !== null;
-  const numAnswer = forced.length + (isAllForced ? 0 : Math.min(request.maxTokens ?? 1, 1));
+  const numForced = Math.max(...forced.map(({ length }) => length));
+  const numAnswer = numForced + (isAllForced ? 0 : Math.min(request.maxTokens ?? 1, 1));
   const tokensOf = new Map<number, Token[]>();
   const stopStrings = new Set(request.stop);
   const param = paramOf(request);

@@ -86,8 +86,20 @@ export function sample(parts: SampleParts): Sampled {
     ...candidate(entry, vocabulary),
     bytes: vocabulary.bytes(entry.token),
   }));
-  const generated = { record, bytes: vocabulary.bytes(drawn.token), topLogprobs };
+  const generated: GeneratedToken = { record, bytes: vocabulary.bytes(drawn.token), topLogprobs };
+  if (request.wantsMembers) generated.members = membersOf(fused, drawn.token, kernel);
   return { generated, componentLogprobs, sampleMs };
+}
+
+/** What base and experts, each alone, give a token. The fused row is gone then. */
+function membersOf({ rows, experts }: Fused, token: number, kernel: FusionKernel): Record<string, number> {
+  const logprobIn = (row: Float32Array) => {
+    kernel.load({ base: row, reference: null, experts: [] }, null);
+    const best = present(kernel.top("base", 1)[0], "best token");
+    return toLogprob((row[token] ?? -Infinity) - (row[best.token] ?? 0) + best.logprob);
+  };
+  const ofExperts = experts.map(({ id }, index) => [id, logprobIn(present(rows.experts[index], "row"))]);
+  return { base: logprobIn(rows.base), ...(Object.fromEntries(ofExperts) as Record<string, number>) };
 }
 
 /** A token that experts' rows alone settled, as if it had been drawn: no other could have been. */

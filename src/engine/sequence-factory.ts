@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { ShouldersError } from "../errors.js";
+import { present, ShouldersError } from "../errors.js";
 import type { SamplerChain, SamplerOptions } from "../llama/types.js";
 import type { GrammarMask } from "../grammar/grammar-mask.js";
 import { TokenSampler } from "../sampling/token-sampler.js";
@@ -51,7 +51,7 @@ export class SequenceFactory {
     const wanted = () => choices.filter(({ requestId }) => isWanted(requestId));
     const models = this.#models.slots.map((slot) => slot.model);
     const prompts = await buildPrompts(
-      { request, config, models, isWanted: () => wanted().length > 0 },
+      { request, choices, config, models, isWanted: () => wanted().length > 0 },
       modelsOf(config, run),
     );
     if (prompts === null) return [];
@@ -63,6 +63,7 @@ export class SequenceFactory {
         config,
         run: startStrategy(request, config),
         prompts,
+        forced: present(prompts.forced[choices.indexOf(choice)], "given answer"),
         sampler: this.#sampler(request, choice, { config, grammar }),
         arrival: arrived.arrival + choices.indexOf(choice),
         waitingSinceMs: arrived.arrivalMs,

@@ -22,6 +22,8 @@ export interface SequenceParts {
   config: LoadedConfig;
   run: StrategyRun<LoadedExpert>;
   prompts: ModelPrompts;
+  /** The first tokens of the answer, which are taken instead of drawn. */
+  forced: readonly number[];
   sampler: TokenSampler;
   /** Order of arrival. */
   arrival: number;
@@ -79,7 +81,7 @@ export class Sequence implements SequenceView, Claim {
   readonly #routing: PromptRouting | null;
   #cursors: readonly Cursor[] = [];
 
-  constructor({ request, config, run, prompts, sampler, ...arrived }: SequenceParts) {
+  constructor({ request, config, run, prompts, forced, sampler, ...arrived }: SequenceParts) {
     this.request = request;
     this.config = config;
     this.run = run;
@@ -93,7 +95,7 @@ export class Sequence implements SequenceView, Claim {
       prompts.thinking?.isOpen ?? false,
       request.callOpening,
     );
-    this.forced = prompts.forced;
+    this.forced = forced;
     this.textGuess = new TextGuess(prompts.predicted);
     this.drafts = this.#drafts = [];
     this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens, this.#drafts));

@@ -211,6 +211,7 @@ export const functions = {
   llama_vocab_is_eog: ["bool", "pointer", "int32"],
   llama_vocab_bos: ["int32", "pointer"],
   llama_vocab_eos: ["int32", "pointer"],
+  llama_vocab_eot: ["int32", "pointer"],
   llama_vocab_get_add_bos: ["bool", "pointer"],
   llama_token_to_piece: ["int32", "pointer", "int32", "memory", "int32", "int32", "bool"],
   llama_tokenize: ["int32", "pointer", "memory", "int32", "memory", "int32", "bool", "bool"],

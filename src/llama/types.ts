@@ -80,6 +80,8 @@ export interface Vocabulary {
   readonly size: number;
   readonly bos: Token | null;
   readonly addsBos: boolean;
+  /** What ends an answer: the end of a turn, where there is such a token, else of the text; null: nothing does. */
+  readonly endToken: Token | null;
   isEndOfGeneration(token: Token): boolean;
   isControl(token: Token): boolean;
   /** The token's own bytes as they appear in a text; empty for control tokens. Cached: do not write into it. */

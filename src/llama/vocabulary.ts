@@ -11,6 +11,7 @@ export class LlamaVocabulary implements Vocabulary {
   readonly bos: Token | null;
   readonly eos: Token | null;
   readonly addsBos: boolean;
+  readonly endToken: Token | null;
   /** The tokenizer's family: SPM, BPE, ... */
   readonly type: string;
   readonly #native: NativeFunctions;
@@ -26,6 +27,7 @@ export class LlamaVocabulary implements Vocabulary {
     this.size = native.llama_vocab_n_tokens(pointer);
     this.bos = asToken(native.llama_vocab_bos(pointer));
     this.eos = asToken(native.llama_vocab_eos(pointer));
+    this.endToken = asToken(native.llama_vocab_eot(pointer)) ?? this.eos;
     this.addsBos = native.llama_vocab_get_add_bos(pointer);
     this.type = vocabularyTypes[native.llama_vocab_type(pointer)] ?? "unknown";
     this.#bytes = new Array<undefined>(this.size);

@@ -63,6 +63,8 @@ export interface GeneratedToken {
   record: TokenRecord;
   bytes: Uint8Array;
   topLogprobs: (TokenCandidate & { bytes: Uint8Array })[];
+  /** Its log-probability under the base and under each expert that ran, each alone, by `base` and id; where wanted. */
+  members?: Record<string, number>;
 }
 
 export type GenerationEvent =

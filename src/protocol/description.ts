@@ -1,3 +1,4 @@
+import type { Confidence } from "../config/confidence.js";
 import type { SamplingSettings } from "../config/fusion-config.js";
 import type { Buffers, ThinkingForm, ToolForm } from "../llama/types.js";
 import type { ComponentConfig } from "../strategies/fields.js";
@@ -72,6 +73,8 @@ export interface ConfigDescription {
   warnings: Finding[];
   /** What a request may ask for instead. */
   strategyChoices: StrategyChoice[];
+  /** What ends an answer in the base's vocabulary: its end of turn, or of text; null: it has none. */
+  endToken: number | null;
   /** Length of the common vocabulary; rows are fused over it. */
   vocabularySize: number;
   contextTokens: number;
@@ -83,6 +86,8 @@ export interface ConfigDescription {
   thinking: ThinkingForm | null;
   /** Requests may bring a chat template. */
   takesTemplates: boolean;
+  /** How far verdicts lean on the base, as the calibration card found best; null: not at all. */
+  confidence: Confidence | null;
   /** A digest of everything in the config that can change an answer: model files, settings, calibration card. */
   digest: string;
 }

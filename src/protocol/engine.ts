@@ -43,7 +43,7 @@ export interface Engine {
   /**
    * Submits and yields the request's events; returns after `done`. Leaving the loop early, or aborting the
    * signal, cancels the request within one step. Requests of one turn of the event loop that differ in id and seed
-   * alone, and whose prompt is the same object, cross the pipe and are read as one.
+   * alone, or in what of the answer is given, and whose prompt is the same object, cross the pipe and are read as one.
    * @throws ShouldersError what the engine refused or what ended it.
    */
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;

@@ -106,11 +106,13 @@ export interface GenerationRequest {
   loss: number;
   /** Whether `done` is to bring the prompt's feature. */
   wantsFeature: boolean;
+  /** Whether each token is to bring what its models give it by themselves (`GeneratedToken.members`). */
+  wantsMembers: boolean;
   trace: TraceLevel;
 }
 
-/** One of several answers to a prompt. */
-export type Choice = Pick<GenerationRequest, "requestId" | "seed">;
+/** One of several answers to a prompt; of one that is given, its text. */
+export type Choice = Pick<GenerationRequest, "requestId" | "seed" | "forced">;
 
 /** What a request is when nothing special is asked of it. */
 export const plainRequest: Omit<
@@ -137,5 +139,6 @@ export const plainRequest: Omit<
   audit: "none",
   loss: 0,
   wantsFeature: false,
+  wantsMembers: false,
   trace: "off",
 };

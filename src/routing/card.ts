@@ -1,5 +1,6 @@
 import path from "node:path";
 import { z } from "zod";
+import { confidenceSchema } from "../config/confidence.js";
 import { checkValue, dottedPath, explainIssues } from "../config/explain-issues.js";
 import { componentSchema, mostExperts, mostNamed } from "../strategies/fields.js";
 import { CARD_ENDING } from "../config/load.js";
@@ -145,6 +146,11 @@ const fieldsSchema = z.strictObject({
   }),
   figures: figuresSchema,
   prior: priorSchema,
+  confidence: confidenceSchema
+    .optional()
+    .describe(
+      "How far verdicts lean on the base; left out: not at all, since nothing else was found better.",
+    ),
 });
 
 const cardSchema = fieldsSchema.check(({ value, issues }) => {

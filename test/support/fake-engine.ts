@@ -269,6 +269,8 @@ export function describeEngine(): EngineDescription {
     toolForm: plainToolForm,
     thinking: null,
     takesTemplates: false,
+    endToken: 1,
+    confidence: null,
     warnings: [],
   };
   const both = withWords({

@@ -50,6 +50,7 @@ export function dream(seed: number): FakeLaw {
 const vocabulary: Vocabulary = {
   size: vocabularySize,
   bos: null,
+  endToken: null,
   addsBos: false,
   isEndOfGeneration: (token) => token === END,
   isControl: (token) => token === END,

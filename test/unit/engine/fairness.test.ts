@@ -127,7 +127,9 @@ describe("what is to be read", () => {
     };
     const idle = untilIdle();
     const request = fakeRequest("c-0", { maxTokens: 2 });
-    const choices = Array.from({ length: 6 }, (_, index) => ({ requestId: `c-${index}`, seed: index }));
+    const choices = Array.from({ length: 6 }, (_, index) => ({
+      ...{ requestId: `c-${index}`, seed: index, forced: null },
+    }));
     engine.submit(request, choices);
     engine.cancel("c-3");
     await idle;

@@ -20,6 +20,49 @@ describe("teacher forcing", () => {
     expect(records[2]!.record.logprob).toBeLessThan(-3);
   });
 
+  it("takes another given text for each of several answers, and reads their prompt once", async () => {
+    const { engine, models, outcomes, untilIdle } = start({ base: says("right") });
+    const { model } = models.slots[0]!;
+    const read: string[] = [];
+    const tokenize = model.tokenizeAside.bind(model);
+    model.tokenizeAside = (...given) => {
+      read.push(given[0]);
+      return tokenize(...given);
+    };
+    const texts = ["right", "rival", "left"];
+    const choices = texts.map((text, index) => ({
+      ...{ requestId: `c-${index}`, seed: 1 },
+      forced: { type: "text", text } as const,
+    }));
+    const idle = untilIdle();
+    engine.submit(fakeRequest("c-0", { forced: choices[0]!.forced }), choices);
+    await idle;
+    expect([...outcomes.values()].map(({ text }) => text).sort()).toEqual([...texts].sort());
+    expect(read).toEqual([...texts, expect.any(String)]);
+  });
+
+  it("tells what the models give a token by themselves, as the base alone and the fused row have it", async () => {
+    const { run } = start({
+      ...trained,
+      strategy: { type: "static", weights: { e0: 0 }, plausibility: null },
+    });
+    const forced = { type: "text", text: "rival" } as const;
+    const outcome = await run(fakeRequest("a", { forced, wantsMembers: true }));
+    const tokens = outcome.events.flatMap((event) => (event.type === "delta" ? event.tokens : []));
+    for (const { record, members } of tokens) {
+      expect(Object.keys(members ?? {})).toEqual(["base", "e0"]);
+      // Weight 0 is the base.
+      expect(members?.["base"]).toBeCloseTo(record.logprob, 5);
+    }
+    // The expert says "right".
+    expect(tokens[0]?.members?.["e0"]).toBeGreaterThan(-0.1);
+    expect(tokens[2]?.members?.["e0"]).toBeLessThan(-3);
+    const plain = await run(fakeRequest("b", { forced }));
+    expect(
+      plain.events.flatMap((event) => (event.type === "delta" ? event.tokens : []))[0],
+    ).not.toHaveProperty("members");
+  });
+
   it("goes on past an end of sequence and over stop strings", async () => {
     const { run } = start({ base: says("x") });
     const tokens = [0x61, END, 0x62];
