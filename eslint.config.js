@@ -24,6 +24,7 @@ export const allowedImports = {
     "routing/card.ts",
     "llama/types.ts",
   ],
+  verdicts: ["errors.ts", "config", "strategies", "protocol"],
   engine: [
     "errors.ts",
     "fair-line.ts",
@@ -38,8 +39,17 @@ export const allowedImports = {
     "routing",
     "protocol",
   ],
-  calibration: ["errors.ts", "config", "strategies", "routing", "protocol"],
-  evaluation: ["errors.ts", "log.ts", "config", "strategies", "routing", "protocol", "calibration"],
+  calibration: ["errors.ts", "config", "strategies", "routing", "protocol", "verdicts"],
+  evaluation: [
+    "errors.ts",
+    "log.ts",
+    "config",
+    "strategies",
+    "routing",
+    "protocol",
+    "verdicts",
+    "calibration",
+  ],
   api: [
     "errors.ts",
     "fair-line.ts",
@@ -53,6 +63,7 @@ export const allowedImports = {
     "store",
     "feedback",
     "protocol",
+    "verdicts",
   ],
 };
 

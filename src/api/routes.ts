@@ -9,11 +9,13 @@ import {
   tokenizedSchema,
 } from "../wire/service.js";
 import { traceEventSchema, traceListSchema, traceSchema } from "../wire/trace.js";
+import { verdictSchema } from "../wire/verdict.js";
 import { answerRoutes } from "./answer-routes.js";
 import type { ApiContext } from "./context.js";
 import { feedbackRoutes } from "./feedback-routes.js";
 import { getConfig, listConfigs } from "./fusion/configs.js";
 import { explain, explainSchema } from "./fusion/explain.js";
+import { judgeHandler, judgeSchema } from "./fusion/judge.js";
 import { solve, solveSchema } from "./fusion/solve.js";
 import { followTrace, getTrace, listQuerySchema, listTraces, traceQuerySchema } from "./fusion/traces.js";
 import { getMetrics, livez, readyz } from "./health.js";
@@ -89,6 +91,16 @@ function fusionRoutes(context: ApiContext): Route[] {
       body: explainSchema,
       json: explanationSchema,
       handler: explain(context),
+    }),
+    jsonRoute({
+      method: "POST",
+      path: "/v1/fusion/judge",
+      holdsModel: true,
+      operation: "judgeCandidates",
+      summary: "Which of several texts is the answer to a prompt; nothing is drawn.",
+      body: judgeSchema,
+      json: verdictSchema,
+      handler: judgeHandler(context),
     }),
     jsonRoute({
       method: "POST",

@@ -12,6 +12,7 @@ import type {
   Prompt,
 } from "../protocol/protocol.js";
 import { ShouldersError, invariant } from "../errors.js";
+import { answerTokens, spaced } from "../verdicts/answer-tokens.js";
 
 /** A prompt with the answer that is wanted, if it is known. */
 export interface Example {
@@ -91,45 +92,6 @@ export async function featureOfPrompt(asked: Asked, prompt: Prompt): Promise<Flo
   return Float64Array.from(done.feature);
 }
 
-/**
- * The tokens of an answer as it would stand after its prompt: what the reference's chat template puts before it (a
- * space, say) included, what ends it left out. After a prompt of plain text a space comes first, unless there is one.
- */
-export async function answerTokens(
-  { engine, configId }: Asked,
-  prompt: Example["prompt"],
-  answer: string,
-): Promise<number[]> {
-  const whole: Prompt =
-    prompt.type === "text"
-      ? {
-          type: "text",
-          text: `${prompt.text}${/\s$/.test(prompt.text) || /^\s/.test(answer) ? "" : " "}${answer}`,
-        }
-      : {
-          type: "chat",
-          messages: [...prompt.messages, { role: "assistant", content: answer }],
-          ending: "continue",
-        };
-  const [before, after] = await Promise.all(
-    [prompt, whole].map(async (one) => {
-      const { prompts } = await engine.query({ type: "renderPrompt", configId, prompt: one });
-      return (prompts.reference ?? prompts.base)?.tokens ?? [];
-    }),
-  );
-  const isPrefix = before?.every((token, index) => after?.[index] === token) === true;
-  if (isPrefix && after !== undefined && after.length > before.length) return after.slice(before.length);
-  // The last tokens of the prompt would be others with the answer behind them: then by itself.
-  const { ids } = await engine.query({
-    type: "tokenize",
-    configId,
-    text: answer,
-    addSpecial: false,
-    parseSpecial: false,
-  });
-  return [...ids];
-}
-
 /** Longest answer of its own that an expert is asked for. */
 const mostOwnTokens = 64;
 
@@ -140,6 +102,11 @@ async function ownAnswer(asked: Asked, prompt: Prompt, expert: string): Promise<
   const { tokens, done } = await run(asked, { prompt, strategy, maxTokens: mostOwnTokens });
   const ids = tokens.map(({ record }) => record.token.id);
   return done.finishReason === "stop" ? ids.slice(0, -1) : ids;
+}
+
+async function givenTokens(asked: Asked, prompt: Example["prompt"], answer: string): Promise<number[]> {
+  const [tokens = []] = await answerTokens(asked, prompt, [spaced(prompt, answer)]);
+  return tokens;
 }
 
 /** An answer to an expert's prompt, to be scored. */
@@ -153,7 +120,7 @@ export interface Answer {
 export async function answerOf(asked: Asked, { expert, prompt, answer }: Example): Promise<Answer> {
   invariant(expert !== null, "prompts that fit no expert have no answers");
   const tokens =
-    answer === null ? await ownAnswer(asked, prompt, expert) : await answerTokens(asked, prompt, answer);
+    answer === null ? await ownAnswer(asked, prompt, expert) : await givenTokens(asked, prompt, answer);
   return { expert, prompt, tokens };
 }
 

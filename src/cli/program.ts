@@ -4,6 +4,7 @@ import type { CalibrateFlags } from "./calibrate-options.js";
 import type { CompleteFlags } from "./complete.js";
 import type { EvalFlags } from "./eval-options.js";
 import type { InitFlags } from "./init-questions.js";
+import type { JudgeFlags } from "./judge.js";
 import { type SettingFlags, packageVersion } from "./run-time.js";
 import type { SolveFlags } from "./solve.js";
 import { type Stop, exitCodeOf, listenForStop } from "./stop-signal.js";
@@ -169,6 +170,29 @@ function addEval(program: Command, finish: Finish): void {
   );
 }
 
+function addJudge(program: Command, finish: Finish): void {
+  const command = program
+    .command("judge")
+    .description("say which of several texts is the answer to a prompt, by their likelihoods")
+    .argument("[prompt]", "the question, as one argument")
+    .requiredOption("--fusion <id>", "id of the fusion config that judges")
+    .option("--candidates <texts...>", "texts, one of which is the answer")
+    .option(
+      "--prompts <file>",
+      "instead of a prompt: a task file, whose choices are the candidates; JSON lines out",
+    )
+    .option("--laws <laws>", "who judges: fused, base, expert:ID, separated by commas", "fused")
+    .option("--normalise <how>", "sum, mean, or end: the sum with the answer's end", "sum")
+    .option("--alpha <share>", "lean so far on the base's best (default: as the card says, else 0)")
+    .option("--threshold <p>", "and only where the base gives it so much (default: 0.5)");
+  addSettings(command, engineSettings);
+  command.action((prompt: string | undefined, flags: JudgeFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) =>
+      (await import("./judge.js")).judgeTexts(prompt, flags, stop),
+    ),
+  );
+}
+
 function addCompare(program: Command, finish: Finish): void {
   program
     .command("compare")
@@ -211,6 +235,7 @@ export function createProgram(finish: Finish): Command {
   addCheck(program, finish);
   addCalibrate(program, finish);
   addEval(program, finish);
+  addJudge(program, finish);
   addCompare(program, finish);
   addSolve(program, finish);
   return program;

@@ -13,10 +13,11 @@ import type {
   ResolvedFusionConfig,
 } from "../protocol/protocol.js";
 import { invariant } from "../errors.js";
-import { answerTokens } from "../calibration/ask.js";
+import { spaced } from "../verdicts/answer-tokens.js";
+import { judge, plainJudging } from "../verdicts/judge.js";
 import { type Answer, type Answerer, wholeAnswer } from "./answerer.js";
 import type { Plan } from "./methods/method.js";
-import { type Likelihood, candidatesOf, likelihoodOf, likeliest } from "./scorers.js";
+import { candidatesOf, likeliest } from "./scorers.js";
 import type { Item } from "./tasks/task.js";
 
 const greedy = samplingSchema.parse({ temperature: 0 });
@@ -102,26 +103,26 @@ export class EngineAnswerer implements Answerer {
 
   async likelihoods(plan: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
     const startMs = performance.now();
+    const { prompt } = item;
     const candidates = candidatesOf(item);
-    const likelihoods: Likelihood[] = [];
-    let promptTokens = 0;
-    for (const candidate of candidates) {
-      const asked = { engine: this.#engine, configId: plan.configId, signal };
-      const tokens = await answerTokens(asked, item.prompt, candidate);
-      const request = { ...this.#requestFor(plan, item), forced: { type: "tokens" as const, tokens } };
-      const given: GeneratedToken[] = [];
-      let isWhole = false;
-      for await (const event of this.#engine.generate(
-        { ...request, topLogprobs: 0, logprobs: "unrestricted" },
-        signal,
-      )) {
-        if (event.type === "accepted") continue;
-        given.push(...event.tokens);
-        if (event.type === "done") ({ isWhole, promptTokens } = { isWhole: true, ...event.usage });
-      }
-      if (!isWhole) return null;
-      likelihoods.push(likelihoodOf(given.map(({ record }) => record.logprob)));
-    }
+    const judged = await judge({
+      engine: this.#engine,
+      generate: (request, either) => this.#engine.generate(request, either),
+      request: { ...this.#requestFor(plan, item), topLogprobs: 0, logprobs: "unrestricted" },
+      candidates: candidates.map((candidate) => spaced(prompt, candidate)),
+      endToken: null,
+      options: plainJudging,
+      signal,
+    }).catch((error: unknown) => {
+      if (signal.aborted) return null;
+      throw error;
+    });
+    if (judged === null) return null;
+    const likelihoods = judged.tokens.map((tokens, index) => ({
+      logprob: judged.scores["fused"]?.[index] ?? 0,
+      numTokens: tokens.length,
+    }));
+    const promptTokens = judged.usages[0]?.promptTokens ?? 0;
     return {
       ...wholeAnswer(candidates[likeliest(likelihoods)] ?? "", likelihoods),
       promptTokens,

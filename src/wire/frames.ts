@@ -13,6 +13,7 @@ import { countSchema } from "./numbers.js";
 import { named } from "./registry.js";
 import { ignoredSchema, tokenRecordSchema } from "./token-record.js";
 import { usageSchema } from "./usage.js";
+import { verdictSchema } from "./verdict.js";
 
 /** The frames of the WebSocket: JSON text, named after OpenAI's Realtime events. */
 
@@ -26,6 +27,13 @@ export const clientFrameSchema = z.discriminatedUnion("type", [
     response: z
       .looseObject({ id: id.nullish().describe("Default: the completion's id.") })
       .describe("A body of /v1/chat/completions (with messages) or /v1/completions (with prompt)."),
+  }),
+  z.strictObject({
+    type: z.literal("verdict.create"),
+    event_id: eventId,
+    verdict: z
+      .looseObject({ id: id.nullish().describe("Default: the verdict's id.") })
+      .describe("A body of /v1/fusion/judge."),
   }),
   z.strictObject({ type: z.literal("response.cancel"), event_id: eventId, response_id: z.string() }),
   z
@@ -123,6 +131,13 @@ export const serverFrameSchema = named(
     }),
     ...choiceFrames,
     z.strictObject({ type: z.literal("response.done"), response: endedResponseSchema }),
+    z.strictObject({
+      type: z.literal("verdict.done"),
+      response_id: z.string(),
+      status: z.enum(["completed", "cancelled", "failed"]),
+      verdict: verdictSchema.optional(),
+      error: errorDetailSchema.optional(),
+    }),
     z.strictObject({
       type: z.literal("error"),
       error: errorDetailSchema.extend({ event_id: z.string().optional() }),

@@ -48,6 +48,7 @@ describe("secrets", () => {
       "/v1/completions",
       "/v1/responses",
       "/v1/fusion/explain",
+      "/v1/fusion/judge",
       "/tokenize",
     ];
     for (const path of [...routes, `/v1/${canaries.field}`, `/v1/fusion/solve?x=${canaries.field}`]) {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import type { z } from "zod";
 import { explainSchema } from "../../src/api/fusion/explain.js";
+import { judgeSchema } from "../../src/api/fusion/judge.js";
 import { solveSchema } from "../../src/api/fusion/solve.js";
 import { responsesSchema } from "../../src/api/openai/responses-schema.js";
 import { chatSchema, textSchema } from "../../src/api/openai/schemas.js";
@@ -120,6 +121,11 @@ const targets: { path: string; schema: z.ZodObject; rest: Record<string, string>
     path: "/v1/fusion/explain",
     schema: explainSchema,
     rest: { model: '"recall"', prompt: '"hi"', completion: '"x"' },
+  },
+  {
+    path: "/v1/fusion/judge",
+    schema: judgeSchema,
+    rest: { model: '"recall"', prompt: '"hi"', candidates: '["x","y"]' },
   },
   {
     path: "/v1/fusion/solve",

@@ -1,11 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  type Example,
-  answerTokens,
-  featureOfPrompt,
-  mixtureOf,
-  scoreAnswer,
-} from "../../src/calibration/ask.js";
+import { type Example, featureOfPrompt, mixtureOf, scoreAnswer } from "../../src/calibration/ask.js";
+import { answerTokens } from "../../src/verdicts/answer-tokens.js";
 import type { Card } from "../../src/routing/card.js";
 import { defaultFeature, featureOf } from "../../src/routing/feature.js";
 import type { Comparison } from "../../src/calibration/compare.js";
@@ -161,7 +156,7 @@ describe("the score of an answer", () => {
     const verdicts: boolean[] = [];
     for (const { prompt, answer: wanted } of tasks.trivia.slice(0, 12)) {
       const question = chat(questionOf(prompt));
-      const tokens = await answerTokens(asked, question, wanted);
+      const [tokens = []] = await answerTokens(asked, question, [wanted]);
       const score = await scoreAnswer(asked, { prompt: question, tokens }, strategy);
       const greedy = await answer(engine, textRequest("both", "", { prompt: question, strategy }));
       const isSame = greedy.text.trim() === wanted && greedy.done.finishReason === "stop";

@@ -7,6 +7,7 @@ import { foreignFields } from "../../src/api/openai/other-fields.js";
 import { responsesSchema } from "../../src/api/openai/responses-schema.js";
 import { chatSchema, textSchema } from "../../src/api/openai/schemas.js";
 import { explainSchema } from "../../src/api/fusion/explain.js";
+import { judgeSchema } from "../../src/api/fusion/judge.js";
 import { solveSchema } from "../../src/api/fusion/solve.js";
 import { applyTemplateSchema, detokenizeSchema, tokenizeSchema } from "../../src/api/vocabulary.js";
 
@@ -55,6 +56,11 @@ const targets: Target[] = [
     paths: ["/v1/fusion/explain"],
     schema: explainSchema,
     good: (model) => ({ model, messages, completion: "x" }),
+  },
+  {
+    paths: ["/v1/fusion/judge"],
+    schema: judgeSchema,
+    good: (model) => ({ model, messages, candidates: ["x", "y"] }),
   },
   {
     paths: ["/v1/fusion/solve"],

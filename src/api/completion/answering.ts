@@ -16,7 +16,7 @@ export function planOptions(context: ApiContext, response: Response): PlanOption
  * Tells log and metrics which model answers, and the client which trace is the answer's, kept or not: a stream that has
  * begun while its model was loaded says so by its id alone.
  */
-export function nameAnswer(response: Response, { model, id }: RequestPlan): void {
+export function nameAnswer(response: Response, { model, id }: Pick<RequestPlan, "model" | "id">): void {
   localsOf(response).model = model;
   if (!response.headersSent) response.set("X-Shoulders-Trace", id);
 }

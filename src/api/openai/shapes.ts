@@ -212,7 +212,10 @@ export function formatsOf(plan: RequestPlan): ChoiceFormat<ChoiceChunk, unknown>
 }
 
 /** @param usages by index of the choice; a prompt counts once, however many answers it has. */
-export function totalUsage(usages: readonly Usage[], { numAnswers }: RequestPlan): UsageRecord {
+export function totalUsage(
+  usages: readonly Usage[],
+  { numAnswers }: Pick<RequestPlan, "numAnswers">,
+): UsageRecord {
   const total: Usage = { ...noUsage };
   usages.forEach((usage, index) => {
     total.completionTokens += usage.completionTokens;

@@ -10,7 +10,7 @@ import type { EndedResponse, EndedStatus, ServerFrame } from "../../wire/frames.
 
 type Send = (frame: ServerFrame) => Promise<void>;
 
-interface SocketResponse {
+export interface SocketResponse {
   id: string;
   plan: RequestPlan;
   signal: AbortSignal;

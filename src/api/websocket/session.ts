@@ -5,13 +5,24 @@ import { fieldError, ShouldersError } from "../../errors.js";
 import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import { planCompletion, type Requester, type RequestPlan } from "../completion/plan.js";
+import { planCompletion, type Requester } from "../completion/plan.js";
+import { planJudgement } from "../fusion/judge.js";
 import { parseRequest } from "../parse.js";
 import { clientFrameSchema, type ClientFrame, type ServerFrame } from "../../wire/frames.js";
 import { answerFeedback } from "./feedback.js";
-import { runResponse } from "./response.js";
+import { runResponse, type SocketResponse } from "./response.js";
+import { runVerdict } from "./verdict.js";
 
 export const streamRoute = "/v1/stream";
+
+type JobKind = "response" | "verdict";
+
+/** What a frame asked for, understood. */
+interface Job {
+  planId: string;
+  model: string;
+  run: (parts: Omit<SocketResponse, "plan">) => Promise<Outcome>;
+}
 
 /** One client on the WebSocket and its running responses. */
 export class StreamSession {
@@ -120,7 +131,10 @@ export class StreamSession {
   #handle(frame: ClientFrame): void {
     switch (frame.type) {
       case "response.create":
-        this.#create(frame.response);
+        this.#create(frame.response, "response");
+        return;
+      case "verdict.create":
+        this.#create(frame.verdict, "verdict");
         return;
       case "response.cancel":
         this.#cancel(frame.response_id);
@@ -135,7 +149,7 @@ export class StreamSession {
     }
   }
 
-  #create({ id: givenId, ...body }: { id?: string | null | undefined }): void {
+  #create({ id: givenId, ...body }: { id?: string | null | undefined }, kind: JobKind): void {
     const { metrics, log, gate, models } = this.#context;
     metrics.requestStarted();
     const leaves: (() => void)[] = [];
@@ -146,10 +160,11 @@ export class StreamSession {
       const held = models.tryHold(model);
       if (held !== null) leaves.push(held);
       else if (models.has(model)) {
-        void this.#createLater({ model, givenId: givenId ?? null, body }, leaves).finally(leave);
+        const asked = { model, givenId: givenId ?? null, body, kind };
+        void this.#createLater(asked, leaves).finally(leave);
         return;
       }
-      this.#begin(givenId ?? null, body)
+      this.#begin(givenId ?? null, body, kind)
         .catch((error: unknown) => log.error({ err: error }, "response failed"))
         .finally(leave);
     } catch (thrown) {
@@ -161,17 +176,17 @@ export class StreamSession {
   }
 
   /** @throws ShouldersError at once, before anything runs. */
-  #begin(givenId: string | null, body: object): Promise<void> {
-    const plan = this.#plan(body);
-    const id = givenId ?? plan.id;
+  #begin(givenId: string | null, body: object, kind: JobKind): Promise<void> {
+    const job = this.#plan(body, kind);
+    const id = givenId ?? job.planId;
     if (this.#running.has(id))
-      throw fieldError("response.id", `response "${id}" is still running; choose another id`);
-    return this.#run(id, plan);
+      throw fieldError(`${kind}.id`, `response "${id}" is still running; choose another id`);
+    return this.#run(id, job);
   }
 
   /** Waits until the model is loaded, says how far it is, and begins then; never throws. */
   async #createLater(
-    { model, givenId, body }: { model: string; givenId: string | null; body: object },
+    { model, givenId, body, kind }: { model: string; givenId: string | null; body: object; kind: JobKind },
     leaves: (() => void)[],
   ): Promise<void> {
     const { models, limits } = this.#context;
@@ -188,7 +203,7 @@ export class StreamSession {
       leaves.push(await models.hold(model, { signal: controller.signal, onProgress }));
       this.#running.delete(key);
       clearInterval(timer);
-      await this.#begin(givenId, body);
+      await this.#begin(givenId, body, kind);
     } catch (thrown) {
       this.#running.delete(key);
       // Aborted for no reason of ours: the client has cancelled it, or left.
@@ -205,29 +220,39 @@ export class StreamSession {
   }
 
   /** @throws ShouldersError */
-  #plan(body: object): RequestPlan {
+  #plan(body: object, kind: JobKind): Job {
     const most = this.#context.limits.socketResponses;
     if (this.#running.size >= most)
       throw new ShouldersError(
         "too_many_responses",
         `A socket runs at most ${most} responses at a time; wait for one to end.`,
       );
-    const kind = "messages" in body ? "chat" : "text";
-    return planCompletion(kind, body, {
+    const options = {
       requester: { owner: this.owner, party: this.party },
       description: requireEngine(this.#context),
       keptTrace: this.#context.keptTrace,
-      fieldName: (param) => `response.${param}`,
-    });
+      fieldName: (param: string) => `${kind}.${param}`,
+    };
+    if (kind === "verdict") {
+      const plan = planJudgement(body, options);
+      return {
+        ...{ planId: plan.id, model: plan.model },
+        run: (parts) => runVerdict(this.#context, { plan, ...parts }),
+      };
+    }
+    const plan = planCompletion("messages" in body ? "chat" : "text", body, options);
+    return {
+      ...{ planId: plan.id, model: plan.model },
+      run: (parts) => runResponse(this.#context, { plan, ...parts }),
+    };
   }
 
-  async #run(id: string, plan: RequestPlan): Promise<void> {
+  async #run(id: string, { planId, model, run }: Job): Promise<void> {
     const controller = new AbortController();
     this.#running.set(id, controller);
-    const { signal } = controller;
-    const outcome = await runResponse(this.#context, { id, plan, signal, send: this.#send });
+    const outcome = await run({ id, signal: controller.signal, send: this.#send });
     this.#running.delete(id);
-    this.#ended({ requestId: plan.id, model: plan.model, outcome });
+    this.#ended({ requestId: planId, model, outcome });
     if (this.#isClosing) this.closeWhenIdle();
   }
 

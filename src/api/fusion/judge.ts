@@ -1,0 +1,289 @@
+import { setMaxListeners } from "node:events";
+import type { RequestHandler } from "express";
+import { z } from "zod";
+import { confidenceSchema } from "../../config/confidence.js";
+import { fieldError, ShouldersError, withFieldNames } from "../../errors.js";
+import type {
+  Asker,
+  ConfigDescription,
+  EngineQuery,
+  GenerationRequest,
+  Usage,
+} from "../../protocol/protocol.js";
+import { judge, type Judged, type JudgeOptions } from "../../verdicts/judge.js";
+import type { Law } from "../../verdicts/read-candidates.js";
+import { normalisations } from "../../verdicts/verdict.js";
+import { toRounded } from "../../wire/numbers.js";
+import type { Judgement, VerdictAnswer } from "../../wire/verdict.js";
+import { nameAnswer, planOptions } from "../completion/answering.js";
+import { findConfig, type ApiContext } from "../context.js";
+import { givenTokens } from "../completion/fusion-fields.js";
+import { choicesOf, newId, planCompletion, type ChoicePlan, type PlanOptions } from "../completion/plan.js";
+import { runCompletion } from "../completion/run-completion.js";
+import { chatSchema } from "../openai/schemas.js";
+import { ignoredOf, totalUsage } from "../openai/shapes.js";
+import { parseRequest } from "../parse.js";
+import { closedSignal } from "../sse-writer.js";
+
+/** Most candidates of a prompt, and about as many are read at a time of all prompts. */
+const mostCandidates = 64;
+const mostPrompts = 256;
+const labelPlace = "{label}";
+
+const promptFields = {
+  messages: chatSchema.shape.messages.nullish(),
+  prompt: z
+    .union([z.string().min(1), givenTokens], { error: "expected text or token ids" })
+    .nullish()
+    .describe("Text or token ids, instead of messages."),
+};
+
+const texts = z.array(z.string().min(1)).min(1).max(mostCandidates);
+
+export const judgeSchema = z
+  .strictObject({
+    model: chatSchema.shape.model,
+    ...promptFields,
+    prompts: z
+      .array(
+        z
+          .strictObject(promptFields)
+          .refine(({ messages, prompt }) => (messages == null) !== (prompt == null), {
+            path: ["messages"],
+            error: "give either messages or a prompt",
+          }),
+      )
+      .min(1)
+      .max(mostPrompts)
+      .nullish()
+      .describe("Several prompts, each with messages or a prompt of its own, about the same candidates."),
+    candidates: texts
+      .nullish()
+      .describe("Texts, one of which is the answer. Behind a prompt of plain text they stand as they are."),
+    labels: texts.nullish().describe("Instead of candidates: names of classes."),
+    template: z
+      .string()
+      .refine((text) => text.includes(labelPlace), `expected a text with ${labelPlace} in it`)
+      .nullish()
+      .describe(`How a label stands in an answer. Default: ${labelPlace}.`),
+    laws: z
+      .array(z.union([z.enum(["fused", "base"]), z.templateLiteral(["expert:", z.string().min(1)])]))
+      .min(1)
+      .nullish()
+      .describe("Who judges: fused (default), base, expert:ID. The first is the one that is asked."),
+    normalise: z
+      .enum(normalisations)
+      .nullish()
+      .describe(
+        "sum (default) of the tokens' log-probabilities, which favours short texts; their mean; end: the sum with that of the answer's end.",
+      ),
+    confidence: confidenceSchema
+      .nullish()
+      .describe(
+        "How far the verdict leans on the base's best. Default: the calibration card's, else not at all.",
+      ),
+    fusion: chatSchema.shape.fusion,
+  })
+  .refine(
+    (body) => [body.messages, body.prompt, body.prompts].filter((given) => given != null).length === 1,
+    {
+      path: ["messages"],
+      error: "give messages, a prompt, or prompts",
+    },
+  )
+  .refine(({ candidates, labels }) => (candidates == null) !== (labels == null), {
+    path: ["candidates"],
+    error: "give either candidates or labels",
+  })
+  .refine(({ labels, template }) => template == null || labels != null, {
+    path: ["template"],
+    error: "it is for labels; leave it out",
+  });
+
+type JudgeBody = z.output<typeof judgeSchema>;
+
+export interface JudgePlan extends Pick<VerdictAnswer, "id" | "created" | "model" | "system_fingerprint"> {
+  ignored: string[];
+  prompts: ChoicePlan[];
+  candidates: { text: string; label: string | null }[];
+  options: JudgeOptions;
+  endToken: number | null;
+}
+
+/** `POST /v1/fusion/judge`: which of several texts is the answer. */
+export function judgeHandler(context: ApiContext): RequestHandler<object, VerdictAnswer> {
+  return async (request, response) => {
+    const plan = planJudgement(request.body, planOptions(context, response));
+    nameAnswer(response, plan);
+    const verdict = await runJudgement(context, plan, closedSignal(response, context.cut));
+    if (verdict !== null) response.json(verdict);
+  };
+}
+
+/** @throws ShouldersError that names the field at fault, as the client calls it. */
+export function planJudgement(body: unknown, options: PlanOptions): JudgePlan {
+  const { fieldName: nameOf = (param: string) => param, description } = options;
+  const { read, config, laws } = withFieldNames(nameOf, () => {
+    const parsed = parseRequest(judgeSchema, body);
+    const found = findConfig(description, parsed.model);
+    return { read: parsed, config: found, laws: lawsOf(parsed, found) };
+  });
+  const id = newId("judge-");
+  const { model, fusion } = read;
+  const plans = (read.prompts ?? [read]).map(({ messages, prompt }, index) => {
+    const place = (param: string) =>
+      read.prompts != null && /^(messages|prompt)\b/.test(param) ? `prompts.${index}.${param}` : param;
+    const own = { ...options, fieldName: (param: string) => nameOf(place(param)) };
+    return messages == null
+      ? planCompletion("text", { model, prompt, fusion }, own)
+      : // What is thought is no answer.
+        planCompletion("chat", { model, messages, fusion, enable_thinking: false }, own);
+  });
+  const [first] = plans;
+  return {
+    ...{
+      id,
+      created: first?.created ?? 0,
+      model: config.id,
+      system_fingerprint: first?.systemFingerprint ?? "",
+    },
+    ignored: first?.ignored ?? [],
+    prompts: plans.flatMap((plan, index) => {
+      const [choice] = choicesOf(plan);
+      if (choice === undefined) return [];
+      const requestId = index === 0 ? id : `${id}-p${index}`;
+      return [{ ...choice, request: requestFor({ ...choice.request, requestId }, read) }];
+    }),
+    candidates: candidatesOf(read),
+    options: { laws, normalise: read.normalise ?? "sum", confidence: read.confidence ?? config.confidence },
+    endToken: config.endToken,
+  };
+}
+
+function requestFor(request: GenerationRequest, { fusion }: JudgeBody): GenerationRequest {
+  // Under a plausible set most candidates would get nothing.
+  return { ...request, maxTokens: null, logprobs: fusion?.logprobs ?? "unrestricted" };
+}
+
+function candidatesOf({ candidates, labels, template }: JudgeBody): JudgePlan["candidates"] {
+  if (labels == null) return (candidates ?? []).map((text) => ({ text, label: null }));
+  return labels.map((label) => ({
+    text: (template ?? labelPlace).replaceAll(labelPlace, () => label),
+    label,
+  }));
+}
+
+/** @throws ShouldersError for an unknown expert, or a law that is named twice. */
+function lawsOf({ laws }: JudgeBody, config: ConfigDescription): [Law, ...Law[]] {
+  const experts = config.experts.map((expert) => expert.id);
+  const [first = "fused", ...others] = laws ?? [];
+  const all: [Law, ...Law[]] = [first, ...others];
+  all.forEach((law, index) => {
+    if (all.indexOf(law) < index) throw fieldError(`laws.${index}`, `"${law}" is there already`);
+    const id = law.startsWith("expert:") ? law.slice("expert:".length) : null;
+    if (id !== null && !experts.includes(id))
+      throw fieldError(
+        `laws.${index}`,
+        `no expert "${id.slice(0, 64)}"; known: ${experts.join(", ") || "none"}`,
+      );
+  });
+  return all;
+}
+
+/**
+ * Judges all prompts, a few at a time. @returns null: the client has left.
+ * @throws ShouldersError of the engine, or the reason with which the signal was aborted
+ */
+export async function runJudgement(
+  context: ApiContext,
+  plan: JudgePlan,
+  signal: AbortSignal,
+): Promise<VerdictAnswer | null> {
+  const { prompts, candidates } = plan;
+  const atOnce = Math.max(1, Math.floor(mostCandidates / candidates.length));
+  const own = new AbortController();
+  const either = AbortSignal.any([signal, own.signal]);
+  // Every question about a candidate's tokens listens.
+  setMaxListeners(0, either);
+  const judged: Judged[] = [];
+  try {
+    for (let from = 0; from < prompts.length; from += atOnce) {
+      const some = prompts.slice(from, from + atOnce);
+      judged.push(...(await Promise.all(some.map((one) => judgeOne(context, plan, one, either)))));
+    }
+  } catch (thrown) {
+    own.abort();
+    // Aborted for no reason of ours: the client has left.
+    if (signal.aborted && !(signal.reason instanceof ShouldersError)) return null;
+    throw thrown;
+  }
+  return answerOf(plan, judged);
+}
+
+async function judgeOne(
+  context: ApiContext,
+  { candidates, options, endToken }: JudgePlan,
+  choice: ChoicePlan,
+  signal: AbortSignal,
+): Promise<Judged> {
+  const { request, fieldName } = choice;
+  const rename = (thrown: unknown) => {
+    const error = ShouldersError.from(thrown);
+    throw error.param === null ? error : error.at(fieldName(error.param));
+  };
+  return judge({
+    engine: {
+      query: <Q extends EngineQuery>(query: Q, asker?: Asker) =>
+        context.engine.query(query, asker).catch(rename),
+    },
+    generate: (asked, either) => {
+      const countsPrompt = asked.requestId === request.requestId;
+      return runCompletion(context, { ...choice, countsPrompt, request: asked }, either);
+    },
+    ...{ request, options, endToken, signal },
+    candidates: candidates.map(({ text }) => text),
+  });
+}
+
+function answerOf(plan: JudgePlan, judged: readonly Judged[]): VerdictAnswer {
+  const { id, created, model, system_fingerprint, ignored, options } = plan;
+  const usages = judged.flatMap((one) =>
+    one.usages.map((usage, index) => (index === 0 ? usage : withoutPrompt(usage))),
+  );
+  return {
+    id,
+    object: "fusion.verdict",
+    ...{ created, model, system_fingerprint },
+    normalise: options.normalise,
+    confidence: options.confidence ?? { alpha: 0, threshold: 0 },
+    verdicts: judged.map((one, index) => judgementOf(plan.candidates, one, index)),
+    usage: totalUsage(usages, { numAnswers: 1 }),
+    ...ignoredOf({ ignored }),
+  };
+}
+
+const withoutPrompt = (usage: Usage): Usage => ({ ...usage, promptTokens: 0, cachedTokens: 0 });
+
+/** A verdict as it is told. */
+export function judgementOf(candidates: JudgePlan["candidates"], judged: Judged, index: number): Judgement {
+  const { scores, probabilities, probability, best, choice, agreement, isSettled, tokens } = judged;
+  const at = (byLaw: Record<string, number[]>, candidate: number) =>
+    Object.fromEntries(
+      Object.entries(byLaw).map(([law, values]) => [law, toRounded(values[candidate] ?? 0)]),
+    );
+  return {
+    index,
+    candidates: candidates.map(({ text, label }, candidate) => ({
+      text,
+      ...(label !== null && { label }),
+      tokens: tokens[candidate] ?? [],
+      logprob: at(scores, candidate),
+      probability: at(probabilities, candidate),
+      verdict: toRounded(probability[candidate] ?? 0),
+    })),
+    best,
+    verdict: choice,
+    agreement: toRounded(Math.min(1, agreement)),
+    settled: isSettled,
+  };
+}
