@@ -2,7 +2,7 @@ import { present, ShouldersError } from "../errors.js";
 import type { FusionKernel, Plausibility } from "../fusion/types.js";
 import { BatchCosts } from "./batch-costs.js";
 import type { Cursor } from "./cursor.js";
-import type { Decoded } from "./decode.js";
+import type { Decoded, ReadySequence } from "./decode.js";
 import type { BatchCurves } from "../protocol/protocol.js";
 import { type Draft, draftsOf } from "./draft.js";
 import { chooseGuesses, ExpertDrafts, type Guessable, rateOf } from "./draft-policy.js";
@@ -99,21 +99,23 @@ export class Drafting {
   ): Promise<void> {
     let guessing = this.#choose(sequences);
     while (guessing.length > 0) {
-      const rowOf = new Map<Sequence, Float32Array>();
+      const readyOf = new Map<Sequence, ReadySequence>();
       const isHeld = ({ sequence, drafter }: Guessing) => drafter.numHeld > sequence.drafts.length;
       const plan = guessing.filter((one) => !isHeld(one)).map(planOf);
-      if (plan.length > 0)
-        for (const { sequence, rowsOf } of (await decode(plan)).ready) {
-          const { model } = present(sequence.drafter, "expert that guesses");
-          const row = present(rowsOf.get(model)?.at(-1), "row");
-          rowOf.set(sequence, rowIn(this.#slot(model), row, sequence.config));
-        }
-      guessing = guessing.filter((one) => {
-        const row = isHeld(one) ? one.drafter.lastHeld : rowOf.get(one.sequence);
-        if (!row) return false;
-        return this.#guard(one, () => this.#extend(one, row, this.#room(sequences).tokens));
-      });
+      if (plan.length > 0) for (const ready of (await decode(plan)).ready) readyOf.set(ready.sequence, ready);
+      guessing = guessing.filter((one) =>
+        this.#guard(one, () => {
+          const row = isHeld(one) ? one.drafter.lastHeld : this.#rowOf(one, readyOf.get(one.sequence));
+          return row !== null && this.#extend(one, row, this.#room(sequences).tokens);
+        }),
+      );
     }
+  }
+
+  /** The row that was decoded for a guess; null: it could not be. */
+  #rowOf({ sequence, drafter: { model } }: Guessing, ready: ReadySequence | undefined): Float32Array | null {
+    if (ready === undefined) return null;
+    return rowIn(this.#slot(model), ready.rowsOf.get(model)?.at(-1), sequence.config);
   }
 
   /**

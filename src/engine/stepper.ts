@@ -78,7 +78,8 @@ export class Stepper {
       batches: [],
       ...{ numPlanned: 0, numFailed: 0, fuseMs: 0, sampleMs: 0, rows: 0, skippedShare: 0 },
     };
-    const active = () => running().filter(({ isPaused }) => !isPaused);
+    // What was cancelled meanwhile has not had what the step has made for it so far.
+    const active = () => running().filter(({ isPaused, isCancelled }) => !isPaused && !isCancelled);
     for (const sequence of active()) sequence.isSettled = false;
     const settled = await this.#scout(active(), clock);
     const candidates = baseCandidates(active());
@@ -138,7 +139,7 @@ export class Stepper {
     const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;
     const decoded = await this.#decode(plan, clock);
     for (const planned of plan) countBasePass(planned);
-    for (const routed of decoded.routed) this.#route(routed);
+    for (const routed of decoded.routed) this.#guard(routed.sequence, () => this.#route(routed));
     const events = decoded.ready.flatMap((ready) => this.#advance(ready, clock));
     const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
     this.#prefillBudget.observe({
@@ -165,12 +166,13 @@ export class Stepper {
   }
 
   /** The reference has read a prompt: its rows say which experts are to read it too. */
-  #route({ sequence, rows }: Decoded["routed"][number]): void {
+  #route({ sequence, rows }: Decoded["routed"][number]): RequestEvent[] {
     const { resolved, reference, vocabularySize } = sequence.config;
     const { context } = this.#slot(present(reference, "reference").model);
     const logits = rows.map((row) => context.logits(row).subarray(0, vocabularySize));
     const feature = featureOf(logits, sequence.featureSettings);
     sequence.told(feature, rows.length, (whole) => resolved.card && priorOf(resolved.card, whole));
+    return [];
   }
 
   /** Takes token after token of a sequence whose rows are there, as long as its drafts are right. */

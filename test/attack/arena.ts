@@ -112,6 +112,7 @@ export class Arena implements AsyncDisposable {
     if (this.#group?.numKilled() !== numKilled)
       problems.push("the kernel ended a process for lack of memory");
     problems.push(...refusalsOf(seen));
+    if (problems.length > 0) problems.push(`the server's log ends with ${target.log.slice(-2000)}`);
     const excesses = excessesOf(seen, growthMb, bounds);
     if (problems.length + excesses.length > 0) await this.#startAnew();
     return { attack, problems, excesses, livezMs: worst(seen.livez), chatMs: worst(seen.chat), growthMb };

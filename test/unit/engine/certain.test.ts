@@ -301,3 +301,38 @@ describe("tokens that experts settle", () => {
     expect(told(await run(fakeRequest("c", { maxTokens: 10 })))).toEqual(told(first));
   });
 });
+
+describe("who leaves or stops in the middle of a step", () => {
+  const loaded = (): FakeModelsOptions => ({ ...models(5), strategy: strategies["gated"]! });
+  const request = (id: string) => fakeRequest(id, { ...prompt(`${id}:`), maxTokens: 12 });
+  const contextNames = ["base", "reference", "expert"];
+
+  it.each(
+    contextNames.flatMap((name, context) =>
+      (["cancel", "pause"] as const).map((action) => ({ name, context, action })),
+    ),
+  )("$action while the $name decodes: the others go on", async ({ context, action }) => {
+    const undisturbed = (await answers(loaded(), ["b", "c"].map(request))).map(({ text }) => text);
+    for (let number = 1; number <= 12; number++) {
+      const { engine, run, models: slots, untilIdle } = start(loaded());
+      const watched = slots.contexts[context]!;
+      const decode = watched.decode.bind(watched);
+      let numDecodes = 0;
+      let areOthersDone = false;
+      watched.decode = async () => {
+        numDecodes++;
+        if (action === "cancel" && numDecodes === number) engine.cancel("a");
+        if (action === "pause" && !areOthersDone) engine.pause("a", numDecodes % number === 0);
+        await decode();
+      };
+      const idle = untilIdle();
+      const left = run(request("a"));
+      const others = await Promise.all(["b", "c"].map((id) => run(request(id))));
+      expect(others.map(({ text, error }) => error?.message ?? text)).toEqual(undisturbed);
+      areOthersDone = true;
+      engine.pause("a", false);
+      if (numDecodes < number || action === "pause") expect((await left).error).toBeNull();
+      await idle;
+    }
+  });
+});
