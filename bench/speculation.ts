@@ -457,7 +457,7 @@ export async function benchBasePasses(wanted: readonly FigureId[]): Promise<Part
     const usages = await Promise.all(
       items.map(async ({ messages }) => {
         const request = textRequest(config, "", {
-          ...{ prompt: { type: "chat", messages }, maxTokens: 64, stop: ["\n"] },
+          ...{ prompt: { type: "chat", messages }, maxTokens: 64, stop: ["\n"], trace: "off" },
         });
         for await (const event of engine.generate(request, new AbortController().signal))
           if (event.type === "done") return event.usage;

@@ -70,6 +70,13 @@ export class Cursor implements CursorView {
     return isAhead;
   }
 
+  /** Takes back all from a position on. @returns whether there was any. */
+  returnTo(position: number): boolean {
+    const isAhead = this.numDecoded > position;
+    this.numDecoded = Math.min(this.numDecoded, position);
+    return isAhead;
+  }
+
   /** How many rows are kept, from the one after its last token on. */
   get numHeld(): number {
     return this.#held.length;

@@ -172,7 +172,8 @@ export class Drafting {
   #able(sequence: Sequence): Able | null {
     const { drafter, run, settling, config, given, mostDrafts: most } = sequence;
     if (drafter === null || given.length > 0 || !this.#mayDraft(sequence)) return null;
-    const set = run.active.length === 1 ? (settling?.[0] ?? null) : null;
+    // Where the base has a share, behind a guess it is asked.
+    const set = run.active.length === 1 && run.baseShare === 0 ? (settling?.[0] ?? null) : null;
     const { acceptance, unsure } = this.#knownOf(config);
     return { sequence, drafter, set, acceptance, unsure: set === null ? 1 : unsure, most };
   }

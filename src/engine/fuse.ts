@@ -1,6 +1,7 @@
 import { present, ShouldersError } from "../errors.js";
 import { NonFiniteRowError, type RowOwner } from "../fusion/kernel/rows.js";
 import type { FusedRow, Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
+import { hasShift } from "../strategies/has-shift.js";
 import { strategyOf } from "../strategies/registry.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { ReadySequence } from "./decode.js";
@@ -101,17 +102,25 @@ export function settle(
   slots: readonly ModelSlot[],
   { kernel, heldRows }: { kernel: FusionKernel; heldRows: readonly HeldRows[] },
 ): number | null {
-  const { config, run, settling, sampler } = sequence;
+  const { config, run, settling, sampler, scouts } = sequence;
   const rowFor = (model: number) => rowIn(slots[model], rowsOf.get(model)?.at(-1), config);
   const tokens = (settling ?? []).map((set, index) =>
     kernel.soleToken(rowFor(present(run.active[index], "expert").model), set),
   );
   const [token = null] = tokens;
   const room = sequence.maxTokens - sequence.numGenerated;
-  if (token !== null && tokens.every((other) => other === token) && sampler.allows(token, room)) return token;
-  for (const cursor of sequence.expertCursors)
+  const isSole = token !== null && tokens.every((other) => other === token);
+  if (isSole && sampler.allows(token, room) && isHeard(sequence, rowFor)) return token;
+  for (const cursor of scouts)
     cursor.hold(present(heldRows[cursor.model], "held rows").copy(rowFor(cursor.model)));
   return null;
+}
+
+/** Whether the experts take part in the mixture here, if the base has a share in it: not one that says what the reference does. */
+function isHeard({ run, config }: Sequence, rowFor: (model: number) => Float32Array): boolean {
+  const { reference } = config;
+  if (run.baseShare === 0 || !run.needsReference || reference === null) return true;
+  return run.active.every(({ model }) => hasShift(rowFor(model), rowFor(reference.model)));
 }
 
 /** The same error in the words of the config: whose model file it was. */

@@ -5,6 +5,7 @@ import type { TokenSampler } from "../sampling/token-sampler.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { Claim } from "./admission.js";
 import type { Draft } from "./draft.js";
+import { Doze } from "./doze.js";
 import { DraftPolicy } from "./draft-policy.js";
 import { TextGuess } from "./text-guess.js";
 import type { LoadedConfig, LoadedExpert } from "./loaded-models.js";
@@ -61,6 +62,8 @@ export class Sequence implements SequenceView, Claim {
   readonly forced: readonly number[];
   /** Guesses from what the client expects, and from the answer so far. */
   readonly textGuess: TextGuess;
+  /** What the base was not asked although it has a share. */
+  readonly doze = new Doze();
   /** How often those were right. */
   readonly draftPolicy = new DraftPolicy();
   /** Most tokens of the answer, those that are forced included. */
@@ -152,13 +155,30 @@ export class Sequence implements SequenceView, Claim {
    * base and reference; null: they are needed.
    */
   get settling(): readonly Plausibility[] | null {
+    const { run } = this;
+    if (!this.#maySettle) return null;
+    return run.baseShare === 0 || this.isDozing ? run.settling : null;
+  }
+
+  get #maySettle(): boolean {
     const { request, run } = this;
-    if (this.isReading || request.speculation === "off" || request.audit === "rows") return null;
-    if (request.logprobs === "unrestricted") return null;
-    if (request.trace === "full" || this.forced.length > this.numGenerated) return null;
+    if (this.isReading || request.speculation === "off" || request.audit === "rows") return false;
+    if (request.logprobs === "unrestricted") return false;
+    if (request.trace === "full" || this.forced.length > this.numGenerated) return false;
     const { tokenNats, replyNats } = request.budget ?? { tokenNats: null, replyNats: null };
     const isBounded = tokenNats !== null || replyNats !== null;
-    return isBounded || run.active.some(({ budget }) => budget < Infinity) ? null : run.settling;
+    return !isBounded && run.active.every(({ budget }) => budget === Infinity);
+  }
+
+  /**
+   * Whether an expert may settle tokens although the base has a share: where only the best token counts, and nobody asks
+   * for the numbers of its law.
+   */
+  get isDozing(): boolean {
+    const { run, request, sampler } = this;
+    const { baseShare, active } = run;
+    if (request.trace !== "off" || request.topLogprobs !== null || !sampler.isGreedy) return false;
+    return active.length === 1 && baseShare > 0 && baseShare < 0.5;
   }
 
   /**
@@ -174,9 +194,11 @@ export class Sequence implements SequenceView, Claim {
     return best.model === this.config.base.model ? null : this.cursor(best.model);
   }
 
-  /** Cursors of its experts. */
-  get expertCursors(): readonly Cursor[] {
-    const models = new Set(this.run.active.map(({ model }) => model));
+  /** Cursors of its experts; where the base has a share, also that which tells whether they have anything to say. */
+  get scouts(): readonly Cursor[] {
+    const { run, config } = this;
+    const models = new Set(run.active.map(({ model }) => model));
+    if (config.reference !== null && run.needsReference && this.isDozing) models.add(config.reference.model);
     return this.#cursors.filter(({ model }) => models.has(model));
   }
 
@@ -305,8 +327,9 @@ export class Sequence implements SequenceView, Claim {
     for (const cursor of this.allCursors) cursor.drop();
   }
 
-  /** Takes in a token that experts' rows alone settled: every model of the run gives it all its probability. */
+  /** Takes in a token that experts' rows alone settled: every expert that runs gives it all its probability. */
   learnCertain(): void {
+    if (this.run.baseShare > 0) this.doze.skip(this.base.tokens.length);
     this.#countToken({ certain: this.fusionUsage.certain + 1 });
   }
 

@@ -8,6 +8,7 @@ import { sizeOf } from "./batch-costs.js";
 import { commit } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { fuse, settle } from "./fuse.js";
+import { latePlan, learnLate } from "./late-likelihoods.js";
 import type { ModelSlot } from "./loaded-models.js";
 import { Drafting } from "./drafting.js";
 import { isGuess } from "./draft.js";
@@ -79,7 +80,9 @@ export class Stepper {
       ...{ numPlanned: 0, numFailed: 0, fuseMs: 0, sampleMs: 0, rows: 0, skippedShare: 0 },
     };
     // What was cancelled meanwhile has not had what the step has made for it so far.
-    const active = () => running().filter(({ isPaused, isCancelled }) => !isPaused && !isCancelled);
+    const awake = () => running().filter(({ isPaused, isCancelled }) => !isPaused && !isCancelled);
+    await this.#count(awake().filter(isCounting), clock);
+    const active = () => awake().filter((sequence) => !isCounting(sequence));
     for (const sequence of active()) sequence.isSettled = false;
     const settled = await this.#scout(active(), clock);
     const candidates = baseCandidates(active());
@@ -97,15 +100,34 @@ export class Stepper {
 
   /** Decodes the experts of all sequences whose next token they may settle, and takes the tokens that they do. */
   async #scout(active: readonly Sequence[], clock: StepClock): Promise<RequestEvent[]> {
-    const plan = active
-      .filter(
-        (sequence) =>
-          sequence.settling !== null && !sequence.isWaitingForBase && sequence.drafts.length === 0,
-      )
-      .map(scoutPlan);
+    const plan = active.filter((sequence) => this.#maySettle(sequence)).map(scoutPlan);
     if (plan.length === 0) return [];
     const decoded = await this.#decode(plan, clock);
     return decoded.ready.flatMap((ready) => this.#settle(ready, clock));
+  }
+
+  #maySettle(sequence: Sequence): boolean {
+    const { settling, isWaitingForBase, drafts, isDozing, base } = sequence;
+    if (settling === null || isWaitingForBase || drafts.length > 0) return false;
+    // What the base slept through may have to be read late.
+    return !isDozing || this.#slot(base.model).canTakeBack;
+  }
+
+  /** Reads late, a token each, what the base was not asked about. */
+  async #count(counting: readonly Sequence[], clock: StepClock): Promise<void> {
+    if (counting.length === 0) return;
+    const slotOf = ({ base }: Sequence) => this.#slot(base.model);
+    const plan = counting.map((sequence) => {
+      const slot = slotOf(sequence);
+      return latePlan(sequence, slot, Math.floor(slot.context.batch.capacity / counting.length));
+    });
+    const decoded = await this.#decode(plan, clock);
+    for (const { sequence } of plan) sequence.countBasePass();
+    for (const ready of decoded.ready)
+      this.#guard(ready.sequence, () => {
+        learnLate(ready, slotOf(ready.sequence), this.#parts.kernel);
+        return [];
+      });
   }
 
   /** Takes the token of a sequence whose experts settle it. */
@@ -189,7 +211,7 @@ export class Stepper {
         const generated = draft?.isCertain
           ? this.#takeCertain(sequence, draft.token, clock)
           : this.#draw(ready, numTaken, clock);
-        // What a grammar refuses has no row of the base yet.
+        // What a grammar refuses has no row of the base yet; or the choice waits for the shares.
         if (generated === null) break;
         const isRight = generated.record.token.id === draft?.token;
         if (draft !== undefined && isGuess(draft)) {
@@ -228,13 +250,20 @@ export class Stepper {
     return generated;
   }
 
-  /** Draws the token after so many drafts that have become tokens. */
-  #draw(ready: ReadySequence, numTaken: number, clock: StepClock): GeneratedToken {
+  /**
+   * Draws the token after so many drafts that have become tokens; null: it could depend on what the base was not asked
+   * about, which is then to be read first.
+   */
+  #draw(ready: ReadySequence, numTaken: number, clock: StepClock): GeneratedToken | null {
     const { sequence } = ready;
     const { kernel } = this.#parts;
     const startMs = performance.now();
     const fused = fuse(ready, numTaken, this.#slots, kernel);
     const fuseMs = performance.now() - startMs;
+    if (!sequence.doze.isProven(fused.fusion, sequence.run.baseShare)) {
+      sequence.doze.isCounting = true;
+      return null;
+    }
     const vocabulary = this.#vocabulary(sequence.config.base.model);
     const { generated, componentLogprobs, sampleMs } = sample({
       ...{ sequence, fused, kernel, vocabulary, fuseMs },
@@ -290,9 +319,14 @@ export class Stepper {
   }
 }
 
+/** Whether it waits for what the base was not asked about. */
+function isCounting({ doze, isReading }: Sequence): boolean {
+  return doze.isCounting && !isReading;
+}
+
 /** The experts of a sequence alone, with a row each. */
 function scoutPlan(sequence: Sequence): PlannedSequence<Sequence> {
-  const cursors = sequence.expertCursors;
+  const cursors = sequence.scouts;
   return { sequence, cursors, numTokens: cursors.map(({ numRemaining }) => numRemaining), completes: true };
 }
 

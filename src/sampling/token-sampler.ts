@@ -46,6 +46,11 @@ export class TokenSampler implements Disposable {
     this.#grammar = options.grammar;
   }
 
+  /** Every token is the row's best one. */
+  get isGreedy(): boolean {
+    return this.#chain === null && this.#grammar === null;
+  }
+
   /** The grammar allows no more: the answer has ended. */
   get isComplete(): boolean {
     return this.#grammar?.isComplete ?? false;

@@ -30,7 +30,9 @@ export function constantRun<E extends Expert>({
       return kernel.fuse(weights).row;
     },
     settling: settling && isByExpertsAlone(settling) ? settling : null,
+    baseShare: experts.length === 0 ? 1 : 0,
     learn: () => undefined,
+    learnOfBase: () => undefined,
     shares: null,
     skippedShare: 0,
     lost: 0,

@@ -209,10 +209,22 @@ class MixtureRun<E extends Expert> implements StrategyRun<E> {
   }
 
   get settling(): readonly Plausibility[] | null {
-    const [base] = this.#voices(null);
-    if (base?.share !== 0) return null;
     const sets = this.#active.map((expert) => this.#component(expert).plausibility);
     return isByExpertsAlone(sets) ? sets : null;
+  }
+
+  get baseShare(): number {
+    const base = this.#voices(null)[0]?.share ?? 1;
+    const others = this.#active.map((expert) => this.#voices(expert)[0]?.share ?? 1);
+    return base / others.reduce((sum, share) => sum + share, base);
+  }
+
+  learnOfBase(logprob: number): void {
+    const voices = [null, ...this.#active].flatMap((expert) => this.#voices(expert));
+    this.#shares?.learn(
+      voices,
+      voices.map(({ expert }) => (expert === null ? logprob : 0)),
+    );
   }
 
   learn({ mixed }: Fusion, logprobs: readonly number[]): void {

@@ -82,9 +82,12 @@ export interface StrategyRun<E extends Expert> {
   unrestricted(kernel: FusionKernel, rows: LogitsRows, budgets: readonly number[], fusion: Fusion): FusedRow;
   /**
    * The plausible sets of the active experts, where the next token is certain if each of them, by its expert's row
-   * alone, is the same single token: nobody else has a say then. null: base or reference always have one.
+   * alone, is the same single token: nobody but the base's own share has a say then. null: base or reference always
+   * have one.
    */
   readonly settling: readonly Plausibility[] | null;
+  /** Share of the base by itself in the law of the next token. */
+  readonly baseShare: number;
   /**
    * Takes a token into account; one that was certain moves nothing and need not be told.
    *
@@ -92,6 +95,12 @@ export interface StrategyRun<E extends Expert> {
    * @param logprobs of the token under each of the models that `fusion.mixed` names.
    */
   learn(fusion: Fusion, logprobs: readonly number[]): void;
+  /**
+   * Takes a token into account that the active experts were certain of, and the base not.
+   *
+   * @param logprob of the token under the base.
+   */
+  learnOfBase(logprob: number): void;
   /** Shares by `base` and expert id, which add up to 1; null: it has none, or they are not known yet. */
   readonly shares: Readonly<Record<string, number>> | null;
   /** Share of the experts that are not decoded. */

@@ -139,6 +139,25 @@ describe("answers of the shipped configs, with speculation and without", () => {
     expect(numRight).toBeLessThanOrEqual(numGuesses);
   });
 
+  it("are the same in the mixture of four, whose base sleeps where nobody asks for numbers", async () => {
+    let [numEqual, numCertain, numPasses, numTokens] = [0, 0, 0, 0];
+    const items = [...itemsOf("problems").slice(0, 8), ...itemsOf("headline").slice(0, 8)];
+    for (const [index, item] of items.entries()) {
+      const ours = await answer(engine, request("all", item, { trace: "off" }));
+      const plain = await answer(engine, request("all", item, { topLogprobs: 3, speculation: "off" }));
+      if (expectSameButTies(plain, ours, `all ${index}`)) numEqual++;
+      const { certain, basePasses, lost } = ours.done.usage.fusion;
+      expect(lost).toBe(0);
+      numCertain += certain;
+      numPasses += basePasses;
+      numTokens += ours.ids.length;
+    }
+    expect(numEqual).toBeGreaterThanOrEqual(0.9 * items.length);
+    // The rest is guessed where that pays on this machine.
+    expect(numCertain / numTokens).toBeGreaterThan(0.2);
+    expect(numPasses).toBeLessThan(numTokens);
+  });
+
   it.each([...tasks])("are the same for one seed at temperature 1 (%s)", async (task) => {
     const items = itemsOf(task).slice(0, 8);
     let numEqual = 0;

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { BatchCosts } from "../../../src/engine/batch-costs.js";
+import { Doze } from "../../../src/engine/doze.js";
 import type { GenerationRequest, GivenText } from "../../../src/protocol/protocol.js";
 import type { StrategyConfig } from "../../../src/strategies/registry.js";
 import { numRuns } from "../../support/num-runs.js";
@@ -178,6 +179,95 @@ describe("tokens that experts settle", () => {
       const [kept] = await answers(options, [ask(more)]);
       expect(fusionOf(kept!)).toMatchObject({ lost: 0, certain: 0 });
     }
+  });
+
+  const shared = (base: number, kind: "fused" | "alone", isPinned = false): Partial<GenerationRequest> => ({
+    prior: { shares: { base, e0: 1 - base }, bias: {}, isPinned },
+    strategy: {
+      type: "mixture",
+      prior: "uniform",
+      components: {
+        e0: { kind, weight: 1, plausibility: expertSet },
+      },
+      floor: 0.01,
+    },
+  });
+
+  it("of greedy answers need no base though it has a share, where nobody asks for numbers", async () => {
+    const options = { ...models(8), batchTokens: 64 };
+    for (const kind of ["fused", "alone"] as const) {
+      const ask = (more: Partial<GenerationRequest>) =>
+        fakeRequest("a", { ...shared(0.001, kind), maxTokens: 25, trace: "off", ...more });
+      const [[ours], [plain]] = [
+        await answers(options, [ask({})]),
+        await answers(options, [ask({ speculation: "off" })]),
+      ];
+      expect(tokensOf(ours!)).toEqual(tokensOf(plain!));
+      const { certain, lost, basePasses } = doneOf(ours!).usage.fusion;
+      expect(certain).toBeGreaterThan(5);
+      expect(lost).toBe(0);
+      expect(basePasses).toBeLessThan(doneOf(plain!).usage.fusion.basePasses - 5);
+      for (const more of [
+        { trace: "weights" },
+        { topLogprobs: 1 },
+        { sampling: { ...greedy, temperature: 1 } },
+        { sampling: { ...greedy, presencePenalty: 1 } },
+        { logitBias: [{ token: 97, bias: 1 }] },
+        { grammar: "root ::= [a-z]*" },
+      ] satisfies Partial<GenerationRequest>[]) {
+        const [asked] = await answers(options, [ask(more)]);
+        expect(doneOf(asked!).usage.fusion.certain).toBe(0);
+      }
+    }
+  });
+
+  it("of greedy answers are the same whatever the base's share: it is counted anew before a choice depends on it", async () => {
+    const counted = vi.spyOn(Doze.prototype, "advance");
+    let numCertain = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            text: fc.constantFrom("a:", "bb:", "ccc:", "bb:d:"),
+            maxTokens: fc.integer({ min: 1, max: 40 }),
+            share: fc.constantFrom(0.0001, 0.05, 0.3, 0.45, 0.6),
+            kind: fc.constantFrom("fused", "alone"),
+            isPinned: fc.boolean(),
+          }),
+          { minLength: 1, maxLength: 4 },
+        ),
+        fc.record({
+          seed: fc.nat(50),
+          sure: fc.integer({ min: 3, max: 9 }),
+          /** How near the expert is to the reference: at 1 it has nothing to say. */
+          isReference: fc.boolean(),
+          batchTokens: fc.constantFrom(4, 7, 64),
+          cacheSequences: fc.constantFrom(0, 2),
+          slope: fc.constantFrom(0.05, 2),
+        }),
+        async (asked, { seed, sure, isReference, batchTokens, cacheSequences, slope }) => {
+          vi.spyOn(BatchCosts.prototype, "of").mockImplementation((count) => 1 + slope * count);
+          const expert = partlySure(seed, sure);
+          const reference: FakeLaw = isReference ? expert : dream(seed + 1);
+          const options = {
+            ...{ base: dream(seed + 2), reference, experts: [expert] },
+            ...{ batchTokens, limits: { cacheSequences } },
+          };
+          const requests = asked.map(({ text, maxTokens, share, kind, isPinned }, index) =>
+            fakeRequest(`r${index}`, {
+              ...{ ...prompt(text), ...shared(share, kind, isPinned), maxTokens, trace: "off" },
+            }),
+          );
+          const ours = await answers(options, requests);
+          const plain = await answers(options, requests.map(without));
+          expect(ours.map(tokensOf)).toEqual(plain.map(tokensOf));
+          for (const outcome of ours) numCertain += doneOf(outcome).usage.fusion.certain;
+        },
+      ),
+      { numRuns: numRuns(25) },
+    );
+    expect(numCertain).toBeGreaterThan(0);
+    expect(counted).toHaveBeenCalled();
   });
 
   it("spare the base its passes, and it reads what it missed in one batch", async () => {
