@@ -1,18 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { drawByGumbel } from "../../../src/llama/gumbel.js";
+import { chiSquared } from "../../support/statistics.js";
 
 const draw = (logits: Float32Array, seed: number, position: number) =>
   drawByGumbel({ ids: null, logits, stride: 1, offset: 0, count: logits.length }, { seed, position });
-
-/** χ² of counts against probabilities; with 7 degrees of freedom it is above 29.9 once in 10,000 runs. */
-function chiSquared(counts: readonly number[], probabilities: readonly number[]): number {
-  const total = counts.reduce((sum, count) => sum + count);
-  return counts.reduce((sum, count, i) => {
-    const expected = total * probabilities[i]!;
-    return sum + (count - expected) ** 2 / expected;
-  }, 0);
-}
 
 const probabilities = [0.35, 0.25, 0.15, 0.1, 0.08, 0.04, 0.02, 0.01];
 const logits = Float32Array.from(probabilities, (p) => Math.log(p) + 11);
