@@ -99,7 +99,7 @@ function describeChecked(config: ConfigDescription, engine: EngineDescription, c
     `${config.id}: ${config.description}`.replace(/: $/, ""),
     "",
     modelsTable(config),
-    `vocabulary  ${vocabulary}`,
+    `vocabulary  ${[vocabulary, ...config.vocabularyNotes].join("\n            ")}`,
     `strategy    ${config.strategyInWords}`,
     ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,

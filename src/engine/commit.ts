@@ -1,4 +1,3 @@
-import type { Vocabulary } from "../llama/types.js";
 import type { FinishReason, GeneratedToken, GenerationEvent } from "../protocol/protocol.js";
 import type { Sequence } from "./sequence.js";
 import type { AnswerParts } from "./answer-stream.js";
@@ -7,21 +6,18 @@ import type { AnswerParts } from "./answer-stream.js";
  * Appends a drawn token to its sequence, in every model, and says what the client may see of it. The sequence
  * is over when the last event is `done`.
  *
- * @param vocabularies of the sequence's models: a token that ends the answer for any of them ends it.
+ * @param isEnd whether a token ends the answer for any of the sequence's models: then it ends it.
  */
 export function commit(
   sequence: Sequence,
   generated: GeneratedToken,
-  vocabularies: readonly Vocabulary[],
+  isEnd: (token: number) => boolean,
 ): GenerationEvent[] {
   const token = generated.record.token.id;
   sequence.append(token);
   sequence.sampler.accept(token);
   const isForced = sequence.numGenerated <= sequence.forced.length;
-  const isEnd =
-    sequence.request.stopTokens.includes(token) ||
-    vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token));
-  if (!isForced && isEnd)
+  if (!isForced && (sequence.request.stopTokens.includes(token) || isEnd(token)))
     return [...delta(sequence, sequence.text.finish()), done(sequence, "stop", [generated])];
   const released = sequence.text.push(generated, generated.bytes);
   if (hasStopped(sequence)) return [...delta(sequence, released), done(sequence, "stop", [])];

@@ -10,14 +10,24 @@ export class Cursor implements CursorView {
   numDecoded = 0;
   readonly #prompt: readonly number[];
   readonly #drafts: readonly Draft[];
+  readonly #feeds: ReadonlyMap<number, number>;
   /** Rows after its last token, after the first draft, and so on; null: one that nobody needs. */
   readonly #held: (HeldRow | null)[] = [];
   /** Made with the first token of the answer: until then answers to one prompt share it. */
   #tokens: number[] | null = null;
 
-  /** @param drafts what may come next in the sequence; it changes. */
-  constructor(model: number, promptTokens: readonly number[], drafts: readonly Draft[]) {
+  /**
+   * @param drafts what may come next in the sequence; it changes.
+   * @param feeds what the model reads of tokens that are others to it.
+   */
+  constructor(
+    model: number,
+    promptTokens: readonly number[],
+    drafts: readonly Draft[],
+    feeds: ReadonlyMap<number, number> = new Map(),
+  ) {
     this.model = model;
+    this.#feeds = feeds;
     this.#prompt = promptTokens;
     this.#drafts = drafts;
   }
@@ -30,7 +40,7 @@ export class Cursor implements CursorView {
   /** Adds a token to the answer: the first draft, where that was right, which is then taken off the drafts. */
   append(token: number): void {
     this.#tokens ??= [...this.#prompt];
-    this.#tokens.push(token);
+    this.#tokens.push(this.#feeds.get(token) ?? token);
     if (this.#drafts[0]?.token === token) this.#held.shift()?.release();
     else this.drop();
   }
@@ -38,8 +48,9 @@ export class Cursor implements CursorView {
   /** Its tokens, and then the drafts. */
   tokenAt(position: number): number {
     const { length } = this.tokens;
-    const token = position < length ? this.tokens[position] : this.#drafts[position - length]?.token;
-    return present(token, "token");
+    if (position < length) return present(this.tokens[position], "token");
+    const { token } = present(this.#drafts[position - length], "draft");
+    return this.#feeds.get(token) ?? token;
   }
 
   /** Whether the row after a token is needed: a draft that is certain needs none before it. */

@@ -63,6 +63,11 @@ export async function decode(
       continue;
     }
     cursors.forEach((cursor, i) => (cursor.numDecoded += numTokens[i] ?? 0));
+    for (const [model, rows] of rowsOf) {
+      const roles = sequence.config.roles.get(model);
+      for (const row of roles === undefined ? [] : rows)
+        if (row >= 0) roles?.adapt(present(slots[model], "slot").context.logits(row));
+    }
     if (route.length > 0) decoded.routed.push({ sequence, rows: route });
     if (completes) decoded.ready.push({ sequence, rowsOf, numDrafts: sequence.drafts.length });
   }

@@ -12,6 +12,7 @@ import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
 import { draftRows } from "./model-needs.js";
 import type { PlannedSequence } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
+import { isEndFor } from "./token-roles.js";
 
 export interface DraftingParts {
   slots: readonly ModelSlot[];
@@ -147,10 +148,12 @@ export class Drafting {
     return sampler.guess(row, drafts.length, { ratio, scratch: this.#scratch });
   }
 
-  #isEnd({ allCursors, request }: Sequence, token: number): boolean {
+  #isEnd({ allCursors, config, request }: Sequence, token: number): boolean {
     return (
       request.stopTokens.includes(token) ||
-      allCursors.some(({ model }) => this.#slot(model).model.vocabulary.isEndOfGeneration(token))
+      allCursors.some(({ model }) =>
+        isEndFor(this.#slot(model).model.vocabulary, config.roles.get(model), token),
+      )
     );
   }
 

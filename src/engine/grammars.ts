@@ -1,4 +1,5 @@
 import { setImmediate as othersHaveGoneOn } from "node:timers/promises";
+import { isEndFor } from "./token-roles.js";
 import { present } from "../errors.js";
 import { inOrder } from "../config/members.js";
 import { compileInSteps, type CompiledGrammar } from "../grammar/gbnf.js";
@@ -57,10 +58,11 @@ export class Grammars {
   #table(config: LoadedConfig): TokenTable {
     const known = this.#tables.get(config);
     if (known) return known;
-    const vocabularies = inOrder(config).map(
-      ({ model }) => present(this.#slots[model], "slot").model.vocabulary,
+    const members = inOrder(config);
+    const vocabularyOf = (model: number) => present(this.#slots[model], "slot").model.vocabulary;
+    const table = new TokenTable(vocabularyOf(config.base.model), config.vocabularySize, (token) =>
+      members.some(({ model }) => isEndFor(vocabularyOf(model), config.roles.get(model), token)),
     );
-    const table = new TokenTable(vocabularies, config.vocabularySize);
     this.#tables.set(config, table);
     return table;
   }

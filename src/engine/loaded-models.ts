@@ -22,7 +22,6 @@ import type {
   ToolForm,
 } from "../llama/types.js";
 import type { ModelFacts } from "../llama/model-facts.js";
-import { compareVocabularies } from "../llama/vocabulary.js";
 import { adapterFindings } from "./adapters.js";
 import { describeModel, factsOf } from "./describe-model.js";
 import { findingsOf } from "./findings.js";
@@ -30,6 +29,7 @@ import { sumMemory } from "../llama/buffers.js";
 import { type MemoryPlan, planMemory } from "./memory-plan.js";
 import { adapterOf, collectNeeds, type ModelNeed } from "./model-needs.js";
 import type { ModelSlot } from "./model-slot.js";
+import { shareTokens, type TokenRoles } from "./token-roles.js";
 import { programBytes } from "./program-memory.js";
 
 import type {
@@ -63,6 +63,10 @@ export interface LoadedConfig extends Roles<LoadedMember> {
   experts: readonly LoadedExpert[];
   /** Length of the common part of the vocabularies; only its ids may be used. */
   vocabularySize: number;
+  /** Model index to what it makes of the base's tokens, where it names some of them otherwise. */
+  roles: ReadonlyMap<number, TokenRoles>;
+  /** How the vocabularies differ, and what is done about it, for people. */
+  vocabularyNotes: readonly string[];
   /** How answers call functions. */
   toolForm: ToolForm;
   /** How answers mark what is thought before them; null: nothing is. */
@@ -186,11 +190,9 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
   const roles = rolesOf(resolved, uses);
   const modelOf = ({ model }: LoadedMember) => present(models[model], "model");
   const base = modelOf(roles.base);
-  const others = inOrder(roles)
-    .filter((member) => member !== roles.base)
-    .map(modelOf);
-  for (const other of others)
-    compareVocabularies(base.vocabulary, other.vocabulary, { base: base.path, other: other.path });
+  const members = inOrder(roles).filter((member) => member !== roles.base);
+  const others = members.map(modelOf);
+  const shared = shareTokens(base, members, models);
   if (config.fewShot.length > 0 && others.includes(base))
     throw new ShouldersError(
       "fusion_config_invalid",
@@ -198,7 +200,7 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
         `reference or an expert. Remove fewShot or use another file.`,
       { param: "fewShot" },
     );
-  const renderer = rendererOf(roles.base.model, { resolved, ...roles }, models);
+  const renderer = rendererOf(roles.base.model, { resolved, ...roles, roles: shared.roles }, models);
   const toolForm = renderer.toolForm ?? plainToolForm;
   const { thinking } = renderer;
   // Answers are read as text: a control token that begins a call, or ends a thought, must be seen.
@@ -209,7 +211,7 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
       `the calibration card of config "${config.id}"`,
       `made for ${resolved.card.vocabularySize} tokens, the models have ${vocabularySize}`,
     );
-  return { resolved, ...roles, vocabularySize, toolForm, thinking };
+  return { resolved, ...roles, ...shared, vocabularySize, toolForm, thinking };
 }
 
 function rolesOf(
@@ -259,6 +261,7 @@ export function describeConfig(
     strategyChoices: choicesFor(calibrated, strategy.plausibilityOf(settings.strategy)),
     endToken: present(slots[config.base.model], "slot").model.vocabulary.endToken,
     vocabularySize: config.vocabularySize,
+    vocabularyNotes: config.vocabularyNotes,
     contextTokens: settings.context.tokens,
     sequences: settings.context.sequences,
     sampling: settings.sampling,
@@ -300,6 +303,8 @@ function uniqueId(path: string, slots: readonly ModelSlot[]): string {
   return id;
 }
 
+type RenderingConfig = Pick<LoadedConfig, "resolved" | "base" | "reference" | "experts" | "roles">;
+
 /**
  * Who writes a model's chats: the model itself, with the config's template or that of its own file; or another model of
  * the config where its file has none.
@@ -308,7 +313,7 @@ function uniqueId(path: string, slots: readonly ModelSlot[]): string {
  */
 export function rendererOf(
   index: number,
-  { resolved, base, reference, experts }: Pick<LoadedConfig, "resolved" | "base" | "reference" | "experts">,
+  { resolved, base, reference, experts, roles }: RenderingConfig,
   models: readonly LoadedModel[],
 ): ChatRenderer {
   const { id, chatTemplate } = resolved.config;
@@ -325,5 +330,8 @@ export function rendererOf(
     }
   }
   const others = [...experts, reference ?? base, base].map(({ model }) => models[model]);
-  return [own, ...others].find((model) => model?.hasChatTemplate) ?? own;
+  const found = [own, ...others].find((model) => model?.hasChatTemplate) ?? own;
+  // Where control tokens are others, each model needs its own.
+  if (found === own || roles.size === 0 || found.facts.chatTemplate === null) return found;
+  return own.withTemplate(found.facts.chatTemplate);
 }

@@ -2,6 +2,7 @@ import { present, ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool, RenderedPrompt, ThinkingForm } from "../llama/types.js";
 import { type LoadedConfig, rendererOf } from "./loaded-models.js";
 import { paramOf, tooLong } from "./prompt-size.js";
+import { fedTo } from "./token-roles.js";
 import type { Choice, GenerationRequest, GivenText, Prompt, ToolText } from "../protocol/protocol.js";
 import { asPlainTurns, asToldTurns, knowsForm } from "./tool-prompts.js";
 
@@ -129,7 +130,7 @@ export async function renderPrompt(
       };
     case "tokens":
       checkIds(prompt.tokens, config.vocabularySize, "prompt");
-      return { text: null, tokens: prompt.tokens, ...plain };
+      return { text: null, tokens: fedTo(config.roles.get(index), prompt.tokens), ...plain };
   }
 }
 

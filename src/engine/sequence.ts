@@ -101,7 +101,9 @@ export class Sequence implements SequenceView, Claim {
     this.forced = forced;
     this.textGuess = new TextGuess(prompts.predicted);
     this.drafts = this.#drafts = [];
-    this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => new Cursor(model, tokens, this.#drafts));
+    this.allCursors = [...prompts.tokensOf].map(
+      ([model, tokens]) => new Cursor(model, tokens, this.#drafts, config.roles.get(model)?.feeds),
+    );
     this.promptTokens = this.base.tokens.length;
     const longestPrompt = Math.max(...this.allCursors.map((cursor) => cursor.tokens.length));
     const room = config.resolved.config.context.tokens - longestPrompt - this.forced.length;

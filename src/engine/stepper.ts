@@ -14,6 +14,7 @@ import { Drafting } from "./drafting.js";
 import { isGuess } from "./draft.js";
 import { routingRows } from "./model-needs.js";
 import { PrefillBudget } from "./prefill-budget.js";
+import { isEndFor } from "./token-roles.js";
 import { certain, sample } from "./sample.js";
 import { isDecoding, type PlannedSequence, schedule } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
@@ -291,8 +292,10 @@ export class Stepper {
   }
 
   #commit(sequence: Sequence, generated: GeneratedToken): { events: RequestEvent[]; isDone: boolean } {
-    const vocabularies = sequence.allCursors.map(({ model }) => this.#vocabulary(model));
-    const events = commit(sequence, generated, vocabularies);
+    const { config, allCursors } = sequence;
+    const isEnd = (token: number) =>
+      allCursors.some(({ model }) => isEndFor(this.#vocabulary(model), config.roles.get(model), token));
+    const events = commit(sequence, generated, isEnd);
     return {
       events: events.map((event) => ({ requestId: sequence.request.requestId, event })),
       isDone: events.at(-1)?.type === "done",

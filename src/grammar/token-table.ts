@@ -23,9 +23,8 @@ export class TokenTable implements Alphabet {
   /** Bytes as Latin-1 text to their token; made when it is first needed. */
   #tokenOf: Map<string, number> | null = null;
 
-  /** @param vocabularies of the config's models, the base's first: what ends an answer for one ends it. */
-  constructor(vocabularies: readonly Vocabulary[], size: number) {
-    const [base] = vocabularies as [Vocabulary];
+  /** @param isEnd what ends an answer, for whichever model. */
+  constructor(base: Pick<Vocabulary, "bytes">, size: number, isEnd: (token: number) => boolean) {
     this.size = size;
     this.scratch = new Float32Array(size);
     this.#bytes = Array.from({ length: size }, (_, token) => base.bytes(token));
@@ -35,9 +34,7 @@ export class TokenTable implements Alphabet {
     this.hasAllBytes = Array.from({ length: 0xf5 - 0x80 }, (_, index) => 0x80 + index).every(
       (byte) => single.has(byte) || byte === 0xc0 || byte === 0xc1,
     );
-    this.#isEnd = Uint8Array.from({ length: size }, (_, token) =>
-      vocabularies.some((vocabulary) => vocabulary.isEndOfGeneration(token)) ? 1 : 0,
-    );
+    this.#isEnd = Uint8Array.from({ length: size }, (_, token) => (isEnd(token) ? 1 : 0));
     this.ends = Array.from(this.#isEnd.keys()).filter((token) => this.isEnd(token));
     this.order = orderTokens(
       this.#bytes.map((bytes, token) => (this.isEnd(token) ? new Uint8Array(0) : bytes)),

@@ -84,6 +84,8 @@ export interface Vocabulary {
   readonly endToken: Token | null;
   isEndOfGeneration(token: Token): boolean;
   isControl(token: Token): boolean;
+  /** Whether its file says that it is no text: a control token, or one that is not used. */
+  isReserved(token: Token): boolean;
   /** The token's own bytes as they appear in a text; empty for control tokens. Cached: do not write into it. */
   bytes(token: Token): Uint8Array;
   /** The token as the file names it (its raw vocabulary entry), for comparison and messages. */

@@ -41,6 +41,10 @@ export class LlamaVocabulary implements Vocabulary {
     return this.hasAttribute(token, tokenAttribute.control);
   }
 
+  isReserved(token: Token): boolean {
+    return this.hasAttribute(token, tokenAttribute.control | tokenAttribute.unused);
+  }
+
   /** @param attributes bits of `tokenAttribute`; true when the token has any of them. */
   hasAttribute(token: Token, attributes: number): boolean {
     return (this.#native.llama_vocab_get_attr(this.#checked(token), token) & attributes) !== 0;
@@ -91,19 +95,29 @@ function asToken(value: number): Token | null {
 export interface VocabularyComparison {
   /** Ids that both have: rows are fused over [0, commonSize). */
   commonSize: number;
+  /** Ids below it that are no text, and are not named alike: control tokens, markup and padding. */
+  renamed: Token[];
   /** Differences that do no harm but are worth a line in the log. */
   notes: string[];
 }
 
 /** What is compared of a vocabulary: also one of which only the header was read. */
-export type ComparedVocabulary = Pick<Vocabulary, "size" | "rawText" | "bos" | "addsBos">;
+export type ComparedVocabulary = Pick<Vocabulary, "size" | "rawText" | "bos" | "addsBos"> &
+  Partial<Pick<Vocabulary, "isReserved" | "isEndOfGeneration">>;
 
 /** Names of entries that only fill a vocabulary up to a round size. */
 const padding = /^$|^[[<]?\|?_?(pad|unused|reserved|dummy|extra|empty)[a-z_-]*[_ -]?\d*\|?[\]>]?$/i;
 
+/** Names of markup, whatever the file says of it: `<think>`, `[INST]`; not a byte, `<0x0A>`. */
+const markup = /^▁?(?!<0x[0-9A-F]{2}>)(<[^<>\s]+>|\[[\w /-]+\])$/u;
+
+/** Most ids that may be named otherwise, padding apart: siblings have a few, strangers thousands. */
+const mostRenamed = 64;
+
 /**
- * Compares two vocabularies token by token over their common part. One may be longer when what it has more is
- * only padding: a real token there could never be produced by the other, and an answer may need it to end.
+ * Compares two vocabularies token by token over their common part. Text must be the same. Control tokens, markup and
+ * padding may differ: what they are to a model is its own business. One may be longer where what it has more is such
+ * as well, but no end of the base's answers, which could never be produced.
  *
  * @param names how to call the two in messages, their paths say.
  * @throws ShouldersError `vocabulary_mismatch` with the first differing ids and both texts.
@@ -120,29 +134,39 @@ export function compareVocabularies(
         `share one vocabulary: use models of one family.`,
     );
   const commonSize = Math.min(base.size, other.size);
-  const differing: Token[] = [];
-  for (let token = 0; token < commonSize && differing.length < 3; token++)
-    if (base.rawText(token) !== other.rawText(token)) differing.push(token);
-  if (differing.length > 0) {
-    const shown = differing.map(
+  const text: Token[] = [];
+  const renamed: Token[] = [];
+  for (let token = 0; token < commonSize && text.length < 3; token++)
+    if (base.rawText(token) !== other.rawText(token))
+      (isNoText(base, token) && isNoText(other, token) ? renamed : text).push(token);
+  const used = renamed.filter((token) => ![base, other].every((one) => padding.test(one.rawText(token))));
+  const refused = text.length > 0 ? text : used.length > mostRenamed ? used.slice(0, 3) : [];
+  if (refused.length > 0) {
+    const shown = refused.map(
       (token) => `token ${token} is ${quote(base.rawText(token))} and ${quote(other.rawText(token))}`,
     );
     throw fail(`${shown.join("; ")} (sizes ${base.size} and ${other.size}).`);
   }
   const [longer, longerName] = base.size > other.size ? [base, names.base] : [other, names.other];
   for (let token = commonSize; token < longer.size; token++)
-    if (!padding.test(longer.rawText(token)))
+    if (!isNoText(longer, token) || (longer === base && base.isEndOfGeneration?.(token)))
       throw fail(
         `only ${longerName} has token ${token}, ${quote(longer.rawText(token))} ` +
           `(sizes ${base.size} and ${other.size}).`,
       );
   if (base instanceof LlamaVocabulary && other instanceof LlamaVocabulary && base.type !== other.type)
     throw fail(`the tokenizers are ${base.type} and ${other.type}.`);
-  return { commonSize, notes: comparisonNotes(base, other, names) };
+  return { commonSize, renamed, notes: comparisonNotes(base, other, names) };
+}
+
+/** Whether a token is none of what texts are made of. */
+function isNoText(vocabulary: ComparedVocabulary, token: Token): boolean {
+  const name = vocabulary.rawText(token);
+  return vocabulary.isReserved?.(token) === true || padding.test(name) || markup.test(name);
 }
 
 /** What may differ: a model tuned for chat often begins and ends its turns with other tokens of the same vocabulary. */
-function comparisonNotes(
+export function comparisonNotes(
   base: ComparedVocabulary,
   other: ComparedVocabulary,
   names: { base: string; other: string },

@@ -77,6 +77,8 @@ export interface ConfigDescription {
   endToken: number | null;
   /** Length of the common vocabulary; rows are fused over it. */
   vocabularySize: number;
+  /** How the vocabularies differ, and what is done about it, for people. */
+  vocabularyNotes: readonly string[];
   contextTokens: number;
   sequences: number;
   sampling: SamplingSettings;

@@ -181,6 +181,7 @@ describe("vocabularies", () => {
     const dwarf = await load(library, starterModel("dwarf"));
     expect(compareVocabularies(giant.vocabulary, dwarf.vocabulary, names)).toEqual({
       commonSize: giant.vocabulary.size,
+      renamed: [],
       notes: [],
     });
     const other = await loadRandom({});
@@ -206,9 +207,9 @@ describe("vocabularies", () => {
     });
     expect(compareVocabularies(base.vocabulary, padded.vocabulary, names).commonSize).toBe(320);
     expect(compareVocabularies(padded.vocabulary, base.vocabulary, names).commonSize).toBe(320);
-    const more = await loadRandom({ vocabularySize: 352, tokens: [...tokens, "<|im_end|>"] });
+    const more = await loadRandom({ vocabularySize: 352, tokens: [...tokens, "more"] });
     expect(() => compareVocabularies(base.vocabulary, more.vocabulary, names)).toThrow(
-      /only other\.gguf has token 320, "<\|im_end\|>" \(sizes 320 and 352\)/,
+      /only other\.gguf has token 320, "more" \(sizes 320 and 352\)/,
     );
   });
 

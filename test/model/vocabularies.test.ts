@@ -13,7 +13,14 @@ import { writeCalls } from "../../src/engine/written-calls.js";
 import { templateVectors } from "../support/template-vectors.js";
 import { hostileGrammars } from "../support/hostile-grammars.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
-import { checkOutVocabularies, readTokenTable } from "../support/vocabularies.js";
+import {
+  checkOutVocabularies,
+  EditableVocabulary,
+  readCompared,
+  readTokenTable,
+} from "../support/vocabularies.js";
+import type { ShouldersError } from "../../src/errors.js";
+import { compareVocabularies } from "../../src/llama/vocabulary.js";
 
 const sources = temporaryDirectory();
 let directory = "";
@@ -167,5 +174,90 @@ describe("a grammar made to be slow costs each token a few times what plain text
       expect((error as Error).message).toMatch(/^Invalid 'grammar': it /);
     }
     expect(cpuMs() - startMs).toBeLessThan(40 * plainMs + 8 * numTokens * plainMs);
+  });
+});
+
+describe("which of them go together", () => {
+  const nameOf = (file: string) => file.replace("ggml-vocab-", "").replace(".gguf", "");
+  const compared = (name: string) => readCompared(path.join(directory, `ggml-vocab-${name}.gguf`));
+  const renamedIn = (base: EditableVocabulary, other: EditableVocabulary) =>
+    compareVocabularies(base, other, { base: "base", other: "other" }).renamed;
+
+  it("those of one family", async () => {
+    const names = readdirSync(directory)
+      .filter((file) => file.endsWith(".gguf"))
+      .map(nameOf);
+    const all = await Promise.all(names.map(async (name) => [name, await compared(name)] as const));
+    const taken = all.flatMap(([one, base]) =>
+      all.flatMap(([name, other]) => {
+        if (name === one) return [];
+        try {
+          return [`${one} with ${name}: ${renamedIn(base, other).length} renamed`];
+        } catch (error) {
+          expect((error as ShouldersError).code).toBe("vocabulary_mismatch");
+          return [];
+        }
+      }),
+    );
+    expect(taken).toEqual([
+      "gpt-neox with mpt: 0 renamed",
+      // Phi 3 begins with Llama 2's; as a base its own end would be beyond what the other knows.
+      "llama-spm with phi-3: 0 renamed",
+      "mpt with gpt-neox: 0 renamed",
+      "qwen2 with qwen35: 0 renamed",
+      "qwen35 with qwen2: 0 renamed",
+    ]);
+  });
+
+  it("Qwen2.5 with R1-Distill-Qwen, and with Qwen3", async () => {
+    const qwen = await compared("qwen2");
+    const names = [
+      "<｜end▁of▁sentence｜>",
+      "<｜User｜>",
+      "<｜Assistant｜>",
+      "<｜begin▁of▁sentence｜>",
+      "<|EOT|>",
+      "<think>",
+    ];
+    const distilled = qwen.renamed(151_643, names);
+    expect(renamedIn(qwen, distilled)).toEqual([151_643, 151_644, 151_645, 151_646, 151_647, 151_648]);
+    const third = qwen.renamed(151_665, ["<tool_response>", "</tool_response>", "<think>", "</think>"]);
+    expect(renamedIn(qwen, third)).toEqual([151_665, 151_666, 151_667, 151_668]);
+    expect(renamedIn(third, distilled)).toHaveLength(10);
+  });
+
+  it("Llama 3 with 3.1, whose reserved tokens are counted otherwise", async () => {
+    const third = await compared("llama-bpe");
+    const reserved = (from: number, count: number) =>
+      Array.from({ length: count }, (_, index) => `<|reserved_special_token_${from + index}|>`);
+    const later = third
+      .renamed(128_004, ["<|finetune_right_pad_id|>", ...reserved(2, 1)])
+      .renamed(128_008, ["<|eom_id|>"])
+      .renamed(128_010, ["<|python_tag|>", ...reserved(3, 245)]);
+    expect(renamedIn(third, later).length).toBeGreaterThan(200);
+    expect(renamedIn(later, third).length).toBeGreaterThan(200);
+  });
+
+  it("Gemma with an image token more, and Llama 2 with two that a tuning added", async () => {
+    const gemma = await compared("gemma-4");
+    const larger = gemma.renamed(gemma.size, ["<image_soft_token>"]);
+    expect(renamedIn(larger, gemma)).toEqual([]);
+    const llama = await compared("llama-spm");
+    expect(renamedIn(llama, llama.renamed(llama.size, ["<|im_start|>", "<|im_end|>"]))).toEqual([]);
+  });
+
+  it("not with other text, nor with control tokens that are nearly all others", async () => {
+    const qwen = await compared("qwen2");
+    const other = new EditableVocabulary(
+      Array.from({ length: qwen.size }, (_, token) => (token === 90 ? "other" : qwen.rawText(token))),
+      [],
+      undefined,
+    );
+    expect(() => renamedIn(qwen, other)).toThrow(/token 90 is ".*" and "other"/);
+    const many = qwen.renamed(
+      151_643,
+      Array.from({ length: 80 }, (_, index) => `<|mark_${index}|>`),
+    );
+    expect(() => renamedIn(qwen, many)).toThrow(/token 151643 is/);
   });
 });

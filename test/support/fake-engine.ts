@@ -263,6 +263,7 @@ export function describeEngine(): EngineDescription {
   const shared = {
     base: modelOf("giant"),
     vocabularySize: 980,
+    vocabularyNotes: [],
     contextTokens: 512,
     sequences: 4,
     sampling: samplingSchema.parse({ temperature: 0.7, topK: 40 }),

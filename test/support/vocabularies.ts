@@ -4,7 +4,6 @@ import { promisify } from "node:util";
 // The vocabulary alone is read, and nothing native is loaded.
 // eslint-disable-next-line no-restricted-imports
 import { readGgufFileInfo } from "node-llama-cpp";
-import type { Vocabulary } from "../../src/llama/types.js";
 import { TokenTable } from "../../src/grammar/token-table.js";
 
 /** Vocabularies of well-known models, from llama.cpp's own tests: the sources that node-llama-cpp carries have them. */
@@ -40,9 +39,56 @@ export async function readTokenTable(file: string): Promise<TokenTable> {
     if (model !== "gpt2") return Buffer.from(text.replaceAll("▁", " "));
     return Uint8Array.from(Array.from(text), (character) => byteOf.get(character) ?? 0);
   });
-  const vocabulary: Pick<Vocabulary, "bytes" | "isEndOfGeneration"> = {
-    bytes: (token) => bytes[token] ?? new Uint8Array(0),
-    isEndOfGeneration: (token) => token === bytes.length,
-  };
-  return new TokenTable([vocabulary as Vocabulary], bytes.length + 1);
+  const vocabulary = { bytes: (token: number) => bytes[token] ?? new Uint8Array(0) };
+  return new TokenTable(vocabulary, bytes.length + 1, (token) => token === bytes.length);
+}
+
+/** What is compared of a vocabulary, with names of some tokens changed. */
+export async function readCompared(file: string): Promise<EditableVocabulary> {
+  const { metadata } = await readGgufFileInfo(file, { readTensorInfo: false, logWarnings: false });
+  const { tokens, token_type, eos_token_id } = metadata.tokenizer.ggml;
+  return new EditableVocabulary(tokens, token_type, eos_token_id);
+}
+
+const [controlToken, unusedToken] = [3, 5];
+
+export class EditableVocabulary {
+  readonly bos = null;
+  readonly addsBos = false;
+  readonly #tokens: readonly string[];
+  readonly #types: readonly number[];
+  readonly #eos: number | undefined;
+
+  constructor(tokens: readonly string[], types: readonly number[], eos: number | undefined) {
+    this.#tokens = tokens;
+    this.#types = types;
+    this.#eos = eos;
+  }
+
+  get size(): number {
+    return this.#tokens.length;
+  }
+
+  rawText(token: number): string {
+    return this.#tokens[token] ?? "";
+  }
+
+  isReserved(token: number): boolean {
+    const type = this.#types[token];
+    return type === controlToken || type === unusedToken;
+  }
+
+  isEndOfGeneration(token: number): boolean {
+    return token === this.#eos;
+  }
+
+  /** A copy in which control tokens have other names, from an id on; what is beyond its size is added. */
+  renamed(from: number, names: readonly string[]): EditableVocabulary {
+    const [tokens, types] = [[...this.#tokens], [...this.#types]];
+    names.forEach((name, index) => {
+      tokens[from + index] = name;
+      types[from + index] = controlToken;
+    });
+    return new EditableVocabulary(tokens, types, this.#eos);
+  }
 }

@@ -4,7 +4,6 @@ import { compileGrammar } from "../../../src/grammar/gbnf.js";
 import { GrammarMachine } from "../../../src/grammar/machine.js";
 import { GrammarMask } from "../../../src/grammar/grammar-mask.js";
 import { TokenTable } from "../../../src/grammar/token-table.js";
-import type { Vocabulary } from "../../../src/llama/types.js";
 
 function takes(grammar: string, text: string | Uint8Array): boolean {
   const machine = new GrammarMachine(compileGrammar(grammar));
@@ -91,11 +90,8 @@ function letterTable(from = allLetters): TokenTable {
     ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),
     ...texts.map((t) => Buffer.from(t)),
   ];
-  const vocabulary = {
-    bytes: (token: number) => tokens[token] ?? new Uint8Array(0),
-    isEndOfGeneration: (token: number) => token === tokens.length,
-  } as unknown as Vocabulary;
-  return new TokenTable([vocabulary], tokens.length + 1);
+  const vocabulary = { bytes: (token: number) => tokens[token] ?? new Uint8Array(0) };
+  return new TokenTable(vocabulary, tokens.length + 1, (token) => token === tokens.length);
 }
 
 describe("a hostile grammar costs little and is refused", () => {
@@ -170,11 +166,8 @@ it("the mask of a row says of each token what is said of it alone", () => {
   const halves = texts.flatMap((text) => [Buffer.from(text).subarray(0, -1), Buffer.from(text).subarray(1)]);
   const tokens = [...texts.map((text) => Buffer.from(text)), ...halves];
   for (let byte = 0; byte < 256; byte++) tokens.push(Buffer.of(byte));
-  const vocabulary = {
-    bytes: (token: number) => tokens[token] ?? new Uint8Array(0),
-    isEndOfGeneration: (token: number) => token === tokens.length,
-  } as unknown as Vocabulary;
-  const table = new TokenTable([vocabulary], tokens.length + 1);
+  const vocabulary = { bytes: (token: number) => tokens[token] ?? new Uint8Array(0) };
+  const table = new TokenTable(vocabulary, tokens.length + 1, (token) => token === tokens.length);
   const grammars = [
     "root ::= .*",
     "root ::= [^a.]{0,9} [.]",
@@ -264,11 +257,8 @@ describe("a text ends before its room does", () => {
 it("a vocabulary without single bytes is never led into a character that it cannot finish", () => {
   const texts = ["a", "b", ".", "é"].map((text) => Buffer.from(text));
   const tokens = [...texts, Uint8Array.of(0xf0)];
-  const vocabulary = {
-    bytes: (token: number) => tokens[token] ?? new Uint8Array(0),
-    isEndOfGeneration: (token: number) => token === tokens.length,
-  } as unknown as Vocabulary;
-  const table = new TokenTable([vocabulary], tokens.length + 1);
+  const vocabulary = { bytes: (token: number) => tokens[token] ?? new Uint8Array(0) };
+  const table = new TokenTable(vocabulary, tokens.length + 1, (token) => token === tokens.length);
   const mask = new GrammarMask(compileGrammar('root ::= .{2} "."', table), table);
   expect([0, 1, 2, 3, 4].map((token) => mask.allows(token, 5))).toEqual([true, true, true, true, false]);
 });
