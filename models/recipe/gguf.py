@@ -1,4 +1,4 @@
-"""GGUF (version 3): writes Llamas in float16 or Q8_0 with their vocabulary, and reads what it wrote."""
+"""GGUF (version 3): writes Llamas in float32, float16 or Q8_0 with their vocabulary, and reads what it wrote."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ INT32 = 5
 F32, F16, Q8_0 = 0, 1, 8
 FORMS = {UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?"}
 PACKED = np.dtype([("scale", "<f2"), ("values", "i1", 32)])
-FILE_TYPES = {"f16": 1, "q8_0": 7}
+FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7}
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }}\n"
@@ -89,8 +89,8 @@ def tensors(model, kind):
     """(name, dimensions innermost first, type, bytes) of every weight."""
     for name, weight in model.state_dict().items():
         values = weight.detach().numpy()
-        if values.ndim == 1:
-            yield name, values.shape, F32, values.astype("<f4").tobytes()
+        if values.ndim == 1 or kind == "f32":
+            yield name, values.shape[::-1], F32, values.astype("<f4").tobytes()
         elif kind == "q8_0":
             yield name, values.shape[::-1], Q8_0, quantise(values)
         else:

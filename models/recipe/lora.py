@@ -22,7 +22,7 @@ from gguf import read_gguf, write_gguf
 from tasks import make_tasks
 from tune import Batches, collate, encode_pairs
 
-STEPS, BATCH, RATE, RANK, ALPHA = 400, 16, 4e-3, 8, 16
+STEPS, BATCH, RATE, RANK, ALPHA = 120, 16, 4e-3, 8, 16
 PARTS = {
     "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
     "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
@@ -109,7 +109,7 @@ def main(sources, out, task="problems"):
     tuned = get_peft_model(other, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=targets, task_type="CAUSAL_LM"))
     train(tuned, encode_pairs(make_tasks()[task]["train"], tokenizer))
     tuned.save_pretrained(out / "adapter")
-    write_gguf(out / f"{task}-merged.gguf", f"dwarf-{task}", back(tuned.merge_and_unload(), own), tokenizer)
+    write_gguf(out / f"{task}-merged.gguf", f"dwarf-{task}", back(tuned.merge_and_unload(), own), tokenizer, "f32")
     script = Path(sources) / "convert_lora_to_gguf.py"
     to = out / f"{task}-lora.gguf"
     subprocess.run([sys.executable, script, "--base", folder, "--outfile", to, "--outtype", "f32", out / "adapter"], check=True)

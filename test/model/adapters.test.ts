@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
@@ -6,7 +7,7 @@ import { checkAdapterFile } from "../../src/llama/adapter-file.js";
 import { checkModelFile } from "../../src/llama/gguf-file.js";
 import { openLibrary } from "../../src/llama/library.js";
 import { inMainMemory, mainMemory, type AdapterUse, type NativeLibrary } from "../../src/llama/types.js";
-import { contextOptions, decodeRow, largestDifference, starterModel } from "../support/llama.js";
+import { argmax, contextOptions, decodeRow, largestDifference, starterModel } from "../support/llama.js";
 import {
   type AdapterTensor,
   changeOf,
@@ -16,7 +17,7 @@ import {
   writeMerged,
 } from "../support/lora.js";
 import { located } from "../support/members.js";
-import { answer, questions, startRealEngine, textRequest } from "../support/real-engine.js";
+import { answer, questions, root, startRealEngine, textRequest } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 import { withText, type GgufEntry } from "../support/gguf-editor.js";
 
@@ -317,6 +318,42 @@ describe("an adapter that cannot be right", () => {
     expect(found.map(({ message }) => message)).toEqual([
       'expert "trivia" says that it was trained on Qwen2.5 0.5B Instruct; the reference is dwarf',
     ]);
+  });
+});
+
+describe("an adapter that peft trained and llama.cpp's script converted (models/recipe/lora.py)", () => {
+  const lora = path.join(root, "test/data/lora/problems-lora.gguf");
+  const whole = path.join(root, "test/data/lora/problems-merged.gguf");
+
+  it("gives the rows and the greedy texts of the model that peft merged", async () => {
+    const dwarf = folder.file("dwarf.gguf");
+    writeMerged(path.join(root, "models/family/dwarf.gguf"), dwarf, [], 0);
+    await using library = await openLibrary({ backend: "cpu" });
+    const loading = { placement: inMainMemory, onProgress: () => undefined };
+    const own = await library.loadModel(dwarf, { ...loading, adapters: [lora] });
+    const merged_ = await library.loadModel(whole, loading);
+    const contexts = [
+      own.createContext({ ...contextOptions, adapter: { path: lora, scale: 1 } }),
+      merged_.createContext(contextOptions),
+    ];
+    const lines = readFileSync(path.join(root, "models/tasks/problems.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .slice(0, 20);
+    for (const line of lines) {
+      const { messages } = JSON.parse(line) as { messages: { role: "user"; content: string }[] };
+      const { tokens } = await own.renderChat(messages);
+      let rows = await Promise.all(contexts.map((context) => decodeRow(context, tokens)));
+      for (let start = tokens.length; start < tokens.length + 40; start++) {
+        expect(largestDifference(rows[0]!, rows[1]!)).toBeLessThan(1e-2);
+        const next = argmax(rows[0]!);
+        // Two tokens that are as good as each other may change places.
+        expect(Math.abs(rows[1]![next]! - Math.max(...rows[1]!))).toBeLessThan(1e-2);
+        if (own.vocabulary.isEndOfGeneration(next)) break;
+        rows = await Promise.all(contexts.map((context) => decodeRow(context, [next], { start })));
+      }
+      for (const context of contexts) context.removePositions(0, 0, null);
+    }
   });
 });
 
