@@ -50,6 +50,7 @@ export const allowedImports = {
     "verdicts",
     "calibration",
   ],
+  distillation: ["errors.ts", "config", "strategies", "protocol", "verdicts", "calibration", "evaluation"],
   api: [
     "errors.ts",
     "fair-line.ts",

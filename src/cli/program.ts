@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "commander";
 import { type SettingName, describeSettings } from "../config/settings.js";
 import type { CalibrateFlags } from "./calibrate-options.js";
 import type { CompleteFlags } from "./complete.js";
+import type { DistillFlags } from "./distill.js";
 import type { EvalFlags } from "./eval-options.js";
 import type { InitFlags } from "./init-questions.js";
 import type { JudgeFlags } from "./judge.js";
@@ -193,6 +194,32 @@ function addJudge(program: Command, finish: Finish): void {
   );
 }
 
+function addDistill(program: Command, finish: Finish): void {
+  const command = program
+    .command("distill")
+    .description("answer prompts by a fusion, and write the answers as training data for one model")
+    .argument("<config>", "path of a fusion config, or its id")
+    .requiredOption("--prompts <file>", "task file; what is right need not be in it")
+    .requiredOption("--out <file>", "JSON lines with messages, tokens and trust; FILE.all keeps every answer")
+    .option(
+      "--law <law>",
+      "whose answers: fused, base, expert:ID, or judge, the verdict over choices",
+      "fused",
+    )
+    .option("--top <n>", "how many of the most probable tokens to tell of each", "20")
+    .option("--trust <share>", "only the surest part of the answers", "1")
+    .option("--samples <n>", "answers to a prompt: one is greedy, several are drawn", "1")
+    .option("--pairs", "with the base's answer as the rejected one, where it is another")
+    .option("--test <files...>", "task files that are tested on: their prompts are refused")
+    .option("--concurrency <n>", "answers at a time", "8");
+  addSettings(command, engineSettings);
+  command.action((config: string, flags: DistillFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) =>
+      (await import("./distill.js")).distillConfig(config, flags, stop),
+    ),
+  );
+}
+
 function addCompare(program: Command, finish: Finish): void {
   program
     .command("compare")
@@ -236,6 +263,7 @@ export function createProgram(finish: Finish): Command {
   addCalibrate(program, finish);
   addEval(program, finish);
   addJudge(program, finish);
+  addDistill(program, finish);
   addCompare(program, finish);
   addSolve(program, finish);
   return program;

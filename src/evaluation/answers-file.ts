@@ -1,5 +1,5 @@
-import { appendFileSync, existsSync, readFileSync, truncateSync } from "node:fs";
 import { z } from "zod";
+import { KeyedLines } from "./keyed-lines.js";
 
 /** Names the answers of a run, beside the file that has those of all runs. */
 export const runFile = "run.json";
@@ -42,41 +42,9 @@ const answerLineSchema = z.object({
 
 export type AnswerLine = z.output<typeof answerLineSchema>;
 
-function parseLine(text: string): AnswerLine | null {
-  try {
-    return answerLineSchema.safeParse(JSON.parse(text)).data ?? null;
-  } catch {
-    return null;
-  }
-}
-
-/**
- * JSON lines that only grow: answers of other settings stay and are not looked at. A line that was cut short by the
- * end of the process is dropped when the file is opened again.
- */
-export class AnswersFile {
-  readonly #file: string;
-  readonly #keyToLine = new Map<string, AnswerLine>();
-
+/** The answers of runs; one with an error is as good as none when asked again. */
+export class AnswersFile extends KeyedLines<AnswerLine> {
   constructor(file: string) {
-    this.#file = file;
-    if (!existsSync(file)) return;
-    const text = readFileSync(file, "utf8");
-    const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-    if (whole.length < text.length) truncateSync(file, Buffer.byteLength(whole));
-    for (const row of whole.split("\n")) {
-      const line = parseLine(row);
-      if (line !== null) this.#keyToLine.set(line.key, line);
-    }
-  }
-
-  /** The last line with this key; one with an error is as good as none when asked again. */
-  find(key: string): AnswerLine | undefined {
-    return this.#keyToLine.get(key);
-  }
-
-  append(line: AnswerLine): void {
-    appendFileSync(this.#file, `${JSON.stringify(line)}\n`);
-    this.#keyToLine.set(line.key, line);
+    super(file, answerLineSchema);
   }
 }

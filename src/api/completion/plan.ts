@@ -314,7 +314,7 @@ function toGiven(beginning: string | number[] | null | undefined): GivenText | n
 }
 
 /** Changes with everything that can change an answer: the config, the library and its backend, the kernel. */
-function systemFingerprint({ library, kernel }: EngineDescription, { digest }: ConfigDescription): string {
+export function systemFingerprint({ library, kernel }: EngineDescription, { digest }: ConfigDescription): string {
   const hash = createHash("sha256").update(JSON.stringify([digest, library, kernel]));
   return `fp_${hash.digest("hex").slice(0, 12)}`;
 }
