@@ -192,6 +192,7 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
   const base = modelOf(roles.base);
   const members = inOrder(roles).filter((member) => member !== roles.base);
   const others = members.map(modelOf);
+  checkPositions(config, [base, ...others]);
   const shared = shareTokens(base, members, models);
   if (config.fewShot.length > 0 && others.includes(base))
     throw new ShouldersError(
@@ -212,6 +213,21 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
       `made for ${resolved.card.vocabularySize} tokens, the models have ${vocabularySize}`,
     );
   return { resolved, ...roles, ...shared, vocabularySize, toolForm, thinking };
+}
+
+/** libllama ends the process at a position that a model has not learned. */
+function checkPositions(
+  { id, context }: ResolvedFusionConfig["config"],
+  models: readonly LoadedModel[],
+): void {
+  for (const { path, facts } of models)
+    if (facts.mostPositions !== null && context.tokens > facts.mostPositions)
+      throw new ShouldersError(
+        "fusion_config_invalid",
+        `Config "${id}": context.tokens is ${context.tokens}, and ${path} has learned ${facts.mostPositions} ` +
+          `positions and no more. Set context.tokens to ${facts.mostPositions} or less.`,
+        { param: "context.tokens" },
+      );
 }
 
 function rolesOf(

@@ -14,6 +14,8 @@ export interface PrefixSeeker {
    * most (the base costs most to prefill).
    */
   wantedOf: ReadonlyMap<number, readonly number[]>;
+  /** Models of which only all that a holder has can be shared: what is in a recurrent state cannot be parted. */
+  wholeOnly: ReadonlySet<number>;
 }
 
 export interface PrefixMatch<H extends PrefixHolder> {
@@ -41,8 +43,11 @@ export function longestMatch<H extends PrefixHolder>(
   for (const holder of holders) {
     if (holder.owner !== seeker.owner) continue;
     const lengthOf = new Map<number, number>();
-    for (const [model, wanted] of seeker.wantedOf)
-      lengthOf.set(model, commonPrefix(wanted, holder.heldOf.get(model) ?? []));
+    for (const [model, wanted] of seeker.wantedOf) {
+      const held = holder.heldOf.get(model) ?? [];
+      const length = commonPrefix(wanted, held);
+      lengthOf.set(model, seeker.wholeOnly.has(model) && length < held.length ? 0 : length);
+    }
     const [first = 0, ...rest] = lengthOf.values();
     const score = [first, rest.reduce((sum, length) => sum + length, first)] as const;
     if (score[1] === 0) continue;
@@ -58,11 +63,20 @@ export function savesMore(a: PrefixMatch<PrefixHolder>, b: PrefixMatch<PrefixHol
   return a.score[1] > b.score[1];
 }
 
-/** Whether everything that `inner` holds is the beginning of what `outer` holds: then `inner` is of no more use. */
-export function isCoveredBy(inner: PrefixHolder, outer: PrefixHolder): boolean {
+/**
+ * Whether everything that `inner` holds is the beginning of what `outer` holds: then `inner` is of no more use.
+ *
+ * @param wholeOnly models whose beginnings cannot be shared: there it must be all of it.
+ */
+export function isCoveredBy(
+  inner: PrefixHolder,
+  outer: PrefixHolder,
+  wholeOnly: ReadonlySet<number>,
+): boolean {
   if (inner.owner !== outer.owner) return false;
   return [...inner.heldOf].every(([model, held]) => {
     const other = outer.heldOf.get(model) ?? [];
+    if (wholeOnly.has(model) && held.length !== other.length) return false;
     return held.length <= other.length && commonPrefix(held, other) === held.length;
   });
 }

@@ -2,7 +2,7 @@ import { present } from "../errors.js";
 import type { ModelContext } from "../llama/types.js";
 import type { ModelSlot } from "./loaded-models.js";
 import { isDecoding } from "./scheduler.js";
-import { isCoveredBy, longestMatch, type PrefixHolder, savesMore } from "./prefix.js";
+import { isCoveredBy, longestMatch, type PrefixHolder, type PrefixSeeker, savesMore } from "./prefix.js";
 import type { Sequence } from "./sequence.js";
 import { type SequenceLease, SequencePool } from "./sequence-pool.js";
 
@@ -20,6 +20,8 @@ export class SequenceMemory {
   readonly #slots: readonly ModelSlot[];
   readonly #pool: SequencePool;
   readonly #maxCached: number;
+  /** Models with a recurrent state. */
+  readonly #wholeOnly: ReadonlySet<number>;
   /** Least recently used first. */
   readonly #cached: Donor[] = [];
 
@@ -30,6 +32,7 @@ export class SequenceMemory {
   constructor(slots: readonly ModelSlot[], numSequences: number, maxCached: number) {
     this.#slots = slots;
     this.#maxCached = maxCached;
+    this.#wholeOnly = new Set(slots.flatMap(({ canTakeBack }, model) => (canTakeBack ? [] : [model])));
     this.#pool = new SequencePool(
       numSequences + maxCached,
       slots.map(({ context }) => context.numCells),
@@ -52,7 +55,7 @@ export class SequenceMemory {
    * @returns false when the running sequences leave no room yet; nothing is evicted then.
    */
   admit(sequence: Sequence, running: readonly Sequence[]): boolean {
-    const match = this.#maxCached > 0 ? longestMatch(seekerOf(sequence), this.#donors(running)) : null;
+    const match = this.#maxCached > 0 ? longestMatch(this.#seekerOf(sequence), this.#donors(running)) : null;
     const donor = match?.holder ?? null;
     const lease = this.#leaseEvicting(sequence.claims, donor);
     if (lease === null) return false;
@@ -79,7 +82,7 @@ export class SequenceMemory {
         owner: other.owner,
         heldOf: new Map(other.cursors.map((c) => [c.model, c.tokens])),
       }));
-    const seeker = seekerOf(sequence);
+    const seeker = this.#seekerOf(sequence);
     const later = longestMatch(seeker, reading);
     return later !== null && savesMore(later, longestMatch(seeker, this.#donors(running)));
   }
@@ -99,13 +102,14 @@ export class SequenceMemory {
     const heldOf = sequence.heldOf();
     const claims = [...heldOf].map(([model, held]) => ({ model, numCells: held.length }));
     const entry: Donor = { owner: sequence.owner, heldOf, lease };
-    const covering = this.#cached.findIndex((other) => isCoveredBy(entry, other));
+    const covering = this.#cached.findIndex((other) => isCoveredBy(entry, other, this.#wholeOnly));
     if (covering >= 0) this.#cached.push(...this.#cached.splice(covering, 1));
     if (covering >= 0 || this.#maxCached === 0) {
       this.#free(lease);
       return;
     }
-    for (const other of this.#cached.filter((cached) => isCoveredBy(cached, entry))) this.#evict(other);
+    for (const other of this.#cached.filter((cached) => isCoveredBy(cached, entry, this.#wholeOnly)))
+      this.#evict(other);
     const numOver = Math.max(0, this.#cached.length + 1 - this.#maxCached);
     for (const oldest of this.#cached.slice(0, numOver)) this.#evict(oldest);
     entry.lease = this.#pool.reclaim(lease, claims);
@@ -141,6 +145,19 @@ export class SequenceMemory {
     }
   }
 
+  #seekerOf(sequence: Sequence): PrefixSeeker {
+    return {
+      owner: sequence.owner,
+      wantedOf: new Map(
+        sequence.allCursors.map((cursor) => [
+          cursor.model,
+          cursor.tokens.slice(0, sequence.firstRowOf(cursor)),
+        ]),
+      ),
+      wholeOnly: this.#wholeOnly,
+    };
+  }
+
   #evict(entry: Donor): void {
     this.#cached.splice(this.#cached.indexOf(entry), 1);
     this.#free(entry.lease);
@@ -154,16 +171,4 @@ export class SequenceMemory {
   #context(model: number): ModelContext {
     return present(this.#slots[model], "slot").context;
   }
-}
-
-function seekerOf(sequence: Sequence) {
-  return {
-    owner: sequence.owner,
-    wantedOf: new Map(
-      sequence.allCursors.map((cursor) => [
-        cursor.model,
-        cursor.tokens.slice(0, sequence.firstRowOf(cursor)),
-      ]),
-    ),
-  };
 }

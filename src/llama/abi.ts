@@ -199,8 +199,6 @@ export const functions = {
   llama_ftype_name: ["string", "int32"],
   llama_model_has_encoder: ["bool", "pointer"],
   llama_model_has_decoder: ["bool", "pointer"],
-  llama_model_is_recurrent: ["bool", "pointer"],
-  llama_model_is_hybrid: ["bool", "pointer"],
   llama_model_is_diffusion: ["bool", "pointer"],
   llama_model_chat_template: ["string", "pointer", "string"],
 

@@ -78,6 +78,7 @@ export function checkModelFile(path: string): GgufSummary {
   const tokenizer = first.values.get("tokenizer.ggml.model");
   if ((tokenizer === "llama" || tokenizer === "plamo2") && !first.hasByteTokens)
     throw invalid(path, `is corrupt: its tokenizer is ${tokenizer}, and not every byte has a token`);
+  refuseEmbedders(path, architecture, first.values);
   // libllama asserts that no token of a file's has a space, and these splitters leave spaces in: two end the process.
   if (["tokenizer.ggml.pre", "tokenizer.ggml.model"].some((key) => first.values.get(key) === "whitespace"))
     throw invalid(path, "splits text at white space alone, as embedding models do, and cannot be fused");
@@ -110,6 +111,14 @@ function refuseOthers(path: string, { values }: GgufPart): void {
     throw invalid(path, 'is a LoRA adapter; give it to an expert as "adapter", in the place of "model"');
   if (type === "mmproj" || values.get("general.architecture") === "clip")
     throw invalid(path, "is the part of a model that reads images or sound (mmproj); name the model itself");
+}
+
+/** libllama takes these for decoders, and ends the process where they are asked for a row. */
+function refuseEmbedders(path: string, architecture: string, values: GgufPart["values"]): void {
+  const isCausal = values.get(`${architecture}.attention.causal`) !== false;
+  const pooling = values.get(`${architecture}.pooling_type`) ?? 0;
+  if (!isCausal || pooling !== 0)
+    throw invalid(path, "makes embeddings of whole texts and writes none; name a model that writes");
 }
 
 /**

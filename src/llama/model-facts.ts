@@ -15,6 +15,8 @@ export interface ModelFacts {
   sizeBytes: number;
   /** Tokens that it was trained to hold; null: the file does not say. */
   contextTrain: number | null;
+  /** Tokens beyond which it has no position at all: positions are learned; null: it goes on. */
+  mostPositions: number | null;
   chatTemplate: string | null;
   /** The token that begins a prompt, `none`, or null: the file does not say. */
   firstToken: string | null;
@@ -65,6 +67,7 @@ export function factsOf({
     numParameters: tensors.reduce((sum, { elements }) => sum + elements, 0),
     sizeBytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
     contextTrain: numberOf("context_length"),
+    mostPositions: tensors.find(({ name }) => name === "position_embd.weight")?.shape[1] ?? null,
     chatTemplate,
     firstToken: addsFirst === undefined ? null : addsFirst === false ? "none" : tokenOf("bos_token_id"),
     endToken: tokenOf("eos_token_id"),

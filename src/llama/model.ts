@@ -103,19 +103,17 @@ async function loadWeights(
   throw new ShouldersError("model_file_invalid", `Model file ${path} cannot be loaded: ${reason}.`);
 }
 
-/** Only models whose memory can be cut back at any position take part in fusion. */
+/** Only models that go on with a text, token by token, take part in fusion. */
 function checkKind(native: NativeFunctions, model: Pointer, path: string): void {
   const kinds = [
     ["an encoder model", native.llama_model_has_encoder(model) || !native.llama_model_has_decoder(model)],
-    ["a recurrent model", native.llama_model_is_recurrent(model)],
-    ["a hybrid (partly recurrent) model", native.llama_model_is_hybrid(model)],
     ["a diffusion model", native.llama_model_is_diffusion(model)],
   ] as const;
   const found = kinds.find(([, is]) => is);
   if (found)
     throw new ShouldersError(
       "model_file_invalid",
-      `Model file ${path} is ${found[0]}; only decoder-only transformers can be fused.`,
+      `Model file ${path} is ${found[0]}; only models that write a text on, token by token, can be fused.`,
     );
 }
 

@@ -26,6 +26,7 @@ import {
 import { run, start, untilPrinted } from "../support/command-line.js";
 import { encodeHeader, type GgufValue, randomLlama, writeGguf } from "../support/gguf-writer.js";
 import { childrenOf } from "../support/processes.js";
+import { randomHybrid } from "../support/recurrent-models.js";
 import { root } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
@@ -45,6 +46,7 @@ let measurer: Measurer;
 let directory: TemporaryDirectory;
 /** 44 M parameters: files, cells and buffers of some size. */
 let large: string;
+let hybrid: string;
 const largeContent = randomLlama({
   vocabularySize: 4096,
   embedding: 512,
@@ -58,6 +60,8 @@ beforeAll(async () => {
   directory = temporaryDirectory();
   large = directory.file("large.gguf");
   writeGguf(large, largeContent);
+  hybrid = directory.file("hybrid.gguf");
+  writeGguf(hybrid, randomHybrid());
   library = await openLibrary({ backend: "cpu" });
   measurer = library.createMeasurer();
 });
@@ -93,6 +97,7 @@ describe("what is measured is what libllama allocates", () => {
     ["cells of q8_0", () => large, { cacheTypes: { keys: "q8_0", values: "q8_0" } }],
     ["keys of q4_0 and values of f32", () => large, { cacheTypes: { keys: "q4_0", values: "f32" } }],
     ["small parts of a batch", () => large, { microBatch: 64 }],
+    ["layers with a state", () => hybrid, {}],
     ["more cells", () => large, { numCells: 32_768, numSequences: 4 }],
   ])("%s", async (_name, file, changes) => {
     const { measured, used } = await probe(file(), changes);

@@ -14,8 +14,8 @@ export interface GgufTensor {
   /** Fastest dimension first. */
   shape: readonly number[];
   type: "f32" | "f16";
-  /** How far values lie from 0; `ones`: every value is 1. */
-  fill: { spread: number } | "ones";
+  /** How far values lie from 0; `ones`: every value is 1; or what every value is, in float32. */
+  fill: { spread: number } | { value: number } | "ones";
 }
 
 export interface GgufContent {
@@ -262,12 +262,13 @@ function encodeValues(tensor: GgufTensor, bytes: number, random: () => number): 
     const values = new Float32Array(bytes / 4);
     const { fill } = tensor;
     for (let index = 0; index < values.length; index++)
-      values[index] = fill === "ones" ? 1 : (random() / 2 ** 31 - 1) * fill.spread;
+      values[index] =
+        fill === "ones" ? 1 : "value" in fill ? fill.value : (random() / 2 ** 31 - 1) * fill.spread;
     return Buffer.from(values.buffer);
   }
   const values = new Uint16Array(bytes / 2);
   if (tensor.fill === "ones") values.fill(0x3c00);
-  else {
+  else if ("spread" in tensor.fill) {
     const exponent = 15 + Math.round(Math.log2(tensor.fill.spread));
     // Sign and mantissa are random bits, the exponent is fixed.
     for (let index = 0; index < values.length; index++)

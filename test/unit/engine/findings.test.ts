@@ -10,6 +10,7 @@ const facts = (path: string, changes: Partial<ModelFacts> = {}): ModelFacts => (
   numParameters: 5e8,
   sizeBytes: 1e9,
   contextTrain: 32_768,
+  mostPositions: null,
   chatTemplate: "{{ messages }}",
   firstToken: "none",
   endToken: '7 "<end>"',

@@ -9,6 +9,7 @@ const holder = (owner: string, ...held: number[][]): PrefixHolder => ({
 const seeker = (owner: string, ...wanted: number[][]) => ({
   owner,
   wantedOf: new Map(wanted.map((tokens, model) => [model, tokens])),
+  wholeOnly: new Set<number>(),
 });
 
 describe("longestMatch", () => {
@@ -41,6 +42,17 @@ describe("longestMatch", () => {
     expect(match?.holder).toBe(better);
   });
 
+  it("shares all that a recurrent state holds, or nothing of it", () => {
+    const wanted = { ...seeker("a", [1, 2, 3, 4], [5, 6, 7]), wholeOnly: new Set([0]) };
+    const lengths = (...held: number[][]) => [
+      ...longestMatch(wanted, [holder("a", ...held)])!.lengthOf.values(),
+    ];
+    expect(lengths([1, 2, 3], [5, 6, 9])).toEqual([3, 2]);
+    expect(lengths([1, 2, 3, 9], [5, 6, 9])).toEqual([0, 2]);
+    expect(lengths([1, 2, 3, 4, 5], [5, 6])).toEqual([0, 2]);
+    expect(longestMatch(wanted, [holder("a", [1, 2, 9])])).toBeNull();
+  });
+
   it("is null when nothing is wanted, or shared", () => {
     expect(longestMatch(seeker("a", []), [holder("a", [1, 2])])).toBeNull();
     expect(longestMatch(seeker("a", [1, 2]), [holder("a", [2, 1])])).toBeNull();
@@ -63,9 +75,14 @@ describe("longestMatch", () => {
 
 describe("isCoveredBy", () => {
   it("needs every model's tokens to be the beginning of the other's", () => {
-    expect(isCoveredBy(holder("a", [1, 2], [3]), holder("a", [1, 2, 3], [3, 4]))).toBe(true);
-    expect(isCoveredBy(holder("a", [1, 2], [4]), holder("a", [1, 2, 3], [3, 4]))).toBe(false);
-    expect(isCoveredBy(holder("a", [1, 2], [3]), holder("a", [1, 2, 3]))).toBe(false);
-    expect(isCoveredBy(holder("a", [1]), holder("b", [1]))).toBe(false);
+    const isCovered = (inner: PrefixHolder, outer: PrefixHolder, wholeOnly: number[] = []) =>
+      isCoveredBy(inner, outer, new Set(wholeOnly));
+    expect(isCovered(holder("a", [1, 2], [3]), holder("a", [1, 2, 3], [3, 4]))).toBe(true);
+    expect(isCovered(holder("a", [1, 2], [4]), holder("a", [1, 2, 3], [3, 4]))).toBe(false);
+    expect(isCovered(holder("a", [1, 2], [3]), holder("a", [1, 2, 3]))).toBe(false);
+    expect(isCovered(holder("a", [1]), holder("b", [1]))).toBe(false);
+    // A recurrent state after three tokens is none after two.
+    expect(isCovered(holder("a", [1, 2], [3]), holder("a", [1, 2, 3], [3, 4]), [0])).toBe(false);
+    expect(isCovered(holder("a", [1, 2], [3]), holder("a", [1, 2], [3, 4]), [0])).toBe(true);
   });
 });

@@ -1,0 +1,217 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fusionConfigSchema } from "../../src/config/fusion-config.js";
+import { openLibrary } from "../../src/llama/library.js";
+import { checkModelFile } from "../../src/llama/gguf-file.js";
+import type { ModelContext, NativeLibrary } from "../../src/llama/types.js";
+import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
+import { readGguf, saveGguf, uint32Bytes } from "../support/gguf-editor.js";
+import { randomLlama, writeGguf } from "../support/gguf-writer.js";
+import { contextOptions, decodeRow, load } from "../support/llama.js";
+import { located } from "../support/members.js";
+import { type Answer, answer, startRealEngine, textRequest } from "../support/real-engine.js";
+import { randomHybrid, randomMamba } from "../support/recurrent-models.js";
+import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
+
+/** Bases whose memory is a running state, which cannot be cut back: against plain contexts that only ever go on. */
+
+const names = ["hybrid", "recurrent"] as const;
+type Name = (typeof names)[number];
+const maxTokens = 12;
+
+let folder: TemporaryDirectory;
+let engine: Engine;
+let library: NativeLibrary;
+const contexts = new Map<string, ModelContext>();
+
+const file = (name: string) => folder.file(`${name}.gguf`);
+
+function configOf(id: string, base: string, context = { tokens: 256, sequences: 8 }): ResolvedFusionConfig {
+  const parsed = fusionConfigSchema.parse({
+    id,
+    base: file(base),
+    reference: file("reference"),
+    experts: [{ id: "e", model: file("expert") }],
+    strategy: { type: "static", weights: { e: 1 }, plausibility: null },
+    context,
+  });
+  return { config: { ...parsed, strategy: parsed.strategy! }, members: located(parsed), card: null };
+}
+
+beforeAll(async () => {
+  folder = temporaryDirectory();
+  writeGguf(file("hybrid"), randomHybrid());
+  writeGguf(file("recurrent"), randomMamba());
+  writeGguf(file("reference"), randomLlama({ seed: 5 }));
+  writeGguf(file("expert"), randomLlama({ seed: 6 }));
+  engine = await startRealEngine(
+    names.map((name) => configOf(name, name)),
+    { cacheSequences: 8 },
+  );
+  library = await openLibrary({ backend: "cpu" });
+  for (const name of [...names, "reference", "expert"])
+    contexts.set(name, (await load(library, file(name))).createContext(contextOptions));
+});
+
+afterAll(async () => {
+  await engine.close();
+  await library[Symbol.asyncDispose]();
+  folder.remove();
+});
+
+const promptOf = (seed: number, length: number): number[] =>
+  Array.from({ length }, (_, index) => 2 + ((seed * 31 + index * index * 7 + index * 13) % 300));
+
+const ask = (name: Name, tokens: readonly number[], options = {}): Promise<Answer> =>
+  answer(engine, {
+    ...textRequest(name, ""),
+    prompt: { type: "tokens", tokens: [...tokens] },
+    maxTokens,
+    ...options,
+  });
+
+/** Holds every token of a greedy answer against base + expert − reference. */
+async function check(name: Name, prompt: readonly number[], { ids, tokens }: Answer): Promise<void> {
+  const models = [name, "expert", "reference"].map((each) => contexts.get(each)!);
+  for (const context of models) context.removePositions(0, 0, null);
+  let given = [...prompt];
+  let start = 0;
+  for (const [index, id] of ids.entries()) {
+    const rows: Float32Array[] = [];
+    for (const context of models) rows.push(await decodeRow(context, given, { start }));
+    const [base, expert, reference] = rows as [Float32Array, Float32Array, Float32Array];
+    const fused = base.map((logit, token) => logit + expert[token]! - reference[token]!);
+    const best = Math.max(...fused);
+    const all = best + Math.log(fused.reduce((sum, logit) => sum + Math.exp(logit - best), 0));
+    expect(best - fused[id]!, `token ${index}`).toBeLessThan(2e-2);
+    expect(Math.abs(tokens[index]!.record.logprob - (fused[id]! - all)), `token ${index}`).toBeLessThan(2e-2);
+    start += given.length;
+    given = [id];
+  }
+}
+
+describe.each(names)("a %s base", (name) => {
+  it("answers as its rows say, fresh and asked again", async () => {
+    const prompt = promptOf(1, 40);
+    for (let time = 0; time < 3; time++) {
+      const asked = await ask(name, prompt);
+      await check(name, prompt, asked);
+      // Its state is that after the whole answer, which is no beginning of the prompt.
+      expect(asked.done.usage.cachedTokens).toBe(0);
+      expect(asked.done.usage.fusion.drafted).toBe(0);
+    }
+  });
+
+  it("goes on from the state after an earlier answer, and from no other", async () => {
+    const prompt = promptOf(2, 30);
+    const first = await ask(name, prompt);
+    const more = [...prompt, ...first.ids, ...promptOf(3, 8)];
+    const second = await ask(name, more);
+    // Of the last token nothing has been read.
+    expect(second.done.usage.cachedTokens).toBe(prompt.length + first.ids.length - 1);
+    await check(name, more, second);
+    const other = [...prompt, ...first.ids.slice(0, 4), ...promptOf(4, 8)];
+    const third = await ask(name, other);
+    expect(third.done.usage.cachedTokens).toBe(0);
+    await check(name, other, third);
+  });
+
+  it("eight at once, which begin alike and end apart", async () => {
+    const prompts = Array.from({ length: 8 }, (_, index) => [
+      ...promptOf(5, 20),
+      ...promptOf(6 + index, 4 + 5 * index),
+    ]);
+    const answers = await Promise.all(prompts.map((prompt) => ask(name, prompt)));
+    for (const [index, prompt] of prompts.entries()) await check(name, prompt, answers[index]!);
+  });
+
+  it("after somebody hung up", async () => {
+    const prompt = promptOf(20, 30);
+    const request = {
+      ...textRequest(name, ""),
+      prompt: { type: "tokens" as const, tokens: prompt },
+      maxTokens: 200,
+    };
+    let numEvents = 0;
+    for await (const event of engine.generate(request, new AbortController().signal))
+      if (event.type === "delta" && ++numEvents === 3) break;
+    await check(name, prompt, await ask(name, prompt));
+  });
+
+  it("holds what is given, and samples by a seed", async () => {
+    const prompt = promptOf(30, 20);
+    const forced = promptOf(31, 5);
+    const given = await ask(name, prompt, { answerPrefix: { type: "tokens", tokens: forced } });
+    expect(given.ids.slice(0, forced.length)).toEqual(forced);
+    await check(name, [...prompt, ...forced], {
+      ...given,
+      ids: given.ids.slice(forced.length),
+      tokens: given.tokens.slice(forced.length),
+    });
+  });
+});
+
+describe("what cannot be fused is refused kindly", () => {
+  it("models that make embeddings", () => {
+    const parts = readGguf(file("reference"));
+    const withEntry = (key: string, type: number, value: Buffer) => {
+      const to = folder.file("embedder.gguf");
+      saveGguf(to, { ...parts, entries: [...parts.entries, { key, type, value }] });
+      return () => checkModelFile(to);
+    };
+    expect(withEntry("llama.attention.causal", 7, Buffer.of(0))).toThrow(
+      /embeddings of whole texts and writes none/,
+    );
+    expect(withEntry("llama.pooling_type", 4, uint32Bytes(3))).toThrow(/embeddings of whole texts/);
+    expect(withEntry("llama.pooling_type", 4, uint32Bytes(0))).not.toThrow();
+  });
+
+  it("a context beyond the positions that a model has learned", async () => {
+    const [width, feedForward, positions] = [64, 256, 64];
+    const { metadata } = randomLlama();
+    const value = (number: number) => ({ type: "uint32", value: number }) as const;
+    const matrix = (name: string, columns: number, rows: number) =>
+      ({ name: `${name}.weight`, shape: [columns, rows], type: "f16", fill: { spread: 0.1 } }) as const;
+    const vector = (name: string, length: number, fill: "ones" | { spread: number }) =>
+      ({ name, shape: [length], type: "f32", fill }) as const;
+    const norm = (name: string) => [
+      vector(`${name}.weight`, width, "ones"),
+      vector(`${name}.bias`, width, { spread: 0.1 }),
+    ];
+    writeGguf(file("gpt2"), {
+      version: 3,
+      metadata: new Map([
+        ["general.architecture", { type: "string", value: "gpt2" }],
+        ["gpt2.context_length", value(positions)],
+        ["gpt2.embedding_length", value(width)],
+        ["gpt2.block_count", value(1)],
+        ["gpt2.feed_forward_length", value(feedForward)],
+        ["gpt2.attention.head_count", value(4)],
+        ["gpt2.attention.layer_norm_epsilon", { type: "float32", value: 1e-5 }],
+        ...[...metadata].filter(([key]) => key.startsWith("tokenizer.")),
+      ]),
+      tensors: [
+        matrix("token_embd", width, 320),
+        { ...matrix("position_embd", width, positions), type: "f32" },
+        ...norm("output_norm"),
+        ...norm("blk.0.attn_norm"),
+        matrix("blk.0.attn_qkv", width, 3 * width),
+        vector("blk.0.attn_qkv.bias", 3 * width, { spread: 0.1 }),
+        matrix("blk.0.attn_output", width, width),
+        vector("blk.0.attn_output.bias", width, { spread: 0.1 }),
+        ...norm("blk.0.ffn_norm"),
+        matrix("blk.0.ffn_up", width, feedForward),
+        vector("blk.0.ffn_up.bias", feedForward, { spread: 0.1 }),
+        matrix("blk.0.ffn_down", feedForward, width),
+        vector("blk.0.ffn_down.bias", width, { spread: 0.1 }),
+      ],
+      seed: 9,
+    });
+    await expect(startRealEngine([configOf("far", "gpt2", { tokens: 128, sequences: 1 })])).rejects.toThrow(
+      /context\.tokens is 128, and .*gpt2\.gguf has learned 64 positions and no more\. Set context\.tokens to 64/,
+    );
+    const near = await startRealEngine([configOf("near", "gpt2", { tokens: positions, sequences: 1 })]);
+    const { ids } = await answer(near, { ...textRequest("near", "x".repeat(40)), maxTokens: null });
+    expect(ids.length).toBeGreaterThan(0);
+    await near.close();
+  });
+});

@@ -1,0 +1,131 @@
+import { type GgufContent, type GgufTensor, type GgufValue, randomLlama } from "./gguf-writer.js";
+
+/** Small random models whose memory is a state, wholly or in some layers, over the vocabulary of `randomLlama`. */
+
+const width = 64;
+const numLayers = 3;
+
+const matrix = (name: string, columns: number, rows: number): GgufTensor => ({
+  name,
+  shape: [columns, rows],
+  type: "f16",
+  fill: { spread: 1 / Math.sqrt(columns) },
+});
+const filled = (name: string, shape: number[], fill: GgufTensor["fill"]): GgufTensor => ({
+  name,
+  shape,
+  type: "f32",
+  fill,
+});
+const norm = (name: string, length = width): GgufTensor => filled(name, [length], "ones");
+const uint = (value: number): GgufValue => ({ type: "uint32", value });
+
+/** A model's content with the vocabulary of a `randomLlama`. */
+function contentOf(
+  architecture: string,
+  values: Record<string, GgufValue>,
+  tensors: GgufTensor[],
+  seed: number,
+): GgufContent {
+  const { metadata } = randomLlama();
+  const vocabulary = [...metadata].filter(([key]) => key.startsWith("tokenizer."));
+  const own = Object.entries({
+    context_length: uint(512),
+    embedding_length: uint(width),
+    block_count: uint(numLayers),
+    "attention.layer_norm_rms_epsilon": { type: "float32", value: 1e-5 } as const,
+    ...values,
+  }).map(([key, value]): [string, GgufValue] => [`${architecture}.${key}`, value]);
+  const vocabularySize = 320;
+  return {
+    version: 3,
+    metadata: new Map<string, GgufValue>([
+      ["general.architecture", { type: "string", value: architecture }],
+      ["general.name", { type: "string", value: architecture }],
+      ["general.file_type", uint(1)],
+      ...own,
+      ...vocabulary,
+    ]),
+    tensors: [
+      matrix("token_embd.weight", width, vocabularySize),
+      matrix("output.weight", width, vocabularySize),
+      ...tensors,
+    ],
+    seed,
+  };
+}
+
+const layers = (of: (layer: string, index: number) => GgufTensor[]): GgufTensor[] =>
+  Array.from({ length: numLayers }, (_, index) => of(`blk.${index}`, index)).flat();
+
+/** Recurrent: no layer attends. */
+export function randomMamba(seed = 1): GgufContent {
+  const [inner, state, kernel, rank] = [2 * width, 16, 4, 8];
+  return contentOf(
+    "mamba",
+    {
+      feed_forward_length: uint(0),
+      "attention.head_count": uint(0),
+      "ssm.conv_kernel": uint(kernel),
+      "ssm.inner_size": uint(inner),
+      "ssm.state_size": uint(state),
+      "ssm.time_step_rank": uint(rank),
+    },
+    [
+      norm("output_norm.weight"),
+      ...layers((layer) => [
+        norm(`${layer}.attn_norm.weight`),
+        matrix(`${layer}.ssm_in.weight`, width, 2 * inner),
+        filled(`${layer}.ssm_conv1d.weight`, [kernel, inner], { spread: 0.5 }),
+        filled(`${layer}.ssm_conv1d.bias`, [inner], { spread: 0.1 }),
+        matrix(`${layer}.ssm_x.weight`, inner, rank + 2 * state),
+        matrix(`${layer}.ssm_dt.weight`, rank, inner),
+        filled(`${layer}.ssm_dt.bias`, [inner], { spread: 0.5 }),
+        // A state fades.
+        filled(`${layer}.ssm_a`, [state, inner], { value: -0.5 }),
+        norm(`${layer}.ssm_d`, inner),
+        matrix(`${layer}.ssm_out.weight`, inner, width),
+      ]),
+    ],
+    seed,
+  );
+}
+
+/** Hybrid: the middle layer attends, the others convolve. */
+export function randomHybrid(seed = 1): GgufContent {
+  const [heads, feedForward, kernel] = [4, 128, 3];
+  return contentOf(
+    "lfm2",
+    {
+      feed_forward_length: uint(feedForward),
+      "attention.head_count": uint(heads),
+      "attention.head_count_kv": { type: "int32s", value: [0, heads, 0] },
+      "rope.freq_base": { type: "float32", value: 10_000 },
+      "shortconv.l_cache": uint(kernel),
+    },
+    [
+      norm("token_embd_norm.weight"),
+      ...layers((layer, index) => [
+        norm(`${layer}.attn_norm.weight`),
+        norm(`${layer}.ffn_norm.weight`),
+        matrix(`${layer}.ffn_gate.weight`, width, feedForward),
+        matrix(`${layer}.ffn_up.weight`, width, feedForward),
+        matrix(`${layer}.ffn_down.weight`, feedForward, width),
+        ...(index === 1
+          ? [
+              norm(`${layer}.attn_q_norm.weight`, width / heads),
+              norm(`${layer}.attn_k_norm.weight`, width / heads),
+              ...["q", "k", "v", "output"].map((name) =>
+                matrix(`${layer}.attn_${name}.weight`, width, width),
+              ),
+            ]
+          : [
+              filled(`${layer}.shortconv.conv.weight`, [kernel, width], { spread: 0.5 }),
+              matrix(`${layer}.shortconv.in_proj.weight`, width, 3 * width),
+              matrix(`${layer}.shortconv.out_proj.weight`, width, width),
+            ]),
+      ]),
+    ],
+    seed,
+  );
+}
