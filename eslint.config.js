@@ -154,7 +154,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ["src/llama/**", "test/model/**", "bench/**", "models/recipe/**"],
+    files: ["src/llama/**", "test/model/**", "test/real/**", "bench/**", "models/recipe/**"],
     rules: { "no-restricted-imports": "off" },
   },
   {

@@ -18,6 +18,10 @@ if (!hasSoftwareDevice() && !process.env["CI"])
     "there is no software device of Mesa (apt-get install mesa-vulkan-drivers libvulkan1)",
   );
 
+const realModels = path.join(import.meta.dirname, "models/real");
+if (!readdirSync(realModels).some((name) => name.endsWith(".gguf")))
+  leaveOut("test/real", `there is no model in models/real (python3 models/real/fetch.py)`);
+
 /** Mesa's Vulkan device that computes on the processor, by the manifest that Vulkan's loader reads. */
 function hasSoftwareDevice(): boolean {
   const manifests = "/usr/share/vulkan/icd.d";
