@@ -5,7 +5,16 @@ import { fuseRows, type RowStrategy as Strategy } from "../support/fuse-rows.js"
 import { createKernel, kernelNames } from "../../src/fusion/kernel/kernel.js";
 import { SimdKernel } from "../../src/fusion/kernel/simd.js";
 import { kernelBuilds } from "../../src/fusion/kernel/wasm.js";
-import type { Divergence, Fusion, LogitsRows, Plausibility, WeightBounds } from "../../src/fusion/types.js";
+import type {
+  Divergence,
+  FusedRow,
+  Fusion,
+  FusionKernel,
+  LogitsRows,
+  Plausibility,
+  TokenLogprob,
+  WeightBounds,
+} from "../../src/fusion/types.js";
 import { numRuns } from "../support/num-runs.js";
 import { anyRows, makeRows } from "../support/rows.js";
 
@@ -414,6 +423,113 @@ describe.each(kernelBuilds())("simd (%s build) and reference kernel agree", (bui
     fc.assert(fc.property(anyRows, fc.double({ min: 0.01, max: 1.99, noNaN: true }), compare), {
       numRuns: numRuns(150),
     });
+  });
+
+  const sets = { expert: { ratio: 0.1, of: "expert" }, gated: { ratio: 0.1, of: "gated" } } as const;
+  /** Whether a logit is so near a floor that rounding decides. */
+  const isNearFloor = ({ experts }: LogitsRows, ratio: number) =>
+    experts.some((row) => {
+      const floor = Math.max(...row) + Math.log(ratio);
+      return row.some((logit) => Math.abs(logit - floor) < 1e-4 * (1 + Math.abs(floor)));
+    });
+  const sameTop = (actual: readonly TokenLogprob[], expected: readonly TokenLogprob[]) => {
+    expect(actual.length).toBe(expected.length);
+    for (const [index, { logprob }] of actual.entries())
+      expect(Math.abs(logprob - expected[index]!.logprob)).toBeLessThanOrEqual(
+        1e-4 * (1 + Math.abs(logprob)),
+      );
+  };
+  const compareOver = (rows: LogitsRows, plausibility: Plausibility, alpha: number) => {
+    const law = (kernel: FusionKernel, weights: readonly number[] | null) => {
+      kernel.load(rows, weights === null ? null : plausibility);
+      return kernel.fuse(weights);
+    };
+    const laws: (number[] | null)[] = [
+      ...[alpha, 0].map((weight) => rows.experts.map(() => weight)),
+      rows.experts.map((_, t) => (t === 0 ? alpha : 0)),
+    ];
+    for (const weights of laws) {
+      const [a, b] = [law(simd, weights), law(reference, weights)];
+      expectNear(a.divergence, b.divergence);
+      expect(a.row.logits).toHaveLength(rows.base.length);
+      const taken = ({ logits }: FusedRow) => Array.from(logits, (logit) => logit > -Infinity);
+      expect(taken(a.row)).toEqual(taken(b.row));
+      sameTop(a.row.top(4), b.row.top(4));
+      for (const { token, logprob } of a.row.top(4)) expect(a.row.logprob(token)).toBeCloseTo(logprob, 5);
+      expect(Math.abs(a.row.mass - b.row.mass)).toBeLessThanOrEqual(1e-4 * (1 + Math.abs(b.row.mass)));
+      rows.experts.forEach((_, t) => {
+        expectNear(simd.targets()[t]!, reference.targets()[t]!);
+        expectNear(simd.evaluate(t, alpha), reference.evaluate(t, alpha));
+      });
+      for (const of of ["base", "reference", { expert: 0 }] as const)
+        sameTop(simd.top(of, 3), reference.top(of, 3));
+      sameTop(simd.fuse(null).row.top(3), reference.fuse(null).row.top(3));
+    }
+    // Beside a law over all tokens, and as the only one left.
+    const mixed = [simd, reference].map((kernel) => {
+      kernel.mixStart(3);
+      for (const weights of [laws[0]!, null, laws[0]!]) {
+        law(kernel, weights);
+        kernel.mixAdd(0.3);
+      }
+      const { row } = kernel.mixFinish();
+      return { logits: row.logits.map((logit) => Math.exp(logit - row.logNormalizer)), top: row.top(3) };
+    });
+    expectClose(Array.from(mixed[0]!.logits), Array.from(mixed[1]!.logits), 1e-5);
+    sameTop(mixed[0]!.top, mixed[1]!.top);
+  };
+
+  it.each(Object.entries(sets))("over sets that the experts' rows alone fix, or do not (%s)", (_of, set) => {
+    fc.assert(
+      fc.property(anyRows, fc.double({ min: 0.01, max: 1.99, noNaN: true }), (rows, alpha) => {
+        fc.pre(!isNearFloor(rows, set.ratio));
+        compareOver(rows, set, alpha);
+      }),
+      { numRuns: numRuns(60) },
+    );
+  });
+
+  it("over sets of one token, of a few, and of more than are gathered", () => {
+    const numPlausible: number[] = [];
+    for (const [spread, ratio] of [
+      [9, 0.9],
+      [3, 0.1],
+      [0.2, 0.5],
+      [0.2, 0.02],
+    ] as const) {
+      const rows = makeRows({
+        ...defaults,
+        length: 5000,
+        numExperts: 2,
+        spread,
+        numPeaks: spread < 1 ? 0 : 2,
+      });
+      compareOver(rows, { ratio, of: "expert" }, 0.7);
+      simd.load(rows, { ratio, of: "expert" });
+      const { row } = simd.fuse([1, 0]);
+      numPlausible.push(row.logits.reduce((count, logit) => count + Number(logit > -Infinity), 0));
+    }
+    expect(Math.min(...numPlausible)).toBe(1);
+    expect(numPlausible.some((count) => count > 1 && count < 2000)).toBe(true);
+    expect(Math.max(...numPlausible)).toBeGreaterThan(2048);
+  });
+
+  it("over a set about logits outside of it that are no numbers, or exclude a token", () => {
+    const rows = makeRows({ ...defaults, numPeaks: 0 });
+    const [expert] = rows.experts as [Float32Array];
+    const least = expert.indexOf(Math.min(...expert));
+    for (const kernel of [simd, reference]) {
+      for (const bad of [NaN, Infinity])
+        for (const broken of [
+          { ...rows, base: withLogit(rows.base, least, bad) },
+          { ...rows, reference: withLogit(rows.reference!, least, bad) },
+          { ...rows, experts: [withLogit(expert, least, bad)] },
+        ])
+          expect(() => kernel.load(broken, sets.expert)).toThrow(/holds (NaN|Infinity) at token/);
+      kernel.load({ ...rows, base: withLogit(rows.base, least, -Infinity) }, sets.expert);
+      expect(kernel.fuse([1]).row.logits[least]).toBe(-Infinity);
+    }
+    compareOver({ ...rows, reference: withLogit(rows.reference!, least, -Infinity) }, sets.expert, 0.7);
   });
 
   it("on rows long enough for a tail", () => {

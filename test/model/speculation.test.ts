@@ -27,6 +27,12 @@ const itemsOf = (task: string): Item[] =>
     .slice(0, numItems)
     .map((line) => JSON.parse(line) as Item);
 
+/** What came of a longer look. */
+function tell(what: string, numEqual: number, numAll: number): void {
+  if (numItems > 16)
+    console.info(`${what}: ${numEqual} of ${numAll} texts equal throughout, the others to a tie`);
+}
+
 let numRequests = 0;
 const request = (
   configId: string,
@@ -115,6 +121,7 @@ describe("answers of the shipped configs, with speculation and without", () => {
         expect(plain[index]!.done.usage.fusion.certain).toBe(0);
       }
     }
+    tell(task, numEqual, items.length);
     expect(numEqual).toBeGreaterThanOrEqual(0.9 * items.length);
     expect(numCertain / numTokens).toBeGreaterThan(0.2);
   });
@@ -154,6 +161,7 @@ describe("answers of the shipped configs, with speculation and without", () => {
       numPasses += basePasses;
       numTokens += ours.ids.length;
     }
+    tell("all, no numbers asked for", numEqual, items.length);
     expect(numEqual).toBeGreaterThanOrEqual(0.9 * items.length);
     // The rest is guessed where that pays on this machine.
     expect(numCertain / numTokens).toBeGreaterThan(0.2);
@@ -179,6 +187,7 @@ describe("answers of the shipped configs, with speculation and without", () => {
       for (const index of items.keys())
         if (expectSameDraws(plain[index]!, ours[index]!, seed, `${task} ${index}, seed ${seed}`)) numEqual++;
     }
+    tell(`${task}, temperature 1`, numEqual, 2 * items.length);
     expect(numEqual).toBeGreaterThanOrEqual(0.9 * 2 * items.length);
   });
 

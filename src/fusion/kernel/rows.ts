@@ -13,6 +13,12 @@ export interface KernelCapacity {
  */
 export const deepestLogit = -1e9;
 
+/** Raises logits far below the row's best to the deepest that counts. */
+export function raiseDeepest(logits: Float32Array, best: number): void {
+  for (let token = 0; token < logits.length; token++)
+    logits[token] = Math.max(logits[token] as number, best + deepestLogit);
+}
+
 /** Two rows differ by a constant where no difference departs from the mean by more than this · |logits|. */
 export const constantShiftResolution = 2 ** -21;
 

@@ -14,12 +14,14 @@ import {
   deepestLogit,
   findMasked,
   padded,
+  raiseDeepest,
   soleMargin,
   sureProbability,
   type KernelCapacity,
 } from "./rows.js";
 import { SimdAxis, type AxisRows, type Floors, type Row, type Workspace } from "./simd-axis.js";
 import { SimdMixture } from "./simd-mixture.js";
+import { type Rows, SparseRows } from "./simd-sparse.js";
 import { topOf } from "./top.js";
 import { Arena, instantiate, kernelBuilds, type KernelBuild } from "./wasm.js";
 
@@ -30,7 +32,8 @@ const maxOffset = 16;
  * Float32 rows in WebAssembly memory, four logits at a time, a polynomial exp, sums in float64. Memory is made
  * once for the capacity: base, reference, experts, two rows of weights, the fused row, and two rows an expert
  * of gathered tokens; (5 + 3·numExperts)·4·vocabularySize bytes in all. A mixture adds a row a component, once
- * there is one.
+ * there is one. Where experts' rows fix a small set of tokens, these are gathered and only they are looked at after
+ * that; of the whole base's row its sum alone.
  */
 export class SimdKernel implements FusionKernel {
   readonly name = "simd";
@@ -43,6 +46,13 @@ export class SimdKernel implements FusionKernel {
   readonly #referenceWeights: { at: number; sum: number };
   readonly #mixture: SimdMixture;
   readonly #gathered: { logs: number; shifts: number }[];
+  readonly #sparse: SparseRows;
+  /** What the axes are made of: the rows that were loaded, or of these the tokens that take part. */
+  #rows: Rows;
+  /** Whether experts' rows alone say which tokens take part, by expert. */
+  #areAlone: boolean[] = [];
+  /** The row that was fused last is of few tokens. */
+  #isFusedSparse = false;
   #length = 0;
   #axes: SimdAxis[] = [];
   #hasReference = false;
@@ -56,7 +66,10 @@ export class SimdKernel implements FusionKernel {
   #isMixed = false;
   readonly #last: RowSource = {
     epoch: 0,
-    top: (k) => this.#topOf(this.#memory.fused, k, this.#logNormalizer),
+    top: (k) =>
+      this.#isFusedSparse
+        ? this.#sparse.top(k, this.#logNormalizer)
+        : this.#topOf(this.#memory.fused, k, this.#logNormalizer),
     mass: () => {
       invariant(!this.#isMixed, "a mixture has no plausible set");
       return this.#massOf(this.#logPlausible);
@@ -80,7 +93,9 @@ export class SimdKernel implements FusionKernel {
     this.#referenceWeights = { at: reserve(), sum: 0 };
     const fused = reserve();
     this.#gathered = perExpert(() => ({ logs: reserve(), shifts: reserve() }));
+    this.#sparse = new SparseRows(wasm, arena, capacity);
     arena.commit();
+    this.#rows = { base: this.#base, reference: this.#reference, experts: [], length: 0 };
     this.#memory = { wasm, out: new Float64Array(wasm.memory.buffer, out, 8), fused };
     this.#mixture = new SimdMixture(this.#memory, arena, rowBytes);
   }
@@ -100,13 +115,28 @@ export class SimdKernel implements FusionKernel {
       this.#view(row.at, padded(this.#length)).fill(padding, this.#length);
     }
     const isApart = experts.some((row) => Math.abs(row.best - this.#reference.best) > maxOffset);
-    if (isApart) for (const row of [this.#reference, ...experts]) this.#level(row);
+    this.#areAlone = experts.map((row) => plausibility !== null && this.#isAlone(row, plausibility));
+    const whole: Rows = {
+      base: this.#base,
+      reference: this.#reference,
+      experts,
+      length: padded(this.#length),
+    };
+    const isFixed = numFinite === pairs.length && experts.length > 0 && this.#areAlone.every(Boolean);
+    const sparse = isFixed ? this.#sparse.gather(whole, plausibility?.ratio ?? 0, isApart) : null;
+    if (sparse === null && isApart) for (const row of [this.#reference, ...experts]) this.#level(row);
+    this.#rows = sparse ?? whole;
 
     this.#isBaseWeighed = !plausibility || experts.length === 0;
     this.#logBase = null;
     if (this.#isBaseWeighed) this.#weigh(this.#base, this.#baseWeights);
     if (!plausibility && experts.length > 0) this.#weigh(this.#reference, this.#referenceWeights);
-    this.#axes = experts.map((expert, t) => this.#makeAxis(expert, t, plausibility));
+    this.#axes = this.#rows.experts.map((expert, t) => this.#makeAxis(expert, t, plausibility));
+  }
+
+  #isAlone(expert: Row, { of }: Plausibility): boolean {
+    const isSure = () => this.#logSum(expert) - expert.best <= -Math.log(sureProbability);
+    return of === "expert" || (of === "gated" && isSure());
   }
 
   targets(): Divergence[] {
@@ -130,6 +160,8 @@ export class SimdKernel implements FusionKernel {
     else if (weighed.length === 1 && only)
       divergence = this.#fuseOne(only, weights[this.#axes.indexOf(only)] as number);
     else divergence = this.#fuseSeveral(weighed.length > 0 ? weighed : this.#axes, weights);
+    this.#isFusedSparse = this.#rows.base !== this.#base && weights !== null;
+    if (this.#isFusedSparse) this.#sparse.scatter(this.#memory.fused, padded(this.#length));
     return { row: this.#issue(false), divergence };
   }
 
@@ -153,6 +185,7 @@ export class SimdKernel implements FusionKernel {
 
   mixFinish(): { row: FusedRow; divergence: Divergence } {
     const { logNormalizer, divergence } = this.#mixture.finish(this.#base, this.#length);
+    this.#isFusedSparse = false;
     this.#logNormalizer = logNormalizer;
     return { row: this.#issue(true), divergence };
   }
@@ -174,9 +207,8 @@ export class SimdKernel implements FusionKernel {
 
   top(of: "base" | "reference" | { expert: number }, k: number): TokenLogprob[] {
     if (of === "reference" && !this.#hasReference) return [];
-    const row =
-      of === "base" ? this.#base : of === "reference" ? this.#reference : this.#axes[of.expert]?.rows.expert;
-    if (!row) return [];
+    const row = of === "base" ? this.#base : of === "reference" ? this.#reference : this.#experts[of.expert];
+    if (!row || (typeof of === "object" && of.expert >= this.#axes.length)) return [];
     return this.#topOf(row.at, k, this.#logSum(row));
   }
 
@@ -215,9 +247,8 @@ export class SimdKernel implements FusionKernel {
     copy.fill(logits[0] as number, this.#length);
     wasm.scan(row.at, length, out.byteOffset);
     const [best, least, bad] = out as unknown as [number, number, number];
-    row.best = best;
-    row.magnitude = Math.abs(best);
-    if (least < best + deepestLogit) raiseDeepest(copy, row);
+    Object.assign(row, { best, magnitude: Math.abs(best) });
+    if (least < best + deepestLogit) raiseDeepest(copy, row.best);
     return bad === 0;
   }
 
@@ -227,7 +258,7 @@ export class SimdKernel implements FusionKernel {
       for (const token of tokens) logits[token] = -Infinity;
       row.best = logits.reduce((best, value) => Math.max(best, value), -Infinity);
       row.magnitude = Math.abs(row.best);
-      if (row !== this.#base) raiseDeepest(logits, row);
+      if (row !== this.#base) raiseDeepest(logits, row.best);
     }
   }
 
@@ -243,19 +274,15 @@ export class SimdKernel implements FusionKernel {
   }
 
   #makeAxis(expert: Row, t: number, plausibility: Plausibility | null): SimdAxis {
+    const { base, reference, length } = this.#rows;
     const rows: AxisRows = {
-      base: this.#base,
-      reference: this.#reference,
-      expert,
-      length: padded(this.#length),
+      ...{ base, reference, expert, length },
       baseWeights: this.#baseWeights,
       referenceWeights: this.#referenceWeights,
     };
     const floor = Math.log(plausibility?.ratio ?? 0);
-    const isSure = () => this.#logSum(expert) - expert.best <= -Math.log(sureProbability);
-    const isExpertAlone = plausibility?.of === "expert" || (plausibility?.of === "gated" && isSure());
     const floors: Floors | null = plausibility && {
-      base: isExpertAlone ? Infinity : this.#base.best + floor,
+      base: this.#areAlone[t] ? Infinity : base.best + floor,
       expert: expert.best + floor,
     };
     return new SimdAxis(this.#memory, this.#gathered[t] as { logs: number; shifts: number }, rows, floors);
@@ -293,8 +320,7 @@ export class SimdKernel implements FusionKernel {
 
   #fuseSeveral(sets: readonly SimdAxis[], weights: readonly number[]): Divergence {
     const { wasm, out, fused } = this.#memory;
-    const length = padded(this.#length);
-    const base = this.#base;
+    const { base, length } = this.#rows;
     wasm.excludeAll(fused, length);
     for (const { rows, floors } of sets)
       wasm.include(
@@ -321,10 +347,4 @@ export class SimdKernel implements FusionKernel {
   #view(row: number, length = this.#length): Float32Array {
     return new Float32Array(this.#memory.wasm.memory.buffer, row, length);
   }
-}
-
-/** Raises logits far below the row's best to the deepest that counts. */
-function raiseDeepest(logits: Float32Array, { best }: Row): void {
-  for (let token = 0; token < logits.length; token++)
-    logits[token] = Math.max(logits[token] as number, best + deepestLogit);
 }
