@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { Models } from "../protocol/models.js";
 import type { ConfigDescription, Engine, EngineDescription } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
+import type { CreditDesk } from "../feedback/credit-desk.js";
 import type { FeedbackLog } from "../feedback/feedback-log.js";
 import type { Journal } from "../store/journal.js";
 import type { TraceStore } from "../trace/store.js";
@@ -90,6 +91,7 @@ export interface ApiContext {
   journal: Journal;
   responses: ResponseStore;
   feedback: FeedbackLog;
+  credit: CreditDesk;
   metrics: Metrics;
   gate: Gate;
   connections: Connections;

@@ -1,4 +1,6 @@
 import {
+  creditBodySchema,
+  creditSchema,
   feedbackBodySchema,
   feedbackDeletedSchema,
   feedbackForgottenSchema,
@@ -6,6 +8,7 @@ import {
   feedbackSchema,
 } from "../wire/feedback.js";
 import type { ApiContext } from "./context.js";
+import { giveCredit } from "./fusion/credit.js";
 import {
   createFeedback,
   deleteFeedback,
@@ -19,6 +22,15 @@ import { jsonRoute, type Route } from "./route.js";
 /** What people say of answers, and what is learned from it. */
 export function feedbackRoutes(context: ApiContext): Route[] {
   return [
+    jsonRoute({
+      method: "POST",
+      path: "/v1/fusion/credit",
+      operation: "giveCredit",
+      summary: "What each token of an answer adds to the rating that the key's raters would probably give.",
+      body: creditBodySchema,
+      json: creditSchema,
+      handler: giveCredit(context),
+    }),
     jsonRoute({
       method: "POST",
       path: "/v1/fusion/feedback",

@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import type { Models } from "../protocol/models.js";
 import type { Engine } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
+import { CreditDesk } from "../feedback/credit-desk.js";
 import { FeedbackLog } from "../feedback/feedback-log.js";
 import { Journal } from "../store/journal.js";
 import { MemoryStore } from "../store/memory-store.js";
@@ -147,7 +148,7 @@ function createContext(options: ServerOptions) {
 function keptThings(
   store: Store,
   { limits, log, ...settings }: { isOn: boolean; keepsTexts: boolean; limits: ServerLimits; log: Logger },
-): Pick<ApiContext, "journal" | "responses" | "feedback"> {
+): Pick<ApiContext, "journal" | "responses" | "feedback" | "credit"> {
   const journal: Journal = new Journal(store, {
     retentions: (): Retention[] => [feedback.retention, responses.retention],
     onTrouble: (reason) => {
@@ -164,7 +165,7 @@ function keptThings(
     maxBytes: limits.feedbackBytes,
     maxAgeMs: limits.feedbackAgeMs,
   });
-  return { journal, responses, feedback };
+  return { journal, responses, feedback, credit: new CreditDesk(feedback) };
 }
 
 /** Serves the API of an engine, which may still be loading. */

@@ -49,6 +49,11 @@ export class BagWriter {
     this.#numTokens++;
   }
 
+  /** As `readBag` reads them. */
+  get values(): Float64Array {
+    return Float64Array.from(this.#values, (step) => step / scale);
+  }
+
   /** 30 bytes a token, in base64. */
   toString(): string {
     const { buffer } = Int16Array.from(this.#values);

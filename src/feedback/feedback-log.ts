@@ -44,6 +44,13 @@ export interface GivenRating {
   note?: string | null;
 }
 
+/** What was rated, or taken back; model null: of any. */
+interface Change {
+  owner: string;
+  model: string | null;
+  isRemoval: boolean;
+}
+
 export interface FeedbackSettings {
   isOn: boolean;
   keepsTexts: boolean;
@@ -57,8 +64,7 @@ export interface FeedbackSettings {
 export class FeedbackLog {
   readonly #journal: Journal;
   readonly #settings: Required<FeedbackSettings>;
-  /** Of an owner and a model that had a new rating. */
-  readonly #listeners: ((owner: string, model: string) => void)[] = [];
+  readonly #listeners: ((change: Change) => void)[] = [];
 
   constructor(journal: Journal, settings: FeedbackSettings) {
     this.#journal = journal;
@@ -80,7 +86,7 @@ export class FeedbackLog {
     return { kinds: ["answer", "rating"], oldest: now() - maxAgeMs, maxBytes };
   }
 
-  onChange(listener: (owner: string, model: string) => void): void {
+  onChange(listener: (change: Change) => void): void {
     this.#listeners.push(listener);
   }
 
@@ -154,17 +160,17 @@ export class FeedbackLog {
     const topic = model === undefined ? {} : { topic: model };
     const numRatings = await this.#journal.forget({ owner, kind: "rating", ...topic });
     const numAnswers = await this.#journal.forget({ owner, kind: "answer", ...topic });
-    this.#changed(owner, model ?? "");
+    this.#changed({ owner, model: model ?? null, isRemoval: true });
     return numRatings + numAnswers;
   }
 
   async #append(place: Omit<NewEntry, "kind" | "body">, kept: KeptRating): Promise<void> {
     await this.#journal.write([{ ...place, kind: "rating", body: JSON.stringify(kept) }]);
-    this.#changed(place.owner, place.topic);
+    this.#changed({ owner: place.owner, model: place.topic, isRemoval: kept.score === null });
   }
 
-  #changed(owner: string, model: string): void {
-    for (const listener of this.#listeners) listener(owner, model);
+  #changed(change: Change): void {
+    for (const listener of this.#listeners) listener(change);
   }
 
   #requireOn(): void {

@@ -58,6 +58,16 @@ export const noUsage: Usage = {
   },
 };
 
+/** What the server adds to an answer, from what people said of earlier ones. */
+export interface Outlook {
+  /** The rating that it would probably get, 0 to 1. */
+  predicted?: number;
+  /** How it was chosen of several. */
+  picked?: { of: number; head: "likelihood" | "mean" | "all" };
+  /** The policy that it was drawn with, and its probability. */
+  policy?: { id: string; probability: number };
+}
+
 /** One sampled token: its trace record, its exact bytes, and the alternatives that were asked for. */
 export interface GeneratedToken {
   record: TokenRecord;
@@ -86,4 +96,6 @@ export type GenerationEvent =
        * where it was wanted and the prompt has two tokens.
        */
       feature: number[] | null;
+      /** The server's, where it has something to add. */
+      outlook?: Outlook;
     };

@@ -61,6 +61,17 @@ export class OwnedStore<Value> {
     this.purge();
   }
 
+  /** Gives a value another id, that nothing in the store has. */
+  rename(id: string, to: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    this.#entries.set(to, entry);
+    const ids = this.#holdings.get(entry.owner)?.ids;
+    ids?.delete(id);
+    ids?.add(to);
+  }
+
   /** A value has come to hold so many bytes more. */
   grow(id: string, bytes: number): void {
     const entry = this.#entries.get(id);

@@ -84,6 +84,15 @@ export class TraceStore {
     entry.changes.emit("change");
   }
 
+  /** Gives a trace another id, that no other has; does nothing when it has been dropped. */
+  rename(id: string, to: string): void {
+    const entry = this.#entries.peek(id);
+    if (entry === null) return;
+    entry.header = { ...entry.header, id: to };
+    this.#entries.rename(id, to);
+    entry.changes.emit("change");
+  }
+
   get(id: string, owner: string): StoredTrace | null {
     const entry = this.#entries.get(id, owner);
     if (entry === null) return null;

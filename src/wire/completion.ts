@@ -2,7 +2,7 @@ import { z } from "zod";
 import { chatLogprobsSchema, textLogprobsSchema } from "./logprobs.js";
 import { countSchema } from "./numbers.js";
 import { named } from "./registry.js";
-import { ignoredSchema, tokensSchema } from "./token-record.js";
+import { ignoredSchema, choiceFusionSchema } from "./token-record.js";
 import { usageSchema } from "./usage.js";
 
 /** OpenAI's completions, whole and in chunks; what is ours is in `fusion`. */
@@ -30,7 +30,7 @@ const toolCallDeltaSchema = z
 const choiceFields = {
   index: countSchema,
   finish_reason: finishReasonSchema.nullable(),
-  fusion: tokensSchema.optional().describe("Where fusion.trace asked for it."),
+  fusion: choiceFusionSchema.optional(),
 };
 
 const chatChoiceSchema = z.strictObject({

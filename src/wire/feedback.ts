@@ -80,6 +80,41 @@ export const feedbackForgottenSchema = named(
   }),
 );
 
+export const creditBodySchema = z.strictObject({
+  trace: z.string().min(1).max(128).describe("Id of an answer of the key's."),
+});
+
+export const creditSchema = named(
+  "Credit",
+  z.strictObject({
+    object: z.literal("fusion.credit"),
+    trace: z.string(),
+    model: z.string(),
+    head: z
+      .enum(["likelihood", "mean", "all"])
+      .describe(
+        "likelihood: the answer's probability, nothing is learned; mean: each token has its part in the rating; all: one mistake spoils the answer.",
+      ),
+    ratings: countSchema.describe("Rated answers that it was chosen and fitted by."),
+    concordance: shareSchema
+      .nullable()
+      .describe(
+        "Share of pairs of rated answers that it orders as rated, unseen; null: there is no such pair.",
+      ),
+    predicted: shareSchema.describe("The rating that the answer would probably get."),
+    tokens: z
+      .array(z.strictObject({ index: countSchema, credit: z.number() }))
+      .describe("What each adds. likelihood, all: they sum to ln of predicted; mean: to 0."),
+    weights: z
+      .record(z.string(), z.number())
+      .nullable()
+      .describe(
+        "Of each number of a token, in its deviations: above 0 raises the rating. null: none is learned.",
+      ),
+  }),
+);
+
+export type Credit = z.output<typeof creditSchema>;
 export type GivenFeedback = z.output<typeof feedbackBodySchema>;
 export type FeedbackSpan = z.output<typeof spanSchema>;
 export type Policy = z.output<typeof policySchema>;

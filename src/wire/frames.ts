@@ -11,7 +11,7 @@ import {
 import { chatLogprobsSchema, textLogprobsSchema } from "./logprobs.js";
 import { countSchema } from "./numbers.js";
 import { named } from "./registry.js";
-import { ignoredSchema, tokenRecordSchema } from "./token-record.js";
+import { ignoredSchema, outlookShape, tokenRecordSchema } from "./token-record.js";
 import { usageSchema } from "./usage.js";
 import { verdictSchema } from "./verdict.js";
 
@@ -60,6 +60,7 @@ const endedChoiceSchema = z.strictObject({
   output_text: z.string(),
   tool_calls: z.array(toolCallSchema).optional().describe("As a message of the next turn takes them."),
   finish_reason: finishReasonSchema.nullable().describe("null: it did not come to its end."),
+  fusion: z.strictObject(outlookShape).optional(),
 });
 
 const endedResponseSchema = z.strictObject({

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { countSchema } from "./numbers.js";
 import { named } from "./registry.js";
-import { answerFusionSchema, tokensSchema } from "./token-record.js";
+import { answerFusionSchema, outlookShape, tokensSchema } from "./token-record.js";
 import { fusionUsageSchema } from "./usage.js";
 
 /** Answers of `/v1/messages`: Anthropic's shape, whole and as events; what is ours is in `fusion`. */
@@ -118,6 +118,7 @@ export const messageEventSchema = named(
         container: z.null(),
       }),
       usage: deltaUsageSchema,
+      fusion: z.strictObject(outlookShape).optional(),
     }),
     z.strictObject({ type: z.literal("message_stop") }),
     messageErrorSchema,

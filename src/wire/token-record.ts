@@ -146,6 +146,27 @@ export function withoutFull(record: TokenRecord): TokenRecord {
   return less;
 }
 
+/** What is said of an answer from what people said of earlier ones. */
+export const outlookShape = {
+  predicted: shareSchema
+    .optional()
+    .describe("The rating that it would probably get, where answers of the model were rated."),
+  picked: z
+    .strictObject({ of: countSchema, head: z.enum(["likelihood", "mean", "all"]) })
+    .optional()
+    .describe("Where fusion.pick drew several: how many, and by which head this one was best."),
+  policy: z
+    .strictObject({ id: z.string(), probability: shareSchema })
+    .optional()
+    .describe("The policy that it was drawn with, and how probable that was."),
+};
+
+/** What a choice has of us, where there is something. */
+export const choiceFusionSchema = z.strictObject({
+  tokens: z.array(tokenRecordSchema).optional().describe("Where fusion.trace asked for them."),
+  ...outlookShape,
+});
+
 /** What an answer has of its tokens where the request asked for it. */
 export const tokensSchema = z.strictObject({ tokens: z.array(tokenRecordSchema) });
 
@@ -156,4 +177,5 @@ export const ignoredSchema = z.strictObject({ ignored });
 export const answerFusionSchema = z.strictObject({
   ignored: ignored.optional(),
   tokens: z.array(tokenRecordSchema).optional().describe("Where fusion.trace asked for them."),
+  ...outlookShape,
 });

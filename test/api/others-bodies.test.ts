@@ -160,7 +160,7 @@ it.each<[object, string, string, RegExp, object?]>([
   [{ top_a: 0.5 }, "unsupported_field", "top_a", /leave it out/],
   [{ do_sample: false }, "unsupported_field", "do_sample", /temperature/],
   [{ skip_special_tokens: false }, "unsupported_field", "skip_special_tokens", /leave it out/],
-  [{ best_of: 2 }, "unsupported_field", "best_of", /leave it out/, text],
+  [{ best_of: 3, n: 2 }, "invalid_request", "best_of", /leave n out/, text],
   [JSON.parse('{"__proto__": 1}') as object, "invalid_request", "__proto__", /nothing/],
 ])("%j is refused: %s, %s", async (fields, code, param, message, base) => {
   const { status, reply, request } = await send(fields, base);

@@ -344,7 +344,6 @@ describe("what is refused", () => {
       invalid("negative tokens", { max_tokens: -2 }, "max_tokens"),
       unsupported({ messages: [{ role: "user", content: "hi" }] }, "messages"),
       unsupported({ suffix: "x" }, "suffix"),
-      unsupported({ best_of: 2 }, "best_of"),
     ]);
   });
 });

@@ -308,3 +308,19 @@ it("every answer has thumbs and a slider, and what was said last counts", async 
   await bar.getByText("Rated 0 of 10").waitFor();
   expect(await kept()).toEqual([0]);
 });
+
+it("the heat map colours tokens by what they add to a rating, and says by what", async () => {
+  const server = await startTestServer();
+  const page = await openPage(site.browser, server.url);
+  await ask(page, question);
+  const toggle = page.getByRole("button", { name: "Heat map" });
+  await toggle.click();
+  await page.getByText(/Probable rating .* of 10 \(likelihood: .*; 0 ratings\)/).waitFor();
+  const strip = page.locator(".tokens.credited");
+  const said = await strip
+    .locator(".token")
+    .evaluateAll((spans: { title: string }[]) => spans.map(({ title }) => title));
+  expect(said).toEqual(["adds -0.250", "adds -0.250", "adds -0.250"]);
+  await toggle.click();
+  expect(await strip.count()).toBe(0);
+});

@@ -39,6 +39,7 @@ export class MessageWriter implements AnswerWriter<Message, MessageEvent> {
         type: "message_delta",
         delta: { stop_reason, stop_sequence, stop_details: null, container: null },
         usage: toDeltaUsage(ending.usage),
+        ...(Object.keys(ending.outlook).length > 0 && { fusion: ending.outlook }),
       },
       { type: "message_stop" },
     ];
@@ -47,14 +48,16 @@ export class MessageWriter implements AnswerWriter<Message, MessageEvent> {
   whole(): Message {
     const { items, ending, records } = this.#answer;
     const { ignored, reports } = this.#plan;
-    const isTraced = reports !== "off";
+    const fusion = {
+      ...(ignored.length > 0 && { ignored }),
+      ...(reports !== "off" && { tokens: records }),
+      ...ending?.outlook,
+    };
     return {
       ...this.#message(ending?.usage ?? noUsage),
       content: items.flatMap(blocksOf),
       ...(ending && stopOf(ending)),
-      ...((isTraced || ignored.length > 0) && {
-        fusion: { ...(ignored.length > 0 && { ignored }), ...(isTraced && { tokens: records }) },
-      }),
+      ...(Object.keys(fusion).length > 0 && { fusion }),
     };
   }
 

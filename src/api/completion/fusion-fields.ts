@@ -81,6 +81,16 @@ export const fusionSchema = z
       .describe(
         "How far a mixture's law of the whole answer may be off, as total variation, so that the base's component can be left out. At temperature 1, without truncation, penalties, biases and grammars; else nothing is spent. Default: 0.",
       ),
+    pick: z
+      .strictObject({
+        of: z.int().min(1).max(20),
+        by: z
+          .enum(["predicted", "likelihood"])
+          .default("predicted")
+          .describe("predicted: the rating that it would probably get; likelihood: how probable it is."),
+      })
+      .nullish()
+      .describe("Draws so many answers and gives the best; usage counts all. At temperature 0 there is one."),
     trace: z.enum(traceLevels).nullish().describe("What the answer reports of each token. Default: off."),
     keep_trace: z
       .enum(traceLevels)

@@ -56,6 +56,8 @@ export interface RequestPlan {
   toolForm: CallForm | null;
   /** Its `trace` is the fuller of what is reported and what is kept. */
   request: SharedRequest;
+  /** How many answers are drawn to give the best of them, and by what; null: what is drawn is given. */
+  pick: { of: number; by: "predicted" | "likelihood" } | null;
   /** What the answer says of each token. */
   reports: TraceLevel;
   /** What is kept of each token. */
@@ -72,6 +74,8 @@ export interface ChoicePlan {
   model: string;
   /** Its usage counts the prompt: of several answers to one prompt, only the first does. */
   countsPrompt: boolean;
+  /** It is one of several of which the best will be given. */
+  isCandidate: boolean;
   request: GenerationRequest;
   keeps: TraceLevel;
   fieldName: RequestPlan["fieldName"];
@@ -79,15 +83,17 @@ export interface ChoicePlan {
 
 /**
  * A plan of its own for each choice, those of one prompt together. Ids and seeds are distinct: choice i has seed
- * + i, and the completion's id with `-i` after it.
+ * + i, and the completion's id with `-i` after it. Where the best is picked it is each candidate of the one choice; they
+ * count from 1, since the answer's id will be the best one's.
  */
 export function choicesOf(plan: RequestPlan): ChoicePlan[] {
-  const { id, created, model, prompts, numAnswers, seed, request, keeps, fieldName } = plan;
+  const { id, created, model, prompts, numAnswers, pick, seed, request, keeps, fieldName } = plan;
+  const isCandidate = pick !== null;
   return prompts.flatMap((prompt, p) =>
-    Array.from({ length: numAnswers }, (_, answer): ChoicePlan => {
+    Array.from({ length: pick?.of ?? numAnswers }, (_, answer): ChoicePlan => {
       const index = p * numAnswers + answer;
       const own = {
-        requestId: index === 0 ? id : `${id}-${index}`,
+        requestId: isCandidate ? `${id}-${index + 1}` : index === 0 ? id : `${id}-${index}`,
         prompt,
         seed: seed === null ? null : (seed + index) >>> 0,
       };
@@ -95,6 +101,7 @@ export function choicesOf(plan: RequestPlan): ChoicePlan[] {
         created,
         model,
         countsPrompt: answer === 0,
+        isCandidate,
         request: { ...request, ...own },
         keeps,
         fieldName,
@@ -181,6 +188,8 @@ function planParsed(
   if (answerPrefix?.type === "tokens") checkTokens(answerPrefix.tokens, config, "fusion.continue");
   const traced = tracedOf(body, keptTrace);
   const numAnswers = body.n ?? 1;
+  const pick = pickOf(body, prompts.length * numAnswers);
+  const sampling = samplingOf(body, config.sampling);
   if (prompts.length * numAnswers > mostChoices)
     throw fieldError(
       "prompt",
@@ -198,6 +207,8 @@ function planParsed(
     includeUsage: body.stream_options?.include_usage ?? false,
     prompts,
     numAnswers,
+    // Without chance all would be the same.
+    pick: sampling.temperature === 0 ? null : pick,
     // Any integer but -1, by its low 32 bits.
     seed: body.seed == null || body.seed === -1 ? null : body.seed >>> 0,
     isEchoed,
@@ -217,7 +228,7 @@ function planParsed(
       callOpening: toolForm && { texts: openingsOf(toolForm), mayFollowText: mayFollowText(toolForm) },
       stop: [body.stop ?? []].flat().filter((text) => text !== ""),
       stopTokens: body.stop_token_ids ?? [],
-      sampling: samplingOf(body, config.sampling),
+      sampling,
       logitBias: logitBiasOf(body, config),
       logprobs: body.fusion?.logprobs ?? "fused",
       ...fusionOf(body.fusion, config),
@@ -236,6 +247,22 @@ function logitBiasOf({ logit_bias: given }: ChatBody | TextBody, config: ReturnT
     "logit_bias",
   );
   return logitBias;
+}
+
+/** @throws ShouldersError for several answers, of which none would be the best */
+function pickOf(
+  { fusion, best_of: bestOf, n }: ChatBody | TextBody,
+  numChoices: number,
+): RequestPlan["pick"] {
+  const drawn = bestOf != null && bestOf > 1 && bestOf !== n ? bestOf : 1;
+  const { of, by } = fusion?.pick ?? { of: drawn, by: "likelihood" };
+  if (of === 1) return null;
+  if (numChoices > 1)
+    throw fieldError(
+      fusion?.pick ? "fusion.pick" : "best_of",
+      "one answer to one prompt is picked; leave n out",
+    );
+  return { of, by };
 }
 
 /** What is told, and what is kept, of each token. */

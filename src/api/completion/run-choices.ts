@@ -3,14 +3,23 @@ import type { GeneratedToken, GenerationEvent } from "../../protocol/protocol.js
 import { ShouldersError } from "../../errors.js";
 import type { AnswerBudget } from "./answer-budget.js";
 import type { ApiContext } from "../context.js";
+import type { ChoiceEvent } from "./choice-event.js";
 import { echoOf, type Echo } from "./echo.js";
+import { pickBest } from "./pick.js";
 import { choicesOf, type RequestPlan } from "./plan.js";
 import { runCompletion } from "./run-completion.js";
 
-/** `index`: of the choice. An `echo`, where one was asked for, is a choice's first event. */
-export interface ChoiceEvent {
-  index: number;
-  event: GenerationEvent | { type: "echo"; echo: Echo };
+export type { ChoiceEvent } from "./choice-event.js";
+
+/** The events of a request's choices, where it picks of the one that was best. @throws ShouldersError of any of them */
+export function runChoices(
+  context: ApiContext,
+  plan: RequestPlan,
+  signal: AbortSignal,
+): AsyncGenerator<ChoiceEvent, void> {
+  const { pick } = plan;
+  const all = runAll(context, plan, signal);
+  return pick === null ? all : pickBest(context, { ...plan, pick }, all);
 }
 
 /**
@@ -19,7 +28,7 @@ export interface ChoiceEvent {
  *
  * @throws ShouldersError of the choice that failed first
  */
-export async function* runChoices(
+async function* runAll(
   context: ApiContext,
   plan: RequestPlan,
   signal: AbortSignal,

@@ -4,7 +4,9 @@ import { ShouldersError } from "../../errors.js";
 import { BagWriter } from "../../feedback/bag.js";
 import type { TraceEnding } from "../../trace/store.js";
 import type { ApiContext } from "../context.js";
+import type { Outlook } from "../../protocol/protocol.js";
 import type { ChoicePlan } from "./plan.js";
+import { toRounded } from "../../wire/numbers.js";
 import { recordsOf, toUsage } from "./records.js";
 
 /**
@@ -53,7 +55,7 @@ export async function* runCompletion(
           finish_reason: event.finishReason,
         };
       }
-      yield event;
+      yield event.type === "done" ? withOutlook(event, outlookOf(context, plan, bag)) : event;
     }
     if (ending.finish_reason === null)
       throw new ShouldersError("internal", "The engine's events ended without done.");
@@ -67,7 +69,8 @@ export async function* runCompletion(
   } finally {
     context.traces.end(request.requestId, { ...ending, usage: toUsage(usage) });
     if (isAccepted) timer.end(countedUsage(plan, usage), queueMs);
-    if (ending.status !== "failed" && bag.numTokens > 0) keepAnswer(context, plan, bag, text);
+    if (ending.status !== "failed" && bag.numTokens > 0 && !plan.isCandidate)
+      keepAnswer(context, plan, bag, text);
   }
 }
 
@@ -76,8 +79,30 @@ function countedUsage({ countsPrompt }: ChoicePlan, usage: Usage): Usage {
   return countsPrompt ? usage : { ...usage, promptTokens: 0, cachedTokens: 0 };
 }
 
+type Done = Extract<GenerationEvent, { type: "done" }>;
+
+const withOutlook = (done: Done, outlook: Outlook): Done =>
+  Object.keys(outlook).length > 0 ? { ...done, outlook } : done;
+
+function outlookOf(
+  { feedback, credit }: ApiContext,
+  { request, model }: ChoicePlan,
+  bag: BagWriter,
+): Outlook {
+  if (feedback.trouble !== null) return {};
+  const known = credit.known({ owner: request.owner, model, policy: null });
+  return known === null || known.ratings === 0
+    ? {}
+    : { predicted: toRounded(known.head.predict(bag.values)) };
+}
+
 /** What a rating of the answer will be understood by. */
-function keepAnswer({ feedback }: ApiContext, { request, model }: ChoicePlan, bag: BagWriter, text: string) {
+export function keepAnswer(
+  { feedback }: ApiContext,
+  { request, model }: ChoicePlan,
+  bag: BagWriter,
+  text: string,
+): void {
   const { owner, requestId: trace, prompt } = request;
   const texts = feedback.keepsTexts ? { texts: { prompt, answer: text } } : {};
   feedback.answered({ owner, model, trace }, { bag, policy: null, ...texts });

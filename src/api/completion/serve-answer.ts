@@ -8,6 +8,7 @@ import { closedSignal, SseWriter } from "../sse-writer.js";
 import { AnswerBudget } from "./answer-budget.js";
 import { nameAnswer } from "./answering.js";
 import { choicesOf, type ChoicePlan, type RequestPlan } from "./plan.js";
+import { runChoices } from "./run-choices.js";
 import { runCompletion } from "./run-completion.js";
 
 /** Writes an answer of one choice, whole or as events, which are named by their type where they have one. */
@@ -39,8 +40,7 @@ export async function serveAnswer<Whole, Event extends object>(
   writer: AnswerWriter<Whole, Event>,
 ): Promise<void> {
   nameAnswer(response, plan);
-  const [only] = choicesOf(plan) as [ChoicePlan];
-  const events = runCompletion(context, only, closedSignal(response, context.cut));
+  const events = eventsOf(context, plan, closedSignal(response, context.cut));
   const isHeld = !plan.isStream || writer.repeatsAll;
   const bounded = isHeld
     ? within(new AnswerBudget(plan, findConfig(requireEngine(context), plan.model)), events)
@@ -56,6 +56,18 @@ export async function serveAnswer<Whole, Event extends object>(
   }
   // Otherwise the client has left.
   if (isOver) response.json(writer.whole());
+}
+
+async function* eventsOf(
+  context: ApiContext,
+  plan: RequestPlan,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationEvent, void> {
+  const [only] = choicesOf(plan) as [ChoicePlan];
+  if (plan.pick === null) yield* runCompletion(context, only, signal);
+  // Only completions give a prompt back.
+  else
+    for await (const { event } of runChoices(context, plan, signal)) if (event.type !== "echo") yield event;
 }
 
 /** @throws ShouldersError when there come to be more tokens than an answer in one piece may tell of */

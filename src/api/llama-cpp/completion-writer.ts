@@ -92,9 +92,12 @@ export class CompletionWriter implements AnswerWriter<LlamaCompletion, LlamaEven
     const done = this.#done;
     invariant(done, "an answer is written when it is over");
     const { request, model, seed, isStream } = this.#plan;
-    const { usage, finishReason, stopString } = done;
+    const { usage, finishReason, stopString, outlook = {} } = done;
+    const progress = this.#progress(part);
+    const fusion = { ...progress.fusion, ...outlook };
     return {
-      ...this.#progress(part),
+      ...progress,
+      ...(Object.keys(fusion).length > 0 && { fusion }),
       stop: true,
       model,
       generation_settings: settingsOf(request.sampling, {

@@ -1,4 +1,4 @@
-import type { FinishReason, GenerationEvent, Usage } from "../../protocol/protocol.js";
+import type { FinishReason, GenerationEvent, Outlook, Usage } from "../../protocol/protocol.js";
 import type { ChatChunkChoice, ChoiceFinishReason, ToolCallDelta } from "../../wire/completion.js";
 import type { ChatLogprobs } from "../../wire/logprobs.js";
 import type { TokenRecord } from "../../wire/token-record.js";
@@ -37,6 +37,7 @@ export interface AnswerEnding {
   finishReason: ChoiceFinishReason;
   stopString: string | null;
   usage: Usage;
+  outlook: Outlook;
 }
 
 type Shown = Exclude<GenerationEvent, { type: "accepted" }>;
@@ -63,10 +64,10 @@ export class AnswerItems {
   push(event: Shown): ItemEvent[] {
     this.records.push(...recordsOf(event.tokens, this.#plan.reports));
     if (event.type === "delta") return this.#read(this.#format.delta(event, false));
-    const { finishReason, stopString, usage } = event;
+    const { finishReason, stopString, usage, outlook = {} } = event;
     const events = this.#read(this.#format.rest(finishReason));
     const reason = this.#format.ending(finishReason, event.tokens).finish_reason ?? finishReason;
-    this.ending = { finishReason: reason, stopString, usage };
+    this.ending = { finishReason: reason, stopString, usage, outlook };
     return [...events, ...this.#finish(finishReason)];
   }
 

@@ -66,14 +66,16 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
   whole(): ResponseBody {
     const { items, ending, records } = this.#answer;
     const { ignored, reports } = this.#options.plan;
-    const isTraced = reports !== "off";
+    const fusion = {
+      ...(ignored.length > 0 && { ignored }),
+      ...(reports !== "off" && { tokens: records }),
+      ...ending?.outlook,
+    };
     const output = items.map((item) => this.#item(item));
     return {
       ...this.#response(ending?.finishReason === "length" ? "incomplete" : "completed", output),
       ...(ending && { usage: toResponseUsage(ending.usage) }),
-      ...((isTraced || ignored.length > 0) && {
-        fusion: { ...(ignored.length > 0 && { ignored }), ...(isTraced && { tokens: records }) },
-      }),
+      ...(Object.keys(fusion).length > 0 && { fusion }),
     };
   }
 

@@ -161,20 +161,6 @@ const messageSchema = z
     if (role === "tool" && tool_call_id == null) problem("tool_call_id", "a tool's message needs it");
   });
 
-/** The best of as many as are answered are all of them. */
-const asksForNoBest = ({
-  best_of: drawn,
-  n,
-}: {
-  best_of?: number | null | undefined;
-  n?: number | null | undefined;
-}) => drawn == null || drawn <= 1 || drawn === n;
-const bestOfIssue = {
-  path: ["best_of"],
-  error: "not supported yet; leave it out",
-  params: { code: "unsupported_field" },
-};
-
 const streamOptionsNeedStream = (body: { stream?: unknown; stream_options?: unknown }) =>
   // null and {} ask for nothing.
   body.stream === true ||
@@ -243,8 +229,7 @@ export const chatSchema = z
     path: ["top_logprobs"],
     error: "needs logprobs: true",
   })
-  .refine(streamOptionsNeedStream, streamOptionsIssue)
-  .refine(asksForNoBest, bestOfIssue);
+  .refine(streamOptionsNeedStream, streamOptionsIssue);
 
 function promptProblem(input: unknown): string {
   if (Array.isArray(input) && typeof input[0] !== "number" && input.length > mostChoices)
@@ -278,8 +263,7 @@ export const textSchema = z
     chat_template: unsupportedUnless(z.unknown(), isNothing, "ask /v1/chat/completions"),
     suffix: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),
   })
-  .refine(streamOptionsNeedStream, streamOptionsIssue)
-  .refine(asksForNoBest, bestOfIssue);
+  .refine(streamOptionsNeedStream, streamOptionsIssue);
 
 export type ChatBody = z.output<typeof chatSchema>;
 export type TextBody = z.output<typeof textSchema>;

@@ -1,5 +1,4 @@
-import { noUsage } from "../../protocol/protocol.js";
-import type { FusionUsage, GeneratedToken, GenerationEvent, Usage } from "../../protocol/protocol.js";
+import type { GeneratedToken, GenerationEvent, Outlook, Usage } from "../../protocol/protocol.js";
 import type {
   ChatChoice,
   ChatChunk,
@@ -20,6 +19,7 @@ import {
 } from "./choice-format.js";
 import { recordsOf, toUsage } from "../completion/records.js";
 import type { CompletionKind, RequestPlan } from "../completion/plan.js";
+import { sumUsage } from "../completion/sum-usage.js";
 
 type Tokens = readonly GeneratedToken[];
 type Done = Extract<GenerationEvent, { type: "done" }>;
@@ -117,13 +117,13 @@ class Writer<
 
   whole(collected: readonly CollectedChoice[]): Completion {
     const choices = collected.map(({ done, ...answer }, index) => {
-      const { tokens, finishReason, usage } = done as Done;
+      const { tokens, finishReason, usage, outlook } = done as Done;
       this.#usages[index] = usage;
       const body = (this.#formats[index] as ChoiceFormat<Chunk, Whole>).whole(
         { ...answer, endTokens: tokens },
         finishReason,
       );
-      return this.#withFusion(body, [...answer.tokens, ...tokens]);
+      return this.#withFusion(body, [...answer.tokens, ...tokens], outlook);
     });
     const parts = {
       ...this.#envelope(),
@@ -146,7 +146,7 @@ class Writer<
       case "done":
         return [
           format.rest(event.finishReason),
-          this.#withFusion(format.ending(event.finishReason, event.tokens), event.tokens),
+          this.#withFusion(format.ending(event.finishReason, event.tokens), event.tokens, event.outlook),
         ];
     }
   }
@@ -162,9 +162,12 @@ class Writer<
     return this.#plan.reports !== "off";
   }
 
-  #withFusion<Choice extends Chunk | Whole>(choice: Choice, tokens: Tokens): Choice {
-    if (!this.#isTraced || tokens.length === 0) return choice;
-    return { ...choice, fusion: { tokens: recordsOf(tokens, this.#plan.reports) } };
+  #withFusion<Choice extends Chunk | Whole>(choice: Choice, tokens: Tokens, outlook: Outlook = {}): Choice {
+    const fusion = {
+      ...(this.#isTraced && tokens.length > 0 && { tokens: recordsOf(tokens, this.#plan.reports) }),
+      ...outlook,
+    };
+    return Object.keys(fusion).length > 0 ? { ...choice, fusion } : choice;
   }
 
   #envelope(): Envelope {
@@ -216,36 +219,5 @@ export function totalUsage(
   usages: readonly Usage[],
   { numAnswers }: Pick<RequestPlan, "numAnswers">,
 ): UsageRecord {
-  const total: Usage = { ...noUsage };
-  usages.forEach((usage, index) => {
-    total.completionTokens += usage.completionTokens;
-    total.reasoningTokens += usage.reasoningTokens;
-    total.fusion = addFusion(total.fusion, usage.fusion);
-    if (index % numAnswers > 0) return;
-    total.promptTokens += usage.promptTokens;
-    total.cachedTokens += usage.cachedTokens;
-  });
-  return toUsage(total);
-}
-
-function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
-  const tokens = a.tokens + b.tokens;
-  const all = (usage: FusionUsage) => usage.tokens + usage.certain;
-  const skipped = a.skippedShare * all(a) + b.skippedShare * all(b);
-  return {
-    nats: a.nats + b.nats,
-    flipped: a.flipped + b.flipped,
-    tokens,
-    certain: a.certain + b.certain,
-    basePasses: a.basePasses + b.basePasses,
-    drafts: a.drafts + b.drafts,
-    drafted: a.drafted + b.drafted,
-    accepted: a.accepted + b.accepted,
-    acceptedAt: Array.from(
-      { length: Math.max(a.acceptedAt.length, b.acceptedAt.length) },
-      (_, index) => (a.acceptedAt[index] ?? 0) + (b.acceptedAt[index] ?? 0),
-    ),
-    lost: Math.max(a.lost, b.lost),
-    skippedShare: skipped / Math.max(1, all(a) + all(b)),
-  };
+  return toUsage(sumUsage(usages, numAnswers));
 }

@@ -1,4 +1,4 @@
-import { noUsage, type GeneratedToken, type Usage } from "../../protocol/protocol.js";
+import { noUsage, type GeneratedToken, type Outlook, type Usage } from "../../protocol/protocol.js";
 import type { ChoiceChunk, ChoiceFormat } from "../openai/choice-format.js";
 import { recordsOf } from "../completion/records.js";
 import type { TraceLevel } from "../../wire/token-record.js";
@@ -22,6 +22,7 @@ export class SocketChoice {
   #text = "";
   #usage: Usage = noUsage;
   #finishReason: ChoiceFinishReason | null = null;
+  #outlook: Outlook | null = null;
   #isClosed = false;
 
   constructor({ place, format, reports }: ChoiceOptions) {
@@ -42,6 +43,7 @@ export class SocketChoice {
       output_text: this.#text,
       ...(this.#calls.length > 0 && { tool_calls: this.#calls }),
       finish_reason: this.#finishReason,
+      ...(this.#outlook !== null && { fusion: this.#outlook }),
     };
   }
 
@@ -61,6 +63,7 @@ export class SocketChoice {
       }
       case "done": {
         this.#usage = event.usage;
+        this.#outlook = event.outlook ?? null;
         const rest = this.#framesOf(this.#format.rest(event.finishReason));
         const ending = this.#format.ending(event.finishReason, event.tokens);
         this.#finishReason = ending.finish_reason;

@@ -86,6 +86,19 @@ export class TokenStrip {
     this.#spans[index ?? -1]?.classList.add("parting");
   }
 
+  /** Shows what each token adds to a rating, in place of who moved it; null: no more. @param {number[] | null} credits */
+  colour(credits) {
+    this.element.classList.toggle("credited", credits !== null);
+    const most = Math.max(1e-9, ...(credits ?? []).map(Math.abs));
+    this.#spans.forEach((span, index) => {
+      const credit = credits?.[index] ?? 0;
+      span.classList.toggle("raises", credit > 0);
+      span.style.setProperty("--credit", (Math.abs(credit) / most).toFixed(3));
+      if (credits === null) span.removeAttribute("title");
+      else span.title = `adds ${credit.toFixed(3)}`;
+    });
+  }
+
   /** @param {number} index */
   #span(index) {
     const { tokens, texts, numKept } = this.#answer;

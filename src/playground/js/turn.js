@@ -1,5 +1,6 @@
 // @ts-check
 import { BaseStrip } from "./base-strip.js";
+import { CreditMap } from "./credit.js";
 import { button, fill, h } from "./dom.js";
 import { RatingBar } from "./rating.js";
 import { legend, TokenStrip } from "./token-strip.js";
@@ -56,10 +57,11 @@ export class Turn {
 
   /** Shows what has changed in the answer. */
   update() {
-    const { answer, strip, baseStrip, shares, status, actions, rating } = this.#shown;
+    const { answer, strip, baseStrip, shares, status, actions, rating, credit } = this.#shown;
     strip.update();
     baseStrip.update();
     rating.update();
+    credit.update();
     legend(answer, shares);
     shares.hidden = answer.tokens.length === 0;
     fill(status, statusOf(answer, this.#on.onretry));
@@ -80,6 +82,7 @@ export class Turn {
     const status = h("div", { class: "answer-status" });
     const actions = h("div", { class: "actions" });
     const rating = new RatingBar(answer);
+    const credit = new CreditMap(answer, strip);
     fill(
       this.#answerElement,
       h("h2", { class: "answer-model" }, answer.config?.id),
@@ -89,8 +92,9 @@ export class Turn {
       shares,
       actions,
       rating.element,
+      credit.element,
     );
-    return { answer, strip, baseStrip, shares, status, actions, rating };
+    return { answer, strip, baseStrip, shares, status, actions, rating, credit };
   }
 
   #showActions() {
