@@ -4,6 +4,7 @@ import { benchBatch } from "./batch.js";
 import { benchEntering } from "./entering.js";
 import { benchFusePool } from "./fuse-pool.js";
 import { benchHotLoad } from "./hot-load.js";
+import { benchJudge } from "./judge.js";
 import { benchLoopDelay } from "./loop-delay.js";
 import { benchMemory } from "./memory.js";
 import { benchOverhead } from "./overhead.js";
@@ -55,6 +56,7 @@ export const parts: Part[] = [
     run: ({ wanted }) => benchBasePasses(wanted),
   },
   { name: "batch", ids: [], run: benchBatch },
+  { name: "judge", ids: [], run: benchJudge },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "hot-load", ids: [], run: benchHotLoad },
   { name: "prefix", ids: ["prefix_ttft"], run: benchPrefix },

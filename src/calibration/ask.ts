@@ -20,6 +20,8 @@ export interface Example {
   expert: string | null;
   prompt: Extract<Prompt, { type: "chat" } | { type: "text" }>;
   answer: string | null;
+  /** Of a multiple choice: the candidates, the answer among them. */
+  choices?: readonly string[];
 }
 
 /** Where to ask: a started engine, one of its configs. */

@@ -14,6 +14,7 @@ import {
 } from "./ask.js";
 import { backgroundPrompts } from "./background.js";
 import { CARD_VERSION, type Card, type ExpertCard } from "../routing/card.js";
+import { chooseConfidence, knownVerdicts } from "./choose-confidence.js";
 import { chooseComponent, type Chosen, mostTrials } from "./choose-component.js";
 import type { Group } from "./classes.js";
 import { compared, type Comparison, strategyFor, type Today } from "./compare.js";
@@ -218,6 +219,14 @@ export async function makeCard(parts: CardParts): Promise<Calibration> {
   const experts: Calibrated[] = [];
   for (const member of models.members.experts) experts.push(await calibrateExpert(parts, member, features));
   prior.none.shares = await outOfDomainShares(parts, experts);
+  const settings = new Map(experts.map((expert) => [expert.card.id, expert.card.component]));
+  const confidence = chooseConfidence(
+    await knownVerdicts(
+      parts.asked,
+      parts.groups.flatMap(({ examples }) => examples),
+      { strategyOf: (id) => strategyOf(id, settings.get(id) ?? null), concurrency: parts.concurrency },
+    ),
+  );
   const card: Card = {
     version: CARD_VERSION,
     config: models.config.id,
@@ -229,6 +238,7 @@ export async function makeCard(parts: CardParts): Promise<Calibration> {
     feature: defaultFeature,
     figures,
     prior,
+    ...(confidence !== null && { confidence }),
   };
   return { card, comparison: await compare(parts, card, experts) };
 }

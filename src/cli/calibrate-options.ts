@@ -27,6 +27,12 @@ const exampleLineSchema = z
       .min(1)
       .optional()
       .describe("Wanted answers as the expert should give them; the first is used."),
+    choices: z
+      .array(text)
+      .min(2)
+      .max(64)
+      .optional()
+      .describe("Candidates, the wanted answer among them: verdicts over them are calibrated too."),
   })
   .refine(
     ({ prompt, messages }) => (prompt === undefined) !== (messages === undefined),
@@ -44,10 +50,11 @@ function readLines(file: string): Example[] {
     );
   }
   return parseRows(readRows(lines, file), exampleLineSchema, file).map(
-    ({ expert, prompt, messages, answers }) => ({
+    ({ expert, prompt, messages, answers, choices }) => ({
       expert,
       prompt: messages === undefined ? { type: "text", text: prompt ?? "" } : { type: "chat", messages },
       answer: answers?.[0] ?? null,
+      ...(choices && { choices }),
     }),
   );
 }
@@ -56,8 +63,9 @@ function readLines(file: string): Example[] {
 function readTask(expert: string, argument: string): Example[] {
   const { items } = loadTask(parseTaskArgument(argument), { limit: null, seed: 1, numExamples: 0 });
   const isBase = expert === "base";
-  return items.map(({ prompt, target }) => ({
+  return items.map(({ prompt, target, choices }) => ({
     prompt,
+    choices,
     expert: isBase ? null : expert,
     answer: isBase ? null : target,
   }));

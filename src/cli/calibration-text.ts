@@ -158,6 +158,11 @@ export function describeCalibration(
           `unseen      ${percent(figures.leftOut)} sure that prompts of an expert left out fit none of the others`,
         ]),
     `outside     prompts that are out-of-domain go to ${whoText(prior.none.shares)}`,
+    ...(card.confidence === undefined
+      ? []
+      : [
+          `verdicts    lean on the base by ${card.confidence.alpha}, where it is ${percent(card.confidence.threshold)} sure`,
+        ]),
     ...remarks(card, groups),
     "",
     ...experts.filter(({ trials }) => trials.length > 0).map(trialsTable),

@@ -8,6 +8,7 @@ import { ShouldersError, invariant } from "../errors.js";
 import { loadTask } from "../evaluation/tasks/load-task.js";
 import { plainRequest } from "../protocol/protocol.js";
 import type { ConfigDescription, Engine, Prompt } from "../protocol/protocol.js";
+import { spaced } from "../verdicts/answer-tokens.js";
 import { judge, type Judged, type JudgeOptions } from "../verdicts/judge.js";
 import type { Law } from "../verdicts/read-candidates.js";
 import { normalisations } from "../verdicts/verdict.js";
@@ -44,7 +45,8 @@ function questionsOf(question: string | undefined, { prompts, candidates = [] }:
           { limit: null, seed: 0, numExamples: 0 },
         ).items.map((item) => ({
           prompt: item.prompt,
-          candidates: candidates.length > 0 ? candidates : item.choices,
+          candidates:
+            candidates.length > 0 ? candidates : item.choices.map((choice) => spaced(item.prompt, choice)),
         }));
   const without = asked.findIndex((one) => one.candidates.length === 0);
   if (without >= 0)

@@ -4,6 +4,7 @@ import type { Item } from "../evaluation/tasks/task.js";
 import { plainRequest } from "../protocol/protocol.js";
 import type { Engine, GeneratedToken, GenerationRequest } from "../protocol/protocol.js";
 import type { StrategyConfig } from "../strategies/registry.js";
+import { spaced } from "../verdicts/answer-tokens.js";
 import { judge, plainJudging } from "../verdicts/judge.js";
 import type { Law } from "../verdicts/read-candidates.js";
 import { type Label, labelTokenOf } from "./label.js";
@@ -145,7 +146,8 @@ async function judged(teacher: Teacher, wanted: Wanted, signal: AbortSignal): Pr
     engine,
     generate: (asked, either) => engine.generate(asked, either),
     request: { ...request, requestId: key, topLogprobs: 0 },
-    ...{ candidates: item.choices, endToken, options: plainJudging, signal },
+    candidates: item.choices.map((choice) => spaced(item.prompt, choice)),
+    ...{ endToken, options: plainJudging, signal },
   });
   const end = endToken === null ? [] : [endToken];
   const forced = [...(verdict.tokens[verdict.choice] ?? []), ...end];

@@ -3,7 +3,8 @@ import path from "node:path";
 import { mean } from "simple-statistics";
 import { z } from "zod";
 import { type AnswerLine, AnswersFile, runFile } from "./answers-file.js";
-import { bootstrapInterval, mcNemar } from "./statistics.js";
+import { mcNemar } from "../verdicts/mcnemar.js";
+import { bootstrapInterval } from "./statistics.js";
 import { invalid } from "./tasks/read-rows.js";
 
 /** A run of `eval`: task to method to its answers, in the order of the items. */

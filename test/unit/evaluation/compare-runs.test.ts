@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import type { AnswerLine } from "../../../src/evaluation/answers-file.js";
 import { compareRuns, readRun, type Run } from "../../../src/evaluation/compare-runs.js";
 import { answerLine } from "../../support/answer-line.js";
-import { mcNemar } from "../../../src/evaluation/statistics.js";
+import { mcNemar } from "../../../src/verdicts/mcnemar.js";
 
 const line = (item: number, score: number | null, parts: Partial<AnswerLine> = {}): AnswerLine =>
   answerLine({ key: `k${item}`, task: "t", item, prompt: `q${item}`, score, ...parts });
