@@ -66,6 +66,20 @@ const placedModelSchema = z
       .boolean()
       .optional()
       .describe("Map the file instead of reading it, where the device can. Default: true."),
+    metadata: z
+      .record(z.string().min(1), z.union([z.boolean(), z.number(), z.string()]))
+      .optional()
+      .describe(
+        "Replaces entries of the file's header, by key: tokenizer.ggml.eos_token_id, tokenizer.ggml.add_bos_token, " +
+          "numbers of its architecture.",
+      ),
+    windowCells: z
+      .boolean()
+      .optional()
+      .describe(
+        "Layers with a sliding window keep a window's cells only. Then nothing is guessed ahead, and prompts are " +
+          "shared only as a whole. Default: false.",
+      ),
     mlock: z.boolean().optional().describe("Keep weights from being swapped out. Default: false."),
     threads: z
       .int()

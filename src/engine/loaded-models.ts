@@ -153,6 +153,7 @@ export async function loadModels(
         model,
         adapter: options.adapter ?? null,
         context: model.createContext(options),
+        hasWindow: options.windowCells ?? false,
         // Until it was tried.
         canTakeBack: false,
       });

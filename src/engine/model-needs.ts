@@ -75,6 +75,7 @@ export function collectNeeds(
       keepsThreads: wishes.threads !== undefined,
       flashAttention: wishes.flashAttention ?? "auto",
       cacheTypes: cacheTypesOf(wishes),
+      ...(wishes.windowCells === true && { windowCells: true }),
       ...(microBatch !== undefined && { microBatch }),
       ...(rope !== undefined && { rope }),
     };

@@ -8,6 +8,8 @@ export interface ModelSlot {
   /** What makes an expert of a reference that other slots have too; null: the model as it is. */
   adapter: AdapterUse | null;
   context: ModelContext;
-  /** Whether the last tokens of a sequence can be taken out of its memory: not out of a recurrent state. */
+  /** Cells of a window only: what is before it is gone. */
+  hasWindow: boolean;
+  /** Whether the last tokens of a sequence can be taken out of its memory: not out of a recurrent state or a window. */
   canTakeBack: boolean;
 }

@@ -61,7 +61,8 @@ export function placeModels(needs: readonly ModelNeed[], machine: Machine, measu
 
 /** Places a model in main memory, read as the config wants it. */
 function basisOf({ wishes }: ModelNeed): Placement {
-  return { ...inMainMemory, usesMmap: wishes.mmap ?? true, usesMlock: wishes.mlock ?? false };
+  const { mmap = true, mlock = false, metadata = {} } = wishes;
+  return { ...inMainMemory, usesMmap: mmap, usesMlock: mlock, metadata };
 }
 
 /** Finds the place of one model beside those that have theirs. */

@@ -202,7 +202,7 @@ class EngineProcess {
       context.batch.add(token, 0, 0, false);
       context.batch.add(token, 1, 0, true);
       await context.decode();
-      slot.canTakeBack = context.takeBack(0, 1);
+      slot.canTakeBack = context.takeBack(0, 1) && !slot.hasWindow;
       context.removePositions(0, 0, null);
     }
     await checkAdapters(slots);

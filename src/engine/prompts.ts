@@ -53,9 +53,13 @@ export async function buildPrompts(
   const stopStrings = new Set(request.stop);
   const param = paramOf(request);
   let thinking: Pick<RenderedPrompt, "thinking" | "opensThought"> = { thinking: null, opensThought: false };
+  // Experts that are adapters of one model read the same.
+  const known = new Map<LoadedModel, RenderedPrompt>();
   for (const index of modelIndices) {
     if (!isWanted()) return null;
-    const rendered = await renderPrompt(request.prompt, index, config, models);
+    const model = present(models[index], "model");
+    const rendered = known.get(model) ?? (await renderPrompt(request.prompt, index, config, models));
+    known.set(model, rendered);
     if (index === config.base.model) {
       for (const stop of rendered.stopStrings) stopStrings.add(stop);
       thinking = rendered;

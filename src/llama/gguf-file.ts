@@ -13,6 +13,8 @@ import {
 import { checkHyperparameters } from "./gguf-hyperparameters.js";
 import { GgufIncomplete, GgufProblem, GgufReader } from "./gguf-reader.js";
 import { checkTensors, type GgufTensor } from "./gguf-tensors.js";
+import { type MetadataOverride, type MetadataValue, overridesOf } from "./metadata-overrides.js";
+import type { Placement } from "./placement-types.js";
 
 /** What a checked model file says about itself. */
 export interface GgufSummary {
@@ -29,13 +31,15 @@ export interface GgufSummary {
   chatTemplate: string | null;
   /** Scalars and short strings of the metadata, by key. */
   values: ReadonlyMap<string, MetadataValue>;
+  /** What of the header is replaced; `values` has it already. */
+  overrides: readonly MetadataOverride[];
 }
-
-type MetadataValue = string | number | bigint | boolean;
 
 /** What the header of one file says, whatever it is of. */
 export interface GgufPart {
   values: Map<string, MetadataValue>;
+  /** GGUF's name of each value's type. */
+  typeOf: Map<string, string>;
   /** Array key to its number of elements. */
   arrayLengths: Map<string, number>;
   tokens: readonly string[];
@@ -59,9 +63,10 @@ const templateKey = "tokenizer.chat_template";
  * file: the magic, the version, every count and length, and the place of every tensor. Takes milliseconds and
  * allocates next to nothing, whatever the file says.
  *
- * @throws ShouldersError `model_file_invalid` with the path and the reason.
+ * @param metadata entries of the header that are replaced
+ * @throws ShouldersError `model_file_invalid` with the path and the reason; `fusion_config_invalid`: `metadata` is wrong
  */
-export function checkModelFile(path: string): GgufSummary {
+export function checkModelFile(path: string, metadata: Placement["metadata"] = {}): GgufSummary {
   const first = readGgufHeader(path);
   refuseOthers(path, first);
   // A later part names no architecture.
@@ -69,6 +74,8 @@ export function checkModelFile(path: string): GgufSummary {
   const architecture = first.values.get("general.architecture");
   if (typeof architecture !== "string" || architecture === "")
     throw invalid(path, "is not a language model: it names no architecture");
+  const overrides = overridesOf(metadata, { path, architecture, typeOf: first.typeOf });
+  for (const { key, value } of overrides) first.values.set(key, value);
   try {
     checkHyperparameters(architecture, first.values, first.arrayLengths);
   } catch (cause) {
@@ -93,7 +100,10 @@ export function checkModelFile(path: string): GgufSummary {
       throw invalid(path, `is corrupt: ${key} has ${length} entries for ${numTokens} tokens`);
   }
   const { values, tokens, chatTemplate } = first;
-  return { path, parts, architecture, tensors, vocabularySize: numTokens, tokens, chatTemplate, values };
+  return {
+    ...{ path, parts, architecture, tensors, vocabularySize: numTokens, tokens, chatTemplate },
+    ...{ values, overrides },
+  };
 }
 
 function invalid(path: string, reason: string, cause?: unknown): ShouldersError {
@@ -191,6 +201,7 @@ function readPart(reader: GgufReader): GgufPart {
   const numEntries = reader.count(13, "the number of metadata entries");
   const part: GgufPart = {
     values: new Map(),
+    typeOf: new Map(),
     arrayLengths: new Map(),
     tokens: [],
     chatTemplate: null,
@@ -217,6 +228,7 @@ function readEntry(reader: GgufReader, part: GgufPart, index: number): void {
     const value = reader.string(key, isTemplate ? longestTemplate : keptStringBytes);
     if (isTemplate) part.chatTemplate = value;
     else if (value !== null) part.values.set(key, value);
+    if (!isTemplate) part.typeOf.set(key, "string");
     return;
   }
   const known = valueTypes[type];
@@ -225,6 +237,7 @@ function readEntry(reader: GgufReader, part: GgufPart, index: number): void {
   if (wanted !== undefined && known.name !== wanted)
     throw new GgufProblem(`is corrupt: ${key} is ${known.name}`);
   part.values.set(key, reader.scalar(known.name, known.bytes, key));
+  part.typeOf.set(key, known.name);
 }
 
 /** @returns the number of elements; they are skipped. */

@@ -66,8 +66,7 @@ export class LlamaMeasurer implements Measurer {
 
   #measureHere(path: string, placement: Placement, options: ContextOptions): Measured {
     const { native, log, flashAttention } = this.#handle;
-    const file = this.#files.get(path) ?? checkModelFile(path);
-    this.#files.set(path, file);
+    const file = this.#file(path, placement);
     const model = this.#model(path, placement);
     const { result, lines } = log.capture(native, () =>
       native.llama_init_from_model(
@@ -99,12 +98,23 @@ export class LlamaMeasurer implements Measurer {
     return { memory: sum.places, numLayers, vocabularySize: file.vocabularySize };
   }
 
+  #file(path: string, { metadata }: Placement): GgufSummary {
+    const key = JSON.stringify([path, metadata]);
+    const file = this.#files.get(key) ?? checkModelFile(path, metadata);
+    this.#files.set(key, file);
+    return file;
+  }
+
   #model(path: string, placement: Placement): EmptyModel {
     const key = JSON.stringify([path, placement]);
     const known = this.#models.get(key);
     if (known) return known;
     const { native, log } = this.#handle;
-    const parameters = new PlacedParameters(placement, this.#handle.devices);
+    const parameters = new PlacedParameters(
+      placement,
+      this.#handle.devices,
+      this.#file(path, placement).overrides,
+    );
     const { result, lines } = log.capture(native, () => loadEmpty(native, path, parameters));
     if (result === null) {
       parameters.free();

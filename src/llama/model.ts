@@ -47,9 +47,9 @@ export async function loadModel(
   options: LoadModelOptions,
   onRelease: (model: LlamaModel) => void,
 ): Promise<LlamaModel> {
-  const file = checkModelFile(path);
+  const file = checkModelFile(path, options.placement.metadata);
   const adapterFacts = (options.adapters ?? []).map((adapter) => checkAdapterFile(adapter, file));
-  const parameters = new PlacedParameters(options.placement, handle.devices);
+  const parameters = new PlacedParameters(options.placement, handle.devices, file.overrides);
   try {
     const pointer = await loadWeights(handle, path, parameters, options.onProgress);
     try {

@@ -3,6 +3,7 @@ import type { Pointer, StructValue } from "./abi.js";
 import { cacheTypeNumbers, flashAttentionTypes, loadModes, ropeScalingTypes, splitModes } from "./abi.js";
 import { NativeMemory } from "./bindings.js";
 import type { Devices } from "./devices.js";
+import { type MetadataOverride, overrideBytes, writeOverrides } from "./metadata-overrides.js";
 import type { ContextOptions, Placement } from "./types.js";
 
 /** Placements and options as libllama's structs. */
@@ -15,11 +16,12 @@ const mostDevices = 256;
 export class PlacedParameters {
   readonly values: Pick<
     StructValue<"modelParams">,
-    "devices" | "tensor_split" | "n_gpu_layers" | "split_mode" | "main_gpu" | "load_mode"
+    "devices" | "tensor_split" | "n_gpu_layers" | "split_mode" | "main_gpu" | "load_mode" | "kv_overrides"
   >;
   readonly #arrays: NativeMemory[] = [];
 
-  constructor(placement: Placement, devices: Devices) {
+  /** @param overrides of the file's header. */
+  constructor(placement: Placement, devices: Devices, overrides: readonly MetadataOverride[] = []) {
     // The list ends with a null pointer: an empty one is main memory alone.
     const list = this.#allocate(pointerBytes * (placement.devices.length + 1));
     placement.devices.forEach((name, index) => {
@@ -37,7 +39,15 @@ export class PlacedParameters {
       split_mode: splitModes[placement.splitMode],
       main_gpu: placement.mainGpu,
       load_mode: loadModeOf(placement),
+      kv_overrides: this.#override(overrides),
     };
+  }
+
+  #override(overrides: readonly MetadataOverride[]): Pointer | null {
+    if (overrides.length === 0) return null;
+    const list = this.#allocate(overrideBytes(overrides));
+    writeOverrides(list, overrides);
+    return list.pointer;
   }
 
   /** Must be called after the model is freed: it reads the shares as long as it lives. */
@@ -114,6 +124,7 @@ export function contextParameters(
     yarn_attn_factor: rope.yarn?.attnFactor ?? defaults.yarn_attn_factor,
     yarn_beta_fast: rope.yarn?.betaFast ?? defaults.yarn_beta_fast,
     yarn_beta_slow: rope.yarn?.betaSlow ?? defaults.yarn_beta_slow,
+    swa_full: !(options.windowCells ?? false),
     kv_unified: true,
   };
 }

@@ -27,6 +27,8 @@ export interface Placement {
   mainGpu: number;
   usesMmap: boolean;
   usesMlock: boolean;
+  /** Entries of the file's header that are replaced, by key. */
+  metadata: Readonly<Record<string, string | number | boolean>>;
 }
 
 export const inMainMemory: Placement = {
@@ -37,6 +39,7 @@ export const inMainMemory: Placement = {
   mainGpu: 0,
   usesMmap: true,
   usesMlock: false,
+  metadata: {},
 };
 
 /** Bytes that a model and its context take in one place. */

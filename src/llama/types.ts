@@ -120,6 +120,8 @@ export interface ContextOptions {
   cacheTypes?: { keys: CacheType; values: CacheType };
   /** Default: what the file says. */
   rope?: RopeOverrides;
+  /** Layers with a sliding window keep a window's cells: then sequences cannot be cut back. Default: false. */
+  windowCells?: boolean;
   /** The model computes with this adapter here; it was loaded with the model. Default: without any. */
   adapter?: AdapterUse;
 }

@@ -16,6 +16,7 @@ import {
   writeAdapter,
   writeMerged,
 } from "../support/lora.js";
+import { run } from "../support/command-line.js";
 import { located } from "../support/members.js";
 import { answer, questions, root, startRealEngine, textRequest } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
@@ -178,6 +179,20 @@ describe("a config with an adapter", () => {
     expect(Math.abs(places.buffers.weights / bytes - 1)).toBeLessThan(0.02);
     expect(config!.warnings.map(({ code }) => code)).not.toContain("expert_is_reference");
   });
+});
+
+it("`check` says what adapters take, and what merged models would", async () => {
+  const config = folder.file("adapters.json");
+  const experts = [
+    { id: "trivia", adapter: trivia },
+    { id: "sums", adapter: "sums-lora.gguf", scale: 0.5 },
+  ];
+  writeFileSync(config, JSON.stringify({ id: "adapters", base: starterModel("giant"), reference, experts }));
+  const { code, stdout } = await run(["check", config, "--backend", "cpu", "--threads", "1"]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /adapters +trivia-lora\.gguf \(rank 64, alpha 16, scale 1\), sums-lora\.gguf \(rank 64, alpha 16, scale 0\.5\): [\d.]+ [KM]iB beside the reference; merged models would take [\d.]+ [KM]iB/,
+  );
 });
 
 const refusedOf = (file: string): { code: string; message: string } => {

@@ -2,19 +2,19 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import { openLibrary } from "../../src/llama/library.js";
 import { checkModelFile } from "../../src/llama/gguf-file.js";
-import type { ModelContext, NativeLibrary } from "../../src/llama/types.js";
+import { inMainMemory, mainMemory, type ModelContext, type NativeLibrary } from "../../src/llama/types.js";
 import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { readGguf, saveGguf, uint32Bytes } from "../support/gguf-editor.js";
 import { randomLlama, writeGguf } from "../support/gguf-writer.js";
-import { contextOptions, decodeRow, load } from "../support/llama.js";
+import { contextOptions, decodeRow, largestDifference, load } from "../support/llama.js";
 import { located } from "../support/members.js";
 import { type Answer, answer, startRealEngine, textRequest } from "../support/real-engine.js";
-import { randomHybrid, randomMamba } from "../support/recurrent-models.js";
+import { randomHybrid, randomMamba, randomWindowed } from "../support/recurrent-models.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
-/** Bases whose memory is a running state, which cannot be cut back: against plain contexts that only ever go on. */
+/** Bases whose memory is a state or a window, which cannot be cut back: against plain contexts with all their cells. */
 
-const names = ["hybrid", "recurrent"] as const;
+const names = ["hybrid", "recurrent", "windowed"] as const;
 type Name = (typeof names)[number];
 const maxTokens = 12;
 
@@ -28,7 +28,7 @@ const file = (name: string) => folder.file(`${name}.gguf`);
 function configOf(id: string, base: string, context = { tokens: 256, sequences: 8 }): ResolvedFusionConfig {
   const parsed = fusionConfigSchema.parse({
     id,
-    base: file(base),
+    base: { model: file(base), ...(base === "windowed" && { windowCells: true }) },
     reference: file("reference"),
     experts: [{ id: "e", model: file("expert") }],
     strategy: { type: "static", weights: { e: 1 }, plausibility: null },
@@ -41,6 +41,7 @@ beforeAll(async () => {
   folder = temporaryDirectory();
   writeGguf(file("hybrid"), randomHybrid());
   writeGguf(file("recurrent"), randomMamba());
+  writeGguf(file("windowed"), randomWindowed());
   writeGguf(file("reference"), randomLlama({ seed: 5 }));
   writeGguf(file("expert"), randomLlama({ seed: 6 }));
   engine = await startRealEngine(
@@ -147,6 +148,76 @@ describe.each(names)("a %s base", (name) => {
       ids: given.ids.slice(forced.length),
       tokens: given.tokens.slice(forced.length),
     });
+  });
+});
+
+it("a window's cells take less than all cells", () => {
+  using measurer = library.createMeasurer();
+  const cells = (windowCells: boolean) =>
+    measurer
+      .measure(file("windowed"), inMainMemory, { ...contextOptions, numCells: 8192, windowCells })
+      .memory.get(mainMemory)!.cells;
+  // Two of the three layers have a window, and a batch on top of it.
+  expect(cells(true)).toBeLessThan(0.75 * cells(false));
+});
+
+describe("entries of a header that a config replaces", () => {
+  const eos = "tokenizer.ggml.eos_token_id";
+  const loaded = (metadata: Record<string, string | number | boolean>) =>
+    library.loadModel(file("reference"), {
+      placement: { ...inMainMemory, metadata },
+      onProgress: () => undefined,
+    });
+
+  it("its end, and whether it begins with a token", async () => {
+    await using plain = await loaded({});
+    expect([plain.vocabulary.endToken, plain.vocabulary.addsBos]).toEqual([1, true]);
+    await using changed = await loaded({ [eos]: 40, "tokenizer.ggml.add_bos_token": false });
+    expect([changed.vocabulary.endToken, changed.vocabulary.addsBos]).toEqual([40, false]);
+    expect(changed.vocabulary.isEndOfGeneration(40)).toBe(true);
+    expect(changed.facts).toMatchObject({ firstToken: "none" });
+  });
+
+  it("numbers of its architecture, which are checked as the file's are", async () => {
+    await using changed = await loaded({
+      "llama.context_length": 256,
+      "llama.attention.layer_norm_rms_epsilon": 1e-3,
+    });
+    expect(changed.contextTrain).toBe(256);
+    const row = async (metadata: Record<string, number>) => {
+      await using model = await loaded(metadata);
+      return await decodeRow(model.createContext(contextOptions), [2, 3, 4]);
+    };
+    const [plain, other] = [await row({}), await row({ "llama.attention.layer_norm_rms_epsilon": 1 })];
+    expect(largestDifference(plain, other)).toBeGreaterThan(1e-2);
+    await expect(loaded({ "llama.block_count": 0 })).rejects.toThrow(/corrupt: llama\.block_count is 0/);
+  });
+
+  it("only those that the file has, of their types", async () => {
+    await expect(loaded({ "llama.nothing": 3 })).rejects.toThrow(
+      /metadata\.llama\.nothing of .*the file has no such/,
+    );
+    await expect(loaded({ [eos]: "x" })).rejects.toThrow(/is of the type uint32, got "x"/);
+    await expect(loaded({ "general.architecture": "gpt2" })).rejects.toThrow(
+      /only entries of tokenizer\.ggml and of llama/,
+    );
+  });
+
+  it("in a config: an answer ends where the changed end is", async () => {
+    const prompt = { type: "tokens" as const, tokens: promptOf(40, 12) };
+    const ask_ = async (metadata: Record<string, number>) => {
+      const { config, ...rest } = configOf("changed", "expert");
+      const base = { ...config.base, metadata };
+      const changed = { ...config, base, reference: null, experts: [], strategy: { type: "base" as const } };
+      const own = await startRealEngine([{ ...rest, config: changed, members: located(changed) }]);
+      const { ids } = await answer(own, { ...textRequest("changed", ""), prompt, maxTokens });
+      await own.close();
+      return ids;
+    };
+    const plain = await ask_({});
+    expect(plain).toHaveLength(maxTokens);
+    const end = plain[4]!;
+    expect(await ask_({ [eos]: end })).toEqual(plain.slice(0, plain.indexOf(end) + 1));
   });
 });
 

@@ -203,6 +203,7 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
     model: fakeModel(names[index]!),
     context,
     adapter: null,
+    hasWindow: false,
     canTakeBack: true,
   }));
   const config = {

@@ -1,6 +1,6 @@
 import { type GgufContent, type GgufTensor, type GgufValue, randomLlama } from "./gguf-writer.js";
 
-/** Small random models whose memory is a state, wholly or in some layers, over the vocabulary of `randomLlama`. */
+/** Small random models whose memory is a state or a window, wholly or in some layers, over `randomLlama`'s vocabulary. */
 
 const width = 64;
 const numLayers = 3;
@@ -128,4 +128,35 @@ export function randomHybrid(seed = 1): GgufContent {
     ],
     seed,
   );
+}
+
+/** Every other layer sees the last 16 tokens only. */
+export function randomWindowed(seed = 1): GgufContent {
+  const [heads, feedForward] = [4, 128];
+  const content = contentOf(
+    "gemma2",
+    {
+      feed_forward_length: uint(feedForward),
+      "attention.head_count": uint(heads),
+      "attention.head_count_kv": uint(heads),
+      "attention.key_length": uint(width / heads),
+      "attention.value_length": uint(width / heads),
+      "attention.sliding_window": uint(16),
+    },
+    [
+      norm("output_norm.weight"),
+      ...layers((layer) => [
+        ...["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"].map((name) =>
+          norm(`${layer}.${name}.weight`),
+        ),
+        ...["q", "k", "v", "output"].map((name) => matrix(`${layer}.attn_${name}.weight`, width, width)),
+        matrix(`${layer}.ffn_gate.weight`, width, feedForward),
+        matrix(`${layer}.ffn_up.weight`, width, feedForward),
+        matrix(`${layer}.ffn_down.weight`, feedForward, width),
+      ]),
+    ],
+    seed,
+  );
+  // Its output is its embeddings.
+  return { ...content, tensors: content.tensors.filter(({ name }) => name !== "output.weight") };
 }

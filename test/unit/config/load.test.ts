@@ -125,6 +125,19 @@ describe("parseFusionConfig", () => {
       "experts.0.bounds: the first bound must not be above the second",
     ],
     [{ ...withExpert, experts: [{ id: "maths", model: "m", bounds: [0] }] }, "experts.0.bounds"],
+    [
+      { ...withExpert, experts: [{ id: "maths" }] },
+      "experts.0: an expert is either a `model` or an `adapter` of the reference",
+    ],
+    [
+      { ...withExpert, experts: [{ id: "maths", model: "m", adapter: "a" }] },
+      "experts.0: an expert is either a `model` or an `adapter` of the reference",
+    ],
+    [
+      { ...withExpert, experts: [{ id: "maths", model: "m", scale: 2 }] },
+      "experts.0.scale: only an adapter has a scale",
+    ],
+    [{ ...withExpert, experts: [{ id: "maths", adapter: "a", scale: 200 }] }, "experts.0.scale"],
     [{ ...withExpert, experts: [{ id: "base", model: "m" }] }, 'experts.0.id: "base" is the name of a role'],
     [
       { ...withExpert, experts: [{ id: "constructor", model: "m" }] },

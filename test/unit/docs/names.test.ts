@@ -55,7 +55,7 @@ describe.each(pages())("%s", (file) => {
 
 /** llama-server's and other programs' flags that pages compare ours with. */
 const foreignFlags = (
-  "--rope- --yarn- --gpu-layers --device --tensor-split --split-mode --main-gpu --flash-attn --cache-type-k --no-mmap --mlock --ubatch-size " +
+  "--rope- --yarn- --override-kv --swa-full --gpu-layers --device --tensor-split --split-mode --main-gpu --flash-attn --cache-type-k --no-mmap --mlock --ubatch-size " +
   "--profile --record --only --json --family --several"
 ).split(" ");
 /** Folders of the container and the like, which look like routes. */

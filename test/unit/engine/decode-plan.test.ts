@@ -35,7 +35,9 @@ function plannerOf(inherited: KnownTimings | null = null) {
   const plans: DecodePlan[] = [];
   const known: KnownTimings[] = [];
   const planner = new DecodePlanner({
-    slots: [{ id: "giant", model: fakeModel("giant"), adapter: null, context, canTakeBack: true }],
+    slots: [
+      { id: "giant", model: fakeModel("giant"), adapter: null, context, hasWindow: false, canTakeBack: true },
+    ],
     tuning: { numSequences: 8, numCores: 8, fixedThreads: null },
     key,
     inherited,

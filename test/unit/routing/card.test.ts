@@ -110,6 +110,27 @@ describe("a card", () => {
     expect(ids(["law", "maths"])).toEqual(["law", "maths"]);
   });
 
+  it("of an adapter is of its file and its scale", () => {
+    writeFileSync(directory.file("lora.gguf"), "lora");
+    const withAdapter = (scale: number): CalibratedModels => {
+      const { config, members } = models();
+      const [maths, law] = members.experts as [LocalMember, LocalMember];
+      const adapterPath = directory.file("lora.gguf");
+      const adapted = { ...law, adapter: { file: "lora.gguf", scale }, adapterPath };
+      return { config, members: { ...members, experts: [maths, adapted] } };
+    };
+    const card = makeCard();
+    const [maths, law] = card.experts as [Card["experts"][number], Card["experts"][number]];
+    const model = fingerprintOf(directory.file("lora.gguf"));
+    writeFileSync(cardFile(), cardText({ ...card, experts: [maths, { ...law, model, scale: 0.5 }] }));
+    const read = (of: CalibratedModels) => refusal(() => cardOf(directory.file("any.json"), of));
+    expect(read(withAdapter(0.5))).toBe("accepted");
+    expect(read(withAdapter(1))).toContain("made with scale 0.5 of the adapter of expert law");
+    expect(read(models())).toContain("its expert law was another model (lora.gguf)");
+    writeFileSync(cardFile(), cardText(card));
+    expect(read(withAdapter(0.5))).toContain("its expert law was another model (law.gguf)");
+  });
+
   it("of other models is refused, with file and remedy", () => {
     const card = makeCard();
     const read = (change: Partial<Card>, of = models()) => {
