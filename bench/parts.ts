@@ -15,6 +15,7 @@ import { benchBasePasses, benchSpeculation } from "./speculation.js";
 import { benchStart } from "./start.js";
 import { benchSoak } from "./soak.js";
 import { benchSmallSolve, benchSolve } from "./solve-figures.js";
+import { benchTraceBytes } from "./trace-bytes.js";
 import { benchStep } from "./step.js";
 import { benchPrefix, benchScaling } from "./throughput.js";
 
@@ -59,6 +60,7 @@ export const parts: Part[] = [
   { name: "judge", ids: [], run: benchJudge },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "hot-load", ids: [], run: benchHotLoad },
+  { name: "trace-bytes", ids: [], run: benchTraceBytes },
   { name: "prefix", ids: ["prefix_ttft"], run: benchPrefix },
   { name: "memory", ids: ["memory_beyond_mb", "memory_plan_error"], run: () => benchMemory("cpu") },
   { name: "memory-gpu", ids: ["plan_error_gpu"], run: () => benchMemory("vulkan") },
