@@ -10,11 +10,14 @@ export interface ObservedStep {
 const smallestBudget = 8;
 /** A step that also takes prompt tokens may last this many times one that does not. */
 const targetRatio = 2.5;
+/** … and this many times more where so many more wait for their prompts than decode: whoever comes in crowds is felt, but within bounds. */
+const mostCrowd = 4;
 const smoothing = 0.2;
 
 /**
  * How many prompt tokens may join a step in which others decode: as many as keep the step within 2.5 times its
- * length without them, learned from the steps themselves, so that a long prompt is never felt as a stall.
+ * length without them, learned from the steps themselves, so that a long prompt is never felt as a stall. Where more
+ * wait for their prompts than decode, more join: a step that all feel is worth it to most.
  */
 export class PrefillBudget {
   readonly #largest: number;
@@ -27,9 +30,14 @@ export class PrefillBudget {
     this.#tokens = Math.min(largest, 4 * smallestBudget);
   }
 
-  /** Most prompt tokens for a model in the next step that also decodes. */
-  get tokens(): number {
-    return this.#tokens;
+  /**
+   * Most prompt tokens for a model in the next step that also decodes.
+   *
+   * @param numReading sequences whose prompts are being read.
+   */
+  tokensFor(numReading: number, numDecoding: number): number {
+    const crowd = numDecoding === 0 ? 1 : Math.min(mostCrowd, Math.max(1, numReading / numDecoding));
+    return Math.min(this.#largest, Math.round(this.#tokens * crowd));
   }
 
   observe({ ms, numDecoding, numPromptTokens }: ObservedStep): void {

@@ -12,7 +12,7 @@ import { plainRequest } from "../../src/protocol/protocol.js";
 import { expectSameButTies, tieNats } from "../support/ties.js";
 
 const tasks = ["recall", "problems", "headline", "choice"] as const;
-/** 400: all; docs/evaluation.md says what came of that. */
+/** 400: all; docs/fusion.md says what came of that. */
 const numItems = Number(process.env["SHOULDERS_TEST_ITEMS"] ?? 16);
 const numHalf = Math.ceil(numItems / 2);
 
