@@ -17,14 +17,11 @@ interface Side {
   model: string;
   configs: Parameters<typeof startShoulders>[0];
   prompt: (round: number) => number[] | string;
-  /** As many tokens as a completion has. */
-  candidate: (index: number) => string;
 }
 
-const letters = "abcdefghijklmnopqrstuvwxyz";
-/** Letters are tokens of the bench family's vocabulary. */
-const lettersFrom = (index: number) =>
-  Array.from({ length: numTokens }, (_, at) => letters[(index * 7 + at * (1 + (index % 5))) % 26]).join("");
+/** A digit is a token in both vocabularies. */
+const digitsFrom = (index: number) =>
+  String(index).padStart(2, "0") + "314159265358979323".slice(0, numTokens - 2);
 
 async function judgeMs(
   url: string,
@@ -41,14 +38,14 @@ async function judgeMs(
   const answer = (await response.json()) as { verdicts: { candidates: { tokens: number[] }[] }[] };
   const ms = performance.now() - startMs;
   const lengths = answer.verdicts[0]!.candidates.map(({ tokens }) => tokens.length);
-  if (response.status !== 200 || lengths.some((length) => length < numTokens))
+  if (response.status !== 200 || lengths.some((length) => length !== numTokens))
     throw new Error(`expected candidates of ${numTokens} tokens: ${JSON.stringify(lengths)}`);
   return ms;
 }
 
-async function measure({ label, model, configs, prompt, candidate }: Side): Promise<(string | number)[]> {
+async function measure({ label, model, configs, prompt }: Side): Promise<(string | number)[]> {
   await using server = await startShoulders(configs);
-  const candidates = Array.from({ length: numCandidates }, (_, index) => candidate(index));
+  const candidates = Array.from({ length: numCandidates }, (_, index) => digitsFrom(index));
   const complete = async (round: number) => {
     const body = { model, prompt: prompt(round), max_tokens: numTokens, temperature: 0 };
     // As long as it is said to be.
@@ -79,14 +76,12 @@ export async function benchJudge(): Promise<PartResult> {
     model: "fused",
     configs: [familyConfigFile("fused", ["expert-1"], { tokens: 512, sequences: 8 })],
     prompt: (round) => promptTokens(promptLength, 700 + round),
-    candidate: lettersFrom,
   };
   const shipped: Side = {
     label: "shipped family, recall",
     model: "recall",
     configs: "shipped",
     prompt: (round) => `Question: Where does person ${round} live?\nAnswer:`,
-    candidate: (index) => ` ${lettersFrom(index)}`,
   };
   const rows = [await measure(bench), await measure(shipped)];
   return {
