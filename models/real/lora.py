@@ -98,8 +98,11 @@ def main(sources, out, steps="60"):
         if (step + 1) % 10 == 0:
             print(step + 1, round(loss.item(), 3), flush=True)
     folder = out / "smollm2-hf"
-    model.config.architectures = ["LlamaForCausalLM"]
+    # The weights are plain numbers since they were read.
+    model.config.architectures, model.config.quantization_config = ["LlamaForCausalLM"], None
     model.config.save_pretrained(folder)
+    for config in tuned.peft_config.values():
+        config.base_model_name_or_path = "HuggingFaceTB/SmolLM2-135M-Instruct"
     tuned.save_pretrained(out / "adapter")
     script = pathlib.Path(sources) / "convert_lora_to_gguf.py"
     to = out / "continents-lora.gguf"
