@@ -26,7 +26,7 @@ import {
 import { run, start, untilPrinted } from "../support/command-line.js";
 import { encodeHeader, type GgufValue, randomLlama, writeGguf } from "../support/gguf-writer.js";
 import { childrenOf } from "../support/processes.js";
-import { randomHybrid } from "../support/recurrent-models.js";
+import { randomHybrid } from "../support/families.js";
 import { root } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 

@@ -9,7 +9,8 @@ import { randomLlama, writeGguf } from "../support/gguf-writer.js";
 import { contextOptions, decodeRow, largestDifference, load } from "../support/llama.js";
 import { located } from "../support/members.js";
 import { type Answer, answer, startRealEngine, textRequest } from "../support/real-engine.js";
-import { randomHybrid, randomMamba, randomWindowed } from "../support/recurrent-models.js";
+import { randomHybrid, randomMamba, randomWindowed } from "../support/families.js";
+import { checkGreedy } from "../support/plain-oracle.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
 /** Bases whose memory is a state or a window, which cannot be cut back: against plain contexts with all their cells. */
@@ -70,25 +71,12 @@ const ask = (name: Name, tokens: readonly number[], options = {}): Promise<Answe
     ...options,
   });
 
-/** Holds every token of a greedy answer against base + expert − reference. */
-async function check(name: Name, prompt: readonly number[], { ids, tokens }: Answer): Promise<void> {
-  const models = [name, "expert", "reference"].map((each) => contexts.get(each)!);
-  for (const context of models) context.removePositions(0, 0, null);
-  let given = [...prompt];
-  let start = 0;
-  for (const [index, id] of ids.entries()) {
-    const rows: Float32Array[] = [];
-    for (const context of models) rows.push(await decodeRow(context, given, { start }));
-    const [base, expert, reference] = rows as [Float32Array, Float32Array, Float32Array];
-    const fused = base.map((logit, token) => logit + expert[token]! - reference[token]!);
-    const best = Math.max(...fused);
-    const all = best + Math.log(fused.reduce((sum, logit) => sum + Math.exp(logit - best), 0));
-    expect(best - fused[id]!, `token ${index}`).toBeLessThan(2e-2);
-    expect(Math.abs(tokens[index]!.record.logprob - (fused[id]! - all)), `token ${index}`).toBeLessThan(2e-2);
-    start += given.length;
-    given = [id];
-  }
-}
+const check = (name: Name, prompt: readonly number[], answered: Answer): Promise<void> =>
+  checkGreedy(
+    [name, "expert", "reference"].map((each) => contexts.get(each)!),
+    prompt,
+    answered,
+  );
 
 describe.each(names)("a %s base", (name) => {
   it("answers as its rows say, fresh and asked again", async () => {

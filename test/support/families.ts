@@ -1,6 +1,6 @@
 import { type GgufContent, type GgufTensor, type GgufValue, randomLlama } from "./gguf-writer.js";
 
-/** Small random models whose memory is a state or a window, wholly or in some layers, over `randomLlama`'s vocabulary. */
+/** Small random models of many architectures, all over the vocabulary of `randomLlama`. */
 
 const width = 64;
 const numLayers = 3;
@@ -41,7 +41,8 @@ function contentOf(
     version: 3,
     metadata: new Map<string, GgufValue>([
       ["general.architecture", { type: "string", value: architecture }],
-      ["general.name", { type: "string", value: architecture }],
+      // libllama changes vocabularies by some names.
+      ["general.name", { type: "string", value: "random" }],
       ["general.file_type", uint(1)],
       ...own,
       ...vocabulary,
@@ -160,3 +161,122 @@ export function randomWindowed(seed = 1): GgufContent {
   // Its output is its embeddings.
   return { ...content, tensors: content.tensors.filter(({ name }) => name !== "output.weight") };
 }
+
+/** A gated feed-forward network. */
+const gated = (layer: string, feedForward = 128): GgufTensor[] => [
+  matrix(`${layer}.ffn_gate.weight`, width, feedForward),
+  matrix(`${layer}.ffn_up.weight`, width, feedForward),
+  matrix(`${layer}.ffn_down.weight`, feedForward, width),
+];
+const attention = (layer: string): GgufTensor[] =>
+  ["q", "k", "v", "output"].map((name) => matrix(`${layer}.attn_${name}.weight`, width, width));
+const norms = (layer: string, ...names: string[]): GgufTensor[] =>
+  names.map((name) => norm(`${layer}.${name}.weight`));
+const bias = (name: string, length = width): GgufTensor => filled(`${name}.bias`, [length], { spread: 0.1 });
+const layerNorm = (name: string): GgufTensor[] => [norm(`${name}.weight`), bias(name)];
+
+const numHeads = 4;
+const usual = {
+  feed_forward_length: uint(128),
+  "attention.head_count": uint(numHeads),
+  "attention.head_count_kv": uint(numHeads),
+} satisfies Record<string, GgufValue>;
+
+/** Architecture, its own numbers, and the tensors beside the embeddings. */
+function transformer(
+  architecture: string,
+  of: (layer: string) => GgufTensor[],
+  values: Record<string, GgufValue> = {},
+  others: GgufTensor[] = [norm("output_norm.weight")],
+): (seed?: number) => GgufContent {
+  return (seed = 1) => contentOf(architecture, { ...usual, ...values }, [...others, ...layers(of)], seed);
+}
+
+const epsilon = { "attention.layer_norm_epsilon": { type: "float32", value: 1e-5 } } as const;
+const head = width / numHeads;
+/** All are used: with random gates two may be as good as each other, and noise would choose. */
+const numExperts = 4;
+
+/** A model of each kind of attention, normalization, feed-forward network and memory, by what it stands for. */
+export const families: Readonly<Record<string, (seed?: number) => GgufContent>> = {
+  "Qwen2: biases": transformer("qwen2", (layer) => [
+    ...norms(layer, "attn_norm", "ffn_norm"),
+    ...attention(layer),
+    ...["q", "k", "v"].map((name) => bias(`${layer}.attn_${name}`)),
+    ...gated(layer),
+  ]),
+  "Qwen3: norms of queries and keys": transformer(
+    "qwen3",
+    (layer) => [
+      ...norms(layer, "attn_norm", "ffn_norm"),
+      ...attention(layer),
+      norm(`${layer}.attn_q_norm.weight`, head),
+      norm(`${layer}.attn_k_norm.weight`, head),
+      ...gated(layer),
+    ],
+    { "attention.key_length": uint(head), "attention.value_length": uint(head) },
+  ),
+  "OLMo 2: norms behind": transformer("olmo2", (layer) => [
+    ...norms(layer, "attn_q_norm", "attn_k_norm", "post_attention_norm", "post_ffw_norm"),
+    ...attention(layer),
+    ...gated(layer),
+  ]),
+  "Granite: scales": transformer(
+    "granite",
+    (layer) => [...norms(layer, "attn_norm", "ffn_norm"), ...attention(layer), ...gated(layer)],
+    Object.fromEntries(
+      Object.entries({ logit_scale: 2, residual_scale: 0.7, embedding_scale: 3, "attention.scale": 0.2 }).map(
+        ([key, value]) => [key, { type: "float32", value }] as const,
+      ),
+    ),
+  ),
+  "Phi 3: one matrix for queries, keys and values": transformer(
+    "phi3",
+    (layer) => [
+      ...norms(layer, "attn_norm", "ffn_norm"),
+      matrix(`${layer}.attn_qkv.weight`, width, 3 * width),
+      matrix(`${layer}.attn_output.weight`, width, width),
+      matrix(`${layer}.ffn_up.weight`, width, 256),
+      matrix(`${layer}.ffn_down.weight`, 128, width),
+    ],
+    { "rope.dimension_count": uint(head) },
+  ),
+  "BLOOM: ALiBi": transformer(
+    "bloom",
+    (layer) => [
+      ...layerNorm(`${layer}.attn_norm`),
+      ...layerNorm(`${layer}.ffn_norm`),
+      matrix(`${layer}.attn_qkv.weight`, width, 3 * width),
+      bias(`${layer}.attn_qkv`, 3 * width),
+      matrix(`${layer}.attn_output.weight`, width, width),
+      bias(`${layer}.attn_output`),
+      matrix(`${layer}.ffn_up.weight`, width, 128),
+      bias(`${layer}.ffn_up`, 128),
+      matrix(`${layer}.ffn_down.weight`, 128, width),
+      bias(`${layer}.ffn_down`),
+    ],
+    epsilon,
+    [...layerNorm("token_embd_norm"), ...layerNorm("output_norm")],
+  ),
+  "Mixtral: experts of a mixture": transformer(
+    "llama",
+    (layer) => [
+      ...norms(layer, "attn_norm", "ffn_norm"),
+      ...attention(layer),
+      matrix(`${layer}.ffn_gate_inp.weight`, width, numExperts),
+      ...gated(layer).map(({ name, shape, ...tensor }): GgufTensor => ({
+        ...tensor,
+        name: name.replace(".weight", "_exps.weight"),
+        shape: [...shape, numExperts],
+      })),
+    ],
+    {
+      "rope.dimension_count": uint(head),
+      expert_count: uint(numExperts),
+      expert_used_count: uint(numExperts),
+    },
+  ),
+  "Gemma 2: windows": randomWindowed,
+  "Mamba: a state": randomMamba,
+  "LFM2: a state in some layers": randomHybrid,
+};
