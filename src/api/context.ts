@@ -3,6 +3,7 @@ import type { Models } from "../protocol/models.js";
 import type { ConfigDescription, Engine, EngineDescription } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import type { CreditDesk } from "../feedback/credit-desk.js";
+import type { PolicyDesk } from "../feedback/policy-desk.js";
 import type { FeedbackLog } from "../feedback/feedback-log.js";
 import type { Journal } from "../store/journal.js";
 import type { TraceStore } from "../trace/store.js";
@@ -92,6 +93,7 @@ export interface ApiContext {
   responses: ResponseStore;
   feedback: FeedbackLog;
   credit: CreditDesk;
+  policies: PolicyDesk;
   metrics: Metrics;
   gate: Gate;
   connections: Connections;

@@ -1,4 +1,6 @@
 import {
+  pinBodySchema,
+  policiesSchema,
   creditBodySchema,
   creditSchema,
   feedbackBodySchema,
@@ -17,11 +19,41 @@ import {
   getFeedback,
   listFeedback,
 } from "./fusion/feedback.js";
+import { forgetPolicies, getPolicies, pinPolicy } from "./fusion/policies.js";
 import { jsonRoute, type Route } from "./route.js";
 
 /** What people say of answers, and what is learned from it. */
 export function feedbackRoutes(context: ApiContext): Route[] {
+  return [...ratingRoutes(context), ...learnedRoutes(context)];
+}
+
+function learnedRoutes(context: ApiContext): Route[] {
   return [
+    jsonRoute({
+      method: "GET",
+      path: "/v1/fusion/policies/:id",
+      operation: "getPolicies",
+      summary: "What the key's ratings say of a model's policies.",
+      json: policiesSchema,
+      handler: getPolicies(context),
+    }),
+    jsonRoute({
+      method: "POST",
+      path: "/v1/fusion/policies/:id",
+      operation: "pinPolicy",
+      summary: "Pin one of a model's policies for the key, or let ratings choose again.",
+      body: pinBodySchema,
+      json: policiesSchema,
+      handler: pinPolicy(context),
+    }),
+    jsonRoute({
+      method: "DELETE",
+      path: "/v1/fusion/policies/:id",
+      operation: "forgetPolicies",
+      summary: "Forget the key's ratings of a model's answers.",
+      json: feedbackForgottenSchema,
+      handler: forgetPolicies(context),
+    }),
     jsonRoute({
       method: "POST",
       path: "/v1/fusion/credit",
@@ -31,6 +63,11 @@ export function feedbackRoutes(context: ApiContext): Route[] {
       json: creditSchema,
       handler: giveCredit(context),
     }),
+  ];
+}
+
+function ratingRoutes(context: ApiContext): Route[] {
+  return [
     jsonRoute({
       method: "POST",
       path: "/v1/fusion/feedback",

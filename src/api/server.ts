@@ -6,6 +6,7 @@ import type { Models } from "../protocol/models.js";
 import type { Engine } from "../protocol/protocol.js";
 import { ShouldersError } from "../errors.js";
 import { CreditDesk } from "../feedback/credit-desk.js";
+import { PolicyDesk } from "../feedback/policy-desk.js";
 import { FeedbackLog } from "../feedback/feedback-log.js";
 import { Journal } from "../store/journal.js";
 import { MemoryStore } from "../store/memory-store.js";
@@ -148,7 +149,7 @@ function createContext(options: ServerOptions) {
 function keptThings(
   store: Store,
   { limits, log, ...settings }: { isOn: boolean; keepsTexts: boolean; limits: ServerLimits; log: Logger },
-): Pick<ApiContext, "journal" | "responses" | "feedback" | "credit"> {
+): Pick<ApiContext, "journal" | "responses" | "feedback" | "credit" | "policies"> {
   const journal: Journal = new Journal(store, {
     retentions: (): Retention[] => [feedback.retention, responses.retention],
     onTrouble: (reason) => {
@@ -165,7 +166,8 @@ function keptThings(
     maxBytes: limits.feedbackBytes,
     maxAgeMs: limits.feedbackAgeMs,
   });
-  return { journal, responses, feedback, credit: new CreditDesk(feedback) };
+  const [credit, policies] = [new CreditDesk(feedback), new PolicyDesk(feedback, journal)];
+  return { journal, responses, feedback, credit, policies };
 }
 
 /** Serves the API of an engine, which may still be loading. */

@@ -7,6 +7,7 @@ import type { EvalFlags } from "./eval-options.js";
 import type { InitFlags } from "./init-questions.js";
 import type { JudgeFlags } from "./judge.js";
 import { type SettingFlags, packageVersion } from "./run-time.js";
+import type { PoliciesFlags } from "./policies.js";
 import type { SolveFlags } from "./solve.js";
 import { type Stop, exitCodeOf, listenForStop } from "./stop-signal.js";
 
@@ -220,6 +221,24 @@ function addDistill(program: Command, finish: Finish): void {
   );
 }
 
+function addPolicies(program: Command, finish: Finish): void {
+  const command = program
+    .command("policies")
+    .description(
+      "of an evaluation's methods the few that no other beats by more than delta at any mixture of tasks",
+    )
+    .argument("<config>", "path of a fusion config, or its id")
+    .requiredOption("--report <file>", "report.json of eval")
+    .option("--delta <share>", "how far another may be ahead somewhere", "0.02")
+    .option("--tasks <names...>", "only these tasks of the report")
+    .option("--methods <names...>", "only these methods")
+    .option("--out <file>", "where the policies are written (default: ID.policies.json)");
+  addSettings(command, ["fusionConfigs", "logLevel"]);
+  command.action(async (config: string, flags: PoliciesFlags) =>
+    finish((await import("./policies.js")).policies(config, flags)),
+  );
+}
+
 function addCompare(program: Command, finish: Finish): void {
   program
     .command("compare")
@@ -264,6 +283,7 @@ export function createProgram(finish: Finish): Command {
   addEval(program, finish);
   addJudge(program, finish);
   addDistill(program, finish);
+  addPolicies(program, finish);
   addCompare(program, finish);
   addSolve(program, finish);
   return program;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { boundsSchema, idSchema, mostExperts } from "../strategies/fields.js";
 import { strategyOf, strategySchema, type StrategyConfig } from "../strategies/registry.js";
+import { policiesSchema } from "./policies.js";
 import { modelPath, modelSchema, ropeSchema } from "./model-source.js";
 
 /** What a person writes in `fusion-configs/<id>.json`. Every field has its range, default and description here. */
@@ -77,6 +78,7 @@ export const fusionConfigSchema = z
     strategy: strategySchema
       .optional()
       .describe("Default: mixture, which follows the calibration card; base without experts."),
+    policies: policiesSchema.optional(),
     context: z
       .strictObject({
         tokens: z
@@ -139,7 +141,10 @@ export const fusionConfigSchema = z
       if (ids.indexOf(expertId) !== index)
         problem(["experts", index, "id"], `expert id "${expertId}" is used twice`);
     });
-    if (config.strategy) checkStrategy(config.strategy, ids, problem);
+    if (config.strategy)
+      checkStrategy(config.strategy, ids, (path, text) => problem(["strategy", ...path], text));
+    for (const [policy, arm] of Object.entries(config.policies?.arms ?? {}))
+      checkStrategy(arm, ids, (path, text) => problem(["policies", "arms", policy, ...path], text));
   });
 
 function checkStrategy(
@@ -150,11 +155,11 @@ function checkStrategy(
   const strategy = strategyOf(settings);
   for (const { path, id } of strategy.namedExperts(settings))
     if (!ids.includes(id))
-      problem(["strategy", ...path, id], `no expert has this id; known: ${ids.join(", ") || "none"}`);
+      problem([...path, id], `no expert has this id; known: ${ids.join(", ") || "none"}`);
   const found = strategy.problem(settings);
-  if (found) problem(["strategy", ...found.path], found.reason);
+  if (found) problem([...found.path], found.reason);
   if (strategy.needsExperts && ids.length === 0)
-    problem(["strategy", "type"], `strategy "${settings.type}" needs at least one expert`);
+    problem(["type"], `strategy "${settings.type}" needs at least one expert`);
 }
 
 /** A fusion config after parsing: defaults filled in, model paths still as written. */

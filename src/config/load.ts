@@ -23,12 +23,15 @@ export interface LoadedFusionConfig {
 /** The published JSON Schema lies among the configs, for editors; it is not one of them. */
 export const SCHEMA_FILE = "fusion-config.schema.json";
 
-/** Nor are the calibration cards. */
+/** Nor are the calibration cards, and policies that an evaluation has left. */
 export const CARD_ENDING = ".card.json";
+export const POLICIES_ENDING = ".policies.json";
 
 /** Whether a name is one of a fusion config, by its ending. */
 export const isConfigName = (name: string): boolean =>
-  (/\.json$/i.test(name) || isYamlName(name)) && !name.endsWith(CARD_ENDING) && name !== SCHEMA_FILE;
+  (/\.json$/i.test(name) || isYamlName(name)) &&
+  ![CARD_ENDING, POLICIES_ENDING].some((ending) => name.endsWith(ending)) &&
+  name !== SCHEMA_FILE;
 
 /** What is meant as a config, and would be passed over in silence. */
 const isForeignName = (name: string): boolean => /\.(jsonc|json5|toml)$/i.test(name);

@@ -274,6 +274,7 @@ export function describeConfig(
     experts,
     strategy: settings.strategy,
     strategyInWords: strategy.words(settings.strategy, calibrated),
+    policies: settings.policies ?? null,
     warnings,
     strategyChoices: choicesFor(calibrated, strategy.plausibilityOf(settings.strategy)),
     endToken: present(slots[config.base.model], "slot").model.vocabulary.endToken,

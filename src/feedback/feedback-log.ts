@@ -1,15 +1,26 @@
 import { ShouldersError, fieldError } from "../errors.js";
 import type { Journal } from "../store/journal.js";
 import type { Entry, NewEntry, Retention } from "../store/store.js";
-import type { FeedbackSpan, Policy } from "../wire/feedback.js";
+import type { FeedbackSpan } from "../wire/feedback.js";
 import type { BagWriter } from "./bag.js";
+
+/** The policy of an answer, and what its rating will be weighed by. */
+export interface PolicyDraw {
+  id: string;
+  /** 1 where it was asked for, or pinned. */
+  probability: number;
+  /** See `Draw`. */
+  gamma: number;
+  /** Whether chance drew it: only such ratings weigh. */
+  isDrawn: boolean;
+}
 
 /** An answer that was given, as it is kept. */
 export interface KeptAnswer {
   numTokens: number;
   /** See `BagWriter`. */
   bag: string;
-  policy: Policy | null;
+  policy: PolicyDraw | null;
   /** Where texts are kept. */
   texts?: AnswerTexts;
 }
@@ -29,7 +40,7 @@ export interface Rating {
   score: number;
   spans: FeedbackSpan[];
   note: string | null;
-  policy: Policy | null;
+  policy: PolicyDraw | null;
   /** Place in the log of the first rating of this answer: later ones change it, and do not move it. */
   seq: number;
 }
@@ -49,6 +60,8 @@ interface Change {
   owner: string;
   model: string | null;
   isRemoval: boolean;
+  /** Nothing is left in the log, not even that it was taken back. */
+  isForgotten: boolean;
 }
 
 export interface FeedbackSettings {
@@ -93,7 +106,7 @@ export class FeedbackLog {
   /** Does not wait for the disk; a rating that comes next finds it all the same. */
   answered(
     { owner, model, trace }: { owner: string; model: string; trace: string },
-    { bag, policy, texts }: { bag: BagWriter; policy: Policy | null; texts?: AnswerTexts },
+    { bag, policy, texts }: { bag: BagWriter; policy: PolicyDraw | null; texts?: AnswerTexts },
   ): void {
     if (this.trouble !== null) return;
     const { numTokens } = bag;
@@ -149,6 +162,24 @@ export class FeedbackLog {
     return ratings.sort((a, b) => a.seq - b.seq);
   }
 
+  /** What was rated, rated anew or taken back (null) after a place in the log, oldest first. */
+  async changes(
+    owner: string,
+    model: string,
+    after: number,
+  ): Promise<{ trace: string; rating: Rating | null; at: number }[]> {
+    const query = {
+      owner,
+      kind: "rating",
+      topic: model,
+      after,
+      limit: mostRatings,
+      order: "oldest",
+    } as const;
+    const entries = await this.#journal.read(query);
+    return entries.map((entry) => ({ trace: entry.key, rating: toRating(entry), at: entry.seq }));
+  }
+
   /** What is kept of an answer; null: it is too old, or it never was. */
   async answer(owner: string, trace: string): Promise<(KeptAnswer & { model: string }) | null> {
     const entry = await this.#journal.find({ owner, kind: "answer", key: trace });
@@ -160,13 +191,14 @@ export class FeedbackLog {
     const topic = model === undefined ? {} : { topic: model };
     const numRatings = await this.#journal.forget({ owner, kind: "rating", ...topic });
     const numAnswers = await this.#journal.forget({ owner, kind: "answer", ...topic });
-    this.#changed({ owner, model: model ?? null, isRemoval: true });
+    this.#changed({ owner, model: model ?? null, isRemoval: true, isForgotten: true });
     return numRatings + numAnswers;
   }
 
   async #append(place: Omit<NewEntry, "kind" | "body">, kept: KeptRating): Promise<void> {
     await this.#journal.write([{ ...place, kind: "rating", body: JSON.stringify(kept) }]);
-    this.#changed({ owner: place.owner, model: place.topic, isRemoval: kept.score === null });
+    const isRemoval = kept.score === null;
+    this.#changed({ owner: place.owner, model: place.topic, isRemoval, isForgotten: false });
   }
 
   #changed(change: Change): void {

@@ -1,4 +1,5 @@
 import type { Confidence } from "../config/confidence.js";
+import type { PoliciesConfig } from "../config/policies.js";
 import type { SamplingSettings } from "../config/fusion-config.js";
 import type { Buffers, ThinkingForm, ToolForm } from "../llama/types.js";
 import type { ComponentConfig } from "../strategies/fields.js";
@@ -69,6 +70,8 @@ export interface ConfigDescription {
   strategy: StrategyConfig;
   /** What the strategy does, in one sentence. */
   strategyInWords: string;
+  /** Strategies among which ratings choose; null: there is no choice. */
+  policies: PoliciesConfig | null;
   /** What is probably wrong, and what to do. */
   warnings: Finding[];
   /** What a request may ask for instead. */

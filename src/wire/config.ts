@@ -68,6 +68,10 @@ export const configSchema = named(
     experts: z.array(expertSchema),
     strategy: strategySchema,
     strategy_in_words: z.string(),
+    policies: z
+      .record(z.string(), strategySchema)
+      .nullable()
+      .describe("Strategies among which ratings choose; null: there is no choice."),
     warnings: z.array(warningSchema).describe("What is probably wrong with it though it loads."),
     strategy_choices: z.array(choiceSchema).describe("What a request may ask for instead."),
     vocabulary_size: countSchema.describe("Of the vocabulary that its models share."),

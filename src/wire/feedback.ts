@@ -115,6 +115,52 @@ export const creditSchema = named(
 );
 
 export type Credit = z.output<typeof creditSchema>;
+export const pinBodySchema = z.strictObject({
+  pin: z
+    .string()
+    .max(64)
+    .nullable()
+    .describe("Id of the policy that answers from now on; null: ratings choose."),
+});
+
+const armSchema = z.strictObject({
+  id: z.string(),
+  probability: shareSchema.describe("With which it draws the next answer."),
+  ratings: countSchema,
+  mean: shareSchema
+    .nullable()
+    .describe("Of its ratings; policies are drawn unequally. null: there are none."),
+  low: shareSchema.nullable().describe("95 % interval of the mean."),
+  high: shareSchema.nullable(),
+});
+
+export const policiesSchema = named(
+  "Policies",
+  z.strictObject({
+    object: z.literal("fusion.policies"),
+    model: z.string(),
+    choose: z.enum(["tsallis-inf", "exp3-ix", "best", "first"]),
+    explore: shareSchema,
+    half_life: z
+      .number()
+      .nullable()
+      .describe("Ratings after which one counts half; null: none is forgotten."),
+    pinned: z.string().nullable(),
+    ratings: countSchema.describe("Of answers that chance drew: those that weigh."),
+    regret_bound: z
+      .number()
+      .nullable()
+      .describe(
+        "What regret against the best fixed policy is below, with 95 %; null: with a half-life there is none.",
+      ),
+    policies: z.array(armSchema),
+    history: z
+      .array(z.strictObject({ ratings: countSchema, probabilities: z.record(z.string(), shareSchema) }))
+      .describe("Probabilities after so many ratings, at most 50 points."),
+  }),
+);
+
+export type Policies = z.output<typeof policiesSchema>;
 export type GivenFeedback = z.output<typeof feedbackBodySchema>;
 export type FeedbackSpan = z.output<typeof spanSchema>;
 export type Policy = z.output<typeof policySchema>;

@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
+import { paperStrategy } from "../../src/strategies/registry.js";
+import { FakeEngine } from "../support/fake-engine.js";
+import { startTestServer } from "../support/server.js";
 import { ask, lastTrace, openPage, question, usePlayground } from "./support.js";
 
 const site = usePlayground();
@@ -55,4 +58,36 @@ it("a trace has a page of its own, from which charts and data are saved", async 
 
   await page.goto(`${site.url}/#/trace/none`);
   await page.getByText("No trace has this id").waitFor();
+});
+
+it("policies show what ratings say, and are pinned, let go and forgotten", async () => {
+  const engine = new FakeEngine();
+  const { description } = engine;
+  const arms = { giant: { type: "base" as const }, paper: paperStrategy };
+  const policies = { arms, choose: "tsallis-inf" as const, explore: 0.02, halfLife: null };
+  engine.description = {
+    ...description!,
+    configs: description!.configs.map((config) => ({ ...config, policies })),
+  };
+  const server = await startTestServer({ engine });
+  const model = description!.configs[0]!.id;
+  for (let index = 0; index < 12; index++) {
+    const messages = [{ role: "user", content: `question ${index}` }];
+    const answer = (await (await server.post("/v1/chat/completions", { model, messages })).json()) as {
+      id: string;
+      choices: { fusion: { policy: { id: string } } }[];
+    };
+    const score = Number(answer.choices[0]!.fusion.policy.id === "paper");
+    await server.post("/v1/fusion/feedback", { trace: answer.id, score });
+  }
+  const page = await openPage(site.browser, `${server.url}/#/policies`);
+  const part = page.getByRole("region", { name: `Policies of ${model}` });
+  await part.getByText("12 ratings weigh").waitFor();
+  expect(await part.locator(".history-column").count()).toBe(13);
+  await part.getByRole("button", { name: "Pin giant" }).click();
+  await part.getByText("giant is pinned").waitFor();
+  await part.getByRole("button", { name: "Unpin giant" }).click();
+  await part.getByRole("button", { name: "Pin giant" }).waitFor();
+  await part.getByRole("button", { name: "Forget ratings" }).click();
+  await part.getByText("0 ratings weigh").waitFor();
 });

@@ -271,6 +271,7 @@ export function describeEngine(): EngineDescription {
     thinking: null,
     takesTemplates: false,
     endToken: 1,
+    policies: null,
     confidence: null,
     warnings: [],
   };

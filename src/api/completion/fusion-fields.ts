@@ -81,6 +81,11 @@ export const fusionSchema = z
       .describe(
         "How far a mixture's law of the whole answer may be off, as total variation, so that the base's component can be left out. At temperature 1, without truncation, penalties, biases and grammars; else nothing is spent. Default: 0.",
       ),
+    policy: z
+      .string()
+      .max(64)
+      .nullish()
+      .describe("Of a model with policies: auto (default), or the id of one. A strategy takes no part."),
     pick: z
       .strictObject({
         of: z.int().min(1).max(20),

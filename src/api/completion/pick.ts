@@ -67,9 +67,9 @@ const picked = (done: Done, usage: Usage, how: { of: number; head: HeadName }): 
 });
 
 /** By what answers are compared. @throws ShouldersError `store_unavailable` */
-async function judgeOf({ credit }: ApiContext, { pick, request, model }: RequestPlan) {
+async function judgeOf({ credit }: ApiContext, { pick, request, model, draw }: RequestPlan) {
   const sumOf = (bag: Float64Array) => likelihood.credits(bag).reduce((sum, part) => sum + part, 0);
   if (pick?.by !== "predicted") return { head: likelihood.name, predict: sumOf };
-  const { head } = await credit.head({ owner: request.owner, model, policy: null });
+  const { head } = await credit.head({ owner: request.owner, model, policy: draw?.id ?? null });
   return { head: head.name, predict: head.name === "likelihood" ? sumOf : head.predict };
 }

@@ -9,10 +9,12 @@ import type {
   Prompt,
 } from "../../protocol/protocol.js";
 import { fieldError, withFieldNames } from "../../errors.js";
+import type { PolicyDraw } from "../../feedback/feedback-log.js";
 import { findConfig } from "../context.js";
 import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
 import { toConversation } from "./conversation.js";
 import { fusionOf } from "./fusion-fields.js";
+import { policyOf, type PolicyPlan } from "./policy.js";
 import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "../openai/schemas.js";
 import { readBody } from "../openai/read-body.js";
 import { mayFollowText, openingsOf, type CallForm } from "../openai/tool-calls.js";
@@ -56,6 +58,10 @@ export interface RequestPlan {
   toolForm: CallForm | null;
   /** Its `trace` is the fuller of what is reported and what is kept. */
   request: SharedRequest;
+  /** By which policy it is answered; null: by the strategy. */
+  policy: PolicyPlan | null;
+  /** The policy that was drawn; null: not yet, or there is none. */
+  draw: PolicyDraw | null;
   /** How many answers are drawn to give the best of them, and by what; null: what is drawn is given. */
   pick: { of: number; by: "predicted" | "likelihood" } | null;
   /** What the answer says of each token. */
@@ -76,6 +82,7 @@ export interface ChoicePlan {
   countsPrompt: boolean;
   /** It is one of several of which the best will be given. */
   isCandidate: boolean;
+  draw: PolicyDraw | null;
   request: GenerationRequest;
   keeps: TraceLevel;
   fieldName: RequestPlan["fieldName"];
@@ -87,7 +94,7 @@ export interface ChoicePlan {
  * count from 1, since the answer's id will be the best one's.
  */
 export function choicesOf(plan: RequestPlan): ChoicePlan[] {
-  const { id, created, model, prompts, numAnswers, pick, seed, request, keeps, fieldName } = plan;
+  const { id, created, model, prompts, numAnswers, pick, draw, seed, request, keeps, fieldName } = plan;
   const isCandidate = pick !== null;
   return prompts.flatMap((prompt, p) =>
     Array.from({ length: pick?.of ?? numAnswers }, (_, answer): ChoicePlan => {
@@ -102,6 +109,7 @@ export function choicesOf(plan: RequestPlan): ChoicePlan[] {
         model,
         countsPrompt: answer === 0,
         isCandidate,
+        draw,
         request: { ...request, ...own },
         keeps,
         fieldName,
@@ -207,6 +215,8 @@ function planParsed(
     includeUsage: body.stream_options?.include_usage ?? false,
     prompts,
     numAnswers,
+    policy: policyOf(body, config),
+    draw: null,
     // Without chance all would be the same.
     pick: sampling.temperature === 0 ? null : pick,
     // Any integer but -1, by its low 32 bits.
@@ -341,7 +351,10 @@ function toGiven(beginning: string | number[] | null | undefined): GivenText | n
 }
 
 /** Changes with everything that can change an answer: the config, the library and its backend, the kernel. */
-export function systemFingerprint({ library, kernel }: EngineDescription, { digest }: ConfigDescription): string {
+export function systemFingerprint(
+  { library, kernel }: EngineDescription,
+  { digest }: ConfigDescription,
+): string {
   const hash = createHash("sha256").update(JSON.stringify([digest, library, kernel]));
   return `fp_${hash.digest("hex").slice(0, 12)}`;
 }

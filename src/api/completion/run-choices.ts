@@ -7,19 +7,21 @@ import type { ChoiceEvent } from "./choice-event.js";
 import { echoOf, type Echo } from "./echo.js";
 import { pickBest } from "./pick.js";
 import { choicesOf, type RequestPlan } from "./plan.js";
+import { withPolicy } from "./policy.js";
 import { runCompletion } from "./run-completion.js";
 
 export type { ChoiceEvent } from "./choice-event.js";
 
 /** The events of a request's choices, where it picks of the one that was best. @throws ShouldersError of any of them */
-export function runChoices(
+export async function* runChoices(
   context: ApiContext,
   plan: RequestPlan,
   signal: AbortSignal,
 ): AsyncGenerator<ChoiceEvent, void> {
-  const { pick } = plan;
-  const all = runAll(context, plan, signal);
-  return pick === null ? all : pickBest(context, { ...plan, pick }, all);
+  const drawn = await withPolicy(context, plan);
+  const { pick } = drawn;
+  const all = runAll(context, drawn, signal);
+  yield* pick === null ? all : pickBest(context, { ...drawn, pick }, all);
 }
 
 /**

@@ -86,26 +86,29 @@ const withOutlook = (done: Done, outlook: Outlook): Done =>
 
 function outlookOf(
   { feedback, credit }: ApiContext,
-  { request, model }: ChoicePlan,
+  { request, model, draw }: ChoicePlan,
   bag: BagWriter,
 ): Outlook {
-  if (feedback.trouble !== null) return {};
-  const known = credit.known({ owner: request.owner, model, policy: null });
-  return known === null || known.ratings === 0
-    ? {}
-    : { predicted: toRounded(known.head.predict(bag.values)) };
+  const policy = draw && { id: draw.id, probability: toRounded(draw.probability) };
+  const place = { owner: request.owner, model, policy: draw?.id ?? null };
+  const known = feedback.trouble === null ? credit.known(place) : null;
+  const isLearned = known !== null && known.ratings > 0;
+  return {
+    ...(isLearned && { predicted: toRounded(known.head.predict(bag.values)) }),
+    ...(policy && { policy }),
+  };
 }
 
 /** What a rating of the answer will be understood by. */
 export function keepAnswer(
   { feedback }: ApiContext,
-  { request, model }: ChoicePlan,
+  { request, model, draw }: ChoicePlan,
   bag: BagWriter,
   text: string,
 ): void {
   const { owner, requestId: trace, prompt } = request;
   const texts = feedback.keepsTexts ? { texts: { prompt, answer: text } } : {};
-  feedback.answered({ owner, model, trace }, { bag, policy: null, ...texts });
+  feedback.answered({ owner, model, trace }, { bag, policy: draw, ...texts });
 }
 
 function beginTrace(

@@ -8,6 +8,7 @@ import { closedSignal, SseWriter } from "../sse-writer.js";
 import { AnswerBudget } from "./answer-budget.js";
 import { nameAnswer } from "./answering.js";
 import { choicesOf, type ChoicePlan, type RequestPlan } from "./plan.js";
+import { withPolicy } from "./policy.js";
 import { runChoices } from "./run-choices.js";
 import { runCompletion } from "./run-completion.js";
 
@@ -63,7 +64,8 @@ async function* eventsOf(
   plan: RequestPlan,
   signal: AbortSignal,
 ): AsyncGenerator<GenerationEvent, void> {
-  const [only] = choicesOf(plan) as [ChoicePlan];
+  const drawn = plan.pick === null ? await withPolicy(context, plan) : plan;
+  const [only] = choicesOf(drawn) as [ChoicePlan];
   if (plan.pick === null) yield* runCompletion(context, only, signal);
   // Only completions give a prompt back.
   else

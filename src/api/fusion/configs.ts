@@ -36,6 +36,7 @@ function toConfig(config: ConfigDescription): ConfigBody {
     }),
     strategy,
     strategy_in_words: config.strategyInWords,
+    policies: config.policies && { ...config.policies.arms },
     warnings: config.warnings.map(({ code, message, advice }) => ({ code, message, advice })),
     strategy_choices: config.strategyChoices.map(toChoice),
     vocabulary_size: config.vocabularySize,

@@ -31,6 +31,10 @@ const routes = new Map([
   ["traces", { title: "Traces", make: async () => new (await import("./traces.js")).TracesView() }],
   ["trace", { title: "Trace", make: async (app) => new (await import("./traces.js")).TraceView(app) }],
   [
+    "policies",
+    { title: "Policies", make: async (app) => new (await import("./policies.js")).PoliciesView(app) },
+  ],
+  [
     "operations",
     { title: "Operations", make: async () => new (await import("./operations.js")).OperationsView() },
   ],
