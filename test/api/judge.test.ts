@@ -163,6 +163,15 @@ describe("POST /v1/fusion/judge", () => {
     expect(unsure.verdicts[0]?.verdict).toBe(0);
   });
 
+  it("leans as the calibration card says, unless the request does", async () => {
+    const server = await start();
+    for (const config of server.engine.description!.configs) config.confidence = { alpha: 1, threshold: 0 };
+    const byCard = await judge(server, { candidates: ["bd", "ac"] });
+    expect(byCard).toMatchObject({ confidence: { alpha: 1, threshold: 0 }, verdicts: [{ verdict: 1 }] });
+    const asked = await judge(server, { candidates: ["bd", "ac"], confidence: { alpha: 0 } });
+    expect(asked.verdicts[0]?.verdict).toBe(0);
+  });
+
   it("tells labels apart, in the words of a template", async () => {
     const server = await start();
     const answer = await judge(server, { labels: ["spam", "ham"], template: "It is {label}." });
@@ -199,6 +208,14 @@ describe("POST /v1/fusion/judge", () => {
       [{ prompt: "x" }, "messages"],
       [{ messages: undefined, prompts: [{}] }, "prompts.0.messages"],
       [{ messages: undefined, prompts: [{ prompt: "x" }, { prompt: [980] }] }, "prompts.1.prompt"],
+      [
+        {
+          messages: undefined,
+          prompts: Array.from({ length: 256 }, () => ({ prompt: "x" })),
+          candidates: Array.from({ length: 64 }, (_, index) => `${index} ${"long ".repeat(60)}`),
+        },
+        "prompts",
+      ],
       [{ laws: ["best"] }, "laws.0"],
       [{ laws: ["fused", "expert:x"] }, "laws.1"],
       [{ laws: ["base", "base"] }, "laws.1"],

@@ -29,6 +29,10 @@ import { closedSignal } from "../sse-writer.js";
 const mostCandidates = 64;
 const mostPrompts = 256;
 const labelPlace = "{label}";
+/** Most bytes of an answer's JSON, which is held whole: each prompt's part has every candidate. */
+const mostBytes = 16 * 1024 * 1024;
+/** About what a character takes, as text and as token, and what a candidate and a law take besides. */
+const costs = { character: 8, candidate: 100, law: 60 };
 
 const promptFields = {
   messages: chatSchema.shape.messages.nullish(),
@@ -126,6 +130,7 @@ export function planJudgement(body: unknown, options: PlanOptions): JudgePlan {
   const { read, config, laws } = withFieldNames(nameOf, () => {
     const parsed = parseRequest(judgeSchema, body);
     const found = findConfig(description, parsed.model);
+    checkSize(parsed);
     return { read: parsed, config: found, laws: lawsOf(parsed, found) };
   });
   const id = newId("judge-");
@@ -171,6 +176,16 @@ function candidatesOf({ candidates, labels, template }: JudgeBody): JudgePlan["c
     text: (template ?? labelPlace).replaceAll(labelPlace, () => label),
     label,
   }));
+}
+
+/** @throws ShouldersError: the answer would be too long to be held. */
+function checkSize(body: JudgeBody): void {
+  const { prompts, laws } = body;
+  const each = costs.candidate + costs.law * (laws?.length ?? 1);
+  const bytes = candidatesOf(body).reduce((sum, { text }) => sum + each + costs.character * text.length, 0);
+  const most = Math.floor(mostBytes / bytes);
+  if ((prompts?.length ?? 1) > Math.max(1, most))
+    throw fieldError("prompts", `with candidates of this length send at most ${most} prompts at a time`);
 }
 
 /** @throws ShouldersError for an unknown expert, or a law that is named twice. */
