@@ -121,7 +121,8 @@ export async function benchSpeculation(wanted: readonly FigureId[]): Promise<Par
     }
     const curves = await measureCurves(family, threadsOf);
     for (const [id, rounds, numTies] of measured) {
-      const { value, table } = report(id, { rounds, numTies, curves });
+      const drafted = await measureDrafted(family, threadsOf, blockOf(rounds.flatMap(({ on }) => on.usage)));
+      const { value, table } = report(id, { rounds, numTies, curves, drafted });
       values[id] = value;
       tables.push(table);
     }
@@ -240,6 +241,48 @@ async function measureCurves(family: Family, threadsOf: (file: string) => number
   };
 }
 
+/** Tokens and rows that passes of the base had, in the mean. */
+function blockOf(usages: readonly Usage["fusion"][]): { tokens: number; rows: number } {
+  const total = (key: "tokens" | "certain" | "basePasses" | "drafted" | "accepted") =>
+    sum(usages.map((usage) => usage[key]));
+  const numWrong = total("drafted") - total("accepted");
+  return {
+    tokens: (total("tokens") + total("certain") + numWrong) / total("basePasses"),
+    rows: (total("tokens") + numWrong) / total("basePasses"),
+  };
+}
+
+const numPasses = 30;
+
+/**
+ * The base alone with the same drafter, bare decodes: as many tokens a pass, each of the drafter one by one, then of the
+ * base at once, with a row for each, for nothing is certain to it. In turns with single tokens of the base.
+ *
+ * @returns ms a token ÷ that of the base alone.
+ */
+async function measureDrafted(
+  family: Family,
+  threadsOf: (file: string) => number,
+  { tokens }: { tokens: number },
+): Promise<number> {
+  await using library = await openCpuLibrary();
+  const open = (name: MemberName) => BareModels.open(library, { names: [name], numSequences: 16, threadsOf });
+  await using base = await open("base");
+  await using drafter = await open(family.expert);
+  const ratios: number[] = [];
+  let owed = 0;
+  for (let pass = 0; pass < numPasses; pass++) {
+    owed += tokens;
+    const size = Math.min(16, Math.floor(owed));
+    owed -= size;
+    let ms = await base.block(size, size);
+    for (let token = 0; token < size; token++) ms += await drafter.block(1, 1);
+    // The first pass warms up.
+    if (pass > 0) ratios.push(ms / size / (await base.block(1, 1)));
+  }
+  return median(ratios);
+}
+
 /** Milliseconds of a batch, between those of the sizes that were measured. */
 function costOf({ allRows, oneRow }: Curve, numTokens: number, numRows: number): number {
   const at = (curve: Map<number, number>, size: number) => {
@@ -262,24 +305,22 @@ function predicted(
   fuseMs: number,
   curves: Curves,
 ): Record<"fused" | "base" | "drafted", number> {
-  const total = (key: "tokens" | "certain" | "basePasses" | "drafted" | "accepted") =>
-    sum(usages.map((usage) => usage[key]));
-  const numTokens = total("tokens") + total("certain");
-  const [numWrong, numPasses] = [total("drafted") - total("accepted"), total("basePasses")];
-  const [tokens, rows] = [(numTokens + numWrong) / numPasses, (total("tokens") + numWrong) / numPasses];
-  const singles = (numTokens + numWrong) * costOf(curves.expert, 1, 1);
-  const ofBase = numPasses * costOf(curves.base, tokens, rows);
-  const ofReference = numPasses * costOf(curves.reference, tokens, rows);
+  const numTokens = sum(usages.map((usage) => usage.tokens + usage.certain));
+  const numBlocks = sum(usages.map(({ basePasses }) => basePasses));
+  const { tokens, rows } = blockOf(usages);
+  const singles = numBlocks * tokens * costOf(curves.expert, 1, 1);
+  const ofBase = numBlocks * costOf(curves.base, tokens, rows);
+  const ofReference = numBlocks * costOf(curves.reference, tokens, rows);
   return {
     fused: (singles + ofBase + ofReference) / numTokens + fuseMs,
-    drafted: (singles + ofBase) / numTokens,
+    drafted: (singles + numBlocks * costOf(curves.base, tokens, tokens)) / numTokens,
     base: costOf(curves.base, 1, 1),
   };
 }
 
 function report(
   id: CaseId,
-  { rounds, numTies, curves }: { rounds: Round[]; numTies: number; curves: Curves },
+  { rounds, numTies, curves, drafted }: { rounds: Round[]; numTies: number; curves: Curves; drafted: number },
 ): { value: number; table: PartResult["tables"][number] } {
   const { family: name, numStreams, numTokens, against }: Case = cases[id];
   const family: Family = families[name];
@@ -298,7 +339,8 @@ function report(
   const single: (string | number)[][] = [
     ["fused ÷ base alone, by the cost model", model.fused / model.base],
     ["… measured ÷ that", of(({ on, base }) => on.ms / base.ms) / (model.fused / model.base)],
-    ["base alone with a drafter that is right as often, by the cost model", model.drafted / model.base],
+    ["base alone with a drafter that is right as often ÷ base alone, its decodes measured", drafted],
+    ["… by the cost model", model.drafted / model.base],
     ...curveRows(curves),
   ];
   const rows: (string | number)[][] = [

@@ -233,6 +233,7 @@ describe("tokens that experts settle", () => {
             share: fc.constantFrom(0.0001, 0.05, 0.3, 0.45, 0.6),
             kind: fc.constantFrom("fused", "alone"),
             isPinned: fc.boolean(),
+            party: fc.constantFrom("one", "other"),
           }),
           { minLength: 1, maxLength: 4 },
         ),
@@ -244,18 +245,20 @@ describe("tokens that experts settle", () => {
           batchTokens: fc.constantFrom(4, 7, 64),
           cacheSequences: fc.constantFrom(0, 2),
           slope: fc.constantFrom(0.05, 2),
+          /** With few places answers give way to those of another party, and go on later. */
+          sequences: fc.constantFrom(1, 2, 8),
         }),
-        async (asked, { seed, sure, isReference, batchTokens, cacheSequences, slope }) => {
+        async (asked, { seed, sure, isReference, batchTokens, cacheSequences, slope, sequences }) => {
           vi.spyOn(BatchCosts.prototype, "of").mockImplementation((count) => 1 + slope * count);
           const expert = partlySure(seed, sure);
           const reference: FakeLaw = isReference ? expert : dream(seed + 1);
           const options = {
             ...{ base: dream(seed + 2), reference, experts: [expert] },
-            ...{ batchTokens, limits: { cacheSequences } },
+            ...{ batchTokens, limits: { cacheSequences }, config: { context: { tokens: 64, sequences } } },
           };
-          const requests = asked.map(({ text, maxTokens, share, kind, isPinned }, index) =>
+          const requests = asked.map(({ text, maxTokens, share, kind, isPinned, party }, index) =>
             fakeRequest(`r${index}`, {
-              ...{ ...prompt(text), ...shared(share, kind, isPinned), maxTokens, trace: "off" },
+              ...{ ...prompt(text), ...shared(share, kind, isPinned), maxTokens, trace: "off", party },
             }),
           );
           const ours = await answers(options, requests);
