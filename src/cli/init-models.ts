@@ -5,7 +5,7 @@ import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import { planEngine } from "../engine/plan-client.js";
 import { ShouldersError } from "../errors.js";
-import { nameOf, readModelFacts } from "../llama/model-facts.js";
+import { nameOf, readExpertFacts, readModelFacts } from "../llama/model-facts.js";
 import { compareVocabularies, type ComparedVocabulary } from "../llama/vocabulary.js";
 import { isRemote, resolveModel } from "../llama/resolve-model.js";
 import type { Logger } from "../log.js";
@@ -21,13 +21,24 @@ export type HeaderFacts = ReturnType<typeof readModelFacts>;
 
 /** @throws ShouldersError `model_file_invalid`: there is no such model, or it is none. */
 export async function readHeader(source: string, headers: Headers): Promise<HeaderFacts> {
+  return readModelFacts(await findHeader(source, headers));
+}
+
+/** @throws ShouldersError `model_file_invalid`, `adapter_invalid`: there is no such expert of this reference. */
+export async function readExpertHeader(
+  source: string,
+  reference: HeaderFacts,
+  headers: Headers,
+): Promise<ReturnType<typeof readExpertFacts>> {
+  return readExpertFacts(await findHeader(source, headers), reference.path);
+}
+
+async function findHeader(source: string, headers: Headers): Promise<string> {
   const relativeTo = process.cwd();
   const nothing = { downloadDirectory: "", onProgress: () => undefined };
-  return readModelFacts(
-    isRemote(source)
-      ? await headers.find(source, relativeTo)
-      : await resolveModel(source, { relativeTo, ...nothing }),
-  );
+  return isRemote(source)
+    ? headers.find(source, relativeTo)
+    : resolveModel(source, { relativeTo, ...nothing });
 }
 
 /** Of models that are here. */
@@ -135,11 +146,17 @@ function resolvedOf(config: LoadedFusionConfig["config"], files: Roles<string>):
         reference === null || files.reference === null
           ? null
           : { role: "reference", id: "reference", source: reference, path: files.reference, ...whole },
-      experts: experts.flatMap(({ id, model }, index) =>
-        model === undefined
-          ? []
-          : [{ role: "expert" as const, id, source: model, path: files.experts[index] ?? "", ...whole }],
-      ),
+      experts: experts.map(({ id, model, adapter, scale = 1 }, index) => {
+        const path = files.experts[index] ?? "";
+        const expert = { role: "expert" as const, id, source: model ?? reference ?? base };
+        if (adapter === undefined) return { ...expert, path, ...whole };
+        return {
+          ...expert,
+          path: files.reference ?? "",
+          adapter: { file: adapter, scale },
+          adapterPath: path,
+        };
+      }),
     },
     card: null,
   };

@@ -5,7 +5,7 @@ import { isConfigName } from "../config/load.js";
 import { ShouldersError } from "../errors.js";
 import { idSchema } from "../strategies/fields.js";
 import { loadExamples } from "./calibrate-options.js";
-import { type HeaderFacts, idOf, readHeader } from "./init-models.js";
+import { type HeaderFacts, idOf, readExpertHeader, readHeader } from "./init-models.js";
 import type { Headers } from "./plan-downloads.js";
 import type { Questions } from "./questions.js";
 import type { SettingFlags } from "./run-time.js";
@@ -33,7 +33,7 @@ export interface InitAnswers {
   out: string;
   base: GivenModel;
   reference: GivenModel;
-  experts: (GivenModel & { id: string })[];
+  experts: (GivenModel & { id: string; isAdapter: boolean })[];
   /** As `calibrate` takes them; none: the experts make some. */
   examples: string[];
   numMade: number;
@@ -81,18 +81,20 @@ async function askModel(
 
 async function askExperts(
   flags: readonly string[] | undefined,
-  reference: string,
+  reference: GivenModel,
   { questions, headers, signal }: Asking,
 ): Promise<InitAnswers["experts"]> {
   const read = async (given: string) => {
-    const { id, source } = splitExpert(given, reference);
-    return { id, source, facts: await readHeader(source, headers) };
+    const { id, source } = splitExpert(given, reference.source);
+    return { id, source, ...(await readExpertHeader(source, reference.facts, headers)) };
   };
   const experts: InitAnswers["experts"] = [];
   if (flags !== undefined) for (const flag of flags) experts.push(await read(flag));
   while (questions !== null && flags === undefined) {
     const isFirst = experts.length === 0;
-    const question = isFirst ? "Expert: the small model, tuned" : "Another expert (empty: no more)";
+    const question = isFirst
+      ? "Expert: the small model, tuned, or a LoRA adapter of it"
+      : "Another expert (empty: no more)";
     const next = await questions.askUntil(question, isFirst ? null : "", {
       signal,
       use: async (given) => (given === "" ? null : read(given)),
@@ -133,7 +135,7 @@ export async function askForModels(flags: InitFlags, asking: Asking): Promise<In
   const { questions, signal } = asking;
   const base = await askModel(flags.base, "Base: the large model, a GGUF file or hf: URI", asking);
   const reference = await askModel(flags.reference, "Reference: the small model before it was tuned", asking);
-  const experts = await askExperts(flags.expert, reference.source, asking);
+  const experts = await askExperts(flags.expert, reference, asking);
   const ids = experts.map((expert) => expert.id);
   const usualId = ids.length === 1 ? (ids[0] ?? "") : idOf(base.source, null);
   const useId = (id: string) => Promise.resolve(checkId(id));

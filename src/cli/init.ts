@@ -42,7 +42,10 @@ function writtenConfig(
     id,
     base: from(base.source),
     reference: from(reference.source),
-    experts: experts.map((expert) => ({ id: expert.id, model: from(expert.source) })),
+    experts: experts.map(({ id: expertId, source, isAdapter }) => ({
+      id: expertId,
+      [isAdapter ? "adapter" : "model"]: from(source),
+    })),
     context,
   };
 }

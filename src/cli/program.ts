@@ -127,7 +127,10 @@ function addInit(program: Command, finish: Finish): void {
     )
     .option("--base <model>", "the large model: a GGUF file, or an hf: URI")
     .option("--reference <model>", "the small model before it was tuned")
-    .option("--expert <models...>", "the small model, tuned: FILE or ID=FILE, several for several experts")
+    .option(
+      "--expert <models...>",
+      "the small model, tuned, or a LoRA adapter of it: FILE or ID=FILE, several for several experts",
+    )
     .option(
       "--examples <files...>",
       "example prompts as calibrate takes them; left out: the experts make some",

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 
-import { checkModelFile, type GgufSummary } from "./gguf-file.js";
+import { checkAdapterFile } from "./adapter-file.js";
+import { checkModelFile, type GgufSummary, readGgufHeader } from "./gguf-file.js";
 import { tensorTypeNames } from "./gguf-format.js";
 
 /** What a model file says of itself in its header, as far as it tells whether models fit together. */
@@ -83,6 +84,21 @@ export function describeToken(token: number, text: string): string {
 export function readModelFacts(path: string): ModelFacts & { tokens: readonly string[] } {
   const file = checkModelFile(path);
   return { ...factsOf(file), tokens: file.tokens };
+}
+
+/**
+ * The header of an expert: of a model, or of an adapter, which has the facts of the reference that it adapts.
+ *
+ * @throws ShouldersError `model_file_invalid`, `adapter_invalid`
+ */
+export function readExpertFacts(
+  path: string,
+  referencePath: string,
+): { facts: ReturnType<typeof readModelFacts>; isAdapter: boolean } {
+  const isAdapter = readGgufHeader(path).values.get("general.type") === "adapter";
+  if (!isAdapter) return { facts: readModelFacts(path), isAdapter };
+  const { numParameters, sizeBytes } = checkAdapterFile(path, checkModelFile(referencePath));
+  return { facts: { ...readModelFacts(referencePath), path, numParameters, sizeBytes }, isAdapter };
 }
 
 /** How a model is called in sentences. */

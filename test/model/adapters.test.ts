@@ -5,6 +5,7 @@ import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { checkAdapterFile } from "../../src/llama/adapter-file.js";
 import { checkModelFile } from "../../src/llama/gguf-file.js";
+import { readExpertFacts } from "../../src/llama/model-facts.js";
 import { openLibrary } from "../../src/llama/library.js";
 import { inMainMemory, mainMemory, type AdapterUse, type NativeLibrary } from "../../src/llama/types.js";
 import { argmax, contextOptions, decodeRow, largestDifference, starterModel } from "../support/llama.js";
@@ -370,6 +371,21 @@ describe("an adapter that peft trained and llama.cpp's script converted (models/
       for (const context of contexts) context.removePositions(0, 0, null);
     }
   });
+});
+
+it("`init` takes an adapter where it asks for an expert", () => {
+  const dwarf = path.join(root, "models/family/dwarf.gguf");
+  const lora = path.join(root, "test/data/lora/problems-lora.gguf");
+  const { facts, isAdapter } = readExpertFacts(lora, dwarf);
+  expect(isAdapter).toBe(true);
+  expect(facts).toMatchObject({
+    path: lora,
+    architecture: "llama",
+    quantization: "F16",
+    numParameters: 23_808,
+  });
+  expect(readExpertFacts(dwarf, dwarf).isAdapter).toBe(false);
+  expect(() => readExpertFacts(lora, reference)).toThrow(/was it trained on another|does not fit/);
 });
 
 describe("files that go with models and are none", () => {
