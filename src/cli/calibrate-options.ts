@@ -65,7 +65,7 @@ function readTask(expert: string, argument: string): Example[] {
   const isBase = expert === "base";
   return items.map(({ prompt, target, choices }) => ({
     prompt,
-    choices,
+    ...(choices.length > 0 && { choices }),
     expert: isBase ? null : expert,
     answer: isBase ? null : target,
   }));

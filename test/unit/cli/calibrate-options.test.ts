@@ -50,7 +50,7 @@ describe("examples", () => {
     ]);
     expect(groups[0]!.examples.slice(0, 2)).toEqual([
       { expert: "maths", prompt: { type: "chat", messages }, answer: "4" },
-      { expert: "maths", prompt: { type: "chat", messages }, answer: "3 + 4 = 0", choices: [] },
+      { expert: "maths", prompt: { type: "chat", messages }, answer: "3 + 4 = 0" },
     ]);
     expect(groups[1]!.examples[3]).toEqual({
       expert: "law",
