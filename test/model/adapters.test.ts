@@ -20,6 +20,8 @@ import {
 import { run } from "../support/command-line.js";
 import { located } from "../support/members.js";
 import { answer, questions, root, startRealEngine, textRequest } from "../support/real-engine.js";
+import { serve } from "../support/server.js";
+import { configSchema } from "../../src/wire/config.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 import { withText, type GgufEntry } from "../support/gguf-editor.js";
 
@@ -159,6 +161,18 @@ describe("a config with an adapter", () => {
         expect(Math.abs(one.logprob - other.logprob), prompt).toBeLessThan(1e-2);
       }
     }
+  });
+
+  it("is described by the API", async () => {
+    const { url, server } = await serve(engine);
+    onTestFinished(() => server.close());
+    const answered = await fetch(`${url}/v1/fusion/configs/half`);
+    const { experts, reference: plain } = configSchema.parse(await answered.json());
+    expect(experts[0]).toMatchObject({
+      file: "trivia-lora.gguf",
+      adapter: { scale: 0.5, ranks: [64, 64], alpha },
+    });
+    expect(plain!.adapter).toBeNull();
   });
 
   it("says what it is, and shares the reference's weights", () => {
