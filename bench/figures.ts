@@ -56,6 +56,18 @@ export const figureTargets = {
     limit: 1.05,
     text: "Milliseconds a token with an expert whose guesses are never right ÷ the same with speculation off",
   },
+  feedback_overhead: {
+    unit: "ratio",
+    is: "most",
+    limit: 0.01,
+    text: "Keeping an answer's numbers for its rating ÷ the answer",
+  },
+  fold_ms: {
+    unit: "ms",
+    is: "most",
+    limit: 50,
+    text: "10,000 ratings of 6 policies added up, and the next draw",
+  },
   base_passes_problems: {
     unit: "passes",
     is: "most",

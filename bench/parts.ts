@@ -2,6 +2,7 @@ import type { FigureId } from "./figures.js";
 import { benchAttack } from "./attack.js";
 import { benchBatch } from "./batch.js";
 import { benchEntering } from "./entering.js";
+import { benchFeedback } from "./feedback.js";
 import { benchFusePool } from "./fuse-pool.js";
 import { benchHotLoad } from "./hot-load.js";
 import { benchJudge } from "./judge.js";
@@ -57,6 +58,7 @@ export const parts: Part[] = [
     run: ({ wanted }) => benchBasePasses(wanted),
   },
   { name: "batch", ids: [], run: benchBatch },
+  { name: "feedback", ids: ["feedback_overhead", "fold_ms"], run: benchFeedback },
   { name: "judge", ids: [], run: benchJudge },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "hot-load", ids: [], run: benchHotLoad },
