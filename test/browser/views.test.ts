@@ -13,6 +13,8 @@ it("compare runs several configs at once and marks where they part", async () =>
   await page.getByRole("button", { name: "Compare" }).click();
   await page.getByText("All answers are there.").waitFor({ state: "attached" });
   const columns = page.locator(".column");
+  await columns.nth(1).getByRole("button", { name: "Good answer" }).click();
+  await columns.nth(1).getByText("Rated 10 of 10").waitFor();
   expect(
     await columns.evaluateAll((all: { dataset: { config: string } }[]) =>
       all.map((one) => one.dataset.config),

@@ -1,6 +1,8 @@
 // @ts-check
+import { CreditMap } from "./credit.js";
 import { fill, h, oncePerPicture } from "./dom.js";
 import { Inspector } from "./inspector.js";
+import { RatingBar } from "./rating.js";
 import { legend, TokenStrip } from "./token-strip.js";
 import { choiceOf } from "./strategies.js";
 
@@ -70,6 +72,7 @@ export class AnswerColumns {
   #add(answer, title, description) {
     const strip = new TokenStrip(answer, (index) => this.#inspect(column, index));
     const [shares, status] = [legend(answer), h("p", { class: "quiet column-status" })];
+    const [rating, credit] = [new RatingBar(answer), new CreditMap(answer, strip)];
     const element = h(
       "article",
       { class: "column", "data-config": answer.config?.id },
@@ -78,6 +81,8 @@ export class AnswerColumns {
       strip.element,
       status,
       shares,
+      rating.element,
+      credit.element,
     );
     const column = { answer, strip, element, status };
     this.#columns.push(column);
@@ -85,6 +90,8 @@ export class AnswerColumns {
     answer.onchange = oncePerPicture(() => {
       strip.update();
       legend(answer, shares);
+      rating.update();
+      credit.update();
       this.#markPartings();
       if (this.#inspected === column) this.#inspector.update();
     });
