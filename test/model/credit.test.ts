@@ -21,7 +21,7 @@ const configOf = (task: string) =>
 
 let server: RealServer;
 beforeAll(async () => {
-  server = await serveConfigs([configOf("problems")], { threads: 2 });
+  server = await serveConfigs([configOf("problems")]);
 });
 afterAll(() => server.close());
 
@@ -91,7 +91,7 @@ function firstWrong(problem: string, text: string): { from: number; to: number; 
 }
 
 it("of 50 thumbs on whole answers, the best-marked token finds where a wrong chain goes wrong", async () => {
-  const items = itemsOf("problems").slice(0, 250);
+  const items = itemsOf("problems").slice(0, 180);
   const answers = await each(items, (item, seed) =>
     ask("problems", item, { seed, fusion: { trace: "weights" } }),
   );
@@ -110,7 +110,7 @@ it("of 50 thumbs on whole answers, the best-marked token finds where a wrong cha
     numSteps += Number(to > wrong.from && from < wrong.to);
     numTokens += Number(from <= wrong.at && wrong.at < to);
   }
-  expect(numWrong).toBeGreaterThan(12);
+  expect(numWrong).toBeGreaterThan(8);
   expect(numSteps / numWrong).toBeGreaterThanOrEqual(0.75);
   // By chance one of forty.
   expect(numTokens / numWrong).toBeGreaterThanOrEqual(0.5);
