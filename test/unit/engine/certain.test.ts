@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { BatchCosts } from "../../../src/engine/batch-costs.js";
+import { Cursor } from "../../../src/engine/cursor.js";
 import { Doze } from "../../../src/engine/doze.js";
+import { ShouldersError } from "../../../src/errors.js";
 import type { GenerationRequest, GivenText } from "../../../src/protocol/protocol.js";
 import type { StrategyConfig } from "../../../src/strategies/registry.js";
 import { numRuns } from "../../support/num-runs.js";
@@ -273,6 +275,36 @@ describe("tokens that experts settle", () => {
     expect(counted).toHaveBeenCalled();
   });
 
+  it("end with their request where the base fails while the share is counted anew, and others go on", async () => {
+    const { run, models: loaded } = start({
+      ...{ base: dream(9), reference: dream(8), experts: [partlySure(7, 7)], batchTokens: 64 },
+    });
+    let numAsked = 0;
+    const ask = (text: string, speculation: "on" | "off" = "on") =>
+      run(
+        fakeRequest(`r${numAsked++}`, {
+          ...{ ...prompt(text), ...shared(0.45, "fused"), maxTokens: 40, trace: "off", speculation },
+        }),
+      );
+    const counted = vi.spyOn(Doze.prototype, "advance");
+    const texts = Array.from({ length: 40 }, (_, index) => `${index}:`);
+    let text: string | undefined;
+    while (counted.mock.calls.length === 0 && (text = texts.pop()) !== undefined) await ask(text);
+    expect(text).toBeDefined();
+    const [, plain] = [counted.mockClear(), await ask(text!, "off")];
+
+    // As soon as the base goes back to the first token that it slept through.
+    vi.spyOn(Cursor.prototype, "returnTo").mockImplementationOnce(function (this: Cursor, position) {
+      loaded.contexts[0]!.failNext = new ShouldersError("decode_failed", "gone");
+      this.numDecoded = position;
+      return true;
+    });
+    expect((await ask(text!)).error?.code).toBe("decode_failed");
+    expect(counted).not.toHaveBeenCalled();
+    expect(tokensOf(await ask(text!))).toEqual(tokensOf(plain));
+    expect(counted).toHaveBeenCalled();
+  });
+
   it("spare the base its passes, and it reads what it missed in one batch", async () => {
     const strategy = strategies["dynamic"]!;
     const sure: FakeModelsOptions = {
@@ -351,10 +383,10 @@ describe("tokens that experts settle", () => {
     const base = loaded.contexts[0]!;
     let open!: () => void;
     const gate = new Promise<void>((resolve) => (open = resolve));
-    // After its first batches the base is stuck in one for the sequence that needs it.
-    let numBatches = 0;
-    Object.defineProperty(base, "gate", { get: () => (++numBatches > 10 ? gate : null) });
-    while ((outcomes.get("sure")?.text.length ?? 0) < 2) await entered();
+    // Once the sure one has come, the base is stuck in a batch for the sequence that needs it.
+    const isSaid = () => (outcomes.get("sure")?.text.length ?? 0) >= 2;
+    Object.defineProperty(base, "gate", { get: () => (isSaid() ? gate : null) });
+    while (!isSaid()) await entered();
     expect(tokensOf(outcomes.get("unsure")!).length).toBeLessThan(50);
     open();
     expect((await sure).text).toBe("x".repeat(50));
@@ -388,7 +420,6 @@ describe("tokens that experts settle", () => {
     const options = { ...models(5), strategy: strategies["dynamic"]! };
     const { run, models: loaded } = start(options);
     const first = await run(fakeRequest("a", { maxTokens: 10 }));
-    const { ShouldersError } = await import("../../../src/errors.js");
     loaded.contexts[2]!.failNext = new ShouldersError("decode_failed", "gone");
     expect((await run(fakeRequest("b", { maxTokens: 10 }))).error?.code).toBe("decode_failed");
     expect(told(await run(fakeRequest("c", { maxTokens: 10 })))).toEqual(told(first));
