@@ -25,7 +25,10 @@ it("policies says what is wrong", async () => {
   const wrong: [string[], RegExp][] = [
     [["--report", "package.json"], /is no report of eval/],
     [["--report", "models/report.json", "--delta", "2"], /--delta/],
-    [["--report", "models/report.json", "--tasks", "nothing"], /no task "nothing" in the report; known: recall/],
+    [
+      ["--report", "models/report.json", "--tasks", "nothing"],
+      /no task "nothing" in the report; known: recall/,
+    ],
   ];
   for (const [rest, told] of wrong) {
     const { code, stderr } = await run([...args, ...rest]);

@@ -60,7 +60,7 @@ it("an answer is drawn by a policy, says so, and ratings move what is drawn next
     const answer = await ask(server, { messages: [user(`question ${index}`)] });
     const { id } = policyOf(answer);
     seen.add(id);
-    const { strategy } = (server.engine).submitted.at(-1)!;
+    const { strategy } = server.engine.submitted.at(-1)!;
     expect(strategy).toEqual(policies.arms[id]);
     await rate(server, answer.id, id === "trivia" ? 1 : 0);
   }
@@ -176,5 +176,5 @@ it("unrated answers, and a rating that was changed and changed back, or taken ba
 it("one policy alone is no choice: it is what its strategy is", async () => {
   const server = await start({ arms: { giant: { type: "base" } } });
   expect(policyOf(await ask(server))).toEqual({ id: "giant", probability: 1 });
-  expect((server.engine).submitted.at(-1)!.strategy).toEqual({ type: "base" });
+  expect(server.engine.submitted.at(-1)!.strategy).toEqual({ type: "base" });
 });
