@@ -514,6 +514,17 @@ describe.each(kernelBuilds())("simd (%s build) and reference kernel agree", (bui
     expect(Math.max(...numPlausible)).toBeGreaterThan(2048);
   });
 
+  it("over sets far below the base's best token, gathered or not", () => {
+    const plain = makeRows({ ...defaults, numExperts: 2, numPeaks: 2 });
+    const [outside, masked] = plain.experts[0]!.reduce(
+      ([least, next], logit, token, row) =>
+        logit < row[least]! ? [token, least] : logit < row[next]! ? [least, token] : [least, next],
+      [0, 1] as [number, number],
+    );
+    for (const rows of [plain, { ...plain, base: withLogit(plain.base, masked, -Infinity) }])
+      compareOver({ ...rows, base: withLogit(rows.base, outside, 200) }, sets.expert, 0.7);
+  });
+
   it("over a set about logits outside of it that are no numbers, or exclude a token", () => {
     const rows = makeRows({ ...defaults, numPeaks: 0 });
     const [expert] = rows.experts as [Float32Array];

@@ -59,14 +59,8 @@ export class SparseRows {
     this.#tokens = [...found].sort((a, b) => a - b);
     const offsetOf = (row: Row) => (isMoved ? row.best : 0);
     const [first, second, ...others] = this.#places as [number, number, ...number[]];
-    const gathered = this.#copy(base, first, { offset: 0, padding: -Infinity });
-    // The best of these may be so far below the row's that weights relative to that would be 0.
-    const best = this.#view(first, this.#tokens.length).reduce(
-      (most, logit) => Math.max(most, logit),
-      -Infinity,
-    );
     return {
-      base: { ...gathered, best },
+      base: this.#copy(base, first, { offset: 0, padding: -Infinity }),
       reference: this.#copy(reference, second, { offset: offsetOf(reference) }),
       experts: experts.map((row, t) => this.#copy(row, others[t] as number, { offset: offsetOf(row) })),
       length: padded(this.#tokens.length),

@@ -116,12 +116,8 @@ export class SimdKernel implements FusionKernel {
     }
     const isApart = experts.some((row) => Math.abs(row.best - this.#reference.best) > maxOffset);
     this.#areAlone = experts.map((row) => plausibility !== null && this.#isAlone(row, plausibility));
-    const whole: Rows = {
-      base: this.#base,
-      reference: this.#reference,
-      experts,
-      length: padded(this.#length),
-    };
+    const length = padded(this.#length);
+    const whole: Rows = { base: this.#base, reference: this.#reference, experts, length };
     const isFixed = numFinite === pairs.length && experts.length > 0 && this.#areAlone.every(Boolean);
     const sparse = isFixed ? this.#sparse.gather(whole, plausibility?.ratio ?? 0, isApart) : null;
     if (sparse === null && isApart) for (const row of [this.#reference, ...experts]) this.#level(row);
@@ -336,11 +332,14 @@ export class SimdKernel implements FusionKernel {
       if (weight === 0 || isConstant) return;
       wasm.addShift(fused, rows.reference.at, rows.expert.at, length, centre, weight);
     });
-    wasm.fuseRow(fused, base.at, length, base.best, out.byteOffset);
+    // The best token may be outside of a set, and so far above it that weights relative to it would be 0.
+    const isBounded = sets.some(({ floors }) => floors !== null);
+    const best = isBounded ? wasm.largestIncluded(fused, base.at, length) : base.best;
+    wasm.fuseRow(fused, base.at, length, best, out.byteOffset);
     const [pivot, w, ws, p, ps] = out as unknown as [number, number, number, number, number];
     const gain = pivot + Math.log(w / p);
-    this.#logPlausible = base.best + Math.log(p);
-    this.#logNormalizer = base.best + pivot + Math.log(w);
+    this.#logPlausible = best + Math.log(p);
+    this.#logNormalizer = best + pivot + Math.log(w);
     return { forward: Math.max(0, ws / w - gain), reverse: Math.max(0, gain - ps / p) };
   }
 

@@ -19,6 +19,7 @@ export interface KernelExports {
   excludeAll: (row: number, length: number) => void;
   include: (...numbers: number[]) => void;
   addShift: (...numbers: number[]) => void;
+  largestIncluded: (row: number, base: number, length: number) => number;
   fuseRow: (...numbers: number[]) => void;
   shiftRow: (...numbers: number[]) => void;
   fuseAxis: (...numbers: number[]) => void;

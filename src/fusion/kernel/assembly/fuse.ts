@@ -32,6 +32,18 @@ export function addShift(
   }
 }
 
+/** The base's largest logit of the tokens that take part. */
+export function largestIncluded(row: usize, base: usize, length: u32): f32 {
+  const none = f32x4.splat(-Infinity);
+  const size = <usize>length << 2;
+  let best = none;
+  for (let at: usize = 0; at < size; at += 16) {
+    const part = f32x4.gt(v128.load(row + at), none);
+    best = f32x4.pmax(best, v128.bitselect(v128.load(base + at), none, part));
+  }
+  return largest(best);
+}
+
 /**
  * row = b + s, and over the tokens that take part out = pivot, Σw, Σw·s, Σp, Σp·s with p = exp(b − best b),
  * w = exp(b − best b + s − pivot), pivot the largest b − best b + s.
