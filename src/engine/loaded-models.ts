@@ -31,7 +31,6 @@ import { adapterOf, collectNeeds, type ModelNeed } from "./model-needs.js";
 import type { ModelSlot } from "./model-slot.js";
 import { shareTokens, type TokenRoles } from "./token-roles.js";
 import { programBytes } from "./program-memory.js";
-
 import type {
   ConfigDescription,
   EngineSettings,

@@ -22,6 +22,8 @@ export interface PolicyPlace {
 interface Desk {
   /** Rated answers that have a policy, by trace. */
   ratings: Map<string, Rating>;
+  /** Those of policies, in their order; null: to be made anew. */
+  draws: RatedDraw[] | null;
   /** How far the log was read. */
   lastSeq: number;
   pinned: string | null;
@@ -53,7 +55,7 @@ export class PolicyDesk {
       for (const [key, desk] of this.#desks) {
         const [itsOwner, itsModel] = JSON.parse(key) as [string, string];
         if (itsOwner !== owner || (model !== null && itsModel !== model)) continue;
-        if (isForgotten) Object.assign(desk, { ratings: new Map(), lastSeq: 0 });
+        if (isForgotten) Object.assign(desk, { ratings: new Map(), draws: null, lastSeq: 0 });
         this.#read({ owner: itsOwner, model: itsModel }, desk).catch(() => undefined);
       }
     });
@@ -116,19 +118,28 @@ export class PolicyDesk {
     return { id: rules.ids[at] ?? "", probability: probabilities[at] ?? 1, gamma, isDrawn: true };
   }
 
-  #drawsOf({ ratings }: Desk): RatedDraw[] {
-    return [...ratings.values()]
+  /** Every answer asks, and ratings come seldom. */
+  #drawsOf(desk: Desk): RatedDraw[] {
+    desk.draws ??= [...desk.ratings.values()]
       .sort((a, b) => a.seq - b.seq)
       .flatMap(({ score, policy }) => {
         if (policy === null) return [];
         const { id, ...draw } = policy;
         return [{ policy: id, score, ...draw }];
       });
+    return desk.draws;
   }
 
   #desk(place: PolicyPlace): Desk {
     const key = JSON.stringify([place.owner, place.model]);
-    const fresh = { ratings: new Map(), lastSeq: 0, pinned: null, reading: null, hasRead: false };
+    const fresh = {
+      ratings: new Map(),
+      draws: null,
+      lastSeq: 0,
+      pinned: null,
+      reading: null,
+      hasRead: false,
+    };
     const desk: Desk = this.#desks.get(key) ?? fresh;
     remember(this.#desks, key, desk, mostDesks);
     return desk;
@@ -148,6 +159,7 @@ export class PolicyDesk {
       if (rating === null) desk.ratings.delete(trace);
       else desk.ratings.set(trace, rating);
       desk.lastSeq = at;
+      desk.draws = null;
     }
     const pin = await this.#journal.find({ owner, kind: "pin", topic: model });
     desk.pinned = pin === null ? null : (JSON.parse(pin.body) as string | null);

@@ -24,7 +24,8 @@ const nobody = "";
 
 /**
  * What writes to a store beside the answers: nothing waits for it that does not ask to. What comes while the store
- * writes goes into one transaction. The first write that fails ends writing, until a purge finds that it works again.
+ * writes goes into one transaction. The first write or read that fails ends writing, until a purge finds that it works
+ * again.
  */
 export class Journal {
   readonly #store: Store;
@@ -35,6 +36,7 @@ export class Journal {
   /** Settles when the newest write is over, well or not. */
   #newest: Promise<void> = Promise.resolve();
   #trouble: string | null = null;
+  #isClosed = false;
 
   constructor(store: Store, options: JournalOptions = {}) {
     this.#store = store;
@@ -66,7 +68,13 @@ export class Journal {
   /** Sees all that was written before. @throws ShouldersError `store_unavailable` */
   async read(query: Query): Promise<Entry[]> {
     await this.#newest;
-    return this.#store.read(query);
+    try {
+      return await this.#store.read(query);
+    } catch (thrown) {
+      // Who reads beside the answers has nobody to tell.
+      this.#setTrouble(reasonOf(thrown));
+      throw thrown;
+    }
   }
 
   /** The newest entry of a place; null: there is none. @throws ShouldersError `store_unavailable` */
@@ -98,6 +106,7 @@ export class Journal {
 
   async close(): Promise<void> {
     await this.#newest;
+    this.#isClosed = true;
     await this.#store.close();
   }
 
@@ -121,7 +130,7 @@ export class Journal {
   }
 
   #setTrouble(reason: string | null): void {
-    if ((reason === null) === (this.#trouble === null)) return;
+    if (this.#isClosed || (reason === null) === (this.#trouble === null)) return;
     this.#trouble = reason;
     this.#options.onTrouble(reason);
   }

@@ -126,6 +126,21 @@ it("a full disk turns writing off, is told once, and a purge that finds room tur
   expect(await store.read({ owner: "", kind: "pin", limit: 9, order: "oldest" })).toEqual([]);
 });
 
+it("what cannot be read is told, also where nobody waits for it, and a purge tries again", async () => {
+  let isBroken = true;
+  const broken: Store = Object.assign(new MemoryStore(), {
+    read: () => (isBroken ? Promise.reject(new Error("the file is malformed")) : Promise.resolve([])),
+  });
+  const told: (string | null)[] = [];
+  const journal = new Journal(broken, { onTrouble: (reason) => told.push(reason) });
+  await expect(journal.read(all)).rejects.toThrow("malformed");
+  expect(journal.trouble).toMatch("malformed");
+  isBroken = false;
+  await journal.purge();
+  expect(await journal.read(all)).toEqual([]);
+  expect(told).toEqual(["the file is malformed", null]);
+});
+
 it("a disk that hangs holds nobody up, and what waits for it is bounded", async () => {
   const hanging: Store = Object.assign(new MemoryStore(), {
     append: () => new Promise<void>(() => undefined),
