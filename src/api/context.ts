@@ -50,6 +50,8 @@ export interface ServerLimits {
   socketCloseMs: number;
   /** How long running requests may go on after the server was told to close. */
   closeGraceMs: number;
+  /** How often what is old is dropped, and a store that failed is tried anew, ms. */
+  purgeEveryMs: number;
 }
 
 export const defaultLimits: ServerLimits = {
@@ -76,6 +78,7 @@ export const defaultLimits: ServerLimits = {
   socketPingMs: 30_000,
   socketCloseMs: 10_000,
   closeGraceMs: 30_000,
+  purgeEveryMs: 60_000,
 };
 
 /** What every route works with. */

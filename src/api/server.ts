@@ -14,6 +14,7 @@ import type { Retention, Store } from "../store/store.js";
 import { TraceStore } from "../trace/store.js";
 import type { TraceLevel } from "../wire/token-record.js";
 import { Bodies } from "./access/bodies.js";
+import { shareLimits } from "./access/shared-limits.js";
 import { Connections } from "./access/connections.js";
 import { fitConnections } from "./access/descriptors.js";
 import { networkOf } from "./access/network.js";
@@ -166,7 +167,7 @@ function keptThings(
     maxBytes: limits.feedbackBytes,
     maxAgeMs: limits.feedbackAgeMs,
   });
-  const [credit, policies] = [new CreditDesk(feedback), new PolicyDesk(feedback, journal)];
+  const [credit, policies] = [new CreditDesk(feedback), new PolicyDesk(feedback)];
   return { journal, responses, feedback, credit, policies };
 }
 
@@ -185,7 +186,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const purges = setInterval(() => {
     context.traces.purge();
     void context.journal.purge();
-  }, 60_000);
+  }, limits.purgeEveryMs);
+  const stopSharing = shareLimits(context.gate.limiter, context.journal);
   // Whether it can be written is known before anybody rates.
   void context.journal.purge();
   // More may come between two turns of the event loop than Node's default lets wait.
@@ -194,6 +196,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await once(server, "listening");
   } catch (error) {
     clearInterval(purges);
+    stopSharing();
     stream.terminate();
     connections.destroyAll();
     throw error;
@@ -222,6 +225,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await closed;
     timers.forEach((timer) => clearTimeout(timer));
     clearInterval(purges);
+    stopSharing();
     stream.terminate();
     connections.destroyAll();
     await context.journal.close();

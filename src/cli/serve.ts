@@ -7,6 +7,7 @@ import type { Settings } from "../config/settings.js";
 import type { ModelRouter } from "../engine/router.js";
 import { ShouldersError } from "../errors.js";
 import { MemoryStore } from "../store/memory-store.js";
+import { PostgresStore } from "../store/postgres-store.js";
 import { SqliteStore } from "../store/sqlite-store.js";
 import type { Store } from "../store/store.js";
 import { LineWriter, openSink } from "../line-writer.js";
@@ -29,7 +30,8 @@ function toUrl({ host, port }: { host: string; port: number }): string {
   return `http://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
 }
 
-function openStore({ stateDir }: Settings): Store {
+function openStore({ stateDir, databaseUrl }: Settings): Store {
+  if (databaseUrl !== "") return new PostgresStore(databaseUrl);
   return stateDir === "" ? new MemoryStore() : new SqliteStore(path.join(stateDir, "shoulders.db"));
 }
 

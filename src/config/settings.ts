@@ -152,6 +152,11 @@ export const settingsSchema = z.strictObject({
     .meta({ format: "path" })
     .default(".cache/state")
     .describe("Directory of what outlives the server: ratings, and kept responses; empty: none does."),
+  databaseUrl: z
+    .string()
+    .regex(/^(postgres(ql)?:\/\/\S+)?$/, "write postgres://user@host/database, or leave it empty")
+    .default("")
+    .describe("PostgreSQL that servers share, in place of the state directory: postgres://user@host/name."),
   feedback: z
     .enum(["on", "off"])
     .default("on")

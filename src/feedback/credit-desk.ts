@@ -1,6 +1,6 @@
 import { numFeatures, readBag } from "./bag.js";
 import { chooseHead, type ChosenHead } from "./choose-head.js";
-import type { FeedbackLog, KeptAnswer, Rating } from "./feedback-log.js";
+import { concerns, type FeedbackLog, type KeptAnswer, type Rating } from "./feedback-log.js";
 import { numTokens, type Example } from "./heads.js";
 
 /** Whose answers, of which model, drawn with which policy: ratings tell of answers like those that they are of. */
@@ -31,10 +31,12 @@ export class CreditDesk {
 
   constructor(log: FeedbackLog) {
     this.#log = log;
-    log.onChange(({ owner, model, isRemoval }) => {
-      // What was taken back is gone at once.
-      for (const [key, desk] of this.#desks)
-        if (isOf(key, owner, model)) desk.numChanges += isRemoval ? Infinity : 1;
+    log.onChange((change) => {
+      for (const [key, desk] of this.#desks) {
+        const [owner, model] = JSON.parse(key) as [string, string, string | null];
+        // What was taken back is gone at once.
+        if (concerns(change, owner, model)) desk.numChanges += change.isRemoval ? Infinity : 1;
+      }
     });
   }
 
@@ -111,9 +113,3 @@ function examplesOf({ trace, score, spans }: Rating, answer: KeptAnswer): Exampl
 }
 
 const keyOf = ({ owner, model, policy }: HeadPlace): string => JSON.stringify([owner, model, policy]);
-
-/** Model null: any. */
-function isOf(key: string, owner: string, model: string | null): boolean {
-  const [itsOwner, itsModel] = JSON.parse(key) as [string, string, string | null];
-  return itsOwner === owner && (model === null || itsModel === model);
-}

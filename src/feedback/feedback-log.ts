@@ -1,5 +1,5 @@
 import { ShouldersError, fieldError } from "../errors.js";
-import type { Journal } from "../store/journal.js";
+import type { Journal, News } from "../store/journal.js";
 import type { Entry, NewEntry, Retention } from "../store/store.js";
 import type { FeedbackSpan } from "../wire/feedback.js";
 import type { BagWriter } from "./bag.js";
@@ -55,14 +55,22 @@ export interface GivenRating {
   note?: string | null;
 }
 
-/** What was rated, or taken back; model null: of any. */
-interface Change {
-  owner: string;
+/** What was rated, pinned or taken back, by this server or another. */
+export interface Change {
+  /** Owner and model; null: of any. */
+  owner: string | null;
   model: string | null;
   isRemoval: boolean;
-  /** Nothing is left in the log, not even that it was taken back. */
+  /** Nothing is left in the log, not even that it was taken back: what is known has to be read anew. */
   isForgotten: boolean;
 }
+
+/** Whether a change may be of this owner's answers of this model. */
+export const concerns = ({ owner, model }: Change, itsOwner: string, itsModel: string): boolean =>
+  (owner ?? itsOwner) === itsOwner && (model ?? itsModel) === itsModel;
+
+/** What may have happened while nobody listened. */
+const anything: Change = { owner: null, model: null, isRemoval: true, isForgotten: true };
 
 export interface FeedbackSettings {
   isOn: boolean;
@@ -82,6 +90,7 @@ export class FeedbackLog {
   constructor(journal: Journal, settings: FeedbackSettings) {
     this.#journal = journal;
     this.#settings = { now: Date.now, ...settings };
+    journal.onNews(topic, (change) => this.#changed((change as Change | null) ?? anything));
   }
 
   /** Why answers cannot be rated now; null: they can. */
@@ -188,17 +197,33 @@ export class FeedbackLog {
 
   /** Leaves no rating of an owner, of one model or of all, and nothing of the answers. @returns how many entries went */
   async forget(owner: string, model?: string): Promise<number> {
-    const topic = model === undefined ? {} : { topic: model };
-    const numRatings = await this.#journal.forget({ owner, kind: "rating", ...topic });
-    const numAnswers = await this.#journal.forget({ owner, kind: "answer", ...topic });
-    this.#changed({ owner, model: model ?? null, isRemoval: true, isForgotten: true });
+    const place = { owner, ...(model !== undefined && { topic: model }) };
+    const change: Change = { owner, model: model ?? null, isRemoval: true, isForgotten: true };
+    const numRatings = await this.#journal.forget({ ...place, kind: "rating" }, newsOf(change));
+    const numAnswers = await this.#journal.forget({ ...place, kind: "answer" });
+    this.#changed(change);
     return numRatings + numAnswers;
   }
 
+  /** Lets one policy of a model answer; null: ratings choose. @throws ShouldersError `store_unavailable` */
+  async pin(owner: string, model: string, policy: string | null): Promise<void> {
+    const place = { at: this.#settings.now(), owner, topic: model, key: model };
+    const change: Change = { owner, model, isRemoval: false, isForgotten: false };
+    await this.#journal.write([{ ...place, kind: "pin", body: JSON.stringify(policy) }], newsOf(change));
+    this.#changed(change);
+  }
+
+  /** The policy that was pinned last; null: none is. @throws ShouldersError `store_unavailable` */
+  async pinned(owner: string, model: string): Promise<string | null> {
+    const pin = await this.#journal.find({ owner, kind: "pin", topic: model });
+    return pin && (JSON.parse(pin.body) as string | null);
+  }
+
   async #append(place: Omit<NewEntry, "kind" | "body">, kept: KeptRating): Promise<void> {
-    await this.#journal.write([{ ...place, kind: "rating", body: JSON.stringify(kept) }]);
-    const isRemoval = kept.score === null;
-    this.#changed({ owner: place.owner, model: place.topic, isRemoval, isForgotten: false });
+    const { owner, topic: model } = place;
+    const change: Change = { owner, model, isRemoval: kept.score === null, isForgotten: false };
+    await this.#journal.write([{ ...place, kind: "rating", body: JSON.stringify(kept) }], newsOf(change));
+    this.#changed(change);
   }
 
   #changed(change: Change): void {
@@ -210,6 +235,10 @@ export class FeedbackLog {
       throw new ShouldersError("store_unavailable", "This server takes no feedback: its settings say so.");
   }
 }
+
+/** Of what other servers tell. */
+const topic = "feedback";
+const newsOf = (body: Change): News => ({ topic, body });
 
 /** Ratings of one owner that are looked at, the newest. */
 const mostRatings = 100_000;

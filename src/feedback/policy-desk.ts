@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
-import type { Journal } from "../store/journal.js";
+import { setTimeout as delay } from "node:timers/promises";
 import { drawOf, type ChooserName } from "./chooser.js";
-import type { FeedbackLog, PolicyDraw, Rating } from "./feedback-log.js";
+import { concerns, type FeedbackLog, type PolicyDraw, type Rating } from "./feedback-log.js";
 import { foldRatings, type Folded, type RatedDraw } from "./fold.js";
 
 /** What a config says of its policies. */
@@ -29,34 +29,39 @@ interface Desk {
   pinned: string | null;
   reading: Promise<void> | null;
   hasRead: boolean;
+  /** null: it is over, or not begun. */
+  firstRead: Promise<void> | null;
+  /** Something of it was forgotten: it is read from the beginning. */
+  isStale: boolean;
 }
 
 /** Desks, and conversations, that are remembered. */
 const mostDesks = 1000;
 const mostConversations = 10_000;
 
+/** How long an answer may wait for what ratings say, ms. */
+const mostWaitMs = 250;
+
 const noEntropy = 2 ** 47;
 
 /** Draws policies, and knows what ratings say of them; all of it is read from the log. */
 export class PolicyDesk {
   readonly #log: FeedbackLog;
-  readonly #journal: Journal;
   readonly #desks = new Map<string, Desk>();
   /** Conversation to its policy. */
   readonly #drawn = new Map<string, PolicyDraw>();
   /** From 0 to 1. */
   readonly #random: () => number;
 
-  constructor(log: FeedbackLog, journal: Journal, random = () => randomInt(noEntropy) / noEntropy) {
+  constructor(log: FeedbackLog, random = () => randomInt(noEntropy) / noEntropy) {
     this.#log = log;
-    this.#journal = journal;
     this.#random = random;
-    log.onChange(({ owner, model, isForgotten }) => {
+    log.onChange((change) => {
       for (const [key, desk] of this.#desks) {
-        const [itsOwner, itsModel] = JSON.parse(key) as [string, string];
-        if (itsOwner !== owner || (model !== null && itsModel !== model)) continue;
-        if (isForgotten) Object.assign(desk, { ratings: new Map(), draws: null, lastSeq: 0 });
-        this.#read({ owner: itsOwner, model: itsModel }, desk).catch(() => undefined);
+        const [owner, model] = JSON.parse(key) as [string, string];
+        if (!concerns(change, owner, model)) continue;
+        desk.isStale ||= change.isForgotten;
+        this.#read({ owner, model }, desk).catch(() => undefined);
       }
     });
   }
@@ -72,8 +77,13 @@ export class PolicyDesk {
     { conversation, begins }: { conversation: string; begins: boolean },
   ): Promise<PolicyDraw> {
     const desk = this.#desk(place);
-    // Only the first time: later ratings are read beside the answers.
-    if (!desk.hasRead) await this.#read(place, desk).catch(() => undefined);
+    // Only the first time: later ratings are read beside the answers. A database that hangs is not waited for.
+    if (!desk.hasRead) {
+      desk.firstRead ??= this.#read(place, desk)
+        .catch(() => undefined)
+        .finally(() => (desk.firstRead = null));
+      await Promise.race([desk.firstRead, delay(mostWaitMs, undefined, { ref: false })]);
+    }
     const key = JSON.stringify([place.owner, place.model, conversation]);
     const before = begins ? undefined : this.#drawn.get(key);
     const draw = before !== undefined && rules.ids.includes(before.id) ? before : this.#drawAnew(desk, rules);
@@ -91,18 +101,7 @@ export class PolicyDesk {
 
   /** @throws ShouldersError `store_unavailable` */
   async pin(place: PolicyPlace, policy: string | null): Promise<void> {
-    const desk = this.#desk(place);
-    const { owner, model: topic } = place;
-    const entry = {
-      at: Date.now(),
-      owner,
-      kind: "pin",
-      topic,
-      key: topic,
-      body: JSON.stringify(policy),
-    } as const;
-    await this.#journal.write([entry]);
-    desk.pinned = policy;
+    await this.#log.pin(place.owner, place.model, policy);
   }
 
   #drawAnew(desk: Desk, rules: PolicyRules): PolicyDraw {
@@ -139,6 +138,8 @@ export class PolicyDesk {
       pinned: null,
       reading: null,
       hasRead: false,
+      firstRead: null,
+      isStale: false,
     };
     const desk: Desk = this.#desks.get(key) ?? fresh;
     remember(this.#desks, key, desk, mostDesks);
@@ -155,15 +156,23 @@ export class PolicyDesk {
   }
 
   async #readNow({ owner, model }: PolicyPlace, desk: Desk): Promise<void> {
-    for (const { trace, rating, at } of await this.#log.changes(owner, model, desk.lastSeq)) {
-      if (rating === null) desk.ratings.delete(trace);
-      else desk.ratings.set(trace, rating);
-      desk.lastSeq = at;
-      desk.draws = null;
+    const { isStale } = desk;
+    desk.isStale = false;
+    try {
+      const changes = await this.#log.changes(owner, model, isStale ? 0 : desk.lastSeq);
+      desk.pinned = await this.#log.pinned(owner, model);
+      if (isStale) Object.assign(desk, { ratings: new Map(), draws: null, lastSeq: 0 });
+      for (const { trace, rating, at } of changes) {
+        if (rating === null) desk.ratings.delete(trace);
+        else desk.ratings.set(trace, rating);
+        desk.lastSeq = at;
+        desk.draws = null;
+      }
+      desk.hasRead = true;
+    } catch (thrown) {
+      desk.isStale ||= isStale;
+      throw thrown;
     }
-    const pin = await this.#journal.find({ owner, kind: "pin", topic: model });
-    desk.pinned = pin === null ? null : (JSON.parse(pin.body) as string | null);
-    desk.hasRead = true;
   }
 }
 

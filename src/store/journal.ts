@@ -2,8 +2,16 @@ import { ShouldersError } from "../errors.js";
 import { bytesOf, type Entry, type NewEntry, type Place, type Query } from "./store.js";
 import type { Retention, Store } from "./store.js";
 
+/** What other servers with the same log should know. */
+export interface News {
+  /** Who listens to it. */
+  topic: string;
+  body: unknown;
+}
+
 interface Pending {
   entries: readonly NewEntry[];
+  news: readonly string[];
   bytes: number;
   resolve: () => void;
   reject: (error: unknown) => void;
@@ -36,11 +44,28 @@ export class Journal {
   /** Settles when the newest write is over, well or not. */
   #newest: Promise<void> = Promise.resolve();
   #trouble: string | null = null;
+  #purging: Promise<void> | null = null;
   #isClosed = false;
+  readonly #listeners: { topic: string; tell: (body: unknown) => void }[] = [];
 
   constructor(store: Store, options: JournalOptions = {}) {
     this.#store = store;
     this.#options = { retentions: () => [], onTrouble: () => undefined, ...options };
+    store.listen?.((text) => {
+      const news = text === null ? null : (JSON.parse(text) as News);
+      for (const { topic, tell } of this.#listeners)
+        if (news === null || news.topic === topic) tell(news?.body ?? null);
+    });
+  }
+
+  /** Whether other servers may write to the same log. */
+  get isShared(): boolean {
+    return this.#store.listen !== undefined;
+  }
+
+  /** @param tell null: news may have been missed */
+  onNews(topic: string, tell: (body: unknown) => void): void {
+    this.#listeners.push({ topic, tell });
   }
 
   /** Why nothing is written now; null: all is well. */
@@ -52,13 +77,13 @@ export class Journal {
    * Resolves when the entries outlive the process.
    * @throws ShouldersError `store_unavailable`
    */
-  async write(entries: readonly NewEntry[]): Promise<void> {
+  async write(entries: readonly NewEntry[], ...news: News[]): Promise<void> {
     if (this.#trouble !== null) throw unavailable(this.#trouble);
     const bytes = entries.reduce((sum, entry) => sum + bytesOf(entry), 0);
     if (this.#pendingBytes + bytes > mostPendingBytes) throw unavailable("too much waits to be written");
     this.#pendingBytes += bytes;
     const written = new Promise<void>((resolve, reject) =>
-      this.#pending.push({ entries, bytes, resolve, reject }),
+      this.#pending.push({ entries, news: news.map(textOf), bytes, resolve, reject }),
     );
     this.#newest = written.catch(() => undefined);
     if (!this.#isWriting) void this.#writeAll();
@@ -84,13 +109,24 @@ export class Journal {
   }
 
   /** @returns how many entries went @throws ShouldersError `store_unavailable` */
-  async forget(place: Place): Promise<number> {
+  async forget(place: Place, ...news: News[]): Promise<number> {
     await this.#newest;
-    return this.#store.forget(place);
+    return this.#store.forget(place, news.map(textOf));
   }
 
   /** Drops what may not stay, and tries anew what has failed. Never throws. */
-  async purge(): Promise<void> {
+  purge(): Promise<void> {
+    this.#purging ??= this.#purgeNow().finally(() => (this.#purging = null));
+    return this.#purging;
+  }
+
+  async close(): Promise<void> {
+    await this.#newest;
+    this.#isClosed = true;
+    await this.#store.close();
+  }
+
+  async #purgeNow(): Promise<void> {
     await this.#newest;
     try {
       for (const retention of this.#options.retentions()) await this.#store.trim(retention);
@@ -104,12 +140,6 @@ export class Journal {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#newest;
-    this.#isClosed = true;
-    await this.#store.close();
-  }
-
   async #writeAll(): Promise<void> {
     this.#isWriting = true;
     // What comes in one turn of the event loop is one transaction.
@@ -118,7 +148,10 @@ export class Journal {
       const batch = this.#pending.splice(0);
       try {
         if (this.#trouble !== null) throw unavailable(this.#trouble);
-        await this.#store.append(batch.flatMap(({ entries }) => entries));
+        await this.#store.append(
+          batch.flatMap(({ entries }) => entries),
+          batch.flatMap(({ news }) => news),
+        );
         batch.forEach(({ resolve }) => resolve());
       } catch (thrown) {
         this.#setTrouble(reasonOf(thrown));
@@ -135,6 +168,8 @@ export class Journal {
     this.#options.onTrouble(reason);
   }
 }
+
+const textOf = (news: News): string => JSON.stringify(news);
 
 const reasonOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
 

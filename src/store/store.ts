@@ -52,14 +52,19 @@ export interface Retention {
 
 /**
  * A log that outlives the process, and is shared where several servers use one. Every method throws what the
- * database throws.
+ * database throws. `news` are texts of at most 4,000 bytes for the other servers; where there are none it is dropped.
  */
 export interface Store {
   /** All or none. Once it resolves, not even the end of the process loses them. */
-  append(entries: readonly NewEntry[]): Promise<void>;
+  append(entries: readonly NewEntry[], news?: readonly string[]): Promise<void>;
   read(query: Query): Promise<Entry[]>;
-  /** Leaves no trace of them. @returns how many they were */
-  forget(place: Place): Promise<number>;
+  /** No entry is left of them. @returns how many they were */
+  forget(place: Place, news?: readonly string[]): Promise<number>;
+  /**
+   * Where others may write to the log: tells their news, after what it is of can be read. null: some may have been
+   * missed, as while the database was away.
+   */
+  listen?(listener: (news: string | null) => void): void;
   /** @returns how many went */
   trim(retention: Retention): Promise<number>;
   close(): Promise<void>;

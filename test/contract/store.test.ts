@@ -1,14 +1,27 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { MemoryStore } from "../../src/store/memory-store.js";
+import { PostgresStore } from "../../src/store/postgres-store.js";
 import { SqliteStore } from "../../src/store/sqlite-store.js";
 import { bytesOf, evenShare, kinds, type NewEntry, type Store } from "../../src/store/store.js";
+import { lacksPostgres, TestPostgres } from "../support/postgres.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
 let directory: TemporaryDirectory;
+let postgres: TestPostgres;
 
-const stores: Record<string, () => Store> = {
+beforeAll(async () => {
+  if (lacksPostgres) return;
+  postgres = new TestPostgres();
+  await postgres.start();
+});
+afterAll(async () => {
+  if (!lacksPostgres) await postgres.remove();
+});
+
+const stores: Record<string, () => Store | Promise<Store>> = {
   memory: () => new MemoryStore(),
   SQLite: () => new SqliteStore(directory.file("new/log.db")),
+  ...(!lacksPostgres && { Postgres: async () => new PostgresStore(await postgres.newDatabase()) }),
 };
 
 const entry = (key: string, fields: Partial<NewEntry> = {}): NewEntry => ({
@@ -18,11 +31,11 @@ const entry = (key: string, fields: Partial<NewEntry> = {}): NewEntry => ({
 const oldest = { limit: 100, order: "oldest" } as const;
 const anns = { owner: "ann", kind: "rating" } as const;
 
-describe.each(Object.entries(stores))("a store in %s", (_name, open) => {
+describe.each(Object.entries(stores))("a store in %s", (name, open) => {
   let store: Store;
-  beforeEach(() => {
+  beforeEach(async () => {
     directory = temporaryDirectory();
-    store = open();
+    store = await open();
   });
   afterEach(async () => {
     await store.close();
@@ -65,6 +78,23 @@ describe.each(Object.entries(stores))("a store in %s", (_name, open) => {
       ["b", '{"of":"b"}'],
       ["a", "2"],
     ]);
+  });
+
+  it("has nothing under a name that no text can be, or that is like a query", async () => {
+    await store.append([entry("a")]);
+    for (const key of ["\0", "a\0", "' OR 1=1 --", "\ud800"])
+      expect(await keysOf({ ...anns, key, ...oldest })).toEqual([]);
+    expect(await store.forget({ owner: "ann", key: "\0" })).toBe(0);
+    expect(await keysOf({ ...anns, ...oldest })).toEqual(["a"]);
+  });
+
+  // There is nothing that memory would refuse.
+  it.skipIf(name === "memory")("puts in all or nothing", async () => {
+    const broken = [entry("a"), { ...entry("b"), at: null as unknown as number }];
+    await expect(store.append(broken)).rejects.toMatchObject({ code: "store_unavailable" });
+    expect(await keysOf({ ...anns, ...oldest })).toEqual([]);
+    await store.append([entry("c")]);
+    expect(await keysOf({ ...anns, ...oldest })).toEqual(["c"]);
   });
 
   it("forgets an owner without a trace, or a part of what he has", async () => {

@@ -1,11 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { Journal } from "../../src/store/journal.js";
 import { MemoryStore } from "../../src/store/memory-store.js";
+import { PostgresStore } from "../../src/store/postgres-store.js";
 import { SqliteStore } from "../../src/store/sqlite-store.js";
 import type { NewEntry, Store } from "../../src/store/store.js";
+import { lacksPostgres, TestPostgres } from "../support/postgres.js";
 import { root } from "../support/real-engine.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
@@ -21,52 +23,81 @@ function directoryFor() {
   return directory;
 }
 
-it("killed while it writes, it has lost nothing that it said was safe, and has no gap", async () => {
-  const file = directoryFor().file("log.db");
-  let last = 0;
-  for (let round = 0; round < 3; round++) {
-    const child = spawn(process.execPath, ["test/support/store-writer.mjs", file], { cwd: root });
-    let told = "";
-    const enough = new Promise<void>((resolve) =>
-      child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-        told += chunk;
-        if (told.split("\n").length > 200 * (round + 1)) resolve();
-      }),
-    );
-    const closed = once(child, "close");
-    await enough;
-    child.kill("SIGKILL");
-    await closed;
-    const safe = told.split("\n").slice(0, -1);
-    const store = new SqliteStore(file);
-    const kept = (await store.read({ ...all, after: last })).map(({ key }) => key);
-    await store.close();
-    expect(kept).toEqual(expect.arrayContaining(safe));
-    expect(kept).toEqual(kept.map((_, index) => String(index)));
-    const reopened = new SqliteStore(file);
-    last = (await reopened.read(all)).at(-1)!.seq;
-    await reopened.close();
-  }
-});
+/** A store that several may open; what opens it, and what a program of its own is told. */
+interface Shared {
+  open: () => Store;
+  place: string;
+}
 
-it("puts in all or nothing", async () => {
-  const store = new SqliteStore(directoryFor().file("log.db"));
-  const broken = [rating("a"), { ...rating("b"), at: null as unknown as number }];
-  await expect(store.append(broken)).rejects.toMatchObject({ code: "store_unavailable" });
-  expect(await store.read(all)).toEqual([]);
-  await store.append([rating("c")]);
-  expect(await store.read(all)).toHaveLength(1);
-  await store.close();
-});
+const shared: Record<string, () => Promise<Shared>> = {
+  SQLite: () => {
+    const place = directoryFor().file("log.db");
+    return Promise.resolve({ place, open: () => new SqliteStore(place) });
+  },
+  ...(!lacksPostgres && {
+    Postgres: async () => {
+      const postgres = new TestPostgres();
+      onTestFinished(() => postgres.remove());
+      await postgres.start();
+      const place = await postgres.newDatabase();
+      return { place, open: () => new PostgresStore(place) };
+    },
+  }),
+};
 
-it("two processes, or stores, may write to one file", async () => {
-  const file = directoryFor().file("log.db");
-  const [one, other] = [new SqliteStore(file), new SqliteStore(file)];
-  await Promise.all(
-    Array.from({ length: 50 }, (_, index) => (index % 2 ? one : other).append([rating(String(index))])),
-  );
-  expect(await one.read(all)).toHaveLength(50);
-  await Promise.all([one.close(), other.close()]);
+describe.each(Object.entries(shared))("%s", (_name, make) => {
+  it("killed while it writes, it has lost nothing that it said was safe, and has no gap", async () => {
+    const { open, place } = await make();
+    let last = 0;
+    for (let round = 0; round < 3; round++) {
+      const child = spawn(process.execPath, ["test/support/store-writer.mjs", place], { cwd: root });
+      let told = "";
+      const enough = new Promise<void>((resolve) =>
+        child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+          told += chunk;
+          if (told.split("\n").length > 200 * (round + 1)) resolve();
+        }),
+      );
+      const closed = once(child, "close");
+      await enough;
+      child.kill("SIGKILL");
+      await closed;
+      const safe = told.split("\n").slice(0, -1);
+      const store = open();
+      const kept = await store.read({ ...all, after: last });
+      await store.close();
+      const keys = kept.map(({ key }) => key);
+      expect(keys).toEqual(expect.arrayContaining(safe));
+      expect(keys).toEqual(keys.map((_, index) => String(index)));
+      last = kept.at(-1)!.seq;
+    }
+  });
+
+  it("two that write at once: whoever has read up to a place finds nothing new before it", async () => {
+    const { open } = await make();
+    const stores = [open(), open()];
+    const reader = open();
+    const writing = new AbortController();
+    const writes = stores.map(async (store, of) => {
+      for (let index = 0; index < 60; index++)
+        await store.append([rating(`${of} ${index} a`), rating(`${of} ${index} b`)]);
+    });
+    const written = Promise.all(writes).finally(() => writing.abort());
+    const read: string[] = [];
+    let last = 0;
+    const readOn = async () => {
+      for (const entry of await reader.read({ ...all, after: last })) {
+        read.push(entry.key);
+        last = entry.seq;
+      }
+    };
+    while (!writing.signal.aborted) await readOn();
+    await written;
+    await readOn();
+    expect(read).toHaveLength(240);
+    expect(read).toEqual((await reader.read(all)).map(({ key }) => key));
+    await Promise.all([...stores, reader].map((store) => store.close()));
+  });
 });
 
 it("what is forgotten is not in the file any more, and the file shrinks", async () => {

@@ -6,14 +6,32 @@ export interface RequestLimits {
   concurrentRequests: number;
 }
 
-interface Account {
-  running: number;
-  /** Requests that may begin now: refilled evenly, at most a minute's worth. */
-  tokens: number;
-  refilledAt: number;
+/** What a key does at one server. */
+export interface KeyUse {
+  owner: string;
+  /** Requests that began since this was told last. */
+  numBegun: number;
+  numRunning: number;
 }
 
-/** Rate and concurrency of requests, by key name. */
+interface Account {
+  running: number;
+  /** Requests that may begin now: refilled evenly, at most a minute's worth. Below 0: others took more than that. */
+  tokens: number;
+  refilledAt: number;
+  /** What other servers do not know yet. */
+  untold: { numBegun: number; isRunningKnown: boolean };
+  /** Requests that run at other servers, by server. */
+  elsewhere: Map<string, { numRunning: number; toldAt: number }>;
+}
+
+/** A server that has told nothing for so long runs nothing, ms. */
+const silenceMs = 5000;
+
+/**
+ * Rate and concurrency of requests, by key name. Servers that tell each other what they take share the limits: what all
+ * admit in the time between is the most by which they are passed.
+ */
 export class RequestLimiter {
   readonly #limits: RequestLimits;
   readonly #now: () => number;
@@ -33,7 +51,7 @@ export class RequestLimiter {
   enter(owner: string): () => void {
     const { requestsPerMinute, concurrentRequests } = this.#limits;
     const account = this.#refilled(owner);
-    if (concurrentRequests > 0 && account.running >= concurrentRequests)
+    if (concurrentRequests > 0 && account.running + this.#elsewhere(account) >= concurrentRequests)
       throw limited(`${concurrentRequests} requests of this key are running: wait for one to end.`, 1);
     if (requestsPerMinute > 0) {
       if (account.tokens < 1) {
@@ -46,17 +64,51 @@ export class RequestLimiter {
       account.tokens--;
     }
     account.running++;
+    account.untold = { numBegun: account.untold.numBegun + 1, isRunningKnown: false };
     let isOver = false;
     return () => {
-      if (!isOver) account.running--;
+      if (isOver) return;
+      account.running--;
+      account.untold.isRunningKnown = false;
       isOver = true;
     };
+  }
+
+  get isOn(): boolean {
+    return this.#limits.requestsPerMinute > 0 || this.#limits.concurrentRequests > 0;
+  }
+
+  /** What other servers should know now. */
+  takeUses(): KeyUse[] {
+    const uses: KeyUse[] = [];
+    for (const [owner, { running, untold }] of this.#accounts) {
+      if (untold.isRunningKnown && running === 0) continue;
+      uses.push({ owner, numBegun: untold.numBegun, numRunning: running });
+      Object.assign(untold, { numBegun: 0, isRunningKnown: true });
+    }
+    return uses;
+  }
+
+  /** What another server has told. */
+  hear(server: string, { owner, numBegun, numRunning }: KeyUse): void {
+    const account = this.#refilled(owner);
+    account.tokens = Math.max(-this.#limits.requestsPerMinute, account.tokens - numBegun);
+    account.elsewhere.set(server, { numRunning, toldAt: this.#now() });
+  }
+
+  #elsewhere({ elsewhere }: Account): number {
+    const oldest = this.#now() - silenceMs;
+    for (const [server, { toldAt }] of elsewhere) if (toldAt < oldest) elsewhere.delete(server);
+    return [...elsewhere.values()].reduce((sum, { numRunning }) => sum + numRunning, 0);
   }
 
   #refilled(owner: string): Account {
     const { requestsPerMinute } = this.#limits;
     const now = this.#now();
-    const account = this.#accounts.get(owner) ?? { running: 0, tokens: requestsPerMinute, refilledAt: now };
+    const account = this.#accounts.get(owner) ?? {
+      ...{ running: 0, tokens: requestsPerMinute, refilledAt: now },
+      ...{ untold: { numBegun: 0, isRunningKnown: true }, elsewhere: new Map<string, never>() },
+    };
     const earned = ((now - account.refilledAt) / 60_000) * requestsPerMinute;
     account.tokens = Math.min(requestsPerMinute, account.tokens + earned);
     account.refilledAt = now;
