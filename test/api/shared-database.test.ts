@@ -66,6 +66,9 @@ const ask = (server: TestServer, content = "hi") =>
 const policyOf = ({ choices }: Answer) => choices[0]!.fusion.policy;
 const rate = (server: TestServer, trace: string, score: number) =>
   call<{ score?: number; error?: { code: string } }>(server, "POST", "/v1/fusion/feedback", { trace, score });
+/** The answer of another server: it has not waited until it can be known of here. */
+const rateSoon = (server: TestServer, trace: string, score: number) =>
+  expect.poll(() => rate(server, trace, score)).toMatchObject({ score });
 const standing = (server: TestServer) => call<Policies>(server, "GET", "/v1/fusion/policies/both");
 const readiness = (server: TestServer) =>
   call<{ status: string; feedback: { status: string; reason?: string } }>(server, "GET", "/readyz");
@@ -82,8 +85,7 @@ describe.skipIf(lacksPostgres)("servers that share a database", () => {
     for (let index = 0; index < 40; index++) {
       const answer = await ask(servers[index % 2]!, `question ${index}`);
       const score = policyOf(answer).id === "trivia" ? 1 : 0;
-      // The answer does not wait until the other server can know of it.
-      await expect.poll(() => rate(servers[(index >> 1) % 2]!, answer.id, score)).toMatchObject({ score });
+      await rateSoon(servers[(index >> 1) % 2]!, answer.id, score);
     }
     const [one, other] = [await standing(servers[0]), await standing(servers[1])];
     expect(one).toEqual(other);
@@ -100,7 +102,7 @@ describe.skipIf(lacksPostgres)("servers that share a database", () => {
     expect(await probabilityOfGiant(other)).toBeCloseTo((await standing(one)).policies[0]!.probability, 5);
     await call(other, "DELETE", `/v1/fusion/feedback/${answer.id}`);
     await expect.poll(() => probabilityOfGiant(one)).toBe(0.5);
-    await rate(one, (await ask(other)).id, 0);
+    await rateSoon(one, (await ask(other)).id, 0);
     await expect.poll(() => probabilityOfGiant(other)).not.toBe(0.5);
     await call(one, "POST", "/v1/fusion/policies/both", { pin: "trivia" });
     await expect.poll(async () => policyOf(await ask(other))).toEqual({ id: "trivia", probability: 1 });
