@@ -1,4 +1,4 @@
-import { AutomatonBuilder, type Automaton } from "./regular/automaton.js";
+import { AutomatonBuilder, uncounted, type Automaton } from "./regular/automaton.js";
 import { complement, pointsIn } from "./regular/code-points.js";
 import { classText } from "./regular/write-automaton.js";
 
@@ -69,7 +69,7 @@ export function textsBefore(mark: string): Automaton {
     );
     return numRead === characters.length - 1;
   };
-  const builder = new AutomatonBuilder<number>(String);
+  const builder = new AutomatonBuilder<number>(String, uncounted);
   builder.explore(0, (length) => ({
     accepts: isFirst(length),
     edges: [

@@ -111,6 +111,41 @@ const lists: Attack[] = [
 
 const constsOf = (count: number) => `{"oneOf":[${bodies.mapped(count, (index) => `{"const":${index}}`)}]}`;
 
+/** Schemas of which little is written and much has to be looked at. */
+const hardToRead = {
+  "a value that fits none of 2^40 ways": {
+    type: "object",
+    properties: { a: { const: 5, $ref: "#/$defs/d0" } },
+    $defs: {
+      ...Object.fromEntries(
+        Array.from({ length: 40 }, (_, index) => {
+          const next = { $ref: `#/$defs/d${index + 1}` };
+          return [`d${index}`, { anyOf: [next, { type: "integer", ...next }] }];
+        }),
+      ),
+      d40: { minimum: 100 },
+    },
+  },
+  "500 patterns of many states": {
+    type: "object",
+    properties: Object.fromEntries(
+      Array.from({ length: 500 }, (_, index) => [
+        `p${index}`,
+        { type: "string", pattern: `a.{12}c${index}` },
+      ]),
+    ),
+  },
+  "500 multiples": {
+    type: "object",
+    properties: Object.fromEntries(
+      Array.from({ length: 500 }, (_, index) => [
+        `p${index}`,
+        { type: "integer", multipleOf: 991, minimum: index, maximum: 1e9 },
+      ]),
+    ),
+  },
+};
+
 const schema: Attack[] = [
   ...[10_000, 130_000].map((count): Attack => ({
     kind: "schema",
@@ -168,6 +203,13 @@ const schema: Attack[] = [
     name: text,
     send: sending(chatPath, () =>
       bodies.chat({ response_format: bodies.schemaWith(bodies.propertiesWith(text)) }),
+    ),
+  })),
+  ...Object.entries(hardToRead).map(([name, schema]): Attack => ({
+    kind: "schema",
+    name,
+    send: sending(chatPath, () =>
+      bodies.chat({ response_format: bodies.schemaWith(JSON.stringify(schema)) }),
     ),
   })),
   {

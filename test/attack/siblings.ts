@@ -243,6 +243,9 @@ const members: Record<string, (index: number) => string> = {
   list: (index) => `{"type":"array","items":{"const":${index}},"maxItems":${1 + (index % 9)}}`,
   reference: (index) => `{"$ref":"#/$defs/d${index + 1}"}`,
   format: () => '{"type":"string","format":"date-time"}',
+  pattern: (index) =>
+    `{"type":"string","pattern":"${index % 2 ? "^" : ""}(a|b)*a(a|b){${index % 14}}c${index}"}`,
+  multiple: (index) => `{"type":"number","multipleOf":${(index % 997) / 100 + 0.01},"minimum":${index}}`,
 };
 const combined: Record<string, (members: string[]) => string> = {
   oneOf: (list) => `{"oneOf":[${list.join(",")}]}`,

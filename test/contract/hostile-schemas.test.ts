@@ -115,9 +115,71 @@ it("branches that are told apart by looking at each pair are counted", () => {
 });
 
 it("a schema that stands for far more than it says is refused while its grammar is made", () => {
-  const texts = range(100).map((index) => ({ type: "string", pattern: `^[a-c]{${800 + index}}$` }));
+  const texts = range(100).map((index) => ({
+    type: "string",
+    pattern: `^[acegikmoqsuwy${String.fromCodePoint(0x3000 + index)}]{300}$`,
+  }));
   expect(() => convert(object({ anyOf: texts }))).toThrow("more than 1048576 characters");
   expect(convert(object({ anyOf: texts.slice(0, 10) })).length).toBeLessThan(1_048_576);
+});
+
+describe("what takes long to read is counted, whatever is written of it", () => {
+  const each = (schemaOf: (index: number) => unknown) => ({
+    type: "object",
+    properties: Object.fromEntries(range(500).map((index) => [`p${index}`, schemaOf(index)])),
+  });
+  /** Each link leads to the next in two ways: as many ways to look at a value as 2 to the power of their number. */
+  const chain = (keyword: string, links: number) => ({
+    ...Object.fromEntries(
+      range(links).map((index) => {
+        const next = { $ref: `#/$defs/d${index + 1}` };
+        return [`d${index}`, { [keyword]: [next, { type: "integer", ...next }] }];
+      }),
+    ),
+    [`d${links}`]: { minimum: 100 },
+  });
+  it.each<[string, unknown]>([
+    ["patterns of many states", each((index) => ({ type: "string", pattern: `^(a|b)*a(a|b){7}c${index}$` }))],
+    ["patterns that never get ready", each((index) => ({ type: "string", pattern: `a.{12}c${index}` }))],
+    ["multiples", each((index) => ({ type: "integer", multipleOf: 991, minimum: index, maximum: 1e9 }))],
+    [
+      "patterns and lengths",
+      each((index) => ({ type: "string", pattern: "^[a-z]+(-[a-z]+)*$", minLength: index })),
+    ],
+    [
+      "a value and branches of branches",
+      { ...object({ const: 5, $ref: "#/$defs/d0" }), $defs: chain("anyOf", 40) },
+    ],
+    ["a value and one of one of", { ...object({ const: 5, $ref: "#/$defs/d0" }), $defs: chain("oneOf", 40) }],
+    [
+      "a value that must not fit",
+      { ...object({ const: 5, not: { $ref: "#/$defs/d0" } }), $defs: chain("anyOf", 40) },
+    ],
+  ])("%s", (_name, schema) => {
+    const builder = new GrammarBuilder("tools");
+    expect(() => addSchema(builder, schema, { param: "schema", isStrict: false })).toThrow(
+      /take too long to read|more than 1048576 characters/,
+    );
+  });
+
+  it("and patterns that people write are far below that", () => {
+    const patterns = [
+      "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+      "^[\\w.+-]+@[\\w-]+\\.[\\w.-]+$",
+      "^(0|[1-9]\\d*)\\.(0|[1-9]\\d*)\\.(0|[1-9]\\d*)(-[0-9A-Za-z.-]+)?$",
+      "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])$",
+    ];
+    const schema = {
+      type: "object",
+      properties: Object.fromEntries(
+        range(100).map((index) => [
+          `p${index}`,
+          { type: "string", pattern: `${patterns[index % 4]}|^x{${index}}$` },
+        ]),
+      ),
+    };
+    expect(convert(schema)).toContain("p99");
+  });
 });
 
 it("tools may have 262144 bytes together", () => {

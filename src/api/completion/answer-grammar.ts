@@ -127,7 +127,7 @@ function addFormat(
 function addRegex(builder: GrammarBuilder, regex: string): string {
   const param = "response_format.regex";
   try {
-    const rule = writeAutomaton(builder, automatonOf(readRegex(regex)), {
+    const rule = writeAutomaton(builder, automatonOf(readRegex(regex), builder.spendOnTexts), {
       writing: plainWriting,
       ending: `""`,
     });

@@ -1,4 +1,4 @@
-import { automatonOf, type Automaton } from "../regular/automaton.js";
+import { automatonOf, uncounted, type Automaton } from "../regular/automaton.js";
 import { readRegex } from "../regular/regex-reader.js";
 
 /**
@@ -36,7 +36,7 @@ export const formats: ReadonlyMap<string, () => Automaton> = new Map(
   Object.entries(expressions).map(([name, expression]) => [
     name,
     () => {
-      const known = made.get(name) ?? automatonOf(readRegex(expression));
+      const known = made.get(name) ?? automatonOf(readRegex(expression), uncounted);
       made.set(name, known);
       return known;
     },

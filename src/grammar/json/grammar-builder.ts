@@ -1,4 +1,5 @@
 import { fieldError } from "../../errors.js";
+import type { Spend } from "../regular/automaton.js";
 
 /** Rules of GBNF, and those that every grammar of JSON here has. */
 
@@ -28,6 +29,9 @@ const mostCharacters = 1024 * 1024;
 /** What may be looked at beyond what is written: pairs of branches that must be told apart. */
 const mostWork = 200_000;
 
+/** As `Spend` counts it. */
+const mostTextWork = 3_000_000;
+
 /** Rules of one grammar. What they cost is counted, whichever schemas they are made of. */
 export class GrammarBuilder {
   readonly #nameOf = new Map<string, string>();
@@ -36,6 +40,7 @@ export class GrammarBuilder {
   readonly ignored: string[] = [];
   #numCharacters = 0;
   #work = 0;
+  #textWork = 0;
   readonly #rules: string[] = Object.entries(sharedRules).map(([name, body]) => `${name} ::= ${body}`);
 
   /** @param param the field of the request that a grammar which costs too much is laid to */
@@ -49,6 +54,20 @@ export class GrammarBuilder {
     if (this.#work > mostWork)
       throw fieldError(this.#param, "it has too many branches of oneOf to tell apart; use anyOf");
   }
+
+  /**
+   * What patterns, ranges of numbers and named values take to read: some 100 ms at most.
+   *
+   * @throws ShouldersError `invalid_request` past what one request may cost.
+   */
+  readonly spendOnTexts: Spend = (work) => {
+    this.#textWork += work;
+    if (this.#textWork > mostTextWork)
+      throw fieldError(
+        this.#param,
+        "its patterns, ranges of numbers and named values take too long to read; use fewer or simpler ones",
+      );
+  };
 
   /** @returns the name of a rule with this body. */
   rule(body: string): string {

@@ -101,7 +101,7 @@ export class JsonSchemaWriter implements SchemaWriter {
     try {
       const { document, patterns } = this;
       const unread = (path: string) => this.widen(path, "it cannot be read");
-      return fits(value, located, { document, patterns, unread, depth: 0 });
+      return fits(value, located, { document, patterns, spend: this.builder.spendOnTexts, unread, depth: 0 });
     } catch (thrown) {
       if (thrown instanceof NotRegular) throw refuse(located.path, thrown.message);
       throw thrown;

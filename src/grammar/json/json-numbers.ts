@@ -32,7 +32,7 @@ export function numberRule(
     if (low.value === 0 && low.isIn) return isInteger ? "digits" : "number";
   }
   const write = (wanted: Parameters<typeof numbersWithin>[0]) => {
-    const automaton = numbersWithin(wanted);
+    const automaton = numbersWithin(wanted, builder.spendOnTexts);
     if (isEmpty(automaton)) return null;
     return writeAutomaton(builder, automaton, { writing: plainWriting, ending: `""` });
   };

@@ -1,4 +1,4 @@
-import { both, isEmpty, type Automaton } from "../regular/automaton.js";
+import { both, isEmpty, type Automaton, type Spend } from "../regular/automaton.js";
 import { NotRegular } from "../regular/expression.js";
 import { isWithin, schemasAt, scopeWithin, valuesAt, withoutKeywords, type Atom } from "./conditions.js";
 import { literal } from "./grammar-builder.js";
@@ -135,13 +135,14 @@ function conditionsFor(name: string, atoms: readonly Atom[], writer: SchemaWrite
 }
 
 /** What an atom says of a name: of itself, or of the patterns that it fits. */
-function namedFor(name: string, atom: Atom, { patterns, widen }: SchemaWriter): Located[] {
+function namedFor(name: string, atom: Atom, { builder, patterns, widen }: SchemaWriter): Located[] {
   const { schema, path } = atom;
   const found: Located[] = [];
   if (isObject(schema["properties"]) && Object.hasOwn(schema["properties"], name))
     found.push(childOf(atom, "properties", name));
   for (const pattern of Object.keys(schema["patternProperties"] ?? {})) {
-    if (matches(name, pattern, { patterns })) found.push(childOf(atom, "patternProperties", pattern));
+    if (matches(name, pattern, { patterns, spend: builder.spendOnTexts }))
+      found.push(childOf(atom, "patternProperties", pattern));
     if (patterns.get(pattern) === null)
       widen(`${path}.patternProperties`, "which names fit its patterns cannot be told");
   }
@@ -260,18 +261,21 @@ function additional(atoms: readonly Atom[]): Located[] {
   });
 }
 
-function areApart(patterns: readonly string[], { patterns: known }: SchemaWriter): boolean {
+function areApart(patterns: readonly string[], { patterns: known, builder }: SchemaWriter): boolean {
+  const spend = builder.spendOnTexts;
   const automata = patterns.map((pattern) => {
-    matches("", pattern, { patterns: known });
+    matches("", pattern, { patterns: known, spend });
     return known.get(pattern) ?? null;
   });
-  return automata.every((one, index) => automata.slice(index + 1).every((other) => isApart(one, other)));
+  return automata.every((one, index) =>
+    automata.slice(index + 1).every((other) => isApart(one, other, spend)),
+  );
 }
 
-function isApart(a: Automaton | null, b: Automaton | null): boolean {
+function isApart(a: Automaton | null, b: Automaton | null, spend: Spend): boolean {
   if (a === null || b === null) return false;
   try {
-    return isEmpty(both(a, b));
+    return isEmpty(both(a, b, spend));
   } catch (thrown) {
     if (thrown instanceof NotRegular) return false;
     throw thrown;

@@ -15,11 +15,11 @@ import type { Notation, TextNotation } from "./notation.js";
 interface Writer {
   builder: GrammarBuilder;
   notation: Notation;
+  /** Patterns that were read. */
+  patterns: Map<string, Automaton | null>;
   widen: Widen;
 }
 
-/** Of what a request may have looked at: some hundred patterns. */
-const patternWork = 1_000;
 /** Longer bounds are counted in blocks, and not beside patterns. */
 const block = 1_000;
 const mostCharacters = block * block;
@@ -116,13 +116,13 @@ function counted(character: string, count: number): string {
   return `(${character}{${block}}){${Math.floor(count / block)}} ${character}{${count % block}}`;
 }
 
-function patternsOf(atoms: readonly Atom[], { builder, widen }: Writer): Automaton[] {
+function patternsOf(atoms: readonly Atom[], { builder, patterns, widen }: Writer): Automaton[] {
   return valuesAt(atoms, "pattern").flatMap(({ value, path }) => {
     if (typeof value !== "string") throw refuse(path, "expected a text");
     try {
-      // As much as the largest takes.
-      builder.spend(patternWork);
-      return [automatonOf(readRegex(value), true)];
+      const known = patterns.get(value) ?? automatonOf(readRegex(value), builder.spendOnTexts, true);
+      patterns.set(value, known);
+      return [known];
     } catch (thrown) {
       if (!(thrown instanceof NotRegular)) throw thrown;
       widen(path, thrown.message);
@@ -140,9 +140,14 @@ function formatsOf(atoms: readonly Atom[], { widen }: Writer): Automaton[] {
   });
 }
 
-function intersected(a: Automaton, b: Automaton, atoms: readonly Atom[], { widen }: Writer): Automaton {
+function intersected(
+  a: Automaton,
+  b: Automaton,
+  atoms: readonly Atom[],
+  { builder, widen }: Writer,
+): Automaton {
   try {
-    return both(a, b);
+    return both(a, b, builder.spendOnTexts);
   } catch (thrown) {
     if (!(thrown instanceof NotRegular)) throw thrown;
     for (const { path } of valuesAt(atoms, "pattern").slice(1)) widen(path, thrown.message);
@@ -154,7 +159,7 @@ function withLength(
   texts: Automaton,
   { least, most }: { least: number; most: number | null },
   atoms: readonly Atom[],
-  { widen }: Writer,
+  { builder, widen }: Writer,
 ): Automaton {
   const { shortest, longest } = extentOf(texts);
   const isLongEnough = shortest >= least;
@@ -162,7 +167,7 @@ function withLength(
   if (isLongEnough && isShortEnough) return texts;
   try {
     const lengths = repeat(set(allPoints), isLongEnough ? 0 : least, isShortEnough ? null : most);
-    return both(texts, automatonOf(lengths));
+    return both(texts, automatonOf(lengths, builder.spendOnTexts), builder.spendOnTexts);
   } catch (thrown) {
     if (!(thrown instanceof NotRegular)) throw thrown;
     for (const keyword of ["minLength", "maxLength"])

@@ -1,4 +1,4 @@
-import { acceptsText, automatonOf, type Automaton } from "../regular/automaton.js";
+import { acceptsText, automatonOf, type Automaton, type Spend } from "../regular/automaton.js";
 import { NotRegular } from "../regular/expression.js";
 import { readRegex } from "../regular/regex-reader.js";
 import { isObject, type JsonSchema } from "./json-schema.js";
@@ -7,11 +7,15 @@ import { childOf, has, type Located, type SchemaDocument } from "./schema-docume
 /** Whether a value that a schema names (`enum`, `const`) fits what else is said of it. */
 
 const deepest = 200;
+/** Of one value against one schema, as `Spend` counts it. */
+const checkWork = 30;
 
 interface Checked {
   document: SchemaDocument;
   /** Patterns that were read. */
   patterns: Map<string, Automaton | null>;
+  /** Told what it takes. */
+  spend: Spend;
   /** Told where a pattern is that cannot be read: every text fits it. */
   unread: (path: string) => void;
   depth: number;
@@ -24,6 +28,7 @@ export function fits(value: unknown, located: Located, checked: Checked): boolea
   const { schema } = located;
   if (!isObject(schema)) return schema !== false;
   if (checked.depth > deepest) throw new NotRegular("it goes round");
+  checked.spend(checkWork + Object.keys(schema).length);
   const deeper = { ...checked, depth: checked.depth + 1 };
   return (
     typesFit(value, schema) &&
@@ -47,8 +52,9 @@ function combinationsFit(value: unknown, located: Located, checked: Checked): bo
   const schema = located.schema as JsonSchema;
   const at = (...steps: (string | number)[]) => fits(value, childOf(located, ...steps), checked);
   const branches = (keyword: string) => (Array.isArray(schema[keyword]) ? [...schema[keyword].keys()] : []);
-  if ("const" in schema && canonical(value) !== canonical(schema["const"])) return false;
-  if (Array.isArray(schema["enum"]) && !isIn(value, schema["enum"], canonical)) return false;
+  const textOf = (one: unknown) => canonical(one, checked.spend);
+  if ("const" in schema && textOf(value) !== textOf(schema["const"])) return false;
+  if (Array.isArray(schema["enum"]) && !isIn(value, schema["enum"], textOf)) return false;
   if (typeof schema["$ref"] === "string") {
     const target = checked.document.find(schema["$ref"], located);
     if (target !== null && !fits(value, target, checked)) return false;
@@ -109,8 +115,9 @@ const numberChecks: Record<string, Check> = {
 
 const arrayChecks: Record<string, Check> = {
   ...Object.fromEntries([limit("minItems", atLeast, numItems), limit("maxItems", atMost, numItems)]),
-  uniqueItems: (value: unknown[], { schema }) =>
-    schema["uniqueItems"] !== true || new Set(value.map(canonical)).size === value.length,
+  uniqueItems: (value: unknown[], { schema, checked }) =>
+    schema["uniqueItems"] !== true ||
+    new Set(value.map((one) => canonical(one, checked.spend))).size === value.length,
   prefixItems: (value: unknown[], { located, checked }) =>
     value.every((one, index) => {
       const item = childOf(located, "prefixItems", index);
@@ -165,19 +172,24 @@ const objectChecks: Record<string, Check> = {
 };
 
 /** By an automaton: a regular expression of the engine could take for ever. One that is not regular fits all. */
-export function matches(text: string, pattern: unknown, { patterns }: Pick<Checked, "patterns">): boolean {
+export function matches(
+  text: string,
+  pattern: unknown,
+  { patterns, spend }: Pick<Checked, "patterns" | "spend">,
+): boolean {
   if (typeof pattern !== "string") return true;
+  spend(text.length);
   let automaton = patterns.get(pattern);
   if (automaton === undefined) {
-    automaton = readOrNull(pattern);
+    automaton = readOrNull(pattern, spend);
     patterns.set(pattern, automaton);
   }
   return automaton === null || acceptsText(automaton, text);
 }
 
-function readOrNull(pattern: string): Automaton | null {
+function readOrNull(pattern: string, spend: Spend): Automaton | null {
   try {
-    return automatonOf(readRegex(pattern), true);
+    return automatonOf(readRegex(pattern), spend, true);
   } catch (thrown) {
     if (thrown instanceof NotRegular) return null;
     throw thrown;
@@ -185,11 +197,15 @@ function readOrNull(pattern: string): Automaton | null {
 }
 
 /** A value as JSON with its keys in order: equal values have equal texts. */
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
-  if (!isObject(value)) return JSON.stringify(value);
+function canonical(value: unknown, spend: Spend): string {
+  if (Array.isArray(value)) return `[${value.map((one) => canonical(one, spend)).join()}]`;
+  if (!isObject(value)) {
+    const text = JSON.stringify(value);
+    spend(text.length);
+    return text;
+  }
   const keys = Object.keys(value).sort();
-  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join()}}`;
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key], spend)}`).join()}}`;
 }
 
 /** What long lists of a schema hold, read once. */

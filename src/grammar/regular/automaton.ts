@@ -16,11 +16,24 @@ export interface Edge {
   to: number;
 }
 
+/**
+ * Counts what is done for a request, in units of 20 to 100 ns (one range of characters looked at): it throws past what
+ * one may cost.
+ */
+export type Spend = (work: number) => void;
+
+/** For what no request decides. */
+export const uncounted: Spend = () => undefined;
+
 /** What is written down of one language at most. */
 const mostStates = 2_000;
 const mostPieces = 8_000;
-/** Ranges of characters that are compared to make one automaton: some tens of milliseconds. */
-const mostWork = 4_000_000;
+/** Of one automaton. */
+const mostWork = 500_000;
+/** Of a state, and of a step to another, beside what is compared. */
+const stateWork = 20;
+/** Of a piece in a state: it is found, sorted and written into the state's key. */
+const pieceWork = 10;
 
 /** Pieces of an expression, joined by steps that take no character. */
 interface Piece {
@@ -33,8 +46,14 @@ interface Piece {
 
 class PieceWriter {
   readonly pieces: Piece[] = [];
+  readonly #spend: Spend;
+
+  constructor(spend: Spend) {
+    this.#spend = spend;
+  }
 
   add(): number {
+    this.#spend(stateWork);
     if (this.pieces.length >= mostPieces) throw new NotRegular("it is too large");
     return this.pieces.push({ moves: [], free: [], atStart: [], atEnd: [] }) - 1;
   }
@@ -93,11 +112,12 @@ class PieceWriter {
 }
 
 /**
+ * @param spend is told what it takes
  * @param isSearched the expression may match any part of the text, as `pattern` means it; else the whole
  * @throws NotRegular where it would be too large
  */
-export function automatonOf(expression: Expression, isSearched = false): Automaton {
-  const writer = new PieceWriter();
+export function automatonOf(expression: Expression, spend: Spend, isSearched = false): Automaton {
+  const writer = new PieceWriter(spend);
   const start = writer.add();
   const anything: Expression = {
     type: "repeat",
@@ -107,7 +127,7 @@ export function automatonOf(expression: Expression, isSearched = false): Automat
   };
   const parts = isSearched ? [anything, expression, anything] : [expression];
   const end = writer.write({ type: "sequence", parts }, start);
-  return determined(writer.pieces, start, end);
+  return determined(writer.pieces, { start, end, spend });
 }
 
 /** Where a text may stand once it stands at these pieces. */
@@ -127,8 +147,11 @@ function reached(
   return [...seen].sort((a, b) => a - b);
 }
 
-function determined(pieces: readonly Piece[], start: number, end: number): Automaton {
-  const builder = new AutomatonBuilder<number[]>((state) => state.join());
+function determined(
+  pieces: readonly Piece[],
+  { start, end, spend }: { start: number; end: number; spend: Spend },
+): Automaton {
+  const builder = new AutomatonBuilder<number[]>((state) => state.join(), spend);
   builder.explore(reached(pieces, [start], { start: true, end: false }), (state, isFirst) => {
     const moves = state.flatMap((index) => (pieces[index] as Piece).moves);
     builder.spend(state.length + moves.reduce((sum, { points }) => sum + points.length, 0) ** 2);
@@ -137,16 +160,23 @@ function determined(pieces: readonly Piece[], start: number, end: number): Autom
       const to = moves
         .filter((move) => intersect(move.points, [[low, low]]).length > 0)
         .map((move) => move.to);
-      return { points, to: reached(pieces, to, { start: false, end: false }) };
+      const next = reached(pieces, to, { start: false, end: false });
+      builder.spend(next.length * pieceWork);
+      return { points, to: next };
     });
     return { edges, accepts: reached(pieces, state, { start: isFirst, end: true }).includes(end) };
   });
   return builder.build();
 }
 
-/** Texts that are in both languages. @throws NotRegular where they would be too large */
-export function both(a: Automaton, b: Automaton): Automaton {
-  const builder = new AutomatonBuilder<[number, number]>((state) => state.join());
+/**
+ * Texts that are in both languages.
+ *
+ * @param spend is told what it takes
+ * @throws NotRegular where they would be too large
+ */
+export function both(a: Automaton, b: Automaton, spend: Spend): Automaton {
+  const builder = new AutomatonBuilder<[number, number]>((state) => state.join(), spend);
   builder.explore([0, 0], ([first, second]) => {
     builder.spend(rangesAt(a, first) * rangesAt(b, second));
     const edges = (a.edges[first] ?? []).flatMap((left) =>
@@ -165,19 +195,22 @@ const rangesAt = ({ edges }: Automaton, state: number): number =>
 
 /** Makes an automaton whose states are found one after the other. */
 export class AutomatonBuilder<State> {
-  readonly #keyOf: (state: State) => string;
-  readonly #numberOf = new Map<string, number>();
+  readonly #keyOf: (state: State) => string | number;
+  readonly #numberOf = new Map<string | number, number>();
   readonly #states: State[] = [];
   readonly #edges: Edge[][] = [];
   readonly #accepts: boolean[] = [];
+  readonly #spend: Spend;
   #work = 0;
 
-  constructor(keyOf: (state: State) => string) {
+  constructor(keyOf: (state: State) => string | number, spend: Spend) {
     this.#keyOf = keyOf;
+    this.#spend = spend;
   }
 
   /** @throws NotRegular past what one automaton may cost */
   spend(work: number): void {
+    this.#spend(work);
     this.#work += work;
     if (this.#work > mostWork) throw new NotRegular("it takes too long to read");
   }
@@ -192,6 +225,7 @@ export class AutomatonBuilder<State> {
     this.#number(start);
     for (let at = 0; at < this.#states.length; at++) {
       const { edges, accepts } = look(this.#states[at] as State, at === 0);
+      this.spend(stateWork * (1 + edges.length));
       this.#accepts.push(accepts);
       this.#edges.push(edges.map(({ points, to }) => ({ points, to: this.#number(to) })));
     }
@@ -213,16 +247,19 @@ export class AutomatonBuilder<State> {
 
 /** Without steps from which no text comes to an end; steps to one state are one. */
 export function trimmed({ edges, accepts }: Automaton): Automaton {
-  const before = new Map<number, number[]>();
+  const before = edges.map((): number[] => []);
   edges.forEach((from, index) => {
-    for (const { to } of from) before.set(to, [...(before.get(to) ?? []), index]);
+    for (const { to } of from) before[to]?.push(index);
   });
   const living = new Set(accepts.flatMap((isEnd, index) => (isEnd ? [index] : [])));
-  for (const index of living) for (const from of before.get(index) ?? []) living.add(from);
+  for (const index of living) for (const from of before[index] ?? []) living.add(from);
   const kept = edges.map((from) => {
     const byTarget = new Map<number, CodePoints>();
     for (const { points, to } of from)
-      if (living.has(to)) byTarget.set(to, union(byTarget.get(to) ?? [], points));
+      if (living.has(to)) {
+        const known = byTarget.get(to);
+        byTarget.set(to, known === undefined ? points : union(known, points));
+      }
     return [...byTarget].map(([to, points]) => ({ points, to }));
   });
   return { edges: kept, accepts };

@@ -1,6 +1,6 @@
-import { automatonOf, AutomatonBuilder, both, type Automaton } from "./automaton.js";
-import { pointsIn, pointsOf } from "./code-points.js";
-import { choice, empty, NotRegular, repeat, sequence, set, type Expression } from "./expression.js";
+import { AutomatonBuilder, both, type Automaton, type Spend } from "./automaton.js";
+import { noPoints, pointsIn, type CodePoints } from "./code-points.js";
+import { NotRegular } from "./expression.js";
 
 /**
  * Decimal numbers within bounds, as texts: `-12.5`, no exponent, at most 15 digits, so that no two of them are one
@@ -31,120 +31,133 @@ interface Decimal {
   fraction: string;
 }
 
-const digitsFrom = (low: number, high: number): Expression => set(pointsOf([[0x30 + low, 0x30 + high]]));
-const digit = digitsFrom(0, 9);
-const positive = digitsFrom(1, 9);
-const zero = set(pointsIn("0"));
-const dot = set(pointsIn("."));
-const minus = set(pointsIn("-"));
-const written = (text: string): Expression => sequence(...Array.from(text, (one) => set(pointsIn(one))));
-const anyWhole = choice(zero, sequence(positive, repeat(digit, 0, mostDigits - 1)));
-const anyDigits = repeat(digit, 0, null);
-const anyFraction = choice(empty, sequence(dot, digit, anyDigits));
-const anyMagnitude = sequence(anyWhole, anyFraction);
-const nothing = choice();
-const nought: Decimal = { whole: "0", fraction: "" };
-
-/** @throws NotRegular where it takes too much to write down */
-export function numbersWithin({ isInteger, low, high, multiplesOf }: NumberBounds): Automaton {
-  const magnitude = isInteger ? anyWhole : anyMagnitude;
-  const conditions = [
-    choice(magnitude, sequence(minus, magnitude)),
-    choice(anyMagnitude, sequence(minus, above(nought, false))),
-    choice(shorterThan(mostDigits + 2), sequence(minus, shorterThan(mostDigits + 2))),
-  ];
-  if (low !== null) conditions.push(atLeast(low));
-  if (high !== null) conditions.push(atMost(high));
-  const bounded = conditions.map((condition) => automatonOf(condition)).reduce(both);
-  return multiplesOf.map(multiplesOfStep).reduce(both, bounded);
+/** What the magnitude of a number is held to. */
+interface Limits {
+  low: Limit | null;
+  high: Limit | null;
 }
 
-const shorterThan = (length: number): Expression => repeat(set(pointsIn("0123456789.")), 1, length - 1);
+type Limit = Decimal & { isIn: boolean };
 
-function atLeast({ value, isIn }: Bound): Expression {
-  if (value >= 0) return above(decimalOf(value), isIn);
-  return choice(anyMagnitude, sequence(minus, below(decimalOf(-value), isIn)));
+/** How the digits so far stand to those of a limit at the same places: below, the same, above. */
+type Order = -1 | 0 | 1;
+
+/** A number as far as it is read. */
+interface Reading {
+  isNegative: boolean;
+  /** Digits so far. */
+  digits: number;
+  /** Digits behind the point; −1: it has not come. */
+  place: number;
+  /** Nothing but a 0 stands before the point. */
+  isNought: boolean;
+  low: Order;
+  high: Order;
 }
 
-function atMost({ value, isIn }: Bound): Expression {
-  if (value < 0) return sequence(minus, above(decimalOf(-value), isIn));
-  return choice(sequence(minus, anyMagnitude), below(decimalOf(value), isIn));
-}
+const digitPoints = Array.from("0123456789", pointsIn);
+const begun: Omit<Reading, "isNegative"> = { digits: 0, place: -1, isNought: false, low: 0, high: 0 };
 
-/** Magnitudes from this one on. */
-function above({ whole, fraction }: Decimal, isIn: boolean): Expression {
-  return choice(
-    sequence(wholesAbove(whole), anyFraction),
-    sequence(written(whole), fractionsAbove(fraction, isIn)),
-  );
-}
-
-/** Magnitudes up to this one. */
-function below({ whole, fraction }: Decimal, isIn: boolean): Expression {
-  return choice(
-    sequence(wholesBelow(whole), anyFraction),
-    sequence(written(whole), fractionsBelow(fraction, isIn)),
-  );
-}
-
-function wholesAbove(whole: string): Expression {
-  if (whole === "0") return sequence(positive, repeat(digit, 0, mostDigits - 1));
-  const longer =
-    whole.length < mostDigits ? [sequence(positive, repeat(digit, whole.length, mostDigits - 1))] : [];
-  return choice(
-    ...longer,
-    ...differingAt(whole, (at) => [at + 1, 9]).map(({ before, from, to, rest }) =>
-      sequence(written(before), digitsFrom(from, to), repeat(digit, rest, rest)),
-    ),
-  );
-}
-
-function wholesBelow(whole: string): Expression {
-  if (whole === "0") return nothing;
-  const shorter = whole.length > 1 ? [sequence(positive, repeat(digit, 0, whole.length - 2))] : [];
-  return choice(
-    zero,
-    ...shorter,
-    ...differingAt(whole, (at, index) => [index === 0 ? 1 : 0, at - 1]).map(({ before, from, to, rest }) =>
-      sequence(written(before), digitsFrom(from, to), repeat(digit, rest, rest)),
-    ),
-  );
-}
-
-/** Fractions, with their point, that are more than 0.`fraction`. */
-function fractionsAbove(fraction: string, isIn: boolean): Expression {
-  const more = differingAt(fraction, (at) => [at + 1, 9]).map(({ before, from, to }) =>
-    sequence(written(before), digitsFrom(from, to), anyDigits),
-  );
-  const longer = sequence(written(fraction), repeat(zero, 0, null), positive, anyDigits);
-  const same = sequence(written(fraction), anyDigits);
-  if (fraction === "") return isIn ? anyFraction : sequence(dot, longer);
-  return sequence(dot, choice(...more, isIn ? same : longer));
-}
-
-/** Fractions, with their point, that are less than 0.`fraction`; none is 0. */
-function fractionsBelow(fraction: string, isIn: boolean): Expression {
-  const same = sequence(written(fraction), repeat(zero, 0, null));
-  if (fraction === "") return isIn ? choice(empty, sequence(dot, zero, same)) : nothing;
-  const less = differingAt(fraction, (at) => [0, at - 1]).map(({ before, from, to }) =>
-    sequence(written(before), digitsFrom(from, to), anyDigits),
-  );
-  const shorter = Array.from({ length: fraction.length - 1 }, (_, index) =>
-    written(fraction.slice(0, index + 1)),
-  );
-  return choice(empty, sequence(dot, choice(...less, ...shorter, ...(isIn ? [same] : []))));
-}
-
-/** The texts that are the same up to a place and have another digit there, as `rangeAt` says; where it allows any. */
-function differingAt(text: string, rangeAt: (at: number, index: number) => [from: number, to: number]) {
-  return Array.from(text, Number).flatMap((at, index) => {
-    const [from, to] = rangeAt(at, index);
-    return from <= to ? [{ before: text.slice(0, index), from, to, rest: text.length - index - 1 }] : [];
+/**
+ * @param spend is told what it takes
+ * @throws NotRegular where it takes too much to write down
+ */
+export function numbersWithin({ isInteger, low, high, multiplesOf }: NumberBounds, spend: Spend): Automaton {
+  const limitsOf = { positive: positiveLimits(low, high), negative: negativeLimits(low, high) };
+  const builder = new AutomatonBuilder<Reading>(keyOf, spend);
+  builder.explore({ ...begun, isNegative: false }, (state, isFirst) => {
+    const limits = state.isNegative ? limitsOf.negative : limitsOf.positive;
+    const edges = limits === null ? [] : digitEdges(state, limits);
+    if (isFirst && limitsOf.negative !== null)
+      edges.push({ points: pointsIn("-"), to: { ...begun, isNegative: true } });
+    if (limits === null || state.digits === 0) return { edges, accepts: false };
+    if (!isInteger && state.place < 0)
+      edges.push({ points: pointsIn("."), to: { ...withoutMore(state, limits), place: 0, isNought: false } });
+    return { edges, accepts: state.place !== 0 && isWithin(state, limits) };
   });
+  return multiplesOf.reduce(
+    (numbers, step) => both(numbers, multiplesOfStep(step, spend), spend),
+    builder.build(),
+  );
+}
+
+/** One for each run of digits behind which the number goes on alike. */
+function digitEdges(state: Reading, limits: Limits): { points: CodePoints; to: Reading }[] {
+  const runs: { from: number; last: number; to: Reading; key: number }[] = [];
+  for (let digit = 0; digit <= 9; digit++) {
+    const to = withDigit(state, digit, limits);
+    if (to === null) continue;
+    const key = keyOf(to);
+    const before = runs.at(-1);
+    if (before?.key === key) before.last = digit;
+    else runs.push({ from: digit, last: digit, to, key });
+  }
+  return runs.map(({ from, last, to }) => ({ points: [[0x30 + from, 0x30 + last]], to }));
+}
+
+function positiveLimits(low: Bound | null, high: Bound | null): Limits | null {
+  if (high !== null && high.value < 0) return null;
+  return { low: low === null || low.value < 0 ? null : limitOf(low), high: high && limitOf(high) };
+}
+
+/** There is no −0. */
+function negativeLimits(low: Bound | null, high: Bound | null): Limits | null {
+  if (low !== null && low.value >= 0) return null;
+  const least = high !== null && high.value < 0 ? high : { value: 0, isIn: false };
+  return { low: limitOf(least), high: low && limitOf(low) };
+}
+
+const limitOf = ({ value, isIn }: Bound): Limit => ({ ...decimalOf(Math.abs(value)), isIn });
+
+/** One number for all states that go on alike. */
+function keyOf({ isNegative, digits, place, isNought, low, high }: Reading): number {
+  const isDecided = place > 0 && low !== 0 && high !== 0;
+  const where = isDecided ? 0 : 1 + (place + 1) * 4 + (isNegative ? 2 : 0) + (isNought ? 1 : 0);
+  return ((where * (mostDigits + 1) + digits) * 3 + low + 1) * 3 + high + 1;
+}
+
+/** @returns null: no number goes on so */
+function withDigit(state: Reading, digit: number, limits: Limits): Reading | null {
+  if (state.digits >= mostDigits || (state.place < 0 && state.isNought)) return null;
+  const orderTo = (order: Order, limit: Limit): Order => {
+    if (state.place < 0 && state.digits >= limit.whole.length) return 1;
+    if (order !== 0) return order;
+    const own = state.place < 0 ? limit.whole[state.digits] : limit.fraction[state.place];
+    return Math.sign(digit - Number(own ?? 0)) as Order;
+  };
+  const to: Reading = {
+    isNegative: state.isNegative,
+    digits: state.digits + 1,
+    place: state.place < 0 ? -1 : state.place + 1,
+    isNought: state.place < 0 && state.digits === 0 && digit === 0,
+    low: limits.low === null ? 1 : orderTo(state.low, limits.low),
+    high: limits.high === null ? -1 : orderTo(state.high, limits.high),
+  };
+  const isTooLarge = to.high > 0 && (to.place > 0 || to.digits >= (limits.high?.whole.length ?? 0));
+  return isTooLarge || (to.place > 0 && to.low < 0) ? null : to;
+}
+
+/** With no more digits before the point. */
+function withoutMore(state: Reading, limits: Limits): Reading {
+  const orderTo = (order: Order, limit: Limit | null): Order =>
+    limit !== null && state.place < 0 && state.digits < limit.whole.length ? -1 : order;
+  return { ...state, low: orderTo(state.low, limits.low), high: orderTo(state.high, limits.high) };
+}
+
+function isWithin(state: Reading, { low, high }: Limits): boolean {
+  const ended = withoutMore(state, { low, high });
+  const orderTo = (order: Order, limit: Limit): Order =>
+    order === 0 && Math.max(0, state.place) < limit.fraction.length ? -1 : order;
+  const isIn = (side: 1 | -1, order: Order, limit: Limit | null) => {
+    if (limit === null) return true;
+    const ordered = orderTo(order, limit);
+    return ordered === 0 ? limit.isIn : ordered === side;
+  };
+  return isIn(1, ended.low, low) && isIn(-1, ended.high, high);
 }
 
 /** Multiples of a number, sign and all: what is left of the digits so far, as they are read. */
-function multiplesOfStep(step: number): Automaton {
+function multiplesOfStep(step: number, spend: Spend): Automaton {
   const { whole, fraction } = decimalOf(step);
   const places = fraction.length;
   const divisor = Number(whole + fraction);
@@ -156,10 +169,13 @@ function multiplesOfStep(step: number): Automaton {
     place: number;
     hasDigit: boolean;
   }
-  const builder = new AutomatonBuilder<State>(({ rest, place, hasDigit }) => `${rest} ${place} ${hasDigit}`);
+  const builder = new AutomatonBuilder<State>(
+    ({ rest, place, hasDigit }) => `${rest} ${place} ${hasDigit}`,
+    spend,
+  );
   builder.explore({ rest: 0, place: -1, hasDigit: false }, ({ rest, place, hasDigit }, isFirst) => {
     const edges = Array.from({ length: 10 }, (_, value) => ({
-      points: pointsIn(String(value)),
+      points: digitPoints[value] ?? noPoints,
       // Behind the last place of the divisor there are zeros only.
       to: {
         rest: place >= places ? (value === 0 ? rest : -1) : (rest * 10 + value) % divisor,
