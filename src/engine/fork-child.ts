@@ -10,6 +10,9 @@ const endTimeoutMs = 2_000;
 /** How long a child may take to end by itself before it is killed. */
 const closeTimeoutMs = 10_000;
 
+/** Memory from this size on is given back to the system when it is freed. */
+const largeBlockBytes = String(256 * 1024);
+
 /** Forks an engine process with a thread for every model's decode. It ends with this process, or with its pipe. */
 export function forkChild(entry: URL, configs: readonly ResolvedFusionConfig[]): ChildProcess {
   const paths = configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path));
@@ -18,9 +21,12 @@ export function forkChild(entry: URL, configs: readonly ResolvedFusionConfig[]):
     // Checking model files leaves garbage that V8 would keep room for; the child collects it once it has loaded.
     execArgv: ["--expose-gc"],
     // Every model's decode occupies a thread of libuv's pool while it runs; file and DNS work needs some too.
-    // With an arena a thread, glibc would keep far more memory than is in use.
+    // With an arena a thread, or with large blocks among the small ones, glibc would keep far more memory than is in
+    // use: of a long text that was cut into tokens, too.
     env: {
       MALLOC_ARENA_MAX: "2",
+      MALLOC_MMAP_THRESHOLD_: largeBlockBytes,
+      MALLOC_TRIM_THRESHOLD_: largeBlockBytes,
       ...process.env,
       UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)),
     },
