@@ -30,7 +30,7 @@ export class Grammars {
    * @throws ShouldersError `invalid_request` for a text that is no grammar.
    */
   async masksOf(text: string, config: LoadedConfig, root = "root"): Promise<() => GrammarMask> {
-    const table = this.#table(config);
+    const table = this.tableOf(config);
     const key = `${config.resolved.config.id} ${root} ${text}`;
     const known = this.#compiled.get(key);
     const grammar = known ?? this.#compile(text, table, root);
@@ -55,7 +55,8 @@ export class Grammars {
     return compiled;
   }
 
-  #table(config: LoadedConfig): TokenTable {
+  /** Of the tokens that a config's models share. */
+  tableOf(config: LoadedConfig): TokenTable {
     const known = this.#tables.get(config);
     if (known) return known;
     const members = inOrder(config);

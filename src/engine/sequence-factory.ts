@@ -1,7 +1,8 @@
 import { randomInt } from "node:crypto";
 import { present, ShouldersError } from "../errors.js";
 import type { SamplerChain, SamplerOptions } from "../llama/types.js";
-import type { GrammarMask } from "../grammar/grammar-mask.js";
+import type { TokenMask } from "../grammar/grammar-mask.js";
+import { LeastTokensMask } from "../grammar/least-tokens-mask.js";
 import { TokenSampler } from "../sampling/token-sampler.js";
 import { startStrategy } from "./fuse.js";
 import { Grammars } from "./grammars.js";
@@ -55,7 +56,7 @@ export class SequenceFactory {
       modelsOf(config, run),
     );
     if (prompts === null) return [];
-    const makeMask = await this.#masks(request.grammar, prompts.thinking, config);
+    const makeMask = await this.#masks(request, prompts.thinking, config);
     return wanted().map((choice, index) => {
       const grammar = makeMask?.() ?? null;
       return new Sequence({
@@ -75,20 +76,26 @@ export class SequenceFactory {
 
   /** An answer is held to its grammar after what is thought. */
   async #masks(
-    grammar: string | null,
+    { grammar, minTokens, stopTokens }: GenerationRequest,
     thinking: ModelPrompts["thinking"],
     config: LoadedConfig,
-  ): Promise<(() => GrammarMask) | null> {
-    if (grammar === null) return null;
-    return thinking === null
-      ? this.#grammars.masksOf(grammar, config)
-      : this.#grammars.masksOf(afterThought(grammar, thinking), config, thoughtRoot);
+  ): Promise<(() => TokenMask) | null> {
+    const makeGrammar =
+      grammar === null
+        ? null
+        : thinking === null
+          ? await this.#grammars.masksOf(grammar, config)
+          : await this.#grammars.masksOf(afterThought(grammar, thinking), config, thoughtRoot);
+    if (minTokens === 0) return makeGrammar;
+    const table = this.#grammars.tableOf(config);
+    return () =>
+      new LeastTokensMask(minTokens, { grammar: makeGrammar?.() ?? null, stops: stopTokens, table });
   }
 
   #sampler(
     { sampling, logitBias }: GenerationRequest,
     { seed }: Choice,
-    { config, grammar }: { config: LoadedConfig; grammar: GrammarMask | null },
+    { config, grammar }: { config: LoadedConfig; grammar: TokenMask | null },
   ): TokenSampler {
     const contextTokens = config.resolved.config.context.tokens;
     return new TokenSampler(

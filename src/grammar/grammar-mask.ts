@@ -6,12 +6,29 @@ import { longestToken, type TokenTable } from "./token-table.js";
 /** Bytes to divide into tokens for one token, the whole vocabulary asked. */
 const mostWork = 50_000;
 
+/** Which tokens may follow in one answer. */
+export interface TokenMask {
+  /** The answer is all that may be. */
+  readonly isComplete: boolean;
+  /** @param room tokens that may still be drawn, this one included */
+  allows(token: number, room: number): boolean;
+  /**
+   * The row with −Infinity where a token is not allowed; a view that is valid until the next call.
+   *
+   * @param room tokens that may still be drawn, this one included
+   * @returns null when no token that has a probability is allowed.
+   */
+  apply(logits: Float32Array, room: number): Float32Array | null;
+  /** Told of each token of the answer, in order. */
+  accept(token: number): void;
+}
+
 /**
  * Where one answer stands in its grammar, and which tokens may follow. A token that would leave too few tokens to
  * end the text is not allowed, so that an answer never runs into its cap: as the cap comes near, the model is led
  * to the end. Where even the shortest text does not fit, the cap cuts the answer as it would without a grammar.
  */
-export class GrammarMask {
+export class GrammarMask implements TokenMask {
   readonly #machine: GrammarMachine;
   readonly #table: TokenTable;
   #position: number;
@@ -34,11 +51,7 @@ export class GrammarMask {
     return this.#machine.isComplete(this.#position);
   }
 
-  /**
-   * A control token is no text, and never allowed.
-   *
-   * @param room tokens that may still be drawn, this one included
-   */
+  /** A control token is no text, and never allowed. */
   allows(token: number, room: number): boolean {
     if (this.#table.isEnd(token)) return this.#machine.accepts(this.#position);
     const bytes = this.#table.bytes(token);
@@ -46,12 +59,6 @@ export class GrammarMask {
     return next >= 0 && this.#leavesRoom(token, next, room);
   }
 
-  /**
-   * The row with −Infinity where the grammar does not allow a token; a view that is valid until the next call.
-   *
-   * @param room tokens that may still be drawn, this one included
-   * @returns null when no token that has a probability is allowed.
-   */
   apply(logits: Float32Array, room: number): Float32Array | null {
     const { scratch, order, ends } = this.#table;
     const { tokens, common, starts, text } = order;

@@ -71,6 +71,8 @@ export interface GenerationRequest {
   grammar: string | null;
   /** Most tokens that are drawn; null: until the end of sequence or a full context. */
   maxTokens: number | null;
+  /** Fewest tokens of the answer before one may end it, as far as its grammar allows; stop strings do. */
+  minTokens: number;
   stop: string[];
   /** What calls of functions begin with: stop strings are looked for before it only. null: there are none. */
   callOpening: CallOpening | null;
@@ -124,6 +126,7 @@ export const plainRequest: Omit<
   prediction: null,
   grammar: null,
   maxTokens: null,
+  minTokens: 0,
   stop: [],
   callOpening: null,
   stopTokens: [],

@@ -2,7 +2,7 @@ import type { SamplingSettings } from "../config/fusion-config.js";
 import type { FusedRow } from "../fusion/types.js";
 import type { SampledToken, SamplerChain, SamplerOptions } from "../llama/types.js";
 import { ShouldersError } from "../errors.js";
-import type { GrammarMask } from "../grammar/grammar-mask.js";
+import type { TokenMask } from "../grammar/grammar-mask.js";
 
 export interface TokenSamplerOptions {
   sampling: SamplingSettings;
@@ -11,8 +11,8 @@ export interface TokenSamplerOptions {
   seed: number;
   /** How many tokens the penalties look back at: the whole answer. */
   contextTokens: number;
-  /** What the answer must be; null: anything. */
-  grammar: GrammarMask | null;
+  /** What the answer must be: its grammar, and how long it is at least; null: anything. */
+  grammar: TokenMask | null;
 }
 
 export interface SampleOptions {
@@ -37,7 +37,7 @@ export interface Sample extends SampledToken {
  */
 export class TokenSampler implements Disposable {
   readonly #chain: SamplerChain | null;
-  readonly #grammar: GrammarMask | null;
+  readonly #grammar: TokenMask | null;
   /** Tokens that were accepted: the position of the next one in the answer. */
   #position = 0;
 

@@ -236,6 +236,7 @@ function planParsed(
       prediction: predictionOf(body.prediction),
       configId: config.id,
       callOpening: toolForm && { texts: openingsOf(toolForm), mayFollowText: mayFollowText(toolForm) },
+      minTokens: minTokensOf(body, own.maxTokens),
       stop: [body.stop ?? []].flat().filter((text) => text !== ""),
       stopTokens: body.stop_token_ids ?? [],
       sampling,
@@ -246,6 +247,13 @@ function planParsed(
     },
     ...traced,
   };
+}
+
+/** @throws ShouldersError for more than may be drawn */
+function minTokensOf({ min_tokens: least, ignore_eos: isEndless }: ChatBody | TextBody, most: number | null) {
+  if (least != null && most !== null && least > most)
+    throw fieldError("min_tokens", `${least} are more than max_tokens = ${most}`);
+  return isEndless === true ? Infinity : (least ?? 0);
 }
 
 /** @throws ShouldersError for an id that the vocabulary does not have */

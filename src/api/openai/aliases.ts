@@ -8,6 +8,8 @@ const names: Readonly<Record<string, string>> = {
   n_predict: "max_tokens",
   num_predict: "max_tokens",
   max_new_tokens: "max_tokens",
+  min_new_tokens: "min_tokens",
+  ban_eos_token: "ignore_eos",
   repetition_penalty: "repeat_penalty",
   rep_pen: "repeat_penalty",
   typical: "typical_p",

@@ -18,8 +18,6 @@ const undone = (asksForNothing: (value: unknown) => boolean, hint = "leave it ou
 
 export const undoneFields = {
   min_length: undone(isNought),
-  min_tokens: undone(isNought),
-  ignore_eos: undone(isNothing),
   // Ways to sample.
   mirostat: undone(isNought),
   mirostat_mode: undone(isNought),
@@ -47,7 +45,6 @@ export const undoneFields = {
   banned_tokens: undone(isNothing),
   custom_token_bans: undone(isNothing),
   allowed_token_ids: undone(isNothing),
-  ban_eos_token: undone(isNothing),
   logits_processors: undone(isNothing),
   // What the prompt is made of.
   truncate_prompt_tokens: undone((value) => value === -1),

@@ -66,6 +66,18 @@ const sharedFields = {
       `Up to ${mostStops} strings at which to stop; they are not part of the answer, nor looked for in calls.`,
     ),
   stop_token_ids: tokenIds({ least: 0, most: mostStops }).nullish().describe("Tokens that end the answer."),
+  min_tokens: z
+    .int()
+    .min(0)
+    .max(maxInt32)
+    .nullish()
+    .describe("Fewest tokens before an end token or one of stop_token_ids may come. A grammar goes before."),
+  ignore_eos: z
+    .boolean()
+    .nullish()
+    .describe(
+      "true: no token ends the answer, but max_tokens, a stop string, a grammar's end or a full context.",
+    ),
   logit_bias: z
     .preprocess(
       biasesOf,
