@@ -11,6 +11,8 @@ import { benchMemory } from "./memory.js";
 import { benchOverhead } from "./overhead.js";
 import { benchPeer } from "./peer.js";
 import { benchPublicApi } from "./public-api.js";
+import { benchReplicas } from "./replicas.js";
+import { benchPick, benchTurningTraffic } from "./ratings.js";
 import type { PartResult } from "./report.js";
 import { benchBasePasses, benchSpeculation } from "./speculation.js";
 import { benchStart } from "./start.js";
@@ -59,6 +61,9 @@ export const parts: Part[] = [
   },
   { name: "batch", ids: [], run: benchBatch },
   { name: "feedback", ids: ["feedback_overhead", "fold_ms"], run: benchFeedback },
+  { name: "turning-traffic", ids: [], run: benchTurningTraffic },
+  { name: "pick", ids: [], run: benchPick },
+  { name: "replicas", ids: [], run: benchReplicas },
   { name: "judge", ids: [], run: benchJudge },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "hot-load", ids: [], run: benchHotLoad },

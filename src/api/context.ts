@@ -86,6 +86,8 @@ export interface ApiContext {
   engine: Engine;
   models: Models;
   log: Logger;
+  /** Name of this server among others; empty: it has none. */
+  replica: string;
   version: string;
   /** What is kept of the tokens of an answer whose request does not say. */
   keptTrace: TraceLevel;

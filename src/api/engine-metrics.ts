@@ -30,6 +30,15 @@ function showSequences(meters: Meters, engine: Engine): void {
     ["model"],
   );
   meters.gauge(
+    "fullest_cells_used_ratio",
+    "Share in use of the sequence memory that is fullest.",
+    (gauge) => {
+      gauge.set(
+        Math.max(0, ...Object.values(engine.stats.cells).map(({ used, total }) => used / total || 0)),
+      );
+    },
+  );
+  meters.gauge(
     "engine_resident_memory_bytes",
     "Resident memory of the engine process, which holds the models.",
     (gauge) => {

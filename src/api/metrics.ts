@@ -17,6 +17,7 @@ export function outcomeOf(status: number): Outcome {
 export interface ServerFigures {
   connections: () => number;
   webSockets: () => number;
+  takesFeedback: () => boolean;
   droppedLogLines: () => number;
 }
 
@@ -55,6 +56,9 @@ export class Metrics extends Meters {
   observeServer(read: ServerFigures): void {
     this.gauge("connections", "Open connections.", (gauge) => gauge.set(read.connections()));
     this.gauge("websockets", "Open WebSockets.", (gauge) => gauge.set(read.webSockets()));
+    this.gauge("feedback_on", "Whether ratings and responses can be kept now.", (gauge) =>
+      gauge.set(Number(read.takesFeedback())),
+    );
     this.gauge("log_lines_dropped", "Log lines lost, because nobody took them.", (gauge) =>
       gauge.set(read.droppedLogLines()),
     );

@@ -38,6 +38,8 @@ export interface ServerOptions extends Partial<ServerLimits> {
   port: number;
   log: Logger;
   version: string;
+  /** Name of this server among others, for ids and a header. Default: none. */
+  replica?: string;
   /** What is kept of the tokens of an answer whose request does not say. Default: off. */
   keptTrace?: TraceLevel;
   /** Where feedback and responses are kept; closed with the server. Left out: in memory. */
@@ -109,6 +111,7 @@ function createContext(options: ServerOptions) {
     log,
     version,
     access,
+    replica = "",
     keptTrace = "off",
     store = new MemoryStore(),
     takesFeedback = true,
@@ -130,6 +133,7 @@ function createContext(options: ServerOptions) {
     models,
     log,
     version,
+    replica,
     keptTrace,
     limits,
     traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
@@ -180,6 +184,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   context.metrics.observeServer({
     connections: () => connections.size,
     webSockets: () => stream.size,
+    takesFeedback: () => context.feedback.trouble === null,
     droppedLogLines: options.numDroppedLogLines ?? (() => 0),
   });
   // What is old goes also when nobody asks.

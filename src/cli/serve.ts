@@ -48,6 +48,7 @@ async function listen(engine: ModelRouter, settings: Settings, log: Logger): Pro
       port,
       log,
       version: packageVersion(),
+      replica: settings.replica,
       numDroppedLogLines: numDroppedLines,
       access: { keys, allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests },
       keptTrace: traces,

@@ -14,6 +14,11 @@ export const settingsSchema = z.strictObject({
     .default("127.0.0.1")
     .describe("Address to listen on; 0.0.0.0 opens the server to the network, which needs API keys."),
   port: z.int().min(0).max(65_535).default(8080).describe("Port to listen on; 0: any free one, printed."),
+  replica: z
+    .string()
+    .regex(/^([a-z0-9][a-z0-9-]{0,62})?$/, "write up to 63 of a-z, 0-9 and '-', or leave it empty")
+    .default("")
+    .describe("Name of this server among replicas, in ids of answers and X-Shoulders-Replica; empty: none."),
   apiKeysFile: z
     .string()
     .meta({ format: "path" })

@@ -177,6 +177,7 @@ it("no plan can be made without saying whose it is, and no request of it lacks a
     description,
     requester: { owner: "ann", party: "p" },
     keptTrace: "off",
+    replica: "",
   });
   expect(plan.request).toMatchObject({ owner: "ann", party: "p" });
   // @ts-expect-error -- what all choices share is no request yet

@@ -2,7 +2,7 @@ import type { RequestHandler } from "express";
 import type { Prompt } from "../../protocol/protocol.js";
 import type { CountedTokens, Message } from "../../wire/message.js";
 import { planOptions } from "../completion/answering.js";
-import { newId, planCompletion, type PlanOptions, type RequestPlan } from "../completion/plan.js";
+import { planCompletion, traceId, type PlanOptions, type RequestPlan } from "../completion/plan.js";
 import { serveAnswer } from "../completion/serve-answer.js";
 import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
@@ -37,7 +37,7 @@ export function countTokens(context: ApiContext): RequestHandler<object, Counted
 }
 
 function planMessage({ body, fieldName }: ChatRequest, options: PlanOptions): RequestPlan {
-  return { ...planCompletion("chat", body, { ...options, fieldName }), id: newId("msg_") };
+  return { ...planCompletion("chat", body, { ...options, fieldName }), id: traceId("msg_", options) };
 }
 
 /** What is known, and asks for what is not done; an answer is an answer without it. */

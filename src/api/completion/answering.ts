@@ -9,6 +9,7 @@ export function planOptions(context: ApiContext, response: Response): PlanOption
     requester: localsOf(response),
     description: requireEngine(context),
     keptTrace: context.keptTrace,
+    replica: context.replica,
   };
 }
 

@@ -123,6 +123,8 @@ export interface PlanOptions {
   description: EngineDescription;
   /** What is kept of each token where the request does not say. */
   keptTrace: TraceLevel;
+  /** Name of this server among others; empty: it has none. */
+  replica: string;
   /** What the client calls a field of a completion's body, where it sent another one. */
   fieldName?: (param: string) => string;
 }
@@ -188,9 +190,10 @@ type OwnParts = Pick<NamelessPlan, "prompts" | "isEchoed" | "toolForm" | "paramO
 function planParsed(
   kind: CompletionKind,
   body: ChatBody | TextBody,
-  { requester, description, keptTrace }: PlanOptions,
+  options: PlanOptions,
   { prompts, isEchoed, toolForm, paramOf, ignored, ...own }: OwnParts,
 ): NamelessPlan {
+  const { requester, description, keptTrace } = options;
   const config = findConfig(description, body.model);
   const answerPrefix = toGiven(body.fusion?.continue);
   if (answerPrefix?.type === "tokens") checkTokens(answerPrefix.tokens, config, "fusion.continue");
@@ -207,7 +210,7 @@ function planParsed(
   checkTokens(body.stop_token_ids ?? [], config, "stop_token_ids");
   return {
     kind,
-    id: newId(kind === "chat" ? "chatcmpl-" : "cmpl-"),
+    id: traceId(kind === "chat" ? "chatcmpl-" : "cmpl-", options),
     created: Math.floor(Date.now() / 1000),
     model: config.id,
     systemFingerprint: systemFingerprint(description, config),
@@ -288,6 +291,14 @@ function tracedOf({ fusion }: ChatBody | TextBody, kept: TraceLevel): Pick<Reque
   const reports = fusion?.trace ?? "off";
   return { reports, keeps: fusion?.keep_trace ?? fullerOf(reports, kept) };
 }
+
+/** An id that nothing else has, and that says which replica has the trace. */
+export function traceId(prefix: string, { replica }: Pick<PlanOptions, "replica">): string {
+  return newId(replica === "" ? prefix : `${prefix}${replica}.`);
+}
+
+/** The replica that an id says; null: it says none. */
+export const replicaOf = (id: string): string | null => /^[a-z]+[-_](.+)\.[0-9a-f]{32}/.exec(id)?.[1] ?? null;
 
 /** An id that nothing else has. */
 export function newId(prefix: string): string {

@@ -9,7 +9,7 @@ import { findConfig, type ApiContext } from "../context.js";
 import { givenTokens } from "../completion/fusion-fields.js";
 import {
   choicesOf,
-  newId,
+  traceId,
   planCompletion,
   type ChoicePlan,
   type PlanOptions,
@@ -68,7 +68,7 @@ function planExplanation(body: unknown, options: PlanOptions): RequestPlan {
       ? planCompletion("text", { model, prompt, fusion }, options)
       : planCompletion("chat", { model, messages, fusion }, options);
   const forced = toGiven(completion, findConfig(options.description, model).vocabularySize);
-  return { ...plan, id: newId("explain-"), request: { ...plan.request, forced, maxTokens: null } };
+  return { ...plan, id: traceId("explain-", options), request: { ...plan.request, forced, maxTokens: null } };
 }
 
 function toGiven(completion: ExplainBody["completion"], vocabularySize: number): GivenText {

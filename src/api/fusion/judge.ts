@@ -18,7 +18,7 @@ import type { Judgement, VerdictAnswer } from "../../wire/verdict.js";
 import { nameAnswer, planOptions } from "../completion/answering.js";
 import { findConfig, type ApiContext } from "../context.js";
 import { givenTokens } from "../completion/fusion-fields.js";
-import { choicesOf, newId, planCompletion, type ChoicePlan, type PlanOptions } from "../completion/plan.js";
+import { choicesOf, planCompletion, traceId, type ChoicePlan, type PlanOptions } from "../completion/plan.js";
 import { runCompletion } from "../completion/run-completion.js";
 import { chatSchema } from "../openai/schemas.js";
 import { ignoredOf, totalUsage } from "../openai/shapes.js";
@@ -133,7 +133,7 @@ export function planJudgement(body: unknown, options: PlanOptions): JudgePlan {
     checkSize(parsed);
     return { read: parsed, config: found, laws: lawsOf(parsed, found) };
   });
-  const id = newId("judge-");
+  const id = traceId("judge-", options);
   const { model, fusion } = read;
   const plans = (read.prompts ?? [read]).map(({ messages, prompt }, index) => {
     const place = (param: string) =>

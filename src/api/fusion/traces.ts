@@ -7,6 +7,7 @@ import { withoutFull, type TokenRecord } from "../../wire/token-record.js";
 import type { StoredTrace } from "../../trace/store.js";
 import type { Trace, TraceList } from "../../wire/trace.js";
 import type { ApiContext } from "../context.js";
+import { replicaOf } from "../completion/plan.js";
 import { localsOf } from "../middleware/locals.js";
 import { parseRequest } from "../parse.js";
 import { closedSignal, SseWriter, writePieces } from "../sse-writer.js";
@@ -36,10 +37,10 @@ export function listTraces({ traces }: ApiContext): RequestHandler<object, Trace
 }
 
 /** `GET /v1/fusion/traces/{completion id}`, as JSON or CSV; also while the completion runs. */
-export function getTrace({ traces, limits }: ApiContext): RequestHandler<{ id: string }, Trace> {
+export function getTrace(context: ApiContext): RequestHandler<{ id: string }, Trace> {
   return async (request, response) => {
     const { format, ...part } = parseRequest(traceQuerySchema, { ...request.query });
-    const trace = found(traces.get(request.params.id, localsOf(response).owner));
+    const trace = found(context, request.params.id, localsOf(response).owner);
     if (format === "json") response.type("json");
     else response.attachment(`${trace.header.id}.csv`).type("text/csv; charset=utf-8");
     if (request.method === "HEAD") {
@@ -47,7 +48,7 @@ export function getTrace({ traces, limits }: ApiContext): RequestHandler<{ id: s
       return;
     }
     const pieces = format === "json" ? jsonOf(trace, part) : csvOf(trace, part);
-    await writePieces(response, pieces, limits.drainTimeoutMs);
+    await writePieces(response, pieces, context.limits.drainTimeoutMs);
   };
 }
 
@@ -100,9 +101,10 @@ async function* csvOf(trace: StoredTrace, part: TracePart): AsyncGenerator<strin
 }
 
 /** `GET /v1/fusion/traces/{completion id}/events`: what is there, then what comes, until the end. */
-export function followTrace({ traces, limits, cut }: ApiContext): RequestHandler<{ id: string }> {
+export function followTrace(context: ApiContext): RequestHandler<{ id: string }> {
   return async (request, response) => {
-    const { header } = found(traces.get(request.params.id, localsOf(response).owner));
+    const { traces, limits, cut } = context;
+    const { header } = found(context, request.params.id, localsOf(response).owner);
     const sse = new SseWriter(response, limits);
     try {
       for await (const event of traces.follow(header.id, closedSignal(response, cut))) {
@@ -120,7 +122,14 @@ function tokensEvent(records: readonly string[]): string {
   return `{"type":"trace.tokens","tokens":[${records.join(",")}]}`;
 }
 
-function found(trace: StoredTrace | null): StoredTrace {
+function found({ traces, replica }: ApiContext, id: string, owner: string): StoredTrace {
+  const trace = traces.get(id, owner);
+  const other = replicaOf(id) ?? replica;
+  if (trace === null && other !== replica)
+    throw new ShouldersError(
+      "trace_not_found",
+      `The trace is at the replica "${other}", and this is ${replica === "" ? "another" : `"${replica}"`}: ask it there.`,
+    );
   if (trace === null) throw traceNotFound(null);
   return trace;
 }

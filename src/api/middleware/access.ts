@@ -17,7 +17,7 @@ export function access({ gate, connections }: ApiContext): RequestHandler {
     if (gate.isListedOrigin(origin)) {
       response.set({
         "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": "X-Request-Id, X-Shoulders-Trace, Retry-After",
+        "Access-Control-Expose-Headers": "X-Request-Id, X-Shoulders-Trace, X-Shoulders-Replica, Retry-After",
       });
       if (request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined) {
         response.set({

@@ -9,11 +9,12 @@ import { localsOf, type RequestLocals } from "./locals.js";
 export const operations = new Set(["/livez", "/readyz", "/health", "/metrics"]);
 
 /** Gives the request its id, and counts and logs its one end. */
-export function observe({ metrics, log }: ApiContext): RequestHandler {
+export function observe({ metrics, log, replica }: ApiContext): RequestHandler {
   return (request, response, next) => {
     const startedAt = performance.now();
     const requestId = requestIdOf(request.headers["x-request-id"]);
     response.set("X-Request-Id", requestId);
+    if (replica !== "") response.set("X-Shoulders-Replica", replica);
     Object.assign(response.locals, {
       requestId,
       route: "unmatched",

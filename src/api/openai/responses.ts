@@ -3,7 +3,7 @@ import { fieldError } from "../../errors.js";
 import type { ResponseBody } from "../../wire/response.js";
 import type { ResponseItem } from "../../wire/response-item.js";
 import { planOptions } from "../completion/answering.js";
-import { newId, planCompletion, type PlanOptions, type RequestPlan } from "../completion/plan.js";
+import { planCompletion, traceId, type PlanOptions, type RequestPlan } from "../completion/plan.js";
 import { serveAnswer } from "../completion/serve-answer.js";
 import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
@@ -76,7 +76,7 @@ function planResponse(body: ResponsesBody, turns: Turns, options: PlanOptions): 
   const { functions } = toolNamesOf(body);
   const nameOf = (param: string) => fieldName(param, turns.names, functions);
   const plan = planCompletion("chat", chat, { ...options, fieldName: nameOf });
-  return { ...plan, id: newId("resp_") };
+  return { ...plan, id: traceId("resp_", options) };
 }
 
 /** What is known, and asks for what is not done. */

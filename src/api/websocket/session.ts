@@ -231,6 +231,7 @@ export class StreamSession {
       requester: { owner: this.owner, party: this.party },
       description: requireEngine(this.#context),
       keptTrace: this.#context.keptTrace,
+      replica: this.#context.replica,
       fieldName: (param: string) => `${kind}.${param}`,
     };
     if (kind === "verdict") {
