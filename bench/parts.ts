@@ -21,6 +21,7 @@ import { benchSmallSolve, benchSolve } from "./solve-figures.js";
 import { benchTraceBytes } from "./trace-bytes.js";
 import { benchStep } from "./step.js";
 import { benchPrefix, benchScaling } from "./throughput.js";
+import { benchVocabularies } from "./vocabularies.js";
 
 export interface PartOptions {
   /** Path of llama-server. */
@@ -65,6 +66,7 @@ export const parts: Part[] = [
   { name: "pick", ids: [], run: benchPick },
   { name: "replicas", ids: [], run: benchReplicas },
   { name: "judge", ids: [], run: benchJudge },
+  { name: "vocabularies", ids: [], run: benchVocabularies },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "hot-load", ids: [], run: benchHotLoad },
   { name: "trace-bytes", ids: [], run: benchTraceBytes },

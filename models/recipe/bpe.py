@@ -1,4 +1,4 @@
-"""Byte-level BPE with the pre-tokenizer that llama.cpp calls `qwen2`: trainer and encoder."""
+"""Byte-level BPE with a pre-tokenizer of llama.cpp's, by its name there: trainer and encoder."""
 
 import json
 import re
@@ -9,6 +9,8 @@ from functools import lru_cache
 
 SPACES = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 SPECIALS = ("<|bos|>", "<|eos|>")
+# How many digits may stand together.
+DIGITS = {"qwen2": "", "llama-bpe": "{1,3}"}
 
 
 def character_class(letter):
@@ -25,12 +27,12 @@ def character_class(letter):
 
 
 @lru_cache(maxsize=None)
-def pre_tokenizer():
+def pre_tokenizer(name="qwen2"):
     letters, numbers = character_class("L"), character_class("N")
     return re.compile(
         r"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]"
         rf"|[^\r\n{letters}{numbers}]?[{letters}]+"
-        rf"|[{numbers}]"
+        rf"|[{numbers}]{DIGITS[name]}"
         rf"| ?[^{SPACES}{letters}{numbers}]+[\r\n]*"
         rf"|[{SPACES}]*[\r\n]+"
         rf"|[{SPACES}]+(?![^{SPACES}])"
@@ -70,9 +72,9 @@ def join_pair(symbols, pair):
     return joined
 
 
-def train_merges(texts, count):
+def train_merges(texts, count, pre="qwen2"):
     """The `count` most frequent joins, one at a time; ties go to the smaller pair."""
-    weights = Counter(spell(piece) for text in texts for piece in pre_tokenizer().findall(text))
+    weights = Counter(spell(piece) for text in texts for piece in pre_tokenizer(pre).findall(text))
     words = {word: list(word) for word in weights}
     pairs, holders = Counter(), defaultdict(set)
     for word, symbols in words.items():
@@ -99,7 +101,8 @@ def train_merges(texts, count):
 
 
 class Tokenizer:
-    def __init__(self, merges):
+    def __init__(self, merges, pre="qwen2"):
+        self.pre = pre
         self.merges = [tuple(pair) for pair in merges]
         self.tokens = [*SPECIALS, *ALPHABET.values(), *(left + right for left, right in self.merges)]
         self.ids = {token: i for i, token in enumerate(self.tokens)}
@@ -109,7 +112,7 @@ class Tokenizer:
 
     def encode(self, text):
         ids = []
-        for piece in pre_tokenizer().findall(text):
+        for piece in pre_tokenizer(self.pre).findall(text):
             known = self.cache.get(piece)
             if known is None:
                 known = self.cache[piece] = self.encode_piece(piece)
@@ -133,5 +136,5 @@ class Tokenizer:
         path.write_text(json.dumps([list(pair) for pair in self.merges], ensure_ascii=False))
 
     @classmethod
-    def load(cls, path):
-        return cls(json.loads(path.read_text()))
+    def load(cls, path, pre="qwen2"):
+        return cls(json.loads(path.read_text()), pre)

@@ -63,7 +63,7 @@ def metadata(name, shape, tokenizer, kind):
         pair(a + "rope.freq_base", FLOAT32, llama.ROTARY_BASE),
         pair(a + "vocab_size", UINT32, len(tokenizer.tokens)),
         pair("tokenizer.ggml.model", STRING, "gpt2"),
-        pair("tokenizer.ggml.pre", STRING, "qwen2"),
+        pair("tokenizer.ggml.pre", STRING, tokenizer.pre),
         array("tokenizer.ggml.tokens", STRING, tokenizer.tokens),
         array("tokenizer.ggml.token_type", INT32, [3 if i < 2 else 1 for i in range(len(tokenizer.tokens))]),
         array("tokenizer.ggml.merges", STRING, [" ".join(merge) for merge in tokenizer.merges]),
@@ -170,7 +170,7 @@ def read_gguf(path):
     of = {key: known[f"llama.{key}"] for key in ("embedding_length", "block_count", "attention.head_count", "feed_forward_length")}
     model = llama.Llama(s.Shape(*of.values()), known["llama.vocab_size"])
     model.load_state_dict({name: unpacked(source.data, start + at, shape, number) for name, shape, number, at in infos})
-    tokenizer = Tokenizer([merge.split(" ") for merge in known["tokenizer.ggml.merges"]])
+    tokenizer = Tokenizer([merge.split(" ") for merge in known["tokenizer.ggml.merges"]], known["tokenizer.ggml.pre"])
     if tokenizer.tokens != known["tokenizer.ggml.tokens"]:
         raise ValueError(f"{path} has tokens of another vocabulary.")
     return model.eval(), tokenizer

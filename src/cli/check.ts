@@ -92,7 +92,7 @@ function describeChecked(config: ConfigDescription, engine: EngineDescription, c
   const models = [...pathToModel.values()];
   const devices = engine.library.devices.length > 0 ? ` (${engine.library.devices.join(", ")})` : "";
   const vocabulary =
-    models.length === 1
+    models.length === 1 || config.hasOtherVocabulary
       ? `${config.vocabularySize} tokens`
       : `the same ${config.vocabularySize} tokens in all models`;
   return [

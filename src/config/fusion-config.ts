@@ -75,6 +75,13 @@ export const fusionConfigSchema = z
       .max(mostExperts)
       .default([])
       .describe("What each tuning changed is added to the base, by a weight."),
+    vocabulary: z
+      .enum(["shared", "own"])
+      .optional()
+      .describe(
+        "own: reference and experts may have another vocabulary than the base; what they change is added up over " +
+          "texts. Default: shared, all models have the same tokens.",
+      ),
     strategy: strategySchema
       .optional()
       .describe("Default: mixture, which follows the calibration card; base without experts."),

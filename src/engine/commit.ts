@@ -22,7 +22,7 @@ export function commit(
   const released = sequence.text.push(generated, generated.bytes);
   if (hasStopped(sequence)) return [...delta(sequence, released), done(sequence, "stop", [])];
   const { isComplete } = sequence.sampler;
-  if (sequence.numGenerated < sequence.maxTokens && !isComplete) return delta(sequence, released);
+  if (!sequence.isFull && !isComplete) return delta(sequence, released);
   const rest = sequence.text.finish(!isComplete);
   const all = {
     reasoning: released.reasoning + rest.reasoning,

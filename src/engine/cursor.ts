@@ -45,6 +45,16 @@ export class Cursor implements CursorView {
     else this.drop();
   }
 
+  /** Nothing more can be added. */
+  get isFull(): boolean {
+    return false;
+  }
+
+  /** The most cells that it can come to hold. The last token of an answer is never decoded. */
+  mostCells(numGenerated: number, maxTokens: number): number {
+    return this.tokens.length - numGenerated + maxTokens;
+  }
+
   /** Its tokens, and then the drafts. */
   tokenAt(position: number): number {
     const { length } = this.tokens;
@@ -111,6 +121,11 @@ export class Cursor implements CursorView {
   /** Gives back the rows that are kept. */
   drop(): void {
     for (const row of this.#held.splice(0)) row?.release();
+  }
+
+  /** The sequence is over. */
+  release(): void {
+    this.drop();
   }
 
   /** Nothing of it is in the model's memory any more. */

@@ -206,8 +206,8 @@ export class Drafting {
   }
 
   /** Whether nothing is proposed for it yet, and what may be can be taken back. */
-  #mayDraft({ isReading, isSettled, drafts, given, request, allCursors }: Sequence): boolean {
-    if (isReading || isSettled || drafts.length > 0) return false;
+  #mayDraft({ config, isReading, isSettled, drafts, given, request, allCursors }: Sequence): boolean {
+    if (config.reader !== null || isReading || isSettled || drafts.length > 0) return false;
     if (request.speculation === "off" && given.length === 0) return false;
     return allCursors.every(({ model }) => this.#slot(model).canTakeBack);
   }

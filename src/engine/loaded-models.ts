@@ -29,7 +29,9 @@ import { sumMemory } from "../llama/buffers.js";
 import { type MemoryPlan, planMemory } from "./memory-plan.js";
 import { adapterOf, collectNeeds, type ModelNeed } from "./model-needs.js";
 import type { ModelSlot } from "./model-slot.js";
-import { shareTokens, type TokenRoles } from "./token-roles.js";
+import type { TokenRoles } from "./token-roles.js";
+import { notesOf, shareText } from "./own/share-text.js";
+import type { TextReader } from "./own/text-reader.js";
 import { programBytes } from "./program-memory.js";
 import type {
   ConfigDescription,
@@ -64,6 +66,8 @@ export interface LoadedConfig extends Roles<LoadedMember> {
   vocabularySize: number;
   /** Model index to what it makes of the base's tokens, where it names some of them otherwise. */
   roles: ReadonlyMap<number, TokenRoles>;
+  /** What reads texts of the base's tokens in those of the small models; null: all have the same. */
+  reader: TextReader | null;
   /** How the vocabularies differ, and what is done about it, for people. */
   vocabularyNotes: readonly string[];
   /** How answers call functions. */
@@ -193,7 +197,7 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
   const members = inOrder(roles).filter((member) => member !== roles.base);
   const others = members.map(modelOf);
   checkPositions(config, [base, ...others]);
-  const shared = shareTokens(base, members, models);
+  const shared = shareText(base, members, { models, mayDiffer: config.vocabulary === "own" });
   if (config.fewShot.length > 0 && others.includes(base))
     throw new ShouldersError(
       "fusion_config_invalid",
@@ -203,16 +207,16 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
     );
   const renderer = rendererOf(roles.base.model, { resolved, ...roles, roles: shared.roles }, models);
   const toolForm = renderer.toolForm ?? plainToolForm;
-  const { thinking } = renderer;
   // Answers are read as text: a control token that begins a call, or ends a thought, must be seen.
-  base.vocabulary.show([...textsOf(toolForm), ...marksOf(thinking)].join(" "));
-  const vocabularySize = Math.min(...[base, ...others].map(({ vocabulary }) => vocabulary.size));
+  base.vocabulary.show([...textsOf(toolForm), ...marksOf(renderer.thinking)].join(" "));
+  const alike = [base, ...(shared.reader === null ? others : [])];
+  const vocabularySize = Math.min(...alike.map(({ vocabulary }) => vocabulary.size));
   if (resolved.card !== null && resolved.card.vocabularySize !== vocabularySize)
     throw cardRefused(
       `the calibration card of config "${config.id}"`,
       `made for ${resolved.card.vocabularySize} tokens, the models have ${vocabularySize}`,
     );
-  return { resolved, ...roles, ...shared, vocabularySize, toolForm, thinking };
+  return { resolved, ...roles, ...shared, vocabularySize, toolForm, thinking: renderer.thinking };
 }
 
 /** libllama ends the process at a position that a model has not learned. */
@@ -278,7 +282,7 @@ export function describeConfig(
     strategyChoices: choicesFor(calibrated, strategy.plausibilityOf(settings.strategy)),
     endToken: present(slots[config.base.model], "slot").model.vocabulary.endToken,
     vocabularySize: config.vocabularySize,
-    vocabularyNotes: config.vocabularyNotes,
+    ...notesOf(config),
     contextTokens: settings.context.tokens,
     sequences: settings.context.sequences,
     sampling: settings.sampling,
@@ -349,6 +353,7 @@ export function rendererOf(
   const others = [...experts, reference ?? base, base].map(({ model }) => models[model]);
   const found = [own, ...others].find((model) => model?.hasChatTemplate) ?? own;
   // Where control tokens are others, each model needs its own.
-  if (found === own || roles.size === 0 || found.facts.chatTemplate === null) return found;
+  const isShared = roles.size === 0 && resolved.config.vocabulary !== "own";
+  if (found === own || isShared || found.facts.chatTemplate === null) return found;
   return own.withTemplate(found.facts.chatTemplate);
 }

@@ -4,6 +4,7 @@ import { mostFeatureRows } from "../routing/feature.js";
 import { ShouldersError } from "../errors.js";
 import type { AdapterUse, ContextOptions } from "../llama/types.js";
 import { takes } from "../strategies/registry.js";
+import { numReread } from "./own/text-law.js";
 import type { EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
 
 /** Most drafts of a step, of all sequences: each wants a row of every model. */
@@ -37,6 +38,8 @@ interface Mentions {
   firstConfig: string;
   context: { tokens: number; sequences: number };
   isRouted: boolean;
+  /** It reads text that a base of another vocabulary writes. */
+  readsText: boolean;
   adapters: AdapterUse[];
 }
 
@@ -61,10 +64,11 @@ export function collectNeeds(
         mentions.adapters.push(use);
     }
   const numSequences = Math.max(...configs.map(({ config }) => config.context.sequences));
-  return [...pathToMentions.values()].map(({ path, wishes, context, contextWishes, isRouted, adapters }) => {
+  return [...pathToMentions.values()].map((mentions) => {
+    const { path, wishes, context, contextWishes, isRouted, readsText, adapters } = mentions;
     const numCells = context.tokens * context.sequences;
     const { microBatch, rope } = contextWishes;
-    const maxRows = numSequences + draftRows;
+    const maxRows = numSequences * (readsText ? 1 + numReread : 1) + draftRows;
     const options: ContextOptions = {
       numCells,
       numSequences: numSequences + settings.cacheSequences,
@@ -99,6 +103,7 @@ function firstMention(path: string, { config }: ResolvedFusionConfig): Mentions 
     firstConfig: config.id,
     context: { tokens, sequences },
     isRouted: false,
+    readsText: false,
     adapters: [],
   };
 }
@@ -134,6 +139,7 @@ function mention(mentions: Mentions, resolved: ResolvedFusionConfig, source: Mod
   const { tokens, sequences } = config.context;
   if (tokens * sequences > mentions.context.tokens * mentions.context.sequences)
     mentions.context = { tokens, sequences };
+  mentions.readsText ||= config.vocabulary === "own" && path !== members.base.path;
   mentions.isRouted ||=
     path === members.reference?.path && (card !== null || takes(config.strategy, "shares"));
 }

@@ -6,6 +6,7 @@ import type { OpenLibraryOptions } from "../llama/library.js";
 import { dieWithParent } from "../llama/parent-death.js";
 import type { NativeLibrary } from "../llama/types.js";
 import { createLogger } from "../log.js";
+import { checkTakeBack } from "./own/share-text.js";
 import { checkAdapters } from "./adapters.js";
 import { configDigester, fileHasher } from "./config-digest.js";
 import { DecodePlanner } from "./decode-plan.js";
@@ -191,7 +192,8 @@ class EngineProcess {
   }
 
   /** Decodes a token with each model: what a file hides from every check ends the process here, where it is named. */
-  async #tryOut({ slots }: LoadedModels): Promise<void> {
+  async #tryOut(models: LoadedModels): Promise<void> {
+    const { slots } = models;
     for (const slot of slots) {
       const { model, context } = slot;
       if (model.chatTemplateWarning) this.#log.warn({ model: model.path }, model.chatTemplateWarning);
@@ -206,6 +208,7 @@ class EngineProcess {
       context.removePositions(0, 0, null);
     }
     await checkAdapters(slots);
+    checkTakeBack(models.configs.values(), slots);
     this.#loading.note();
   }
 

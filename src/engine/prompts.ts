@@ -2,6 +2,7 @@ import { present, ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool, RenderedPrompt, ThinkingForm } from "../llama/types.js";
 import { type LoadedConfig, rendererOf } from "./loaded-models.js";
 import { paramOf, tooLong } from "./prompt-size.js";
+import { textFedTo } from "./own/share-text.js";
 import { fedTo } from "./token-roles.js";
 import type { Choice, GenerationRequest, GivenText, Prompt, ToolText } from "../protocol/protocol.js";
 import { asPlainTurns, asToldTurns, knowsForm } from "./tool-prompts.js";
@@ -134,8 +135,20 @@ export async function renderPrompt(
       };
     case "tokens":
       checkIds(prompt.tokens, config.vocabularySize, "prompt");
-      return { text: null, tokens: fedTo(config.roles.get(index), prompt.tokens), ...plain };
+      return { text: null, tokens: tokensFor(index, prompt.tokens, config, models), ...plain };
   }
+}
+
+/** What a model reads of tokens that are given as the base's. */
+function tokensFor(
+  index: number,
+  tokens: Token[],
+  { reader, roles, base }: LoadedConfig,
+  models: readonly LoadedModel[],
+): Token[] {
+  if (reader === null || index === base.model) return fedTo(roles.get(index), tokens);
+  const [model, of] = [present(models[index], "model"), present(models[base.model], "model")];
+  return textFedTo({ reader, model, base: of }, tokens);
 }
 
 /** Of a prompt that is no chat. */

@@ -13,6 +13,7 @@ import type { ModelPrompts } from "./prompts.js";
 import { noUsage } from "../protocol/protocol.js";
 import type { FusionUsage, GeneratedToken, GenerationRequest } from "../protocol/protocol.js";
 import { Cursor } from "./cursor.js";
+import { TextCursor } from "./own/text-cursor.js";
 import type { Routing, SequenceView } from "./scheduler.js";
 import type { SequenceLease } from "./sequence-pool.js";
 import { PromptRouting } from "./prompt-routing.js";
@@ -101,9 +102,12 @@ export class Sequence implements SequenceView, Claim {
     this.forced = forced;
     this.textGuess = new TextGuess(prompts.predicted);
     this.drafts = this.#drafts = [];
-    this.allCursors = [...prompts.tokensOf].map(
-      ([model, tokens]) => new Cursor(model, tokens, this.#drafts, config.roles.get(model)?.feeds),
-    );
+    this.allCursors = [...prompts.tokensOf].map(([model, tokens]) => {
+      const { reader, roles, resolved } = config;
+      return reader === null || model === config.base.model
+        ? new Cursor(model, tokens, this.#drafts, roles.get(model)?.feeds)
+        : new TextCursor(model, tokens, reader, resolved.config.context.tokens);
+    });
     this.promptTokens = this.base.tokens.length;
     const longestPrompt = Math.max(...this.allCursors.map((cursor) => cursor.tokens.length));
     const room = config.resolved.config.context.tokens - longestPrompt - this.forced.length;
@@ -163,8 +167,9 @@ export class Sequence implements SequenceView, Claim {
   }
 
   get #maySettle(): boolean {
-    const { request, run } = this;
-    if (this.isReading || request.speculation === "off" || request.audit === "rows") return false;
+    const { request, run, config } = this;
+    if (config.reader !== null || this.isReading || request.speculation === "off" || request.audit === "rows")
+      return false;
     if (request.logprobs === "unrestricted") return false;
     if (request.trace === "full" || this.forced.length > this.numGenerated) return false;
     const { tokenNats, replyNats } = request.budget ?? { tokenNats: null, replyNats: null };
@@ -228,7 +233,7 @@ export class Sequence implements SequenceView, Claim {
 
   /** Position of the first token of a cursor whose row is wanted: it cannot be shared, but must be decoded. */
   firstRowOf(cursor: Cursor): number {
-    const last = cursor.tokens.length - 1;
+    const last = cursor.tokens.length - cursor.numTail;
     const isReference = cursor.model === this.config.reference?.model;
     return isReference ? Math.min(last, this.#routing?.from ?? last) : last;
   }
@@ -252,12 +257,17 @@ export class Sequence implements SequenceView, Claim {
     this.#chooseCursors();
   }
 
-  /** The most cells that the sequence can come to hold; its last token is never decoded. */
+  /** The most cells that the sequence can come to hold. */
   get claims(): { model: number; numCells: number }[] {
-    return this.allCursors.map(({ model, tokens }) => ({
-      model,
-      numCells: tokens.length - this.numGenerated + this.maxTokens,
+    return this.allCursors.map((cursor) => ({
+      model: cursor.model,
+      numCells: cursor.mostCells(this.numGenerated, this.maxTokens),
     }));
+  }
+
+  /** No more tokens can be added to the answer. */
+  get isFull(): boolean {
+    return this.numGenerated >= this.maxTokens || this.allCursors.some((cursor) => cursor.isFull);
   }
 
   /** Model index to the tokens that are in the model's memory. */
@@ -326,7 +336,7 @@ export class Sequence implements SequenceView, Claim {
   /** Gives back what it holds beside its cells. */
   release(): void {
     this.sampler[Symbol.dispose]();
-    for (const cursor of this.allCursors) cursor.drop();
+    for (const cursor of this.allCursors) cursor.release();
   }
 
   /** Takes in a token that experts' rows alone settled: every expert that runs gives it all its probability. */

@@ -5,6 +5,7 @@ import type { FusionKernel } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import type { BatchCurves, GeneratedToken, RequestEvent, StepSample } from "../protocol/protocol.js";
 import { sizeOf } from "./batch-costs.js";
+import { baseCandidates } from "./base-candidates.js";
 import { commit } from "./commit.js";
 import { decode, type Decoded, type ReadySequence } from "./decode.js";
 import { fuse, settle } from "./fuse.js";
@@ -13,6 +14,7 @@ import type { ModelSlot } from "./loaded-models.js";
 import { Drafting } from "./drafting.js";
 import { isGuess } from "./draft.js";
 import { routingRows } from "./model-needs.js";
+import { TextRows } from "./own/text-rows.js";
 import { PrefillBudget } from "./prefill-budget.js";
 import { isEndFor } from "./token-roles.js";
 import { certain, sample } from "./sample.js";
@@ -37,12 +39,6 @@ export interface StepOutcome {
   isAllFailed: boolean;
 }
 
-/** Tokens that the base may be behind where experts settle token after token: then it reads them, all at once. */
-const mostLag = 64;
-
-/** Steps for which a sequence waits for the base to be asked for others as well. */
-const mostWaited = 4;
-
 /** What a step sums up. */
 interface StepClock extends Omit<StepSample, "decodeMs"> {
   startMs: number;
@@ -62,11 +58,13 @@ export class Stepper {
   readonly #slots: readonly ModelSlot[];
   readonly #prefillBudget: PrefillBudget;
   readonly #drafting: Drafting;
+  readonly #textRows: TextRows;
 
   constructor(parts: StepperParts) {
     this.#parts = parts;
     this.#slots = parts.slots;
     this.#drafting = new Drafting(parts);
+    this.#textRows = new TextRows({ ...parts, heldRows: this.#drafting.heldRows });
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -166,7 +164,14 @@ export class Stepper {
     const decoded = await this.#decode(plan, clock);
     for (const planned of plan) countBasePass(planned);
     for (const routed of decoded.routed) this.#guard(routed.sequence, () => this.#route(routed));
-    const events = decoded.ready.flatMap((ready) => this.#advance(ready, clock));
+    const isOwn = ({ sequence }: ReadySequence) => sequence.config.reader !== null;
+    const own = decoded.ready.filter(isOwn);
+    for (const ready of own) this.#textRows.keep(ready);
+    // Looking ahead writes over the rows of a model that others may have as well.
+    const shared = decoded.ready.filter((ready) => !isOwn(ready));
+    const events = shared.flatMap((ready) => this.#advance(ready, clock));
+    await this.#textRows.carry(own, clock.msOf);
+    events.push(...own.flatMap((ready) => this.#advance(ready, clock)));
     const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
     this.#prefillBudget.observe({
       ms: performance.now() - clock.startMs,
@@ -297,7 +302,11 @@ export class Stepper {
   #commit(sequence: Sequence, generated: GeneratedToken): { events: RequestEvent[]; isDone: boolean } {
     const { config, allCursors } = sequence;
     const isEnd = (token: number) =>
-      allCursors.some(({ model }) => isEndFor(this.#vocabulary(model), config.roles.get(model), token));
+      allCursors.some(
+        ({ model }) =>
+          (config.reader === null || model === config.base.model) &&
+          isEndFor(this.#vocabulary(model), config.roles.get(model), token),
+      );
     const events = commit(sequence, generated, isEnd);
     return {
       events: events.map((event) => ({ requestId: sequence.request.requestId, event })),
@@ -340,20 +349,4 @@ function scoutPlan(sequence: Sequence): PlannedSequence<Sequence> {
 function countBasePass({ sequence, cursors, numTokens, completes }: PlannedSequence<Sequence>): void {
   const base = cursors.indexOf(sequence.base);
   if ((numTokens[base] ?? 0) > 0 && (completes || !sequence.isReading)) sequence.countBasePass();
-}
-
-/** Sequences that something but scouting can be done for: where the base is worth asking, or prompts are to be read. */
-function baseCandidates(active: readonly Sequence[]): Sequence[] {
-  const decoding = active.filter(isDecoding);
-  const waiting = decoding.filter(({ isSettled }) => !isSettled);
-  const others = active.filter(
-    (sequence) => !isDecoding(sequence) || (sequence.isSettled && sequence.lag >= mostLag),
-  );
-  const isWorthwhile =
-    others.length > 0 ||
-    2 * waiting.length >= decoding.length ||
-    waiting.some(({ isWaitingForBase, numWaited }) => !isWaitingForBase || numWaited >= mostWaited);
-  if (isWorthwhile) return [...waiting, ...others];
-  for (const sequence of waiting) sequence.numWaited++;
-  return [];
 }

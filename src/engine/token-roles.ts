@@ -74,7 +74,7 @@ function endsOf(vocabulary: Vocabulary): Token[] {
 }
 
 /** The model's own token of that role or name, wherever it is; a line break where it has none. */
-function readAs(theirs: Token, base: Vocabulary, model: LoadedModel): Token {
+export function readAs(theirs: Token, base: Vocabulary, model: LoadedModel): Token {
   const { bos, endToken } = model.vocabulary;
   if (theirs === base.bos && bos !== null) return bos;
   if (base.isEndOfGeneration(theirs) && endToken !== null) return endToken;

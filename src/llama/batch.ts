@@ -15,6 +15,7 @@ export interface BatchLimits {
 /** A batch in native memory of its own, made once: filling it allocates nothing. Each token has one sequence. */
 export class LlamaBatch implements Batch {
   readonly capacity: number;
+  readonly maxRows: number;
   readonly #limits: BatchLimits;
   readonly #memory: NativeMemory;
   /** Each of shape [capacity]. */
@@ -32,6 +33,7 @@ export class LlamaBatch implements Batch {
   constructor(limits: BatchLimits) {
     const n = limits.capacity;
     this.capacity = n;
+    this.maxRows = limits.maxRows;
     this.#limits = limits;
     // Pointers first, so that each array is aligned: seq_id [n] x 8, then token, pos, n_seq_id, the sequence ids
     // that seq_id points to, each [n] x 4, then logits [n] x 1.

@@ -267,9 +267,9 @@ export class LlamaModel implements LoadedModel {
     return this.chatTemplate.warning;
   }
 
-  tokenize(text: string, special: boolean): Token[] {
+  tokenize(text: string, special: boolean, isContinued = false): Token[] {
     this.#ready();
-    return this.#tokenizer.tokenize(text, special);
+    return this.#tokenizer.tokenize(text, special, isContinued);
   }
 
   async tokenizeAside(text: string, special: boolean, isContinued = false): Promise<Token[]> {

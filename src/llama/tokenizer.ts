@@ -48,11 +48,16 @@ export class Tokenizer {
    * Tokenizes a short text at once.
    *
    * @param special whether control tokens that are written out become their ids. No BOS is added.
+   * @param isContinued it goes on after other text: no space is put before it. Default: false
    * @throws ShouldersError `invalid_request` for a run that is too long for this file's splitter.
    */
-  tokenize(text: string, special: boolean): Token[] {
+  tokenize(text: string, special: boolean, isContinued = false): Token[] {
     invariant(!this.#isClosed, "a tokenizer used after its model was released");
     if (text === "") return [];
+    if (isContinued) {
+      const [lead, numLead] = this.#lead();
+      return this.tokenize(lead + text, special).slice(numLead);
+    }
     this.#runLimit?.check(text, longestRunAtOnce);
     const bytes = Buffer.from(text, "utf8");
     let tokens = roomFor(bytes);

@@ -42,13 +42,14 @@ export interface LoadedModel extends AsyncDisposable, ChatRenderer {
   readonly facts: ModelFacts;
   /** Adapters that were loaded with it, by their paths. */
   readonly adapters: ReadonlyMap<string, AdapterFacts>;
-  /** Tokens of plain text; `special`: control tokens written out (`<|im_end|>`) become their ids. No BOS is added. */
-  tokenize(text: string, special: boolean): Token[];
   /**
-   * Does what `tokenize` does; a long text off the event loop.
+   * Tokens of plain text. No BOS is added.
    *
+   * @param special control tokens that are written out (`<|im_end|>`) become their ids.
    * @param isContinued it goes on after other text: no space is put before it. Default: false
    */
+  tokenize(text: string, special: boolean, isContinued?: boolean): Token[];
+  /** Does what `tokenize` does; a long text off the event loop. */
   tokenizeAside(text: string, special: boolean, isContinued?: boolean): Promise<Token[]>;
   /** Whether the file brings a chat template that works; without one a stand-in renders chats. */
   readonly hasChatTemplate: boolean;
@@ -153,6 +154,8 @@ export interface Batch {
   /** How many of them want a row. */
   readonly numRows: number;
   readonly capacity: number;
+  /** Most rows. */
+  readonly maxRows: number;
   clear(): void;
   /** @returns the number of the row to ask `logits` for, never given again, or −1 when `wantsRow` is false. */
   add(token: Token, position: number, sequenceId: number, wantsRow: boolean): number;

@@ -131,7 +131,7 @@ export function compareVocabularies(
     new ShouldersError(
       "vocabulary_mismatch",
       `The vocabularies of ${names.base} and ${names.other} differ: ${difference} All models of a config must ` +
-        `share one vocabulary: use models of one family.`,
+        `share one vocabulary: use models of one family, or set "vocabulary": "own" in the config.`,
     );
   const commonSize = Math.min(base.size, other.size);
   const text: Token[] = [];

@@ -80,6 +80,8 @@ export interface ConfigDescription {
   endToken: number | null;
   /** Length of the common vocabulary; rows are fused over it. */
   vocabularySize: number;
+  /** Small models have other tokens than the base, whose number `vocabularySize` is. Default: false. */
+  hasOtherVocabulary?: boolean;
   /** How the vocabularies differ, and what is done about it, for people. */
   vocabularyNotes: readonly string[];
   contextTokens: number;

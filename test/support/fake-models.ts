@@ -86,6 +86,7 @@ export class FakeContext implements ModelContext {
     const entries = () => this.#entries;
     this.batch = {
       capacity,
+      maxRows: capacity,
       get numTokens() {
         return entries().length;
       },
@@ -231,6 +232,7 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
           })),
           vocabularySize,
           roles: new Map(),
+          reader: null,
           vocabularyNotes: [],
           toolForm: plainToolForm,
           thinking: null,

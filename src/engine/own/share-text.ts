@@ -1,0 +1,125 @@
+import type { Roles } from "../../config/members.js";
+import { present, ShouldersError } from "../../errors.js";
+import type { LoadedModel, Token } from "../../llama/types.js";
+import { compareVocabularies } from "../../llama/vocabulary.js";
+import type { ConfigDescription } from "../../protocol/protocol.js";
+import type { ModelSlot } from "../model-slot.js";
+import { readAs, shareTokens, type TokenRoles } from "../token-roles.js";
+import { readVocabulary, TextReader } from "./text-reader.js";
+
+/** What the models of a config have in common. */
+export interface SharedText {
+  /** Model index to what it makes of others' tokens, where it names some of them otherwise. */
+  roles: Map<number, TokenRoles>;
+  vocabularyNotes: readonly string[];
+  /** null: all have the base's tokens. */
+  reader: TextReader | null;
+}
+
+/**
+ * Holds the models of a config against each other. Small models of another vocabulary than the base's read its texts,
+ * where they may.
+ *
+ * @param small members that are not the base, by their index among the models, the reference first
+ * @throws ShouldersError `vocabulary_mismatch`
+ */
+export function shareText(
+  base: LoadedModel,
+  small: readonly { model: number }[],
+  { models, mayDiffer }: { models: readonly LoadedModel[]; mayDiffer: boolean },
+): SharedText {
+  const [first] = small;
+  const reference = first && present(models[first.model], "model");
+  if (!mayDiffer || reference === undefined || isShared(base, reference))
+    return { ...shareTokens(base, small, models), reader: null };
+  const { roles, vocabularyNotes } = shareTokens(reference, small, models);
+  const reader = new TextReader(readVocabulary(base), readVocabulary(reference));
+  return { roles, reader, vocabularyNotes };
+}
+
+function isShared(base: LoadedModel, other: LoadedModel): boolean {
+  try {
+    compareVocabularies(base.vocabulary, other.vocabulary, { base: base.path, other: other.path });
+    return true;
+  } catch (error) {
+    if (error instanceof ShouldersError && error.code === "vocabulary_mismatch") return false;
+    throw error;
+  }
+}
+
+/** How the vocabularies of a config differ, for people. */
+export function notesOf({
+  reader,
+  vocabularyNotes,
+}: Pick<SharedText, "reader" | "vocabularyNotes">): Pick<
+  ConfigDescription,
+  "hasOtherVocabulary" | "vocabularyNotes"
+> {
+  if (reader === null) return { vocabularyNotes };
+  return { hasOtherVocabulary: true, vocabularyNotes: [...overlapNotes(reader), ...vocabularyNotes] };
+}
+
+function overlapNotes({ base, own, baseSize, firsts }: TextReader): string[] {
+  let numSame = 0;
+  for (let token = 0; token < baseSize; token++) {
+    const text = base.text(token);
+    if (text !== "" && own.exact(text) !== null) numSame++;
+  }
+  return [
+    `the small models have ${firsts.length} tokens of their own: ${numSame} of the base's are one token to them, and ` +
+      `others several. What experts change is added up over texts`,
+  ];
+}
+
+/**
+ * What a look ahead puts into a small model's memory has to be taken out again.
+ *
+ * @throws ShouldersError `vocabulary_mismatch`
+ */
+export function checkTakeBack(
+  configs: Iterable<
+    Pick<SharedText, "reader"> & Pick<Roles<{ model: number }>, "reference" | "experts"> & { resolved: Named }
+  >,
+  slots: readonly ModelSlot[],
+): void {
+  for (const { reader, reference, experts, resolved } of configs)
+    for (const { model } of reader === null || reference === null ? [] : [reference, ...experts]) {
+      const slot = present(slots[model], "slot");
+      if (!slot.canTakeBack)
+        throw new ShouldersError(
+          "vocabulary_mismatch",
+          `Config "${resolved.config.id}": ${slot.model.path} has another vocabulary than the base, and keeps a state ` +
+            `or a window that cannot be cut back. Use small models of the base's family, or such as have attention alone.`,
+        );
+    }
+}
+
+/** What a small model reads of tokens that are given as the base's: runs of text, and control tokens by their roles. */
+export function textFedTo({ reader, model, base }: Reading, tokens: readonly Token[]): Token[] {
+  const fed: Token[] = [];
+  let text = "";
+  const flush = () => {
+    fed.push(...reader.ownIds(text));
+    text = "";
+  };
+  for (const token of tokens) {
+    const bytes = reader.base.text(token);
+    text += bytes;
+    if (bytes !== "") continue;
+    flush();
+    fed.push(readAs(token, base.vocabulary, model));
+  }
+  flush();
+  return fed;
+}
+
+interface Named {
+  config: { id: string };
+}
+
+interface Reading {
+  reader: TextReader;
+  /** The one that reads. */
+  model: LoadedModel;
+  base: LoadedModel;
+}
