@@ -21,7 +21,7 @@ const configOf = (task: string) =>
 
 let server: RealServer;
 beforeAll(async () => {
-  server = await serveConfigs([configOf("problems")]);
+  server = await serveConfigs([configOf("problems"), configOf("recall"), configOf("headline")]);
 });
 afterAll(() => server.close());
 
@@ -114,4 +114,24 @@ it("of 50 thumbs on whole answers, the best-marked token finds where a wrong cha
   expect(numSteps / numWrong).toBeGreaterThanOrEqual(0.75);
   // By chance one of forty.
   expect(numTokens / numWrong).toBeGreaterThanOrEqual(0.5);
+}, 180_000);
+
+it("the best of several drawn answers is about as good as the greedy one, where a drawn one is worse", async () => {
+  let missing = 0;
+  for (const task of ["recall", "headline"]) {
+    const items = itemsOf(task).slice(0, 90);
+    const drawn = await each(items.slice(0, 60), (item, seed) => ask(task, item, { seed }));
+    await rate(drawn, items);
+    const asked = items.slice(60);
+    const meanOf = async (fields: object) => {
+      const answers = await each(asked, (item, seed) => ask(task, item, { seed, ...fields }));
+      const scores = answers.map((answer, index) => scoreAnswer(textOf(answer), asked[index]!) ?? 0);
+      return scores.reduce((sum, score) => sum + score, 0) / asked.length;
+    };
+    const greedy = await meanOf({ temperature: 0 });
+    missing += greedy - (await meanOf({}));
+    for (const by of ["predicted", "likelihood"])
+      expect(await meanOf({ fusion: { pick: { of: 5, by } } })).toBeGreaterThan(greedy - 0.04);
+  }
+  expect(missing).toBeGreaterThan(0.1);
 }, 180_000);
