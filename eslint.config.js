@@ -16,6 +16,7 @@ export const allowedImports = {
   grammar: ["errors.ts", "llama/types.ts"],
   sampling: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts", "grammar"],
   routing: ["errors.ts", "config", "strategies"],
+  rows: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts"],
   protocol: [
     "errors.ts",
     "wire/token-record.ts",
@@ -23,6 +24,7 @@ export const allowedImports = {
     "strategies",
     "routing/card.ts",
     "llama/types.ts",
+    "rows/types.ts",
   ],
   verdicts: ["errors.ts", "config", "strategies", "protocol"],
   engine: [
@@ -38,6 +40,7 @@ export const allowedImports = {
     "sampling",
     "routing",
     "protocol",
+    "rows",
   ],
   calibration: ["errors.ts", "config", "strategies", "routing", "protocol", "verdicts"],
   evaluation: [
@@ -49,6 +52,16 @@ export const allowedImports = {
     "protocol",
     "verdicts",
     "calibration",
+  ],
+  "row-server": [
+    "errors.ts",
+    "log.ts",
+    "config",
+    "fusion/kernel/top.ts",
+    "llama/types.ts",
+    "rows",
+    "api/access/gate.ts",
+    "api/access/key-ring.ts",
   ],
   distillation: ["errors.ts", "config", "strategies", "protocol", "verdicts", "calibration", "evaluation"],
   api: [

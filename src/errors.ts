@@ -65,6 +65,7 @@ const errorDefinitions = {
   decode_failed: serverFault,
   engine_not_ready: notReady,
   engine_died: notReady,
+  base_unavailable: notReady,
   remote_failed: { status: 502, type: "server_error" },
   internal: serverFault,
 } as const satisfies Record<string, ErrorDefinition>;

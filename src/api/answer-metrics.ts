@@ -28,6 +28,10 @@ export class AnswerMetrics extends Meters {
     "certain_tokens_total",
     "Tokens that experts settled without the base.",
   );
+  readonly #uncertifiedTokens = this.counter(
+    "uncertified_tokens_total",
+    "Tokens of which too little of the base's row was known to be sure.",
+  );
   readonly #drafts = this.counter("spec_decode_num_drafts_total", "Blocks in which tokens were guessed.");
   readonly #draftTokens = this.counter("spec_decode_num_draft_tokens_total", "Tokens that were guessed.");
   readonly #acceptedTokens = this.counter(
@@ -103,6 +107,7 @@ export class AnswerMetrics extends Meters {
         this.#generatedTokens.inc(usage.completionTokens);
         this.#basePasses.inc(usage.fusion.basePasses);
         this.#certainTokens.inc(usage.fusion.certain);
+        this.#uncertifiedTokens.inc(usage.fusion.uncertified);
         this.#drafts.inc(usage.fusion.drafts);
         this.#draftTokens.inc(usage.fusion.drafted);
         this.#acceptedTokens.inc(usage.fusion.accepted);

@@ -114,7 +114,24 @@ function measureSteps(meters: Meters, engine: Engine): void {
     "A batch of at most so many tokens (1, 2, 4 … 32), by model.",
     ["model", "tokens"],
   );
-  engine.onStep(({ decodeMs, batches, fuseMs, rows }: StepSample) => {
+  const remote = {
+    requests: meters.counter("base_requests_total", "Requests to a base's server, retries included.", [
+      "model",
+    ]),
+    retries: meters.counter("base_retries_total", "Of those, the ones that were sent again.", ["model"]),
+    failures: meters.counter(
+      "base_failures_total",
+      "Answers that ended because a base's server could not be asked.",
+      ["model"],
+    ),
+    roundTrips: meters.counter("base_round_trips_total", "Steps that waited for a base's server.", ["model"]),
+    bytesSent: meters.counter("base_sent_bytes_total", "What a base's server was sent.", ["model"]),
+    bytesReceived: meters.counter("base_received_bytes_total", "What it sent.", ["model"]),
+  };
+  engine.onStep(({ decodeMs, batches, fuseMs, rows, remote: news = {} }: StepSample) => {
+    for (const [model, stats] of Object.entries(news))
+      for (const name of Object.keys(remote) as (keyof typeof remote)[])
+        remote[name].inc({ model }, stats[name]);
     for (const { model, tokens, ms } of batches) batch.observe({ model, tokens }, ms / 1000);
     for (const [model, ms] of Object.entries(decodeMs)) decode.observe({ model }, ms / 1000);
     if (rows > 0) solve.observe(fuseMs / 1000);

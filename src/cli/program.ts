@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
-import { type SettingName, describeSettings } from "../config/settings.js";
 import type { CalibrateFlags } from "./calibrate-options.js";
+import { addSettings, asSignalled, engineSettings, type Finish, runUntilStopped } from "./command.js";
 import type { CompleteFlags } from "./complete.js";
 import type { DistillFlags } from "./distill.js";
 import type { EvalFlags } from "./eval-options.js";
@@ -8,53 +8,8 @@ import type { InitFlags } from "./init-questions.js";
 import type { JudgeFlags } from "./judge.js";
 import { type SettingFlags, packageVersion } from "./run-time.js";
 import type { PoliciesFlags } from "./policies.js";
+import { addRows } from "./rows-command.js";
 import type { SolveFlags } from "./solve.js";
-import { type Stop, exitCodeOf, listenForStop } from "./stop-signal.js";
-
-/** Hears the exit code of the command that ran. */
-type Finish = (exitCode: number) => void;
-
-/** What an engine needs to know, on every command that starts one. */
-const engineSettings: SettingName[] = [
-  "fusionConfigs",
-  "modelsDir",
-  "backend",
-  "threads",
-  "batchTokens",
-  "kernel",
-  "speculation",
-  "logLevel",
-];
-
-/** Flags from the table of settings. They carry no default: what is not written is left to the weaker sources. */
-function addSettings(command: Command, names: readonly SettingName[] | "all"): void {
-  for (const setting of describeSettings()) {
-    if (names !== "all" && !names.includes(setting.name)) continue;
-    const fallback = setting.default === "" ? "" : ` (default: ${setting.default})`;
-    command.addOption(new Option(`${setting.flag} <value>`, `${setting.description}${fallback}`));
-  }
-  command.option("--settings <file>", "JSON file of settings, by their names in camelCase");
-}
-
-/**
- * Runs a command that a signal may end. While models load there is nothing to finish: the process ends at once,
- * and the engine child with it.
- */
-async function runUntilStopped(
-  finish: Finish,
-  codeWhenStopped: (stop: Stop) => number,
-  run: (stop: Stop) => Promise<number>,
-): Promise<void> {
-  const stop = listenForStop();
-  try {
-    finish(await run(stop));
-  } catch (error) {
-    if (stop.received === null || error !== stop.signal.reason) throw error;
-    process.exit(codeWhenStopped(stop));
-  }
-}
-
-const asSignalled = (stop: Stop): number => exitCodeOf(stop.received ?? "SIGTERM");
 
 function addServe(program: Command): void {
   const command = program.command("serve").description("serve the fusion configs over HTTP and WebSocket");
@@ -279,6 +234,7 @@ export function createProgram(finish: Finish): Command {
     // Commands made from here on inherit it: commander throws instead of ending the process.
     .exitOverride();
   addServe(program);
+  addRows(program);
   addComplete(program, finish);
   addInit(program, finish);
   addCheck(program, finish);

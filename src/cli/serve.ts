@@ -16,13 +16,7 @@ import { banner } from "./banner.js";
 import { ModelServer } from "./model-server.js";
 import { findWrongPaths, throwAll } from "./open-engine.js";
 import { type SettingFlags, packageVersion, prepare } from "./run-time.js";
-import type { Stop } from "./stop-signal.js";
-
-const untilAborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+import { type Stop, untilAborted } from "./stop-signal.js";
 
 /** What to write in a browser on this machine: an address that means "all of mine" is reached by the loopback. */
 function toUrl({ host, port }: { host: string; port: number }): string {

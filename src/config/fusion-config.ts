@@ -2,7 +2,9 @@ import { z } from "zod";
 import { boundsSchema, idSchema, mostExperts } from "../strategies/fields.js";
 import { strategyOf, strategySchema, type StrategyConfig } from "../strategies/registry.js";
 import { policiesSchema } from "./policies.js";
-import { modelPath, modelSchema, ropeSchema } from "./model-source.js";
+import { modelPath } from "./model-path.js";
+import { modelSchema, type ModelSource, ropeSchema } from "./model-source.js";
+import { remoteBaseSchema } from "./remote-base.js";
 
 /** What a person writes in `fusion-configs/<id>.json`. Every field has its range, default and description here. */
 
@@ -46,7 +48,9 @@ export const fusionConfigSchema = z
       .max(500)
       .optional()
       .describe("A question to try, shown when the server starts."),
-    base: modelSchema.describe("The large model that is never tuned."),
+    base: z
+      .union([modelSchema, remoteBaseSchema])
+      .describe("The large model that is never tuned: a file, or the address of a server that computes it."),
     reference: modelSchema.nullable().default(null).describe("The small untuned model; needed with experts."),
     experts: z
       .array(
@@ -170,6 +174,6 @@ function checkStrategy(
 }
 
 /** A fusion config after parsing: defaults filled in, model paths still as written. */
-export type FusionConfig = z.output<typeof fusionConfigSchema>;
+export type FusionConfig = Omit<z.output<typeof fusionConfigSchema>, "base"> & { base: ModelSource };
 export type SamplingSettings = z.output<typeof samplingSchema>;
 export type { ModelSource } from "./model-source.js";

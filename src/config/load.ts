@@ -88,7 +88,16 @@ function readConfig(file: string): LoadedFusionConfig {
   } catch (error) {
     throw invalid(`${file}: cannot be read: ${reasonOf(error)}`, error);
   }
-  return withTemplate(parseFusionConfig(text, file));
+  return withKeyFile(withTemplate(parseFusionConfig(text, file)));
+}
+
+/** The whole path of the file with a server's key: whoever opens it may work elsewhere. */
+function withKeyFile(loaded: LoadedFusionConfig): LoadedFusionConfig {
+  const { file, config } = loaded;
+  const { remote } = config.base;
+  if (remote?.apiKeyFile === undefined) return loaded;
+  const apiKeyFile = path.resolve(path.dirname(file), expandHome(remote.apiKeyFile));
+  return { ...loaded, config: { ...config, base: { ...config.base, remote: { ...remote, apiKeyFile } } } };
 }
 
 /** The text of the chat template that a config names instead of its path. */

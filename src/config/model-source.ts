@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { modelPath } from "./model-path.js";
+import type { RemoteBase } from "./remote-base.js";
 
 /** Where a model's file is, and where and how its weights and cells are kept. Names follow llama-server's flags. */
 
@@ -11,13 +13,6 @@ export function isQuantized(type: CacheType): boolean {
 }
 
 const cacheType = z.enum(cacheTypes);
-
-export const modelPath = z
-  .string()
-  .min(1)
-  .describe(
-    "GGUF file: a path relative to this config file, an absolute path, or an hf: URI (downloaded once).",
-  );
 
 const device = z.union([z.string().min(1), z.int().min(0).max(255)]);
 
@@ -106,7 +101,10 @@ export const modelSchema = z
   .union([modelPath, placedModelSchema])
   .transform((value) => (typeof value === "string" ? { model: value, gpuLayers: "auto" as const } : value));
 
-export type ModelSource = z.output<typeof placedModelSchema>;
+export interface ModelSource extends z.output<typeof placedModelSchema> {
+  /** Another server computes it: `model` is the file of its vocabulary. */
+  remote?: RemoteBase;
+}
 
 /** The types of a model's cells, defaults filled in. */
 export function cacheTypesOf({ cacheType }: Pick<ModelSource, "cacheType">): {

@@ -108,6 +108,11 @@ export class Cursor implements CursorView {
     return this.#held[0]?.values ?? null;
   }
 
+  /** The row after its last token and so many drafts, if it was kept. */
+  heldAt(numDrafts: number): Float32Array | null {
+    return this.#held[numDrafts]?.values ?? null;
+  }
+
   /** The row that was kept last. */
   get lastHeld(): Float32Array | null {
     return this.#held.at(-1)?.values ?? null;

@@ -1,6 +1,7 @@
 import { present, ShouldersError } from "../errors.js";
 import type { ModelSlot } from "./loaded-models.js";
 import type { PlannedSequence } from "./scheduler.js";
+import { wishFor } from "./row-wishes.js";
 import type { Sequence } from "./sequence.js";
 
 /** A sequence whose rows of this step are there, in every model. */
@@ -39,6 +40,8 @@ export async function decode(
   const filled = plan.map((planned) => ({ ...planned, ...fillBatches(planned, slots) }));
   const msOf = new Map<number, number>();
   const errorOf = new Map<number, ShouldersError>();
+  const faultOf = (model: number, sequence: Sequence) =>
+    errorOf.get(model) ?? slots[model]?.remote?.context.failures.get(sequence.lease?.sequenceId ?? 0);
   const decodeOne = async ({ context }: ModelSlot, model: number) => {
     if (context.batch.numTokens === 0) return;
     const startMs = performance.now();
@@ -50,14 +53,22 @@ export async function decode(
     msOf.set(model, performance.now() - startMs);
   };
   const isSingle = slots.every(({ context }) => context.batch.numTokens <= 1);
+  // Another server works while the models here do.
+  const elsewhere = [...slots.entries()].filter(([, { remote }]) => remote !== null);
+  const awaited = Promise.all(elsewhere.map(([model, slot]) => decodeOne(slot, model)));
   // The largest first: a device has its work in hand while the small models are still being handed over.
-  const inOrder = [...slots.entries()].sort(([, a], [, b]) => b.model.sizeBytes - a.model.sizeBytes);
+  const inOrder = [...slots.entries()]
+    .filter(([, { remote }]) => remote === null)
+    .sort(([, a], [, b]) => b.model.sizeBytes - a.model.sizeBytes);
   if (isSingle ? together.single : together.batch)
     await Promise.all(inOrder.map(([model, slot]) => decodeOne(slot, model)));
   else for (const [model, slot] of inOrder) await decodeOne(slot, model);
+  await awaited;
   const decoded: Decoded = { ready: [], routed: [], failed: [], msOf };
   for (const { sequence, cursors, numTokens, completes, rowsOf, route } of filled) {
-    const [error] = cursors.flatMap(({ model }, i) => ((numTokens[i] ?? 0) > 0 && errorOf.get(model)) || []);
+    const [error] = cursors.flatMap(
+      ({ model }, i) => ((numTokens[i] ?? 0) > 0 && faultOf(model, sequence)) || [],
+    );
     if (error) {
       decoded.failed.push({ sequence, error });
       continue;
@@ -92,13 +103,15 @@ function fillBatches(
     const { model, numDecoded, numTail } = cursor;
     const rows: number[] = [];
     rowsOf.set(model, rows);
-    const { batch } = present(slots[model], "slot").context;
+    const { context, remote } = present(slots[model], "slot");
+    const { batch } = context;
     const end = numDecoded + (numTokens[index] ?? 0);
     for (let position = numDecoded; position < end; position++) {
       const isLast = completes && position >= end - numTail;
       const isRoute = sequence.isRoutedBy(cursor, position);
       const isWanted = isRoute || (isLast && cursor.isRowNeeded(position));
       const row = batch.add(cursor.tokenAt(position), position, sequenceId, isWanted);
+      if (isWanted) remote?.context.wish(row, wishFor(sequence, position, remote.context.usualWish));
       if (isLast) rows.push(row);
       if (isRoute) route.push(row);
     }

@@ -112,6 +112,35 @@ export interface Guessable {
   most: number;
 }
 
+/** Guesses that are reached and right with less than this chance are not worth a row of a base that is elsewhere. */
+const leastChance = 0.1;
+
+/**
+ * The same for a base on another server: the way there is what costs, and a row more does not. Guesses are made as long as
+ * they have a chance, in turn for all answers.
+ *
+ * @param most of all together.
+ * @param mostEach of each answer, as its config says.
+ */
+export function chooseFarGuesses(
+  answers: readonly Guessable[],
+  most: number,
+  mostEach: readonly number[],
+): number[] {
+  const counts = answers.map(() => 0);
+  let left = most;
+  for (let round = 1; left > 0; round++) {
+    const able = answers.flatMap((answer, index) => {
+      const limit = Math.min(answer.most, mostEach[index] ?? 0);
+      return round <= limit && answer.acceptance ** round >= leastChance ? [index] : [];
+    });
+    if (able.length === 0) break;
+    for (const index of able.slice(0, left)) counts[index] = round;
+    left -= Math.min(able.length, left);
+  }
+  return counts;
+}
+
 /** Expected tokens a millisecond, with so many guesses each. */
 export function rateOf(
   answers: readonly Omit<Guessable, "most">[],

@@ -5,7 +5,7 @@ import type { Cursor } from "./cursor.js";
 import type { Decoded, ReadySequence } from "./decode.js";
 import type { BatchCurves } from "../protocol/protocol.js";
 import { type Draft, draftsOf } from "./draft.js";
-import { chooseGuesses, ExpertDrafts, type Guessable, rateOf } from "./draft-policy.js";
+import { chooseFarGuesses, chooseGuesses, ExpertDrafts, type Guessable, rateOf } from "./draft-policy.js";
 import { rowIn } from "./fuse.js";
 import { HeldRows } from "./held-rows.js";
 import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
@@ -162,7 +162,12 @@ export class Drafting {
     const able = sequences.flatMap((sequence) => this.#able(sequence) ?? []);
     const { rows } = this.#room(sequences);
     if (able.length === 0 || rows <= 0) return [];
-    const counts = chooseGuesses(able, rows, (numsGuesses) => this.#costOf(able, numsGuesses));
+    const farDrafts = able.map(
+      ({ sequence }) => this.#slot(sequence.base.model).remote?.settings.draft ?? null,
+    );
+    const counts = farDrafts.every((draft) => draft !== null)
+      ? chooseFarGuesses(able, rows, farDrafts)
+      : chooseGuesses(able, rows, (numsGuesses) => this.#costOf(able, numsGuesses));
     let left = rows - counts.reduce((sum, count) => sum + count, 0);
     return able.flatMap((one, index) => {
       const count = counts[index] ?? 0;

@@ -14,6 +14,7 @@ import type {
   RequestEvent,
   StepSample,
 } from "../protocol/protocol.js";
+import { type RemoteStats, statsSince } from "../rows/types.js";
 import { Reception } from "./reception.js";
 import { type QueueLimits, RequestQueue } from "./request-queue.js";
 import { residentBytes } from "./resident-memory.js";
@@ -68,6 +69,8 @@ export class FusionEngine {
   /** Wakes the loop when the first of those that wait has waited too long. */
   #alarm: NodeJS.Timeout | undefined;
   #numFailedSteps = 0;
+  /** By the ids of models on other servers, as of the step before. */
+  readonly #remoteStats = new Map<string, RemoteStats>();
   #isClosed = false;
 
   constructor(parts: FusionEngineParts) {
@@ -194,7 +197,19 @@ export class FusionEngine {
     if (this.#numFailedSteps === mostFailedSteps) this.#parts.onBroken();
     this.#numSteps++;
     this.#stepStartMs = null;
-    this.#emit(events, sample);
+    this.#emit(events, { ...sample, ...this.#remoteNews() });
+  }
+
+  /** What bases on other servers were sent, and sent, since the step before. */
+  #remoteNews(): Pick<StepSample, "remote"> {
+    const news = this.#slots.flatMap(({ id, remote }) => {
+      if (remote === null) return [];
+      const now = { ...remote.context.server.stats };
+      const before = this.#remoteStats.get(id);
+      this.#remoteStats.set(id, now);
+      return [[id, before ? statsSince(now, before) : now] as const];
+    });
+    return news.length === 0 ? {} : { remote: Object.fromEntries(news) };
   }
 
   #admit(): void {

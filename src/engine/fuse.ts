@@ -65,8 +65,11 @@ export function fuse(
     sequence.cursor(model).held ??
     rowIn(slots[model], rowsOf.get(model)?.at(numTaken - numDrafts - 1), config);
   const { reference } = config;
+  const { remote } = present(slots[config.base.model], "slot");
+  const baseRow = rowsOf.get(config.base.model)?.at(numTaken - numDrafts - 1);
   const rows: LogitsRows = {
     base: rowFor(config.base),
+    ...(remote !== null && { rest: remote.context.restOf(present(baseRow, "row")) }),
     reference: reference !== null && run.needsReference ? rowFor(reference) : null,
     experts: experts.map(rowFor),
   };

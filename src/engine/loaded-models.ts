@@ -1,7 +1,5 @@
-import { basename } from "node:path";
-
 import { cardRefused } from "../routing/card.js";
-import { inOrder, type LocalMember, mapRoles, type Member, type Roles } from "../config/members.js";
+import { inOrder, mapRoles, type Member, type Roles } from "../config/members.js";
 import { defaultBounds } from "../strategies/dynamic.js";
 import { componentSchema } from "../strategies/fields.js";
 import { cardFindings } from "../routing/card-findings.js";
@@ -9,10 +7,9 @@ import { choicesFor, strategyOf } from "../strategies/registry.js";
 import type { Expert } from "../strategies/strategy.js";
 import { present, ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
-import { marksOf } from "../llama/types.js";
+import { inMainMemory, marksOf } from "../llama/types.js";
 import type {
   ChatRenderer,
-  ContextOptions,
   LoadedModel,
   Measured,
   Measurer,
@@ -27,8 +24,9 @@ import { describeModel, factsOf } from "./describe-model.js";
 import { findingsOf } from "./findings.js";
 import { sumMemory } from "../llama/buffers.js";
 import { type MemoryPlan, planMemory } from "./memory-plan.js";
-import { adapterOf, collectNeeds, type ModelNeed } from "./model-needs.js";
+import { collectNeeds, collectRemotes, type ModelNeed } from "./model-needs.js";
 import type { ModelSlot } from "./model-slot.js";
+import { indexOf, type ModelUse, openSlot } from "./open-slots.js";
 import type { TokenRoles } from "./token-roles.js";
 import { notesOf, shareText } from "./own/share-text.js";
 import type { TextReader } from "./own/text-reader.js";
@@ -146,20 +144,23 @@ export async function loadModels(
         }),
       );
     }
-    const uses = plan.models.flatMap(({ need }, index) =>
-      [need.options, ...need.adapted].map((options) => ({ model: present(models[index], "model"), options })),
+    const uses: ModelUse[] = plan.models.flatMap(({ need }, index) =>
+      [need.options, ...need.adapted].map((options) => ({
+        model: present(models[index], "model"),
+        ...{ options, remote: null },
+      })),
     );
-    const loaded = configs.map((resolved) => joinConfig(resolved, uses));
-    for (const { model, options } of uses)
-      slots.push({
-        id: uniqueId(options.adapter?.path ?? model.path, slots),
-        model,
-        adapter: options.adapter ?? null,
-        context: model.createContext(options),
-        hasWindow: options.windowCells ?? false,
-        // Until it was tried.
-        canTakeBack: false,
+    for (const need of collectRemotes(configs, settings)) {
+      const model = await library.loadModel(need.path, {
+        placement: inMainMemory,
+        isVocabulary: true,
+        onProgress: (fraction) => onProgress(need.path, fraction),
       });
+      models.push(model);
+      uses.push({ model, options: null, remote: need });
+    }
+    const loaded = configs.map((resolved) => joinConfig(resolved, uses));
+    for (const use of uses) slots.push(await openSlot(use, slots));
     return {
       slots,
       configs: new Map(loaded.map((config) => [config.resolved.config.id, config])),
@@ -171,21 +172,6 @@ export async function loadModels(
     await release();
     throw error;
   }
-}
-
-/** A model, and the context that it is to have. */
-interface ModelUse {
-  model: LoadedModel;
-  options: ContextOptions;
-}
-
-/** Index of what a member is made of. */
-function indexOf(uses: readonly ModelUse[], member: LocalMember): number {
-  const wanted = adapterOf(member);
-  return uses.findIndex(
-    ({ model, options: { adapter } }) =>
-      model.path === member.path && adapter?.path === wanted?.path && adapter?.scale === wanted?.scale,
-  );
 }
 
 function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): LoadedConfig {
@@ -314,14 +300,6 @@ export function examineConfig(
     measured,
   });
   return [...cardFindings(config.resolved), ...found, ...adapterFindings(config.experts, slots)];
-}
-
-function uniqueId(path: string, slots: readonly ModelSlot[]): string {
-  const name = basename(path, ".gguf");
-  const isTaken = (id: string) => slots.some((slot) => slot.id === id);
-  let id = name;
-  for (let count = 2; isTaken(id); count++) id = `${name}-${count}`;
-  return id;
 }
 
 type RenderingConfig = Pick<LoadedConfig, "resolved" | "base" | "reference" | "experts" | "roles">;

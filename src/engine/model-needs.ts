@@ -1,6 +1,8 @@
 import { inOrder, type LocalMember } from "../config/members.js";
 import { cacheTypesOf, type ModelSource } from "../config/model-source.js";
+import type { RemoteBase } from "../config/remote-base.js";
 import { mostFeatureRows } from "../routing/feature.js";
+import type { RemoteRoom } from "../rows/connect.js";
 import { ShouldersError } from "../errors.js";
 import type { AdapterUse, ContextOptions } from "../llama/types.js";
 import { takes } from "../strategies/registry.js";
@@ -55,6 +57,7 @@ export function collectNeeds(
   const pathToMentions = new Map<string, Mentions>();
   for (const resolved of configs)
     for (const member of inOrder(resolved.members)) {
+      if (member.source.remote !== undefined) continue;
       const { path } = member;
       const mentions = pathToMentions.get(path) ?? firstMention(path, resolved);
       pathToMentions.set(path, mentions);
@@ -91,6 +94,47 @@ export function collectNeeds(
       adapted: adapters.map((adapter) => ({ ...options, adapter })),
     };
   });
+}
+
+/** A base that another server computes, with what the configs want of it. */
+export interface RemoteNeed {
+  /** The file of its vocabulary. */
+  path: string;
+  remote: RemoteBase;
+  room: RemoteRoom;
+}
+
+/** Every distinct one of the configs, once. */
+export function collectRemotes(
+  configs: readonly ResolvedFusionConfig[],
+  settings: Pick<EngineSettings, "batchTokens" | "cacheSequences">,
+): RemoteNeed[] {
+  const needs = new Map<string, RemoteNeed>();
+  // A sequence has one number in all models of an engine.
+  const most = Math.max(...configs.map(({ config }) => config.context.sequences)) + settings.cacheSequences;
+  for (const { config, members } of configs) {
+    const { path, source } = members.base;
+    if (source.remote === undefined) continue;
+    const { tokens, sequences } = config.context;
+    const key = remoteKey(path, source.remote);
+    const { room } = needs.get(key) ?? {};
+    needs.set(key, {
+      path,
+      remote: source.remote,
+      room: {
+        numSequences: most,
+        numCells: Math.max(room?.numCells ?? 0, tokens * sequences),
+        contextTokens: Math.max(room?.contextTokens ?? 0, tokens),
+        batchTokens: Math.max(sequences, settings.batchTokens),
+      },
+    });
+  }
+  return [...needs.values()];
+}
+
+/** The same for what comes from the same server in the same way. */
+export function remoteKey(path: string, remote: RemoteBase): string {
+  return JSON.stringify([path, remote]);
 }
 
 function firstMention(path: string, { config }: ResolvedFusionConfig): Mentions {

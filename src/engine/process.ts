@@ -153,7 +153,7 @@ class EngineProcess {
         type: "ready",
         description: {
           pid: process.pid,
-          stepTimeoutMs: stepTimeoutMs(decoding, settings.batchTokens),
+          stepTimeoutMs: stepTimeoutMs(decoding, settings.batchTokens, models),
           library: describeLibrary(library, models),
           kernel: settings.kernel,
           decoding,
@@ -177,7 +177,8 @@ class EngineProcess {
   #createPlanner({ configs, settings, timings }: Load, { library, models, hashOf }: Loaded): DecodePlanner {
     const modelIds = models.slots.map(({ id }) => id);
     return new DecodePlanner({
-      slots: models.slots,
+      // What another server takes is not to be tuned from here.
+      slots: models.slots.filter(({ remote }) => remote === null),
       tuning: {
         numSequences: models.numSequences,
         numCores: availableParallelism(),
@@ -204,6 +205,7 @@ class EngineProcess {
       context.batch.add(token, 0, 0, false);
       context.batch.add(token, 1, 0, true);
       await context.decode();
+      for (const error of slot.remote?.context.failures.values() ?? []) throw error;
       slot.canTakeBack = context.takeBack(0, 1) && !slot.hasWindow;
       context.removePositions(0, 0, null);
     }
@@ -291,8 +293,14 @@ function refuseMessage(message: Partial<ToEngine> | null, error: ErrorData): voi
     emit({ type: "answer", queryId: message.queryId, outcome: { result: null, error } });
 }
 
-function stepTimeoutMs({ stepMs, promptTokenMs }: DecodePlan, batchTokens: number): number {
-  return Math.max(smallestStepTimeoutMs, stepTimeoutFactor * (stepMs + promptTokenMs * batchTokens));
+/** A step waits for another server as long as its config allows. */
+function stepTimeoutMs(
+  { stepMs, promptTokenMs }: DecodePlan,
+  batchTokens: number,
+  { slots }: LoadedModels,
+): number {
+  const awayMs = Math.max(0, ...slots.map(({ remote }) => remote?.settings.timeoutMs ?? 0));
+  return awayMs + Math.max(smallestStepTimeoutMs, stepTimeoutFactor * (stepMs + promptTokenMs * batchTokens));
 }
 
 /** Serves the pipe to the parent until it closes. `open`: the native door; tests put faults behind it. */

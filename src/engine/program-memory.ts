@@ -15,7 +15,7 @@ export function programBytes(
   const numRows = 5 + 3 * numExperts + (numExperts > 0 ? numExperts + 1 : 0);
   const heldRows = configs.map(({ config: { experts, context } }) => experts.length * context.sequences);
   const numHeld = Math.max(...heldRows) + (numExperts > 0 ? draftRows : 0) + 1;
-  const rowBytes = (numRows + numHeld) * Float32Array.BYTES_PER_ELEMENT * Math.max(...vocabularySizes);
+  const rowBytes = (numRows + numHeld) * Float32Array.BYTES_PER_ELEMENT * Math.max(0, ...vocabularySizes);
   const vocabularies = vocabularySizes.reduce((sum, size) => sum + size, 0);
   return 235e6 + 65 * vocabularies + rowBytes;
 }

@@ -2,6 +2,7 @@ import { present } from "../errors.js";
 import { defaultFeature, type FeatureSettings } from "../routing/feature.js";
 import type { Fusion, Plausibility } from "../fusion/types.js";
 import type { TokenSampler } from "../sampling/token-sampler.js";
+import type { RowWish } from "../rows/types.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { Claim } from "./admission.js";
 import type { Draft } from "./draft.js";
@@ -63,6 +64,10 @@ export class Sequence implements SequenceView, Claim {
   readonly forced: readonly number[];
   /** Guesses from what the client expects, and from the answer so far. */
   readonly textGuess: TextGuess;
+  /** What is asked of the base's next row, after too little of it was known; null: what is asked of every row. */
+  doubt: RowWish | null = null;
+  /** How many entries its rows needed at most, beyond what is asked of every row. */
+  neededTop = 0;
   /** What the base was not asked although it has a share. */
   readonly doze = new Doze();
   /** How often those were right. */
@@ -314,19 +319,27 @@ export class Sequence implements SequenceView, Claim {
     if (this.#drafts.shift()?.token !== token) this.#drafts.length = 0;
     this.numGenerated++;
     this.numWaited = 0;
+    if (typeof this.doubt?.top === "number") this.neededTop = Math.max(this.neededTop, this.doubt.top);
+    this.doubt = null;
   }
 
   /**
    * Takes a token into account: how far the base was moved, and which model had expected it.
    *
    * @param logprobs of the token under each model that the fusion mixed.
+   * @param unknown how far its law can be from that of the whole of the base's row: total variation.
    */
-  learn(fusion: Fusion, { logprobs, isFlipped }: { logprobs: readonly number[]; isFlipped: boolean }): void {
+  learn(
+    fusion: Fusion,
+    { logprobs, isFlipped, unknown }: { logprobs: readonly number[]; isFlipped: boolean; unknown: number },
+  ): void {
     const { fusionUsage, run } = this;
     this.#countToken({
       nats: fusionUsage.nats + fusion.nats,
       flipped: fusionUsage.flipped + (isFlipped ? 1 : 0),
       tokens: fusionUsage.tokens + 1,
+      uncertified: fusionUsage.uncertified + (unknown > 0 ? 1 : 0),
+      unknown: Math.max(fusionUsage.unknown, unknown),
     });
     const { active } = run;
     run.learn(fusion, logprobs);

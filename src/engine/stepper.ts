@@ -16,6 +16,7 @@ import { isGuess } from "./draft.js";
 import { routingRows } from "./model-needs.js";
 import { TextRows } from "./own/text-rows.js";
 import { PrefillBudget } from "./prefill-budget.js";
+import { mustAskAgain, unknownOf } from "./row-doubts.js";
 import { isEndFor } from "./token-roles.js";
 import { certain, sample } from "./sample.js";
 import { isDecoding, type PlannedSequence, schedule } from "./scheduler.js";
@@ -192,7 +193,8 @@ export class Stepper {
     }
     for (const { sequence, error } of decoded.failed) this.#parts.end(sequence, error);
     clock.numPlanned += plan.length;
-    clock.numFailed += decoded.failed.length;
+    // A server that cannot be asked is no device that is gone.
+    clock.numFailed += decoded.failed.filter(({ error }) => error.code !== "base_unavailable").length;
     return decoded;
   }
 
@@ -261,7 +263,7 @@ export class Stepper {
 
   /**
    * Draws the token after so many drafts that have become tokens; null: it could depend on what the base was not asked
-   * about, which is then to be read first.
+   * about, which is then to be read first, or on entries of its row that did not come, which are then asked for.
    */
   #draw(ready: ReadySequence, numTaken: number, clock: StepClock): GeneratedToken | null {
     const { sequence } = ready;
@@ -273,6 +275,8 @@ export class Stepper {
       sequence.doze.isCounting = true;
       return null;
     }
+    const unknown = unknownOf(fused, sequence);
+    if (mustAskAgain(fused, this.#slot(sequence.base.model), { sequence, unknown })) return null;
     const vocabulary = this.#vocabulary(sequence.config.base.model);
     const { generated, componentLogprobs, sampleMs } = sample({
       ...{ sequence, fused, kernel, vocabulary, fuseMs },
@@ -285,6 +289,7 @@ export class Stepper {
     sequence.learn(fused.fusion, {
       logprobs: componentLogprobs,
       isFlipped: generated.record.flipped === true,
+      unknown,
     });
     return generated;
   }

@@ -15,9 +15,22 @@ export type { FusedRow, TokenLogprob };
  */
 export interface LogitsRows {
   base: Float32Array;
+  /** What is known of the base's row where not all of it is; null or left out: all is. */
+  rest?: RowRest | null;
   /** Empty when there are no experts. */
   reference: Float32Array | null;
   experts: readonly Float32Array[];
+}
+
+/**
+ * What is known of a row of which only some logits are, in the row's own units: no other token's logit is above `cap`, and
+ * together they have the probability exp(mass) of a row whose known logits have exp(logit). In the row itself each of the
+ * others has the same part of that, so that all sums over the row are those of the whole one.
+ */
+export interface RowRest {
+  known: ReadonlySet<number>;
+  cap: number;
+  mass: number;
 }
 
 /** Forward KL(new‖old) and reverse KL(old‖new), nats. */
@@ -69,6 +82,11 @@ export interface Fusion {
   evaluations: number;
   /** KL(P̃‖P), P over every token that no row masks: the forward divergence and what leaving tokens out adds. */
   nats: number;
+  /**
+   * How far this law can be, at these weights, from the one that the whole of the base's row gives: total variation at most.
+   * 0: it is that law. Always 0 where all of the row is known.
+   */
+  unknown: number;
 }
 
 /** A point on the axis of one expert: everything the objective and its slope need. */
@@ -118,6 +136,12 @@ export interface FusionKernel {
    * plausible sets.
    */
   fuse(weights: readonly number[] | null): { row: FusedRow; divergence: Divergence };
+  /**
+   * The most that tokens of which the base's logit is not known (`LogitsRows.rest`) can have together in the law that
+   * `fuse(weights)` gives; 0: none of them takes part. Their shifts are known, and so is which of them experts find
+   * plausible; that the base does is assumed of all whose logit may be so high.
+   */
+  unknownShare(weights: readonly number[] | null): number;
   /** The `mass` of a row over the tokens that take part on the axis of this expert. */
   plausibleMass(expert: number): number;
   /**

@@ -64,9 +64,14 @@ const templateKey = "tokenizer.chat_template";
  * allocates next to nothing, whatever the file says.
  *
  * @param metadata entries of the header that are replaced
+ * @param needsWeights a file of a vocabulary alone is refused
  * @throws ShouldersError `model_file_invalid` with the path and the reason; `fusion_config_invalid`: `metadata` is wrong
  */
-export function checkModelFile(path: string, metadata: Placement["metadata"] = {}): GgufSummary {
+export function checkModelFile(
+  path: string,
+  metadata: Placement["metadata"] = {},
+  needsWeights = true,
+): GgufSummary {
   const first = readGgufHeader(path);
   refuseOthers(path, first);
   // A later part names no architecture.
@@ -92,7 +97,7 @@ export function checkModelFile(path: string, metadata: Placement["metadata"] = {
   const tensors = [first, ...parts.slice(1).map(readGgufHeader)].flatMap((part) => part.tensors);
   const numTokens = first.arrayLengths.get(tokensKey) ?? 0;
   if (numTokens === 0) throw invalid(path, "has no vocabulary");
-  if (parts.length === 1 && first.tensors.length === 0)
+  if (needsWeights && parts.length === 1 && first.tensors.length === 0)
     throw invalid(path, "has no weights (a vocabulary only)");
   for (const key of ["tokenizer.ggml.token_type", "tokenizer.ggml.scores"]) {
     const length = first.arrayLengths.get(key);

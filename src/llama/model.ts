@@ -47,11 +47,12 @@ export async function loadModel(
   options: LoadModelOptions,
   onRelease: (model: LlamaModel) => void,
 ): Promise<LlamaModel> {
-  const file = checkModelFile(path, options.placement.metadata);
+  const { isVocabulary = false } = options;
+  const file = checkModelFile(path, options.placement.metadata, !isVocabulary);
   const adapterFacts = (options.adapters ?? []).map((adapter) => checkAdapterFile(adapter, file));
   const parameters = new PlacedParameters(options.placement, handle.devices, file.overrides);
   try {
-    const pointer = await loadWeights(handle, path, parameters, options.onProgress);
+    const pointer = await loadWeights(handle, path, { parameters, ...options, isVocabulary });
     try {
       checkKind(handle.native, pointer, path);
       const adapters = await loadAdapters(handle, pointer, adapterFacts);
@@ -78,8 +79,11 @@ function outOfMemory(path: string, reason: string, cause?: unknown): ShouldersEr
 async function loadWeights(
   { native, log }: NativeHandle,
   path: string,
-  { values }: PlacedParameters,
-  onProgress: (fraction: number) => void,
+  {
+    parameters,
+    isVocabulary,
+    onProgress,
+  }: Pick<LoadModelOptions, "onProgress"> & { parameters: PlacedParameters; isVocabulary: boolean },
 ): Promise<Pointer> {
   const mark = log.mark();
   // Called from the loading thread, which waits until the event loop has run it. True: go on.
@@ -90,7 +94,8 @@ async function loadWeights(
   try {
     const pointer = await callAsync(native.llama_model_load_from_file, path, {
       ...native.llama_model_default_params(),
-      ...values,
+      ...parameters.values,
+      vocab_only: isVocabulary,
       progress_callback: callback,
     });
     if (pointer !== null) return pointer;

@@ -227,6 +227,8 @@ export interface SamplerChain extends Disposable {
 export interface LoadModelOptions {
   placement: Placement;
   onProgress: (fraction: number) => void;
+  /** Its vocabulary alone: no weights are read, and no context can be made. Default: false. */
+  isVocabulary?: boolean;
   /** Paths of adapters that its contexts may use: libllama wants all of them before the first context. Default: none. */
   adapters?: readonly string[];
 }

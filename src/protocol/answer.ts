@@ -33,6 +33,10 @@ export interface FusionUsage {
   acceptedAt: readonly number[];
   /** Total variation that was spent of the request's `loss`. */
   lost: number;
+  /** Tokens that might have been others, had all of the base's row been known; of a base on another server. */
+  uncertified: number;
+  /** How far the law of such a token can have been from that of the whole row, total variation: the most of them. */
+  unknown: number;
   /** Mean over all tokens of the share of a mixture's experts that did not run; 0 for other strategies. */
   skippedShare: number;
 }
@@ -54,6 +58,8 @@ export const noUsage: Usage = {
     accepted: 0,
     acceptedAt: [],
     lost: 0,
+    uncertified: 0,
+    unknown: 0,
     skippedShare: 0,
   },
 };

@@ -1,3 +1,4 @@
+import type { RemoteStats } from "../rows/types.js";
 import type { GenerationEvent } from "./answer.js";
 import type { EngineDescription } from "./description.js";
 import type { EngineQuery, QueryResults } from "./queries.js";
@@ -25,6 +26,8 @@ export interface StepSample {
   fuseMs: number;
   sampleMs: number;
   rows: number;
+  /** Model id to what was sent and received since the step before; of bases on other servers. Left out: there is none. */
+  remote?: Record<string, RemoteStats>;
   /** Share of the experts that were skipped, summed over the rows; 0 for strategies other than mixture. */
   skippedShare: number;
 }

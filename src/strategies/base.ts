@@ -33,7 +33,7 @@ export const base = {
 
 /** The base alone: P̃ = P. Other rows are not looked at; an expert's mask does not bind. */
 export function fuseBase(kernel: FusionKernel, rows: LogitsRows): Fusion {
-  kernel.load({ base: rows.base, reference: null, experts: [] }, null);
+  kernel.load({ base: rows.base, rest: rows.rest ?? null, reference: null, experts: [] }, null);
   return {
     row: kernel.fuse(null).row,
     weights: rows.experts.map(() => 0),
@@ -44,5 +44,6 @@ export function fuseBase(kernel: FusionKernel, rows: LogitsRows): Fusion {
     objective: 0,
     evaluations: 0,
     nats: 0,
+    unknown: kernel.unknownShare(null),
   };
 }

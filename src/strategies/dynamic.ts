@@ -118,6 +118,7 @@ export function fuseDynamic(
     objective: objective(divergence, targets),
     evaluations,
     nats,
+    unknown: kernel.unknownShare(weights),
   };
 }
 

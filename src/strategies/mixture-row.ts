@@ -76,7 +76,7 @@ export function fuseMixture(
   const { row, divergence } = whole ?? kernel.mixFinish();
 
   const total = mixed.reduce((sum, { share }) => sum + share, 0);
-  const meanOf = (key: "nats" | "objective") =>
+  const meanOf = (key: "nats" | "objective" | "unknown") =>
     mixed.reduce((sum, law) => sum + (law.share / total) * (fusions.get(law)?.[key] ?? 0), 0);
   const effects = experts.map((law) => (mixed.includes(law) ? law.share * (fusions.get(law)?.nats ?? 0) : 0));
   const most = Math.max(0, ...effects);
@@ -90,6 +90,7 @@ export function fuseMixture(
     chosen: most === 0 ? null : effects.indexOf(most),
     mixed: only === undefined ? order.filter((law) => mixed.includes(law)).map(({ expert }) => expert) : [],
     objective: meanOf("objective"),
+    unknown: meanOf("unknown"),
     evaluations: [...fusions.values()].reduce((sum, { evaluations }) => sum + evaluations, 0),
   };
 }
@@ -101,20 +102,24 @@ function rowOf({ experts }: LogitsRows, expert: number): Float32Array {
 /** P_c, as the single expert's strategy makes it: the kernel then holds that expert's rows alone. */
 function fuseLaw(
   kernel: FusionKernel,
-  { base, reference, experts }: LogitsRows,
+  { base, rest = null, reference, experts }: LogitsRows,
   { expert }: Law,
   parts: readonly MixturePart[],
 ): Fusion {
-  if (expert === null) return fuseBase(kernel, { base, reference, experts });
+  if (expert === null) return fuseBase(kernel, { base, rest, reference, experts });
   const { component, budget } = parts[expert] as MixturePart;
   const { kind, weight, bounds, plausibility } = component;
   const row = rowOf({ base, reference, experts }, expert);
-  const rows: LogitsRows = { base, reference: kind === "alone" ? base : reference, experts: [row] };
+  const rows: LogitsRows = { base, rest, reference: kind === "alone" ? base : reference, experts: [row] };
   return namingExpert(expert, () => {
     if (kind === "fused" && weight === "solved")
       return fuseDynamic(kernel, rows, { solver: "exact", bounds: [bounds], plausibility }, [budget]);
     const weights = [kind === "alone" || weight === "solved" ? 1 : weight];
-    return fuseStatic(kernel, rows, { weights, plausibility }, [budget]);
+    const fusion = fuseStatic(kernel, rows, { weights, plausibility }, [budget]);
+    if (kind === "fused") return fusion;
+    // At its whole weight the base has no say in it, but for which tokens take part.
+    const isWhole = plausibility === null && fusion.weights[0] === 1;
+    return { ...fusion, unknown: isWhole || fusion.unknown === 0 ? 0 : 1 };
   });
 }
 

@@ -78,6 +78,7 @@ export function fuseStatic(
     nats,
     objective: objective(divergence, targets),
     evaluations: 0,
+    unknown: kernel.unknownShare(weights),
   };
 }
 

@@ -16,6 +16,18 @@ export const fusionUsageSchema = named(
         "Where fusion.loss allowed some: total variation of the answer's law spent on leaving the base's component out, the most of its choices.",
       ),
     skipped_share: shareSchema.describe("Mean share of a mixture's experts that were skipped."),
+    exact: z
+      .literal(false)
+      .optional()
+      .describe(
+        "false: the base is on another server, which gave too little of some rows; left out: every token is what the whole rows give.",
+      ),
+    uncertified: countSchema.optional().describe("Where exact is false: tokens that might have been others."),
+    bound: shareSchema
+      .optional()
+      .describe(
+        "Where exact is false: total variation at most between such a token's law and that of the whole row, the most of them.",
+      ),
   }),
 );
 

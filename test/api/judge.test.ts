@@ -30,7 +30,16 @@ function doneOf(numTokens: number): Extract<ScriptStep, { type: "done" }> {
     ...{ type: "done", finishReason: "length", stopString: null, tokens: [], queueMs: 1, feature: null },
     usage: {
       ...{ promptTokens: 7, completionTokens: numTokens, cachedTokens: 0, reasoningTokens: 0 },
-      fusion: { ...fusion, drafted: 0, accepted: 0, acceptedAt: [], lost: 0, skippedShare: 0 },
+      fusion: {
+        ...fusion,
+        drafted: 0,
+        accepted: 0,
+        acceptedAt: [],
+        lost: 0,
+        uncertified: 0,
+        unknown: 0,
+        skippedShare: 0,
+      },
     },
   };
 }

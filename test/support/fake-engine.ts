@@ -179,6 +179,8 @@ export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "
         accepted: 0,
         acceptedAt: [],
         lost: 0,
+        uncertified: 0,
+        unknown: 0,
         skippedShare: 0.25,
       },
     },

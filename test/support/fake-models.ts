@@ -204,6 +204,7 @@ export function fakeModels(options: FakeModelsOptions): LoadedModels & { context
     model: fakeModel(names[index]!),
     context,
     adapter: null,
+    remote: null,
     hasWindow: false,
     canTakeBack: true,
   }));

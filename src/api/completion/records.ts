@@ -34,13 +34,14 @@ export function toUsage({
 }
 
 export function toFusionUsage(usage: FusionUsage): UsageRecord["fusion"] {
-  const { nats, flipped, tokens, certain, basePasses, lost, skippedShare } = usage;
+  const { nats, flipped, tokens, certain, basePasses, lost, skippedShare, uncertified, unknown } = usage;
   return {
     nats: toRounded(nats),
     ...{ flipped, tokens, certain },
     base_passes: basePasses,
     ...(lost > 0 && { loss: toRounded(lost) }),
     skipped_share: toRounded(skippedShare),
+    ...(uncertified > 0 && { exact: false, uncertified, bound: toRounded(unknown) }),
   };
 }
 

@@ -33,6 +33,8 @@ function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
       (_, index) => (a.acceptedAt[index] ?? 0) + (b.acceptedAt[index] ?? 0),
     ),
     lost: Math.max(a.lost, b.lost),
+    uncertified: a.uncertified + b.uncertified,
+    unknown: Math.max(a.unknown, b.unknown),
     skippedShare: skipped / Math.max(1, all(a) + all(b)),
   };
 }

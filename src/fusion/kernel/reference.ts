@@ -5,6 +5,7 @@ import type {
   FusionKernel,
   LogitsRows,
   Plausibility,
+  RowRest,
   TokenLogprob,
 } from "../types.js";
 import {
@@ -18,6 +19,7 @@ import {
   sureProbability,
   type KernelCapacity,
 } from "./rows.js";
+import { mostTail, tailShare } from "./rest.js";
 import { topOf } from "./top.js";
 
 /** A loaded row: logits [V], and the best of them among the tokens that are not masked. */
@@ -29,6 +31,8 @@ interface Row {
 /** The axis of expert t. `tokens` is S_t; numbers over tokens are [V] and hold only where the token takes part. */
 interface Axis {
   tokens: readonly number[];
+  /** Whether a token would take part if the base's logit of it were this. */
+  takesPart: (token: number, baseLogit: number) => boolean;
   /** ln P_i, renormalised over S_t. */
   logBase: Float64Array;
   /** d_t,i − E_P[d_t]. */
@@ -51,6 +55,7 @@ export class ReferenceKernel implements FusionKernel {
   #reference: Row | null = null;
   #experts: Row[] = [];
   #axes: Axis[] = [];
+  #rest: RowRest | null = null;
   #fused = { logits: new Float32Array(0), logNormalizer: 0 };
   #components: Component[] = [];
   #isMixed = false;
@@ -79,6 +84,7 @@ export class ReferenceKernel implements FusionKernel {
       best: this.#tokens.reduce((best, i) => Math.max(best, at(logits, i)), -Infinity),
     });
     this.#base = load(rows.base);
+    this.#rest = rows.rest ?? null;
     this.#reference = rows.reference && load(rows.reference);
     this.#experts = rows.experts.map(load);
     this.#axes = this.#experts.map((expert) =>
@@ -112,10 +118,7 @@ export class ReferenceKernel implements FusionKernel {
   }
 
   fuse(weights: readonly number[] | null): { row: FusedRow; divergence: Divergence } {
-    const isUsed = this.#axes.some((_, t) => weightOf(weights, t) !== 0)
-      ? (t: number) => weightOf(weights, t) !== 0
-      : () => true;
-    const used = weights ? this.#axes.filter((_, t) => isUsed(t)) : [];
+    const used = this.#used(weights);
     const union = new Set(used.flatMap((axis) => axis.tokens));
     const tokens = used.length === 0 ? this.#tokens : this.#tokens.filter((i) => union.has(i));
 
@@ -139,6 +142,31 @@ export class ReferenceKernel implements FusionKernel {
       row: this.#issue(false),
       divergence: { forward: Math.max(0, forward), reverse: Math.max(0, reverse) },
     };
+  }
+
+  /** The axes whose sets make up the row's. */
+  #used(weights: readonly number[] | null): readonly Axis[] {
+    if (weights === null) return [];
+    const weighed = this.#axes.filter((_, t) => weightOf(weights, t) !== 0);
+    return weighed.length > 0 ? weighed : this.#axes;
+  }
+
+  unknownShare(weights: readonly number[] | null): number {
+    const rest = this.#rest;
+    if (rest === null) return 0;
+    const used = this.#used(weights);
+    const takesPart = (i: number, baseLogit: number) =>
+      used.length === 0 || used.some((axis) => axis.takesPart(i, baseLogit));
+    const base = this.#base.logits;
+    const shift = (i: number) =>
+      this.#axes.reduce((total, axis, t) => total + weightOf(weights, t) * at(axis.shift, i), 0);
+    const known = this.#tokens.filter((i) => rest.known.has(i) && takesPart(i, at(base, i)));
+    const open = this.#tokens.filter((i) => !rest.known.has(i) && takesPart(i, rest.cap));
+    if (open.length === 0) return 0;
+    // The only token of a set has all of the law, whatever the base gives it.
+    if (known.length === 0) return open.length === 1 ? 0 : 1;
+    const logKnown = logSumExp(known, (i) => at(base, i) + shift(i));
+    return tailShare(mostTail(Float64Array.from(open, shift), rest), logKnown);
   }
 
   plausibleMass(expert: number): number {
@@ -236,8 +264,9 @@ function makeAxis(
     logSumExp(unmasked, (i) => at(expert.logits, i)) - expert.best <= -Math.log(sureProbability);
   const isExpertAlone = plausibility?.of === "expert" || (plausibility?.of === "gated" && isSure());
   // i ∈ S_t ⇔ max_j(x_j) + ln ratio ≤ x_i for the expert's row x, or (joint) for the base's
-  const isPlausible = (row: Row, i: number) => at(row.logits, i) >= row.best + floor;
-  const tokens = unmasked.filter((i) => isPlausible(expert, i) || (!isExpertAlone && isPlausible(base, i)));
+  const takesPart = (i: number, baseLogit: number) =>
+    at(expert.logits, i) >= expert.best + floor || (!isExpertAlone && baseLogit >= base.best + floor);
+  const tokens = unmasked.filter((i) => takesPart(i, at(base.logits, i)));
 
   const logSoftmax = (row: Row) => {
     const logNormalizer = logSumExp(tokens, (i) => relative(row, i));
@@ -263,8 +292,8 @@ function makeAxis(
       (i) => Math.abs(at(centred, i)) <= constantShiftResolution * (size(expert, i) + size(small, i)),
     );
   return isConstant
-    ? { tokens, logBase, shift: centred.fill(0), target: { forward: 0, reverse: 0 } }
-    : { tokens, logBase, shift: centred, target };
+    ? { tokens, takesPart, logBase, shift: centred.fill(0), target: { forward: 0, reverse: 0 } }
+    : { tokens, takesPart, logBase, shift: centred, target };
 }
 
 /** Σ_i P_i (ln P_i − ln Q_i) over a row's tokens, from the logarithms; Infinity where Q excludes a token of P. */

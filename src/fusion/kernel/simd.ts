@@ -6,6 +6,7 @@ import type {
   FusionKernel,
   LogitsRows,
   Plausibility,
+  RowRest,
   TokenLogprob,
   WeightBounds,
 } from "../types.js";
@@ -14,13 +15,14 @@ import {
   deepestLogit,
   findMasked,
   padded,
-  raiseDeepest,
   soleMargin,
   sureProbability,
   type KernelCapacity,
 } from "./rows.js";
 import { SimdAxis, type AxisRows, type Floors, type Row, type Workspace } from "./simd-axis.js";
+import { copyRow, levelRow, maskRow } from "./simd-rows.js";
 import { SimdMixture } from "./simd-mixture.js";
+import { unknownShare } from "./simd-rest.js";
 import { type Rows, SparseRows } from "./simd-sparse.js";
 import { topOf } from "./top.js";
 import { Arena, instantiate, kernelBuilds, type KernelBuild } from "./wasm.js";
@@ -56,6 +58,9 @@ export class SimdKernel implements FusionKernel {
   #length = 0;
   #axes: SimdAxis[] = [];
   #hasReference = false;
+  #rest: RowRest | null = null;
+  /** ln of the ratio of the plausible sets. */
+  #floor = -Infinity;
   /** The base's weights are those of all its tokens. */
   #isBaseWeighed = false;
   /** ln Σ exp(b) over the tokens that no row masks; null until asked for. */
@@ -104,12 +109,20 @@ export class SimdKernel implements FusionKernel {
     this.#last.epoch++;
     this.#length = commonLength(rows, this.#capacity);
     this.#hasReference = rows.reference !== null;
+    this.#rest = rows.rest ?? null;
+    this.#floor = plausibility ? Math.log(plausibility.ratio) : -Infinity;
     const experts = this.#experts.slice(0, rows.experts.length);
     const pairs: [Row, Float32Array][] = [[this.#base, rows.base]];
     if (rows.reference) pairs.push([this.#reference, rows.reference]);
     experts.forEach((row, t) => pairs.push([row, rows.experts[t] as Float32Array]));
     const numFinite = pairs.filter(([row, logits]) => this.#copy(row, logits)).length;
-    if (numFinite < pairs.length) this.#mask(pairs, findMasked(rows, this.#length));
+    const view = (row: Row) => this.#view(row.at, padded(this.#length));
+    if (numFinite < pairs.length)
+      for (const [row] of pairs)
+        maskRow(row, this.#view(row.at), {
+          tokens: findMasked(rows, this.#length),
+          isBase: row === this.#base,
+        });
     for (const [row] of pairs) {
       const padding = row === this.#base ? -Infinity : row.best + deepestLogit;
       this.#view(row.at, padded(this.#length)).fill(padding, this.#length);
@@ -120,7 +133,7 @@ export class SimdKernel implements FusionKernel {
     const whole: Rows = { base: this.#base, reference: this.#reference, experts, length };
     const isFixed = numFinite === pairs.length && experts.length > 0 && this.#areAlone.every(Boolean);
     const sparse = isFixed ? this.#sparse.gather(whole, plausibility?.ratio ?? 0, isApart) : null;
-    if (sparse === null && isApart) for (const row of [this.#reference, ...experts]) this.#level(row);
+    if (sparse === null && isApart) for (const row of [this.#reference, ...experts]) levelRow(row, view(row));
     this.#rows = sparse ?? whole;
 
     this.#isBaseWeighed = !plausibility || experts.length === 0;
@@ -159,6 +172,17 @@ export class SimdKernel implements FusionKernel {
     this.#isFusedSparse = this.#rows.base !== this.#base && weights !== null;
     if (this.#isFusedSparse) this.#sparse.scatter(this.#memory.fused, padded(this.#length));
     return { row: this.#issue(false), divergence };
+  }
+
+  unknownShare(weights: readonly number[] | null): number {
+    if (this.#rest === null) return 0;
+    return unknownShare(this.#rest, weights, {
+      ...{ base: this.#base, reference: this.#hasReference ? this.#reference : null, experts: this.#experts },
+      axes: this.#axes.map(({ isConstant }, t) => ({ isConstant, isAlone: this.#areAlone[t] ?? false })),
+      floor: this.#floor,
+      view: ({ at }) => this.#view(at),
+      nextAbove: this.#memory.wasm.nextAbove,
+    });
   }
 
   plausibleMass(expert: number): number {
@@ -236,33 +260,7 @@ export class SimdKernel implements FusionKernel {
 
   /** Copies and scans a row; says whether all of it is finite. */
   #copy(row: Row, logits: Float32Array): boolean {
-    const { wasm, out } = this.#memory;
-    const length = padded(this.#length);
-    const copy = this.#view(row.at, length);
-    copy.set(logits.length === this.#length ? logits : logits.subarray(0, this.#length));
-    copy.fill(logits[0] as number, this.#length);
-    wasm.scan(row.at, length, out.byteOffset);
-    const [best, least, bad] = out as unknown as [number, number, number];
-    Object.assign(row, { best, magnitude: Math.abs(best) });
-    if (least < best + deepestLogit) raiseDeepest(copy, row.best);
-    return bad === 0;
-  }
-
-  #mask(pairs: readonly [Row, Float32Array][], tokens: readonly number[]): void {
-    for (const [row] of pairs) {
-      const logits = this.#view(row.at);
-      for (const token of tokens) logits[token] = -Infinity;
-      row.best = logits.reduce((best, value) => Math.max(best, value), -Infinity);
-      row.magnitude = Math.abs(row.best);
-      if (row !== this.#base) raiseDeepest(logits, row.best);
-    }
-  }
-
-  /** Moves a row by a constant so that its best logit is 0: exact, but for the rounding of differences. */
-  #level(row: Row): void {
-    const logits = this.#view(row.at, padded(this.#length));
-    for (let token = 0; token < logits.length; token++) logits[token] = (logits[token] as number) - row.best;
-    row.best = 0;
+    return copyRow(this.#memory, row, { logits, length: this.#length });
   }
 
   #weigh(row: Row, weights: { at: number; sum: number }): void {

@@ -6,6 +6,7 @@ import type { ApiContext } from "../../../src/api/context.js";
 import { createRoutes } from "../../../src/api/routes.js";
 import { createProgram } from "../../../src/cli/program.js";
 import { describeSettings } from "../../../src/config/settings.js";
+import { rowsPath } from "../../../src/rows/wire.js";
 import { codeOf, linksOf, pages } from "../../support/documents.js";
 
 const read = (file: string): string => readFileSync(path.join(root, file), "utf8");
@@ -56,10 +57,10 @@ describe.each(pages())("%s", (file) => {
 /** llama-server's and other programs' flags that pages compare ours with. */
 const foreignFlags = (
   "--rope- --yarn- --override-kv --swa-full --gpu-layers --device --tensor-split --split-mode --main-gpu --flash-attn --cache-type-k --no-mmap --mlock --ubatch-size " +
-  "--profile --record --only --json --family --several"
+  "--max-logprobs --logprobs-mode --profile --record --only --json --family --several"
 ).split(" ");
 /** Folders of the container and the like, which look like routes. */
-const foreignPaths = new Set(["/models", "/cache", "/state", "/proc"]);
+const foreignPaths = new Set(["/models", "/cache", "/state", "/proc", "/generate"]);
 
 const program = createProgram(() => undefined);
 const knownFlags = new Set([
@@ -67,7 +68,7 @@ const knownFlags = new Set([
   ...[program, ...program.commands].flatMap(({ options }) => options.map(({ long }) => long)),
   ...foreignFlags,
 ]);
-const knownRoutes = new Set(createRoutes({} as ApiContext).map((route) => route.path));
+const knownRoutes = new Set([...createRoutes({} as ApiContext).map((route) => route.path), rowsPath]);
 
 describe("docs/troubleshooting.md", () => {
   it("has every error code", () => {

@@ -36,7 +36,15 @@ function plannerOf(inherited: KnownTimings | null = null) {
   const known: KnownTimings[] = [];
   const planner = new DecodePlanner({
     slots: [
-      { id: "giant", model: fakeModel("giant"), adapter: null, context, hasWindow: false, canTakeBack: true },
+      {
+        id: "giant",
+        model: fakeModel("giant"),
+        adapter: null,
+        remote: null,
+        context,
+        hasWindow: false,
+        canTakeBack: true,
+      },
     ],
     tuning: { numSequences: 8, numCores: 8, fixedThreads: null },
     key,

@@ -31,6 +31,7 @@ class TimedContext extends FakeContext {
 const slotOf = (id: string, cost: Cost): ModelSlot & { context: TimedContext } => ({
   id,
   adapter: null,
+  remote: null,
   hasWindow: false,
   canTakeBack: true,
   model: { ...fakeModel(id), sizeBytes: id === "giant" ? 4e9 : 1e8 },
