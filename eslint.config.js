@@ -93,6 +93,7 @@ export default tseslint.config(
     ignores: [
       "dist/",
       "node_modules/",
+      ".venv/",
       "coverage/",
       "src/fusion/kernel/assembly/",
       "bench/models/",

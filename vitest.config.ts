@@ -22,6 +22,9 @@ const realModels = path.join(import.meta.dirname, "models/real");
 if (!readdirSync(realModels).some((name) => name.endsWith(".gguf")))
   leaveOut("test/real", `there is no model in models/real (python3 models/real/fetch.py)`);
 
+if (!existsSync(path.join(import.meta.dirname, ".venv/bin/lm_eval")))
+  leaveOut("test/harness", "there is no lm-eval in .venv (sh test/harness/install.sh)");
+
 /** Mesa's Vulkan device that computes on the processor, by the manifest that Vulkan's loader reads. */
 function hasSoftwareDevice(): boolean {
   const manifests = "/usr/share/vulkan/icd.d";

@@ -7,6 +7,7 @@ import {
   readySchema,
   templatedSchema,
   tokenizedSchema,
+  tokenizerInfoSchema,
 } from "../wire/service.js";
 import { traceEventSchema, traceListSchema, traceSchema } from "../wire/trace.js";
 import { verdictSchema } from "../wire/verdict.js";
@@ -29,8 +30,10 @@ import {
   applyTemplateSchema,
   detokenize,
   detokenizeSchema,
+  getTokenizerInfo,
   tokenize,
   tokenizeSchema,
+  tokenizerQuerySchema,
 } from "./vocabulary.js";
 
 /** Every route of the API: what express serves and what the OpenAPI document says. */
@@ -203,6 +206,15 @@ function vocabularyRoutes(context: ApiContext): Route[] {
       body: detokenizeSchema,
       json: detokenizedSchema,
       handler: detokenize(context),
+    }),
+    jsonRoute({
+      method: "GET",
+      path: "/tokenizer_info",
+      operation: "getTokenizerInfo",
+      summary: "What a vocabulary is like.",
+      query: tokenizerQuerySchema,
+      json: tokenizerInfoSchema,
+      handler: getTokenizerInfo(context),
     }),
     jsonRoute({
       method: "POST",

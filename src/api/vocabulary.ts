@@ -2,7 +2,7 @@ import type { RequestHandler, Response } from "express";
 import { z } from "zod";
 import type { EngineQuery, Prompt, QueryResults } from "../protocol/protocol.js";
 import { fieldError, ShouldersError } from "../errors.js";
-import type { Detokenized, Piece, Templated, Tokenized } from "../wire/service.js";
+import type { Detokenized, Piece, Templated, Tokenized, TokenizerInfo } from "../wire/service.js";
 import { findConfig, requireEngine, type ApiContext } from "./context.js";
 import { tokenIds } from "./long-list.js";
 import { localsOf } from "./middleware/locals.js";
@@ -12,20 +12,35 @@ import { chatSchema } from "./openai/schemas.js";
 import { parseRequest } from "./parse.js";
 import { closedSignal } from "./sse-writer.js";
 
-/** llama-server's routes for a vocabulary and a template; it has one model, so `model` may be left out. */
+/**
+ * llama-server's routes for a vocabulary and a template, and what vLLM's have beyond them. Those have one model, so
+ * `model` may be left out.
+ */
 
 const model = z.string().min(1).nullish().describe("Id of a fusion config. Default: the first.");
 
 /** More would hold up the server while it writes the answer. */
 const longest = 262_144;
 
-export const tokenizeSchema = z.strictObject({
-  model,
-  content: z.string().max(longest).describe("The text."),
-  add_special: z.boolean().nullish().describe("Begin as a prompt does (BOS). Default: false."),
-  parse_special: z.boolean().nullish().describe("Read control tokens that are written out. Default: true."),
-  with_pieces: z.boolean().nullish().describe("Answer each token's text with its id. Default: false."),
-});
+export const tokenizeSchema = z
+  .strictObject({
+    model,
+    content: z.string().max(longest).optional().describe("The text."),
+    prompt: z.string().max(longest).optional().describe("The same, as vLLM calls it."),
+    add_special: z
+      .boolean()
+      .nullish()
+      .describe("Begin as a prompt does (BOS). Default: false, and true where the text is called prompt."),
+    add_special_tokens: z.boolean().nullish().describe("The same, as vLLM calls it."),
+    parse_special: z.boolean().nullish().describe("Read control tokens that are written out. Default: true."),
+    with_pieces: z.boolean().nullish().describe("Answer each token's text with its id. Default: false."),
+  })
+  .refine(({ content, prompt }) => content !== undefined || prompt !== undefined, {
+    path: ["content"],
+    error: "missing: expected the text",
+  });
+
+export const tokenizerQuerySchema = z.strictObject({ model });
 
 export const detokenizeSchema = z.strictObject({
   model,
@@ -49,16 +64,21 @@ export const applyTemplateSchema = z.strictObject({
 export function tokenize(context: ApiContext): RequestHandler<object, Tokenized> {
   return async (request, response) => {
     const body = parseRequest(tokenizeSchema, request.body);
+    const configId = configIdOf(context, response, body.model);
     const result = await askEngine(context, response, {
       type: "tokenize",
-      configId: configIdOf(context, response, body.model),
-      text: body.content,
-      addSpecial: body.add_special ?? false,
+      configId,
+      text: body.content ?? body.prompt ?? "",
+      addSpecial: body.add_special ?? body.add_special_tokens ?? body.content === undefined,
       parseSpecial: body.parse_special ?? true,
       withPieces: body.with_pieces ?? false,
     });
-    if (result !== null)
-      response.json({ tokens: body.with_pieces ? withPieces(result) : Array.from(result.ids) });
+    if (result === null) return;
+    response.json({
+      tokens: body.with_pieces ? withPieces(result) : Array.from(result.ids),
+      count: result.ids.length,
+      max_model_len: findConfig(requireEngine(context), configId).contextTokens,
+    });
   };
 }
 
@@ -80,7 +100,25 @@ export function detokenize(context: ApiContext): RequestHandler<object, Detokeni
       tokens: Int32Array.from(body.tokens),
       withControl: true,
     });
-    if (result !== null) response.json({ content: Buffer.from(result.bytes).toString("utf8") });
+    if (result === null) return;
+    const content = Buffer.from(result.bytes).toString("utf8");
+    response.json({ content, prompt: content });
+  };
+}
+
+/** `GET /tokenizer_info`, which vLLM has: what evaluation harnesses need to divide texts as the server does. */
+export function getTokenizerInfo(context: ApiContext): RequestHandler<object, TokenizerInfo> {
+  return async (request, response) => {
+    const asked = parseRequest(tokenizerQuerySchema, { ...request.query }).model;
+    const configId = configIdOf(context, response, asked);
+    const info = await askEngine(context, response, { type: "describeTokenizer", configId });
+    if (info === null) return;
+    response.json({
+      tokenizer_class: "llama.cpp",
+      chat_template: info.chatTemplate,
+      bos_token: info.bos,
+      eos_token: info.eos,
+    });
   };
 }
 

@@ -19,6 +19,8 @@ export function sizeOfQuery(query: EngineQuery): ReadingSize {
       return { characters: 0, tokens: query.tokens.length };
     case "renderPrompt":
       return sizeOf(readingsOf(query));
+    case "describeTokenizer":
+      return { characters: 0, tokens: 0 };
   }
 }
 
@@ -76,9 +78,23 @@ async function answer({
       });
       return { bytes: Buffer.concat(written) };
     }
+    case "describeTokenizer":
+      return describeTokenizer(config, base);
     case "renderPrompt":
       return renderAll(query.prompt, config, { models, isWanted });
   }
+}
+
+function describeTokenizer(
+  { resolved }: LoadedConfig,
+  { vocabulary, facts }: LoadedModel,
+): QueryResults["describeTokenizer"] {
+  const { bos, endToken } = vocabulary;
+  return {
+    chatTemplate: resolved.config.chatTemplate ?? facts.chatTemplate,
+    bos: bos === null ? null : vocabulary.rawText(bos),
+    eos: endToken === null ? null : vocabulary.rawText(endToken),
+  };
 }
 
 async function renderAll(

@@ -17,7 +17,8 @@ export type EngineQuery =
     }
   /** `withControl`: tokens that are no text are written by their names. */
   | { type: "detokenize"; configId: string; tokens: Int32Array; withControl?: boolean }
-  | { type: "renderPrompt"; configId: string; prompt: Prompt };
+  | { type: "renderPrompt"; configId: string; prompt: Prompt }
+  | { type: "describeTokenizer"; configId: string };
 
 export interface QueryResults {
   /** `pieces`: the tokens' bytes one after the other, and how many each has; none where they were not asked for. */
@@ -25,6 +26,8 @@ export interface QueryResults {
   detokenize: { bytes: Uint8Array };
   /** Per role (`base`, `reference`, expert ids): the prompt as each model gets it. */
   renderPrompt: { prompts: Record<string, { text: string; tokens: number[] }> };
+  /** Of the base: its template, and the tokens that begin a prompt and end an answer, as they are written. */
+  describeTokenizer: { chatTemplate: string | null; bos: string | null; eos: string | null };
 }
 
 export type QueryOutcome =

@@ -46,10 +46,27 @@ const pieceSchema = z.strictObject({
 
 export const tokenizedSchema = named(
   "Tokenized",
-  z.strictObject({ tokens: z.union([z.array(countSchema), z.array(pieceSchema)]) }),
+  z.strictObject({
+    tokens: z.union([z.array(countSchema), z.array(pieceSchema)]),
+    count: countSchema,
+    max_model_len: countSchema.describe("Most tokens of a context."),
+  }),
 );
 
-export const detokenizedSchema = named("Detokenized", z.strictObject({ content: z.string() }));
+export const detokenizedSchema = named(
+  "Detokenized",
+  z.strictObject({ content: z.string(), prompt: z.string().describe("The same, as vLLM calls it.") }),
+);
+
+export const tokenizerInfoSchema = named(
+  "TokenizerInfo",
+  z.strictObject({
+    tokenizer_class: z.string(),
+    chat_template: z.string().nullable(),
+    bos_token: z.string().nullable(),
+    eos_token: z.string().nullable(),
+  }),
+);
 
 export const templatedSchema = named(
   "Templated",
@@ -86,6 +103,7 @@ export type Success = z.output<typeof successSchema>;
 export type Reloaded = z.output<typeof reloadedSchema>;
 export type Piece = z.output<typeof pieceSchema>;
 export type Tokenized = z.output<typeof tokenizedSchema>;
+export type TokenizerInfo = z.output<typeof tokenizerInfoSchema>;
 export type Detokenized = z.output<typeof detokenizedSchema>;
 export type Templated = z.output<typeof templatedSchema>;
 export type Alive = z.output<typeof aliveSchema>;

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { openLibrary } from "../../src/llama/library.js";
 import type { LoadedModel, NativeLibrary } from "../../src/llama/types.js";
 import type { TextCompletion } from "../../src/wire/completion.js";
-import { argmax, contextOptions, decodeRow, load, starterModel } from "../support/llama.js";
+import { load, starterModel } from "../support/llama.js";
+import { plainScore, type Item, type Score } from "../support/plain-score.js";
 import { startRealServer, type RealServer } from "../support/real-server.js";
 import { readEvents } from "../support/server.js";
 
@@ -23,16 +24,6 @@ afterAll(async () => {
 
 const context = "Question: What is the home town of Venur Gevol?\nAnswer:";
 const continuations = [" Bofield", " Bern", " Tavin Ollas", " 42", " the", " Where does", "\n", "."];
-
-interface Item {
-  ids: number[];
-  contextLength: number;
-}
-
-interface Score {
-  logprob: number;
-  isGreedy: boolean;
-}
 
 async function tokenize(content: string): Promise<number[]> {
   const response = await server.post("/tokenize", { model: "giant", content });
@@ -74,22 +65,6 @@ async function scoresOf(model: string, asked: Item[]): Promise<Score[]> {
       );
       return { logprob, isGreedy };
     });
-}
-
-/** By the model alone, one decode for each prefix. */
-async function plainScore({ ids, contextLength }: Item): Promise<Score> {
-  const own = base.createContext(contextOptions);
-  const score = { logprob: 0, isGreedy: true };
-  for (let length = contextLength; length < ids.length; length++) {
-    own.removePositions(0, 0, null);
-    const row = await decodeRow(own, ids.slice(0, length));
-    const best = argmax(row);
-    const total = row.reduce((sum, logit) => sum + Math.exp(logit - row[best]!), 0);
-    score.logprob += row[ids[length]!]! - row[best]! - Math.log(total);
-    score.isGreedy &&= best === ids[length];
-  }
-  await own[Symbol.asyncDispose]();
-  return score;
 }
 
 it("a first token that ends the answer is told, so that none of the prompt's is taken for it", async () => {
@@ -140,7 +115,7 @@ it("the base alone: log-likelihoods and greedy choices are the model's own", asy
   const asked = await items();
   const scores = await scoresOf("giant", asked);
   const expected: Score[] = [];
-  for (const item of asked) expected.push(await plainScore(item));
+  for (const item of asked) expected.push(await plainScore(base, item));
   expect(scores.map(({ isGreedy }) => isGreedy)).toEqual(expected.map(({ isGreedy }) => isGreedy));
   // A prompt is read in one batch there, token by token here: sums of float32 differ by their order.
   expected.forEach(({ logprob }, index) =>

@@ -177,15 +177,18 @@ describe("llama-server's routes", () => {
       prompts: { base: { text: "<hi>", tokens: [1] }, reference: { text: "<hi>", tokens: [2] } },
     };
     const ask = async (route: string, body: object) => (await server.post(route, body)).json();
-    expect(await ask("/tokenize", { content: "aé" })).toEqual({ tokens: [5, 6] });
+    const ids = { tokens: [5, 6], count: 2, max_model_len: 512 };
+    expect(await ask("/tokenize", { content: "aé" })).toEqual(ids);
+    expect(await ask("/tokenize", { prompt: "aé", add_special_tokens: false })).toEqual(ids);
     expect(await ask("/tokenize", { content: "aé", with_pieces: true, model: "giant" })).toEqual({
+      ...ids,
       tokens: [
         { id: 5, piece: "a" },
         { id: 6, piece: [195] },
       ],
     });
-    expect(await ask("/tokenize", { content: "a".repeat(262_144) })).toEqual({ tokens: [5, 6] });
-    expect(await ask("/detokenize", { tokens: [5, 6] })).toEqual({ content: "aé" });
+    expect(await ask("/tokenize", { content: "a".repeat(262_144) })).toEqual(ids);
+    expect(await ask("/detokenize", { tokens: [5, 6] })).toEqual({ content: "aé", prompt: "aé" });
     expect(await ask("/apply-template", { messages })).toEqual({
       prompt: "<hi>",
       fusion: { prompts: { base: { text: "<hi>", tokens: [1] }, reference: { text: "<hi>", tokens: [2] } } },

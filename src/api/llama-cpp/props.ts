@@ -4,6 +4,7 @@ import type { ConfigDescription } from "../../protocol/protocol.js";
 import type { Props, Slots } from "../../wire/llama-cpp.js";
 import { findConfig, requireEngine, type ApiContext } from "../context.js";
 import { parseRequest } from "../parse.js";
+import { askEngine } from "../vocabulary.js";
 import { settingsOf } from "./completion-writer.js";
 
 export const propsQuerySchema = z.looseObject({
@@ -12,8 +13,10 @@ export const propsQuerySchema = z.looseObject({
 
 /** `GET /props`: what front ends of llama-server ask before they begin. */
 export function getProps(context: ApiContext): RequestHandler<{ id: string }, Props> {
-  return (request, response) => {
+  return async (request, response) => {
     const { id, base, contextTokens, sequences, sampling } = configOf(context, request);
+    const tokenizer = await askEngine(context, response, { type: "describeTokenizer", configId: id });
+    if (tokenizer === null) return;
     response.json({
       default_generation_settings: {
         n_ctx: contextTokens,
@@ -22,6 +25,9 @@ export function getProps(context: ApiContext): RequestHandler<{ id: string }, Pr
       total_slots: sequences,
       model_alias: id,
       model_path: base.name,
+      chat_template: tokenizer.chatTemplate ?? "",
+      bos_token: tokenizer.bos ?? "",
+      eos_token: tokenizer.eos ?? "",
       modalities: { vision: false, audio: false },
       build_info: `shoulders ${context.version}`,
     });
