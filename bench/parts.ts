@@ -10,6 +10,7 @@ import { benchLoopDelay } from "./loop-delay.js";
 import { benchMemory } from "./memory.js";
 import { benchOverhead } from "./overhead.js";
 import { benchPeer } from "./peer.js";
+import { benchProxies } from "./proxies.js";
 import { benchPublicApi } from "./public-api.js";
 import { benchReplicas } from "./replicas.js";
 import { benchPick, benchTurningTraffic } from "./ratings.js";
@@ -64,6 +65,7 @@ export const parts: Part[] = [
   { name: "feedback", ids: ["feedback_overhead", "fold_ms"], run: benchFeedback },
   { name: "turning-traffic", ids: [], run: benchTurningTraffic },
   { name: "pick", ids: [], run: benchPick },
+  { name: "proxies", ids: [], run: benchProxies },
   { name: "replicas", ids: [], run: benchReplicas },
   { name: "judge", ids: [], run: benchJudge },
   { name: "vocabularies", ids: [], run: benchVocabularies },

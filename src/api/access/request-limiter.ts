@@ -93,7 +93,8 @@ export class RequestLimiter {
   hear(server: string, { owner, numBegun, numRunning }: KeyUse): void {
     const account = this.#refilled(owner);
     account.tokens = Math.max(-this.#limits.requestsPerMinute, account.tokens - numBegun);
-    account.elsewhere.set(server, { numRunning, toldAt: this.#now() });
+    if (numRunning > 0) account.elsewhere.set(server, { numRunning, toldAt: this.#now() });
+    else account.elsewhere.delete(server);
   }
 
   #elsewhere({ elsewhere }: Account): number {
