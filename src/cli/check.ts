@@ -82,6 +82,14 @@ function cardText(card: Card | null): string {
   return `calibration card of ${card.date.slice(0, 10)}, right about ${accuracy} of its example prompts`;
 }
 
+function samplingLines({ sampling, samplingOfFile = [] }: ConfigDescription): string[] {
+  if (samplingOfFile.length === 0) return [];
+  const said = Object.entries(sampling).filter(([field]) => samplingOfFile.includes(field));
+  return [
+    `sampling    ${said.map(([field, value]) => `${field} ${value}`).join(", ")}, as the base's file says`,
+  ];
+}
+
 /** What a config is made of and what it takes, for a person to read. */
 function describeChecked(config: ConfigDescription, engine: EngineDescription, card: Card | null): string {
   const pathToModel = new Map(
@@ -102,6 +110,7 @@ function describeChecked(config: ConfigDescription, engine: EngineDescription, c
     `vocabulary  ${[vocabulary, ...config.vocabularyNotes].join("\n            ")}`,
     `strategy    ${config.strategyInWords}`,
     ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
+    ...samplingLines(config),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
     `memory      ${memoryLines(engine).join("\n            ")}`,
     ...adapterLines(models),

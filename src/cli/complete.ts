@@ -44,6 +44,8 @@ export async function complete(question: string, flags: CompleteFlags, stop: Sto
   invariant(config !== undefined, "one id selects one config");
   const engine = await openEngine({ configs, settings, log, signal: stop.signal });
   try {
+    const described = engine.description?.configs.find(({ id }) => id === config.id);
+    invariant(described !== undefined, "a started engine describes its configs");
     const request: GenerationRequest = {
       ...plainRequest,
       requestId: randomUUID(),
@@ -52,7 +54,7 @@ export async function complete(question: string, flags: CompleteFlags, stop: Sto
       configId: config.id,
       prompt: { type: "chat", messages: [{ role: "user", content: question }] },
       maxTokens: maxTokens === undefined ? null : parseCount("--max-tokens", maxTokens),
-      sampling: config.sampling,
+      sampling: described.sampling,
       trace: trace ? "weights" : "off",
       audit: trace ? "rows" : "none",
     };

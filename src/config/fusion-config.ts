@@ -37,6 +37,27 @@ export const samplingSchema = z.strictObject({
     .describe("Taken from a token's logit for each time it occurred; 0: off."),
 });
 
+/** What a config says of a field of sampling, if anything. */
+function written<Field extends z.ZodType>(field: z.ZodDefault<Field>): z.ZodOptional<Field> {
+  const usual = JSON.stringify(field.def.defaultValue);
+  return field
+    .unwrap()
+    .optional()
+    .describe(`${field.description} Default: what the base's file says, or ${usual}.`);
+}
+
+const fields = samplingSchema.shape;
+const writtenSamplingSchema = z.strictObject({
+  temperature: written(fields.temperature),
+  topK: written(fields.topK),
+  topP: written(fields.topP),
+  minP: written(fields.minP),
+  typicalP: written(fields.typicalP),
+  repeatPenalty: written(fields.repeatPenalty),
+  presencePenalty: written(fields.presencePenalty),
+  frequencyPenalty: written(fields.frequencyPenalty),
+});
+
 export const fusionConfigSchema = z
   .strictObject({
     $schema: z.string().optional().describe("Lets an editor complete and check this file."),
@@ -121,7 +142,7 @@ export const fusionConfigSchema = z
       .boolean()
       .default(false)
       .describe("Whether a request may bring a template of its own, in chat_template."),
-    sampling: samplingSchema.prefault({}).describe("Defaults where a request names none."),
+    sampling: writtenSamplingSchema.prefault({}).describe("Defaults where a request names none."),
     fewShot: z
       .array(z.strictObject({ user: z.string().min(1), assistant: z.string().min(1) }))
       .max(64)

@@ -1,3 +1,5 @@
+import { basename } from "node:path";
+
 import { present, ShouldersError } from "../errors.js";
 import type { Finding } from "../protocol/description.js";
 import type { ModelSlot } from "./model-slot.js";
@@ -57,6 +59,8 @@ export function adapterFindings(
     const { adapter, model } = present(slots[index], "slot");
     const trainedOn = adapter && model.adapters.get(adapter.path)?.trainedOn;
     if (!trainedOn || bare(trainedOn) === bare(model.name)) return [];
+    // Names in headers are often those of a training run; files are then called after the model.
+    if (bare(basename(model.path)).includes(bare(trainedOn))) return [];
     return [
       {
         code: "adapter_of_another_model",

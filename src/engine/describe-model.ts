@@ -1,6 +1,7 @@
+import { type FusionConfig, samplingSchema } from "../config/fusion-config.js";
 import { present } from "../errors.js";
 import type { ModelFacts } from "../llama/model-facts.js";
-import type { ModelDescription } from "../protocol/description.js";
+import type { ConfigDescription, ModelDescription } from "../protocol/description.js";
 import type { ModelSlot } from "./model-slot.js";
 
 /** An adapter is of its model's kind and size, in a file of its own. */
@@ -27,4 +28,14 @@ export function describeModel({ id, model, adapter, context }: ModelSlot): Model
     devices: [...model.placement.devices],
     memoryBytes: context.memoryBytes,
   };
+}
+
+/** How answers are drawn where a request does not say: as the config says, the base's file, or as is usual. */
+export function samplingOf(
+  written: FusionConfig["sampling"],
+  { model: { facts } }: ModelSlot,
+): Pick<ConfigDescription, "sampling" | "samplingOfFile"> {
+  const ofFile = facts.sampling ?? {};
+  const samplingOfFile = Object.keys(ofFile).filter((field) => !(field in written));
+  return { sampling: samplingSchema.parse({ ...ofFile, ...written }), samplingOfFile };
 }

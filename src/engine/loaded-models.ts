@@ -20,7 +20,7 @@ import type {
 } from "../llama/types.js";
 import type { ModelFacts } from "../llama/model-facts.js";
 import { adapterFindings } from "./adapters.js";
-import { describeModel, factsOf } from "./describe-model.js";
+import { describeModel, factsOf, samplingOf } from "./describe-model.js";
 import { findingsOf } from "./findings.js";
 import { sumMemory } from "../llama/buffers.js";
 import { type MemoryPlan, planMemory } from "./memory-plan.js";
@@ -271,7 +271,7 @@ export function describeConfig(
     ...notesOf(config),
     contextTokens: settings.context.tokens,
     sequences: settings.context.sequences,
-    sampling: settings.sampling,
+    ...samplingOf(settings.sampling, present(slots[config.base.model], "slot")),
     toolForm: config.toolForm,
     thinking: config.thinking,
     takesTemplates: settings.requestChatTemplate,

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 
+import { samplingSchema, type SamplingSettings } from "../config/fusion-config.js";
 import { checkAdapterFile } from "./adapter-file.js";
 import { checkModelFile, type GgufSummary, readGgufHeader } from "./gguf-file.js";
 import { tensorTypeNames } from "./gguf-format.js";
@@ -23,6 +24,8 @@ export interface ModelFacts {
   firstToken: string | null;
   /** The token that ends a text, or null: the file does not say. */
   endToken: string | null;
+  /** How its answers are drawn best, as far as the file says. */
+  sampling?: Partial<SamplingSettings>;
 }
 
 const shapeKeys = [
@@ -33,6 +36,29 @@ const shapeKeys = [
   "attention.head_count_kv",
   "expert_count",
 ];
+
+/** By field of sampling the key of its header. */
+const samplingKeys = {
+  temperature: "temp",
+  topK: "top_k",
+  topP: "top_p",
+  minP: "min_p",
+  repeatPenalty: "penalty_repeat",
+} as const;
+
+/** What a header says of sampling; what is out of range is as if it was not there. */
+function samplingIn(values: GgufSummary["values"]): Partial<SamplingSettings> {
+  const { shape } = samplingSchema;
+  return Object.fromEntries(
+    Object.entries(samplingKeys).flatMap(([field, key]) => {
+      const value = values.get(`general.sampling.${key}`);
+      // A float32 as people write it.
+      const number = value === undefined ? undefined : Number(Number(value).toPrecision(6));
+      const found = shape[field as keyof typeof samplingKeys].unwrap().safeParse(number);
+      return found.success ? [[field, found.data]] : [];
+    }),
+  );
+}
 
 /** Facts of a file whose header has been read. */
 export function factsOf({
@@ -72,6 +98,7 @@ export function factsOf({
     chatTemplate,
     firstToken: addsFirst === undefined ? null : addsFirst === false ? "none" : tokenOf("bos_token_id"),
     endToken: tokenOf("eos_token_id"),
+    sampling: samplingIn(values),
   };
 }
 

@@ -87,6 +87,8 @@ export interface ConfigDescription {
   contextTokens: number;
   sequences: number;
   sampling: SamplingSettings;
+  /** Fields of it that the base's file says. Default: none. */
+  samplingOfFile?: readonly string[];
   /** How answers call functions. */
   toolForm: ToolForm;
   /** How answers mark what is thought before them; null: nothing is. */

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
@@ -348,6 +348,17 @@ describe("an adapter that cannot be right", () => {
     expect(found.map(({ message }) => message)).toEqual([
       'expert "trivia" says that it was trained on Qwen2.5 0.5B Instruct; the reference is dwarf',
     ]);
+  });
+
+  it("of a model whose file alone is called after it is not", async () => {
+    const file = folder.file("named-lora.gguf");
+    writeAdapter(file, change, { alpha, trainedOn: "Qwen2.5 0.5B Instruct" });
+    const called = folder.file("qwen2.5-0.5b-instruct.F16.gguf");
+    copyFileSync(reference, called);
+    const engine = await startRealEngine([configOf("named", [{ id: "trivia", adapter: file }], called)]);
+    onTestFinished(() => engine.close());
+    const codes = engine.description!.configs[0]!.warnings.map(({ code }) => code);
+    expect(codes).not.toContain("adapter_of_another_model");
   });
 });
 
