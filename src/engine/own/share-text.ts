@@ -72,17 +72,22 @@ function overlapNotes({ base, own, baseSize, firsts }: TextReader): string[] {
 }
 
 /**
- * What a look ahead puts into a small model's memory has to be taken out again.
+ * The whole of the base's row must be here, and what a look ahead puts into a small model's memory has to be taken out
+ * again.
  *
  * @throws ShouldersError `vocabulary_mismatch`
  */
 export function checkTakeBack(
-  configs: Iterable<
-    Pick<SharedText, "reader"> & Pick<Roles<{ model: number }>, "reference" | "experts"> & { resolved: Named }
-  >,
+  configs: Iterable<Pick<SharedText, "reader"> & Roles<{ model: number }> & { resolved: Named }>,
   slots: readonly ModelSlot[],
 ): void {
-  for (const { reader, reference, experts, resolved } of configs)
+  for (const { reader, base, reference, experts, resolved } of configs) {
+    if (reader !== null && present(slots[base.model], "slot").remote !== null)
+      throw new ShouldersError(
+        "vocabulary_mismatch",
+        `Config "${resolved.config.id}": small models of another vocabulary need a base that is loaded here; this one is ` +
+          `on another server. Use small models of the base's family.`,
+      );
     for (const { model } of reader === null || reference === null ? [] : [reference, ...experts]) {
       const slot = present(slots[model], "slot");
       if (!slot.canTakeBack)
@@ -92,6 +97,7 @@ export function checkTakeBack(
             `or a window that cannot be cut back. Use small models of the base's family, or such as have attention alone.`,
         );
     }
+  }
 }
 
 /** What a small model reads of tokens that are given as the base's: runs of text, and control tokens by their roles. */
