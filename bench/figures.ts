@@ -56,6 +56,30 @@ export const figureTargets = {
     limit: 1.05,
     text: "Milliseconds a token with an expert whose guesses are never right ÷ the same with speculation off",
   },
+  rows_equal: {
+    unit: "share",
+    is: "least",
+    limit: 1,
+    text: "Answers through a row server whose tokens are those of the base here: 100 items of each shipped task, greedy and drawn",
+  },
+  remote_certified: {
+    unit: "share",
+    is: "least",
+    limit: 0.99,
+    text: "Tokens of the same through vLLM's and SGLang's stand-ins that 20 entries prove to be those of the whole rows",
+  },
+  remote_trips: {
+    unit: "trips",
+    is: "most",
+    limit: 0.6,
+    text: "Round trips a token of headlines through vLLM's stand-in, with up to 4 guesses",
+  },
+  rows_added_ms: {
+    unit: "ms",
+    is: "most",
+    limit: 1.5,
+    text: "Milliseconds a token that a row server on the same machine adds",
+  },
   feedback_overhead: {
     unit: "ratio",
     is: "most",

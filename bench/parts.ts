@@ -14,6 +14,7 @@ import { benchProxies } from "./proxies.js";
 import { benchPublicApi } from "./public-api.js";
 import { benchReplicas } from "./replicas.js";
 import { benchPick, benchTurningTraffic } from "./ratings.js";
+import { benchRemote } from "./remote.js";
 import type { PartResult } from "./report.js";
 import { benchBasePasses, benchSpeculation } from "./speculation.js";
 import { benchStart } from "./start.js";
@@ -60,6 +61,11 @@ export const parts: Part[] = [
     name: "base-passes",
     ids: ["base_passes_problems", "base_passes_headline"],
     run: ({ wanted }) => benchBasePasses(wanted),
+  },
+  {
+    name: "remote",
+    ids: ["rows_equal", "remote_certified", "remote_trips", "rows_added_ms"],
+    run: benchRemote,
   },
   { name: "batch", ids: [], run: benchBatch },
   { name: "feedback", ids: ["feedback_overhead", "fold_ms"], run: benchFeedback },
