@@ -84,6 +84,17 @@ export class AnswerMetrics extends Meters {
     ["config"],
   );
 
+  readonly #vouched = this.counter(
+    "vouched_tokens_total",
+    "Tokens by whose own best they are: both, expert, base or nobody.",
+    ["config", "by"],
+  );
+  readonly #contested = this.counter(
+    "contested_tokens_total",
+    "Tokens at which the surest of several models alone would have said another.",
+    ["config"],
+  );
+
   start(config: string, owner: string): CompletionTimer {
     const startedAt = performance.now();
     let lastAt: number | null = null;
@@ -118,7 +129,17 @@ export class AnswerMetrics extends Meters {
   }
 
   #token(config: string, record: TokenRecord): void {
-    const { weights, shares = {}, divergence, nats, decided_by, evaluations, flipped } = record;
+    const {
+      weights,
+      shares = {},
+      divergence,
+      nats,
+      decided_by,
+      evaluations,
+      flipped,
+      vouch,
+      contested,
+    } = record;
     for (const [expert, weight] of Object.entries(weights)) this.#weight.observe({ config, expert }, weight);
     for (const [component, share] of Object.entries(shares))
       this.#share.observe({ config, component }, share);
@@ -128,6 +149,8 @@ export class AnswerMetrics extends Meters {
     if (flipped !== null) this.#evaluations.observe(evaluations);
     if (nats !== null) this.#nats.observe({ config }, nats);
     this.#decided.inc({ config, by: decided_by });
+    this.#vouched.inc({ config, by: vouch });
+    if (contested) this.#contested.inc({ config });
     if (flipped) this.#flipped.inc({ config });
   }
 }

@@ -16,6 +16,7 @@ import type { FusionUsage, GeneratedToken, GenerationRequest } from "../protocol
 import { Cursor } from "./cursor.js";
 import { TextCursor } from "./own/text-cursor.js";
 import type { Routing, SequenceView } from "./scheduler.js";
+import type { TokenRecord } from "../wire/token-record.js";
 import type { SequenceLease } from "./sequence-pool.js";
 import { PromptRouting } from "./prompt-routing.js";
 import { AnswerStream } from "./answer-stream.js";
@@ -331,12 +332,15 @@ export class Sequence implements SequenceView, Claim {
    */
   learn(
     fusion: Fusion,
-    { logprobs, isFlipped, unknown }: { logprobs: readonly number[]; isFlipped: boolean; unknown: number },
+    { logprobs, unknown }: { logprobs: readonly number[]; unknown: number },
+    { flipped, contested, vouch }: Pick<TokenRecord, "flipped" | "contested" | "vouch">,
   ): void {
     const { fusionUsage, run } = this;
     this.#countToken({
       nats: fusionUsage.nats + fusion.nats,
-      flipped: fusionUsage.flipped + (isFlipped ? 1 : 0),
+      flipped: fusionUsage.flipped + Number(flipped === true),
+      contested: fusionUsage.contested + Number(contested !== undefined),
+      unvouched: fusionUsage.unvouched + Number(vouch === "nobody"),
       tokens: fusionUsage.tokens + 1,
       uncertified: fusionUsage.uncertified + (unknown > 0 ? 1 : 0),
       unknown: Math.max(fusionUsage.unknown, unknown),

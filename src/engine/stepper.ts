@@ -286,11 +286,7 @@ export class Stepper {
     clock.fuseMs += fuseMs;
     clock.sampleMs += sampleMs;
     clock.skippedShare += sequence.run.skippedShare;
-    sequence.learn(fused.fusion, {
-      logprobs: componentLogprobs,
-      isFlipped: generated.record.flipped === true,
-      unknown,
-    });
+    sequence.learn(fused.fusion, { logprobs: componentLogprobs, unknown }, generated.record);
     return generated;
   }
 

@@ -1,5 +1,5 @@
 import { objective } from "../fusion/objective.js";
-import type { FusionKernel, LogitsRows, TokenLogprob } from "../fusion/types.js";
+import type { FusionKernel, LogitsRows, Single, TokenLogprob } from "../fusion/types.js";
 import type { Vocabulary } from "../llama/types.js";
 import { keyed, toDivergence, toLogprob, toMs, toNats, toRounded, toTarget } from "../wire/numbers.js";
 import type {
@@ -96,6 +96,12 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     ran: Object.keys(parts.timing.decodeMs),
     vouch: vouchOf(parts.token, fused.rows, best.base.token),
   };
+  const contest = contestOf(fusion.singles, best.fused.token);
+  if (contest !== null) {
+    const idOf = ({ expert }: Single) => (expert === null ? "base" : (ids[expert] ?? ""));
+    const { by, against } = contest;
+    record.contested = { by: idOf(by), token: candidate(by.best, vocabulary), against: idOf(against) };
+  }
   const { shares } = sequence.run;
   if (shares) record.shares = mapValues(shares, toRounded);
   if (sequence.request.trace === "full") {
@@ -134,6 +140,25 @@ export function certainRecord(
     vouch: "expert",
     ...(sequence.request.trace === "full" && { timing: timingOf(timing) }),
   };
+}
+
+/**
+ * Whether the surest of several models, by share × probability of its best token, would have said another token than
+ * all together; of equally sure ones the one that would. `against`: of the others the surest that says the fused token
+ * by itself, or else the surest.
+ */
+export function contestOf(
+  singles: readonly Single[],
+  fusedToken: number,
+): { by: Single; against: Single } | null {
+  const sureness = ({ share, best }: Single) => Math.log(share) + best.logprob;
+  const isFused = ({ best }: Single) => best.token === fusedToken;
+  const [by, ...others] = singles.toSorted(
+    (a, b) =>
+      sureness(b) - sureness(a) || Number(isFused(a)) - Number(isFused(b)) || a.best.token - b.best.token,
+  );
+  const against = others.find(isFused) ?? others[0];
+  return by === undefined || against === undefined || isFused(by) ? null : { by, against };
 }
 
 function vouchOf(token: number, { experts }: LogitsRows, baseToken: number): Vouch {

@@ -57,6 +57,16 @@ export interface Plausibility {
 
 export type SolverName = "exact" | "grid";
 
+/** One of several models that a row was made of: the base, or the base with one expert as if the others were not there. */
+export interface Single {
+  /** Index of the expert's row; null: the base. */
+  expert: number | null;
+  /** π of a mixture; 1 where shifts are added up. */
+  share: number;
+  /** What it would say. */
+  best: TokenLogprob;
+}
+
 /** What a strategy found for one row. */
 export interface Fusion {
   row: FusedRow;
@@ -72,6 +82,8 @@ export interface Fusion {
    * the base. Empty when the row is that of one model.
    */
   mixed: readonly (number | null)[];
+  /** What each of the models says by itself; empty where the row is that of one. */
+  singles: readonly Single[];
   /** Achieved: F = KL(P̃‖P), R = KL(P‖P̃), over the tokens that take part; of a mixture over all. */
   divergence: Divergence;
   /** Per expert: F_t = KL(Q_t‖Q), R_t = KL(Q‖Q_t). */

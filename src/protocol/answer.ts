@@ -22,6 +22,10 @@ export interface FusionUsage {
   tokens: number;
   /** Tokens that experts' rows alone settled. */
   certain: number;
+  /** Tokens at which the surest of several models by itself says another than the fused argmax. */
+  contested: number;
+  /** Tokens that are nobody's own best. */
+  unvouched: number;
   /** Decodes of the base after the prompt was read but for its last token. */
   basePasses: number;
   /** Blocks in which tokens were guessed: from an expert's row, the client's prediction or the answer's own text. */
@@ -52,6 +56,8 @@ export const noUsage: Usage = {
     flipped: 0,
     tokens: 0,
     certain: 0,
+    contested: 0,
+    unvouched: 0,
     basePasses: 0,
     drafts: 0,
     drafted: 0,

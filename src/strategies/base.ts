@@ -39,6 +39,7 @@ export function fuseBase(kernel: FusionKernel, rows: LogitsRows): Fusion {
     weights: rows.experts.map(() => 0),
     chosen: null,
     mixed: [],
+    singles: [],
     divergence: noDivergence,
     targets: [],
     objective: 0,

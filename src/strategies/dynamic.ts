@@ -114,6 +114,7 @@ export function fuseDynamic(
     weights,
     chosen: weights.some((weight) => weight !== 0) && best ? best.expert : null,
     mixed: [],
+    singles: [],
     targets,
     objective: objective(divergence, targets),
     evaluations,

@@ -1,6 +1,14 @@
+import { invariant } from "../errors.js";
 import { NonFiniteRowError } from "../fusion/kernel/rows.js";
 import { noDivergence } from "../fusion/objective.js";
-import type { Fusion, FusionKernel, LogitsRows, Plausibility, WeightBounds } from "../fusion/types.js";
+import type {
+  Fusion,
+  FusionKernel,
+  LogitsRows,
+  Plausibility,
+  Single,
+  WeightBounds,
+} from "../fusion/types.js";
 import { fuseBase } from "./base.js";
 import { fuseDynamic } from "./dynamic.js";
 import { hasShift } from "./has-shift.js";
@@ -67,10 +75,16 @@ export function fuseMixture(
   const others = experts.filter((law) => law !== only && (mixed.includes(law) || law.hasShift));
   const order = [...others, only ?? base];
   const fusions = new Map<Law, Fusion>();
+  const singles: Single[] = [];
   if (only === undefined) kernel.mixStart(mixed.length);
   for (const law of order) {
-    fusions.set(law, fuseLaw(kernel, rows, law, parts));
-    if (only === undefined && mixed.includes(law)) kernel.mixAdd(law.share);
+    const fusion = fuseLaw(kernel, rows, law, parts);
+    fusions.set(law, fusion);
+    if (only !== undefined || !mixed.includes(law)) continue;
+    const [best] = fusion.row.top(1);
+    invariant(best !== undefined, "a component says some token");
+    singles.push({ expert: law.expert, share: law.share, best });
+    kernel.mixAdd(law.share);
   }
   const whole = only === undefined ? undefined : fusions.get(only);
   const { row, divergence } = whole ?? kernel.mixFinish();
@@ -88,7 +102,8 @@ export function fuseMixture(
     weights: experts.map((law) => fusions.get(law)?.weights[0] ?? 0),
     targets: experts.map((law) => fusions.get(law)?.targets[0] ?? noDivergence),
     chosen: most === 0 ? null : effects.indexOf(most),
-    mixed: only === undefined ? order.filter((law) => mixed.includes(law)).map(({ expert }) => expert) : [],
+    mixed: singles.map(({ expert }) => expert),
+    singles,
     objective: meanOf("objective"),
     unknown: meanOf("unknown"),
     evaluations: [...fusions.values()].reduce((sum, { evaluations }) => sum + evaluations, 0),

@@ -1,8 +1,10 @@
 import { z } from "zod";
 import { fuseStep, fuseWithin } from "../fusion/budget.js";
 import { objective } from "../fusion/objective.js";
-import type { Fusion, FusionKernel, LogitsRows, Plausibility } from "../fusion/types.js";
+import type { Fusion, FusionKernel, LogitsRows, Plausibility, Single } from "../fusion/types.js";
+import { present } from "../errors.js";
 import { constantRun } from "./constant-run.js";
+import { hasShift } from "./has-shift.js";
 import { idSchema, mostNamed, plausibilitySchema, tokensInWords, weightSchema } from "./fields.js";
 import { recordOf } from "./record-of.js";
 import type { Expert, StartOptions, Strategy } from "./strategy.js";
@@ -64,8 +66,10 @@ export function fuseStatic(
   kernel.load(rows, plausibility);
   const targets = kernel.targets();
   const whole = targets.map((_, t) => settings.weights[t] ?? 0);
+  const singles = singlesOf(kernel, rows, { weights: whole, plausibility }, budgets);
+  if (singles.length > 0) kernel.load(rows, plausibility);
   const fused = fuseWithin(kernel, whole, fuseStep(kernel, whole), { budgets, plausibility });
-  if (!fused) return fuseStatic(kernel, rows, { ...settings, plausibility: null }, budgets);
+  if (!fused) return { ...fuseStatic(kernel, rows, { ...settings, plausibility: null }, budgets), singles };
   const { row, divergence, nats, step } = fused;
   const weights = whole.map((weight) => step * weight);
   return {
@@ -73,6 +77,7 @@ export function fuseStatic(
     weights,
     chosen: largest(weights),
     mixed: [],
+    singles,
     divergence,
     targets,
     nats,
@@ -80,6 +85,27 @@ export function fuseStatic(
     evaluations: 0,
     unknown: kernel.unknownShare(weights),
   };
+}
+
+/** What the base with each expert that moves it says; none where fewer than two do. The kernel holds other rows then. */
+function singlesOf(
+  kernel: FusionKernel,
+  { base, reference, experts }: LogitsRows,
+  { weights, plausibility }: { weights: readonly number[]; plausibility: Plausibility | null },
+  budgets: readonly number[],
+): Single[] {
+  const moving = experts.flatMap((row, expert) => {
+    const weight = weights[expert] ?? 0;
+    return weight !== 0 && hasShift(row, reference) ? [{ expert, row, weight }] : [];
+  });
+  if (moving.length < 2) return [];
+  return moving.map(({ expert, row, weight }) => {
+    const alone = { weights: [weight], plausibility };
+    const fused = fuseStatic(kernel, { base, reference, experts: [row] }, alone, [
+      budgets[expert] ?? Infinity,
+    ]);
+    return { expert, share: 1, best: present(fused.row.top(1)[0], "best token") };
+  });
 }
 
 function largest(weights: readonly number[]): number | null {

@@ -6,7 +6,7 @@ type Column = readonly [name: string, read: (record: TokenRecord) => Cell];
 
 /**
  * A trace as CSV (RFC 4180), one line a token. A column is named by its path in the token record: `position`,
- * `token.id`, `token.text`, `logprob`, `nats`, `log_ratio`, `decided_by`, `chosen`, `flipped`, `vouch`, `base_token.*`,
+ * `token.id`, `token.text`, `logprob`, `nats`, `log_ratio`, `decided_by`, `chosen`, `flipped`, `vouch`, `contested.*`, `base_token.*`,
  * `objective`, `evaluations`, `divergence.forward`, `divergence.reverse`, `timing.fuse_ms`, `timing.sample_ms`; for
  * each expert `weights.<id>`, `divergence.targets.<id>.forward` and `.reverse`; of a mixture `shares.<id>` and
  * `shares.base`; for each model `timing.decode_ms.<role>`.
@@ -57,6 +57,9 @@ const fixedColumns: Column[] = [
   ["chosen", (record) => record.chosen],
   ["flipped", (record) => record.flipped],
   ["vouch", (record) => record.vouch],
+  ["contested.by", (record) => record.contested?.by],
+  ["contested.token.text", (record) => record.contested?.token.text],
+  ["contested.against", (record) => record.contested?.against],
   ["base_token.id", (record) => record.base_token?.id],
   ["base_token.text", (record) => record.base_token?.text],
   ["base_token.logprob", (record) => record.base_token?.logprob],

@@ -68,6 +68,16 @@ const decisionSchema = z
       "base: its own best token stayed on top; plausible_set: that token was left out; weight: another rose above it.",
   );
 
+const contestedSchema = z
+  .strictObject({
+    by: z.string().describe("Which: base, or the base with this expert alone."),
+    token: candidateSchema.describe("What it says, with its log-probability there."),
+    against: z.string().describe("Of the others the surest that says the fused token, or else the surest."),
+  })
+  .describe(
+    "Where the surest of several models, by share and probability, says another token than all together.",
+  );
+
 const vouchers = ["both", "expert", "base", "nobody"] as const;
 export type Vouch = (typeof vouchers)[number];
 
@@ -121,6 +131,7 @@ export const tokenRecordSchema = named(
     vouch: z
       .enum(vouchers)
       .describe("Whose own best token it is: the base's, that of an expert that ran, both, or nobody's."),
+    contested: contestedSchema.optional(),
     timing: timingSchema.optional(),
     top: topSchema.optional(),
     curves: z

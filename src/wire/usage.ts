@@ -9,6 +9,10 @@ export const fusionUsageSchema = named(
     flipped: countSchema.describe("Tokens at which the base's own best was another."),
     tokens: countSchema.describe("Tokens for which the base was asked: nats and flipped are over these."),
     certain: countSchema.describe("Tokens that experts settled without the base."),
+    contested: countSchema.describe(
+      "Tokens at which the surest of several models alone would have said another.",
+    ),
+    unvouched: countSchema.describe("Tokens that were nobody's own best."),
     base_passes: countSchema.describe("Decodes of the base for the answer."),
     loss: shareSchema
       .optional()

@@ -25,7 +25,16 @@ const usage = {
   total_tokens: 10,
   prompt_tokens_details: { cached_tokens: 3 },
   completion_tokens_details: { accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
-  fusion: { nats: 0.5, flipped: 1, tokens: 3, certain: 0, base_passes: 3, skipped_share: 0.25 },
+  fusion: {
+    nats: 0.5,
+    flipped: 1,
+    tokens: 3,
+    certain: 0,
+    contested: 0,
+    unvouched: 0,
+    base_passes: 3,
+    skipped_share: 0.25,
+  },
 };
 
 describe("chat", () => {

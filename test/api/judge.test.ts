@@ -25,7 +25,16 @@ function scored(request: GenerationRequest): ScriptStep[] {
 }
 
 function doneOf(numTokens: number): Extract<ScriptStep, { type: "done" }> {
-  const fusion = { nats: 0, flipped: 0, tokens: numTokens, certain: 0, basePasses: 1, drafts: 0 };
+  const fusion = {
+    nats: 0,
+    flipped: 0,
+    tokens: numTokens,
+    certain: 0,
+    contested: 0,
+    unvouched: 0,
+    basePasses: 1,
+    drafts: 0,
+  };
   return {
     ...{ type: "done", finishReason: "length", stopString: null, tokens: [], queueMs: 1, feature: null },
     usage: {

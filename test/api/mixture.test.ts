@@ -117,12 +117,13 @@ describe("fields of a request", () => {
   });
 });
 
-it("usage.fusion sums the choices; shares are in records, CSV and metrics", async () => {
+it("usage.fusion sums the choices; shares and contests are in records, CSV and metrics", async () => {
   const server = await startTestServer();
   const shares = { base: 0.2, trivia: 0.7, sums: 0.1 };
+  const contested = { by: "trivia", token: { id: 9, text: "b", logprob: -0.5 }, against: "base" };
   server.engine.script = (): GenerationEvent[] => [
     accepted,
-    { type: "delta", text: "a", tokens: [tokenOf("a", 0, { shares })] },
+    { type: "delta", text: "a", tokens: [tokenOf("a", 0, { shares, contested, vouch: "nobody" })] },
     doneAfter(1),
   ];
   const response = await server.post("/v1/chat/completions", {
@@ -137,6 +138,8 @@ it("usage.fusion sums the choices; shares are in records, CSV and metrics", asyn
     flipped: 2,
     tokens: 4,
     certain: 0,
+    contested: 0,
+    unvouched: 0,
     base_passes: 4,
     skipped_share: 0.25,
   });
@@ -144,10 +147,17 @@ it("usage.fusion sums the choices; shares are in records, CSV and metrics", asyn
   const [header, line] = (
     await (await fetch(`${server.url}/v1/fusion/traces/${id}?format=csv`)).text()
   ).split("\r\n");
-  const at = header!.split(",").indexOf("shares.trivia");
-  expect(line!.split(",")[at]).toBe("0.7");
+  const cell = (column: string) => line!.split(",")[header!.split(",").indexOf(column)];
+  expect(cell("shares.trivia")).toBe("0.7");
+  expect(["by", "token.text", "against"].map((part) => cell(`contested.${part}`))).toEqual([
+    "trivia",
+    "b",
+    "base",
+  ]);
   const name = 'shoulders_fusion_share_count{config="both",component="base"}';
   expect(await metricOf(server, name)).toBe(2);
+  expect(await metricOf(server, 'shoulders_contested_tokens_total{config="both"}')).toBe(2);
+  expect(await metricOf(server, 'shoulders_vouched_tokens_total{config="both",by="nobody"}')).toBe(2);
 });
 
 describe("on the models", () => {

@@ -71,7 +71,16 @@ describe("scripted", () => {
         total_tokens: 11,
         prompt_tokens_details: { cached_tokens: 3 },
         completion_tokens_details: { accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
-        fusion: { nats: 1, flipped: 2, tokens: 4, certain: 0, base_passes: 4, skipped_share: 0.25 },
+        fusion: {
+          nats: 1,
+          flipped: 2,
+          tokens: 4,
+          certain: 0,
+          contested: 0,
+          unvouched: 0,
+          base_passes: 4,
+          skipped_share: 0.25,
+        },
       },
       finish_reason: "stop",
     });

@@ -171,6 +171,8 @@ export function doneAfter(numTokens: number, finishReason: "stop" | "length" = "
       fusion: {
         nats: 0.5,
         flipped: 1,
+        contested: 0,
+        unvouched: 0,
         tokens: numTokens + tokens.length,
         certain: 0,
         basePasses: numTokens + tokens.length,

@@ -34,10 +34,11 @@ export function toUsage({
 }
 
 export function toFusionUsage(usage: FusionUsage): UsageRecord["fusion"] {
-  const { nats, flipped, tokens, certain, basePasses, lost, skippedShare, uncertified, unknown } = usage;
+  const { nats, flipped, tokens, certain, contested, unvouched } = usage;
+  const { basePasses, lost, skippedShare, uncertified, unknown } = usage;
   return {
     nats: toRounded(nats),
-    ...{ flipped, tokens, certain },
+    ...{ flipped, tokens, certain, contested, unvouched },
     base_passes: basePasses,
     ...(lost > 0 && { loss: toRounded(lost) }),
     skipped_share: toRounded(skippedShare),

@@ -24,6 +24,8 @@ function addFusion(a: FusionUsage, b: FusionUsage): FusionUsage {
     flipped: a.flipped + b.flipped,
     tokens,
     certain: a.certain + b.certain,
+    contested: a.contested + b.contested,
+    unvouched: a.unvouched + b.unvouched,
     basePasses: a.basePasses + b.basePasses,
     drafts: a.drafts + b.drafts,
     drafted: a.drafted + b.drafted,

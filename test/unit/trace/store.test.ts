@@ -8,7 +8,16 @@ const usage = {
   total_tokens: 2,
   prompt_tokens_details: { cached_tokens: 0 },
   completion_tokens_details: { accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
-  fusion: { nats: 0, flipped: 0, tokens: 0, certain: 0, base_passes: 0, skipped_share: 0 },
+  fusion: {
+    nats: 0,
+    flipped: 0,
+    tokens: 0,
+    certain: 0,
+    contested: 0,
+    unvouched: 0,
+    base_passes: 0,
+    skipped_share: 0,
+  },
 };
 const header = (id: string) => ({
   id,
