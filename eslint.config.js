@@ -46,6 +46,7 @@ export const allowedImports = {
   evaluation: [
     "errors.ts",
     "log.ts",
+    "wire/token-record.ts",
     "config",
     "strategies",
     "routing",

@@ -46,7 +46,7 @@ const numExamples = 5;
 
 const refused = (message: string): ShouldersError => new ShouldersError("settings_invalid", message);
 
-function parseCount(flag: string, text: string, least: number): number {
+export function parseCount(flag: string, text: string, least: number): number {
   const parsed = z.coerce
     .number()
     .int()
@@ -57,7 +57,7 @@ function parseCount(flag: string, text: string, least: number): number {
   throw refused(`${flag}: "${text}" is not allowed; give an integer from ${least}`);
 }
 
-const list = (text = ""): string[] =>
+export const list = (text = ""): string[] =>
   text
     .split(",")
     .map((part) => part.trim())

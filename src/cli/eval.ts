@@ -32,7 +32,7 @@ interface OpenAnswerer {
   close(): Promise<void>;
 }
 
-function describeHardware({ library }: EngineDescription): string {
+export function describeHardware({ library }: EngineDescription): string {
   const processor = `${availableParallelism()} cores of ${cpus()[0]?.model.trim() ?? "an unknown processor"}`;
   const devices = library.devices.length > 0 ? ` (${library.devices.join(", ")})` : "";
   return `${processor}; llama.cpp ${library.llama} on ${library.backend}${devices}`;
@@ -57,7 +57,7 @@ async function openAnswerer(
 }
 
 /** The command as a person would type it again. */
-function commandLine(): string {
+export function commandLine(): string {
   const quoted = process.argv.slice(2).map((part) => (/^[\w./:=,+@-]+$/.test(part) ? part : `'${part}'`));
   return ["shoulders", ...quoted].join(" ");
 }

@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from "commander";
+import type { AuditFlags } from "./audit.js";
 import type { CalibrateFlags } from "./calibrate-options.js";
 import { addSettings, asSignalled, engineSettings, type Finish, runUntilStopped } from "./command.js";
 import type { CompleteFlags } from "./complete.js";
@@ -197,6 +198,42 @@ function addPolicies(program: Command, finish: Finish): void {
   );
 }
 
+function addAudit(program: Command, finish: Finish): void {
+  const command = program
+    .command("audit")
+    .description(
+      "what adding an expert costs the answers of another, and whether it costs where the expert cannot check",
+    )
+    .argument("<config>", "path of a fusion config, or its id; with --url, the model's name there")
+    .requiredOption("--objective <expert>", "whose answers are looked at")
+    .requiredOption("--against <experts>", "who is added to it, one at a time, separated by commas")
+    .requiredOption("--tasks <files>", "task files of the objective, separated by commas, as eval takes them")
+    .option("--weight <n>", "how heavily they are added; the objective's own weight stays", "0.5")
+    .option(
+      "--ceiling <model>",
+      "a model that knows what is to be known: a GGUF file, an hf: URI, or with --url a name; else the base's sure answers count",
+    )
+    .option("--limit <n>", "only the first n items of each task")
+    .option("--concurrency <n>", "items asked at a time", "8")
+    .option("--seed <n>", "orders choices and draws the resamples of intervals", "1")
+    .option(
+      "--out <directory>",
+      "where answers and report go; answers found there are used again",
+      "audit-out",
+    )
+    .option(
+      "--url <url>",
+      "ask a server of this program instead (key: OPENAI_API_KEY); items link to its traces",
+    )
+    .option("--scorer <name>", "score answers so instead, as eval does");
+  addSettings(command, engineSettings);
+  command.action((config: string, flags: AuditFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) =>
+      (await import("./audit.js")).audit(config, flags, stop),
+    ),
+  );
+}
+
 function addCompare(program: Command, finish: Finish): void {
   program
     .command("compare")
@@ -240,6 +277,7 @@ export function createProgram(finish: Finish): Command {
   addCheck(program, finish);
   addCalibrate(program, finish);
   addEval(program, finish);
+  addAudit(program, finish);
   addJudge(program, finish);
   addDistill(program, finish);
   addPolicies(program, finish);

@@ -1,7 +1,23 @@
+import type { TokenRecord, Vouch } from "../wire/token-record.js";
 import type { FinishReason } from "../protocol/protocol.js";
 import type { Plan } from "./methods/method.js";
 import type { Likelihood } from "./scorers.js";
 import type { Item } from "./tasks/task.js";
+
+/** A token of an answer, as far as it tells who stands behind it. */
+export interface Step {
+  text: string;
+  /** Under what answered, nats. */
+  logprob: number;
+  /** The base's own best, with its log-probability there; null: it was not asked. */
+  base: { text: string; logprob: number } | null;
+  /** ln of the token's probability over the base's; null: the base was not asked, or gives it none. */
+  logRatio: number | null;
+  /** Whose own best it is. */
+  vouch: Vouch;
+  /** Who by itself would have said what else, and whose token stood instead; null: it is not contested. */
+  contested: { by: string; says: string; against: string } | null;
+}
 
 export interface Answer {
   text: string;
@@ -19,6 +35,10 @@ export interface Answer {
   flipped: number | null;
   /** Mean share of the experts that did not run; null where nothing is mixed. */
   skippedShare: number | null;
+  /** Where they are kept, else null. */
+  steps: Step[] | null;
+  /** Where its trace can be read; null: nowhere. */
+  trace: string | null;
   /** Of the item's candidates, where they were given and nothing was generated; else null. */
   likelihoods: Likelihood[] | null;
   /** Time from sending the request; null where the answer comes whole. */
@@ -50,5 +70,24 @@ export const wholeAnswer = (text: string, likelihoods: Likelihood[] | null) => (
   forward: null,
   flipped: null,
   skippedShare: null,
+  steps: null,
+  trace: null,
   firstTokenMs: null,
+});
+
+export const stepOf = (
+  record: Pick<TokenRecord, "token" | "logprob" | "log_ratio" | "base_token" | "vouch" | "contested">,
+): Step => ({
+  text: record.token.text,
+  logprob: record.logprob,
+  base: record.base_token && { text: record.base_token.text, logprob: record.base_token.logprob },
+  logRatio: record.log_ratio,
+  vouch: record.vouch,
+  contested: record.contested
+    ? {
+        by: record.contested.by,
+        says: record.contested.token.text,
+        against: record.contested.against,
+      }
+    : null,
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { vouchers } from "../wire/token-record.js";
 import { KeyedLines } from "./keyed-lines.js";
 
 /** Names the answers of a run, beside the file that has those of all runs. */
@@ -33,6 +34,20 @@ const answerLineSchema = z.object({
   forward: z.number().nullable(),
   flipped: z.number().nullable(),
   skippedShare: z.number().nullable(),
+  steps: z
+    .array(
+      z.object({
+        text: z.string(),
+        logprob: z.number(),
+        base: z.object({ text: z.string(), logprob: z.number() }).nullable(),
+        logRatio: z.number().nullable(),
+        vouch: z.enum(vouchers),
+        contested: z.object({ by: z.string(), says: z.string(), against: z.string() }).nullable(),
+      }),
+    )
+    .nullable()
+    .default(null),
+  trace: z.string().nullable().default(null),
   /** Unix time in ms. */
   startedAt: z.number(),
   firstTokenMs: z.number().nullable(),

@@ -15,7 +15,7 @@ import type {
 import { invariant } from "../errors.js";
 import { spaced } from "../verdicts/answer-tokens.js";
 import { judge, plainJudging } from "../verdicts/judge.js";
-import { type Answer, type Answerer, wholeAnswer } from "./answerer.js";
+import { type Answer, type Answerer, stepOf, wholeAnswer } from "./answerer.js";
 import type { Plan } from "./methods/method.js";
 import { candidatesOf, likeliest } from "./scorers.js";
 import type { Item } from "./tasks/task.js";
@@ -64,11 +64,19 @@ export class EngineAnswerer implements Answerer {
   readonly #engine: Engine;
   readonly #idToConfig: ReadonlyMap<string, ResolvedFusionConfig>;
   readonly #seed: number;
+  readonly #keepsSteps: boolean;
 
-  constructor(engine: Engine, configs: readonly ResolvedFusionConfig[], seed: number) {
+  /** @param keepsSteps whether answers tell of every token who stands behind it. */
+  constructor(
+    engine: Engine,
+    configs: readonly ResolvedFusionConfig[],
+    seed: number,
+    { keepsSteps = false }: { keepsSteps?: boolean } = {},
+  ) {
     this.#engine = engine;
     this.#idToConfig = new Map(configs.map((resolved) => [resolved.config.id, resolved]));
     this.#seed = seed;
+    this.#keepsSteps = keepsSteps;
   }
 
   async answer(plan: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
@@ -93,6 +101,8 @@ export class EngineAnswerer implements Answerer {
           strategy: this.#strategyOf(plan),
           expertIds: this.#configOf(plan).config.experts.map(({ id }) => id),
         }),
+        steps: this.#keepsSteps ? tokens.map(({ record }) => stepOf(record)) : null,
+        trace: null,
         likelihoods: null,
         firstTokenMs,
         totalMs: performance.now() - startMs,
@@ -141,6 +151,7 @@ export class EngineAnswerer implements Answerer {
       card: card && createHash("sha256").update(JSON.stringify(card)).digest("hex").slice(0, 16),
       fewShot,
       contextTokens: context.tokens,
+      ...(this.#keepsSteps && { steps: true }),
     };
   }
 

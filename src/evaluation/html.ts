@@ -5,7 +5,8 @@ import type { Report } from "./report.js";
 import type { Results } from "./runner.js";
 
 const escapes: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-const escaped = (text: string): string => text.replaceAll(/[&<>"]/g, (character) => escapes[character] ?? "");
+export const escaped = (text: string): string =>
+  text.replaceAll(/[&<>"]/g, (character) => escapes[character] ?? "");
 
 const style = `
 :root { color-scheme: light dark; --line: #8884; --right: #2a7d4f; --wrong: #b3423a; }
@@ -24,18 +25,18 @@ h3 { font-size: 0.9rem; margin: 0; }
 .quiet { opacity: 0.7; }
 `;
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function htmlTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (row: readonly string[], tag: "th" | "td") =>
     `<tr>${row.map((cell) => `<${tag}>${escaped(cell)}</${tag}>`).join("")}</tr>`;
   const body = rows.map((row) => cells(row, "td")).join("\n");
   return `<div style="overflow-x: auto"><table><thead>${cells(head, "th")}</thead><tbody>${body}</tbody></table></div>`;
 }
 
-const promptText = ({ prompt }: AnswerLine): string =>
+export const promptText = ({ prompt }: AnswerLine): string =>
   typeof prompt === "string" ? prompt : prompt.map(({ role, content }) => `${role}: ${content}`).join("\n");
 
 /** The last thing that was asked, on one line. */
-function titleOf({ prompt }: AnswerLine): string {
+export function titleOf({ prompt }: AnswerLine): string {
   const text = typeof prompt === "string" ? prompt : (prompt.at(-1)?.content ?? "");
   const line = text.replaceAll(/\s+/g, " ").trim();
   return line.length > 120 ? `${line.slice(0, 119)}…` : line;
@@ -89,18 +90,31 @@ function taskSection(
 
 /** A page of its own that shows all answers to a question side by side, scored or not: a file for a browser. */
 export function renderHtml(report: Report, results: Results, judgement: Judgement | null): string {
-  const { tasks, hardware, date, command, judged } = report;
+  const { tasks, judged } = report;
   const sections = [...results].map(([task, methods]) => taskSection(task, methods, judgement));
+  return htmlPage(
+    "Evaluation",
+    report,
+    `${htmlTable(["Score", ...Object.keys(tasks)], scoreRows(report))}
+${judged === null ? "" : judgedHtml(judged)}
+${sections.join("\n")}`,
+  );
+}
+
+/** A page by itself, under what was run where. */
+export function htmlPage(
+  title: string,
+  { command, hardware, date }: Pick<Report, "command" | "hardware" | "date">,
+  body: string,
+): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Evaluation</title><style>${style}</style></head>
+<title>${title}</title><style>${style}</style></head>
 <body>
-<h1>Evaluation</h1>
+<h1>${title}</h1>
 <p><code>${escaped(command)}</code><br>${escaped(hardware)}; ${escaped(date.slice(0, 16).replace("T", " "))} UTC.</p>
-${table(["Score", ...Object.keys(tasks)], scoreRows(report))}
-${judged === null ? "" : judgedHtml(judged)}
-${sections.join("\n")}
+${body}
 </body>
 </html>
 `;
@@ -108,6 +122,6 @@ ${sections.join("\n")}
 
 function judgedHtml(judged: Judged): string {
   return `<h2>Against ${escaped(judged.against)}, by ${escaped(judged.model)}</h2>
-${table(judgedHead, judgedRows(judged))}
+${htmlTable(judgedHead, judgedRows(judged))}
 <details><summary>What the judge was asked</summary><pre>${escaped(judged.prompt)}</pre></details>`;
 }

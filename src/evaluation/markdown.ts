@@ -2,12 +2,13 @@ import type { MethodFigures } from "./figures.js";
 import { judgedHead, judgedRows } from "./judge.js";
 import type { Report } from "./report.js";
 
-const fixed = (value: number | null, digits = 2): string => (value === null ? "" : value.toFixed(digits));
-const signed = (value: number | null): string =>
+export const fixed = (value: number | null, digits = 2): string =>
+  value === null ? "" : value.toFixed(digits);
+export const signed = (value: number | null): string =>
   value === null ? "" : (value > 0 ? "+" : "") + value.toFixed(2);
 const percent = (value: number | null): string => (value === null ? "" : `${(100 * value).toFixed(0)} %`);
 
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   const rule = header.map((_, index) => (index === 0 ? "---" : "---:"));
@@ -52,7 +53,7 @@ function taskTable(figures: Figures): string {
     method,
     ...shown.map(([, cell]) => cell(one)),
   ]);
-  return table(["Method", ...shown.map(([header]) => header)], rows);
+  return markdownTable(["Method", ...shown.map(([header]) => header)], rows);
 }
 
 const definitions = `- **score**: mean over the items, each from 0 to 1; the interval is a 95 % percentile bootstrap over 2,000 resamples.
@@ -78,13 +79,13 @@ export function reportSections(report: Report, pictures: readonly Picture[]): st
   const { hardware, date, command, tasks, methods, figures, judged } = report;
   const sections = [
     `\`${command}\`\n\n${hardware}; ${date.slice(0, 16).replace("T", " ")} UTC.`,
-    table(["Score", ...Object.keys(tasks)], scoreRows(report)),
+    markdownTable(["Score", ...Object.keys(tasks)], scoreRows(report)),
     ...pictures.map(({ file, title }) => `![${title}](${file})`),
     ...Object.entries(tasks).map(([task, one]) => `## ${task}\n\n${taskTable(one)}`),
   ];
   if (judged)
     sections.push(
-      `## Against ${judged.against}, by ${judged.model}\n\n${table(judgedHead, judgedRows(judged))}\n\n` +
+      `## Against ${judged.against}, by ${judged.model}\n\n${markdownTable(judgedHead, judgedRows(judged))}\n\n` +
         `The judge, at ${judged.url}, was asked twice a pair, in both orders: a verdict that went by the order is a tie.\n\n` +
         `\`\`\`text\n${judged.prompt}\n\`\`\``,
     );
@@ -95,7 +96,7 @@ export function reportSections(report: Report, pictures: readonly Picture[]): st
       target,
       holds ? "yes" : "no",
     ]);
-    sections.push(`## Targets\n\n${table(["Figure", "value", "target", "holds"], rows)}`);
+    sections.push(`## Targets\n\n${markdownTable(["Figure", "value", "target", "holds"], rows)}`);
   }
   const used = scoreRows(report).map(([name = ""]) => `- \`${name}\`: ${methods[name] ?? ""}`);
   sections.push(`## Methods\n\n${used.join("\n")}`, `## Figures\n\n${definitions}`);

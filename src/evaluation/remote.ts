@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ShouldersError } from "../errors.js";
+import { tokenRecordSchema } from "../wire/token-record.js";
 
 /** An OpenAI-compatible server. */
 export interface Remote {
@@ -10,6 +11,8 @@ export interface Remote {
 }
 
 const choice = z.object({
+  /** Of a server of ours that was asked for them. */
+  fusion: z.object({ tokens: z.array(tokenRecordSchema).optional() }).optional(),
   text: z.string().optional(),
   message: z.object({ content: z.string().nullable() }).optional(),
   finish_reason: z.string().nullable(),
@@ -21,6 +24,7 @@ const choice = z.object({
     .nullish(),
 });
 const completionSchema = z.object({
+  id: z.string().optional(),
   choices: z.array(choice).min(1),
   usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).optional(),
 });

@@ -123,6 +123,8 @@ async function answerLine(question: Question, options: RunOptions): Promise<Answ
       forward: null,
       flipped: null,
       skippedShare: null,
+      steps: null,
+      trace: null,
     };
     const counts = { promptTokens: 0, numTokens: 0, firstTokenMs: null, totalMs: Date.now() - startedAt };
     return { ...line, ...unknown, ...counts, error: { code, message } };

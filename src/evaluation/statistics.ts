@@ -25,6 +25,28 @@ export function bootstrapInterval(values: readonly number[], seed: number): Inte
   return { low: quantileSorted(ascending, 0.025), high: quantileSorted(ascending, 0.975) };
 }
 
+/**
+ * p of Fisher's exact test, two-sided, of the counts [[a, b], [c, d]]: how often tables with the same sums are as
+ * improbable as this one or more, if rows and columns have nothing to do with each other (Fisher, The Design of
+ * Experiments, 1935). 1 where a row or a column is empty.
+ */
+export function fisherExact(a: number, b: number, c: number, d: number): number {
+  const logFactorials = [0];
+  for (let k = 1; k <= a + b + c + d; k++) logFactorials.push((logFactorials[k - 1] ?? 0) + Math.log(k));
+  const logChoose = (n: number, k: number) =>
+    (logFactorials[n] ?? 0) - (logFactorials[k] ?? 0) - (logFactorials[n - k] ?? 0);
+  const logOf = (k: number) =>
+    logChoose(a + b, k) + logChoose(c + d, a + c - k) - logChoose(a + b + c + d, a + c);
+  // Tables that are as probable may come out a rounding apart.
+  const own = logOf(a) + 1e-9;
+  let p = 0;
+  for (let k = Math.max(0, a - d); k <= Math.min(a + b, a + c); k++) {
+    const one = logOf(k);
+    if (one <= own) p += Math.exp(one);
+  }
+  return Math.min(1, p);
+}
+
 /** Length of the union of intervals [start, end]: how long at least one of them was open. */
 export function unionLength(intervals: readonly (readonly [start: number, end: number])[]): number {
   let length = 0;

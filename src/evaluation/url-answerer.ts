@@ -1,5 +1,5 @@
 import { ShouldersError } from "../errors.js";
-import { type Answer, type Answerer, wholeAnswer } from "./answerer.js";
+import { type Answer, type Answerer, stepOf, wholeAnswer } from "./answerer.js";
 import type { Plan } from "./methods/method.js";
 import { type Remote, type RemoteCompletion, postCompletion } from "./remote.js";
 import { type Likelihood, candidatesOf, likelihoodOf, likeliest } from "./scorers.js";
@@ -7,12 +7,14 @@ import type { Item } from "./tasks/task.js";
 
 export interface UrlOptions extends Remote {
   seed: number;
+  /** Whether it is a server of ours, which is told a plan's strategy and asked who stands behind each token. */
+  isOurs?: boolean;
 }
 
 /**
  * Asks an OpenAI-compatible server: `/chat/completions` for a conversation, `/completions` for a plain prompt. A
- * plan's config is the model's name there. Weights and divergences are not asked for: other servers refuse fields
- * that they do not know.
+ * plan's config is the model's name there. What only a server of ours knows is asked of those alone: others refuse
+ * fields that they do not know.
  */
 export class UrlAnswerer implements Answerer {
   readonly #options: UrlOptions;
@@ -21,15 +23,17 @@ export class UrlAnswerer implements Answerer {
     this.#options = options;
   }
 
-  async answer({ configId }: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
+  async answer({ configId, strategy }: Plan, item: Item, signal: AbortSignal): Promise<Answer | null> {
     const { prompt, stop, maxTokens } = item;
+    const { seed, isOurs = false, url } = this.#options;
     const body = {
       model: configId,
       ...(prompt.type === "chat" ? { messages: prompt.messages } : { prompt: prompt.text }),
       max_tokens: maxTokens,
       temperature: 0,
-      seed: this.#options.seed,
+      seed,
       ...(stop.length > 0 ? { stop } : {}),
+      ...(isOurs && { fusion: { strategy, trace: "weights", audit: "rows" } }),
     };
     const startMs = performance.now();
     const answered = await this.#post(
@@ -44,6 +48,8 @@ export class UrlAnswerer implements Answerer {
       finishReason: first?.finish_reason === "length" ? "length" : "stop",
       promptTokens: answered.usage?.prompt_tokens ?? 0,
       numTokens: answered.usage?.completion_tokens ?? 0,
+      steps: isOurs ? (first?.fusion?.tokens ?? []).map(stepOf) : null,
+      trace: isOurs ? `${url.replace(/\/+$/, "")}/fusion/traces/${answered.id ?? ""}` : null,
       totalMs: performance.now() - startMs,
     };
   }
@@ -79,8 +85,9 @@ export class UrlAnswerer implements Answerer {
     };
   }
 
-  identityOf({ configId }: Plan): unknown {
-    return { url: this.#options.url, model: configId };
+  identityOf({ configId, strategy }: Plan): unknown {
+    const { url, isOurs = false } = this.#options;
+    return { url, model: configId, ...(isOurs && { strategy }) };
   }
 
   /** @returns null when the signal ended it. */

@@ -65,7 +65,9 @@ export function fuseStatic(
   const { plausibility } = settings;
   kernel.load(rows, plausibility);
   const targets = kernel.targets();
-  const whole = targets.map((_, t) => settings.weights[t] ?? 0);
+  // One of several whose row is the reference's has no say here, not even about which tokens take part.
+  const hasSay = rows.experts.map((row) => rows.experts.length === 1 || hasShift(row, rows.reference));
+  const whole = hasSay.map((says, t) => (says ? (settings.weights[t] ?? 0) : 0));
   const singles = singlesOf(kernel, rows, { weights: whole, plausibility }, budgets);
   if (singles.length > 0) kernel.load(rows, plausibility);
   const fused = fuseWithin(kernel, whole, fuseStep(kernel, whole), { budgets, plausibility });
@@ -87,7 +89,7 @@ export function fuseStatic(
   };
 }
 
-/** What the base with each expert that moves it says; none where fewer than two do. The kernel holds other rows then. */
+/** What the base with each expert of a weight says; none where fewer than two have one. The kernel holds other rows then. */
 function singlesOf(
   kernel: FusionKernel,
   { base, reference, experts }: LogitsRows,
@@ -96,7 +98,7 @@ function singlesOf(
 ): Single[] {
   const moving = experts.flatMap((row, expert) => {
     const weight = weights[expert] ?? 0;
-    return weight !== 0 && hasShift(row, reference) ? [{ expert, row, weight }] : [];
+    return weight === 0 ? [] : [{ expert, row, weight }];
   });
   if (moving.length < 2) return [];
   return moving.map(({ expert, row, weight }) => {

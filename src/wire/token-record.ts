@@ -78,7 +78,7 @@ const contestedSchema = z
     "Where the surest of several models, by share and probability, says another token than all together.",
   );
 
-const vouchers = ["both", "expert", "base", "nobody"] as const;
+export const vouchers = ["both", "expert", "base", "nobody"] as const;
 export type Vouch = (typeof vouchers)[number];
 
 export const tokenRecordSchema = named(

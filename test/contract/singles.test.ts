@@ -20,6 +20,8 @@ const anySum = fc.record({
 const component: Component = { kind: "fused", weight: 1, bounds: [0, 2], plausibility: gated };
 const mixture: RowStrategy = { type: "mixture", components: [component, component, component] };
 
+const open = (weight: number) => ({ type: "static", weights: [weight], plausibility: null }) as const;
+
 function contest(kernel: FusionKernel, rows: LogitsRows, strategy: RowStrategy, shares?: number[]) {
   const { singles, row } = fuseRows(kernel, rows, strategy, shares && { shares });
   return contestOf(singles, row.top(1)[0]!.token);
@@ -60,7 +62,12 @@ describe.each(kernelNames)("what each says by itself, with the %s kernel", (name
       fc.property(anyRows, (rows) => {
         const [first] = rows.experts;
         const same = { ...rows, experts: [first!, rows.reference!] };
-        expect(contest(kernel, same, { type: "static", weights: [1, 1], plausibility: gated })).toBeNull();
+        const sum = { type: "static", weights: [1, 1], plausibility: gated } as const;
+        expect(contest(kernel, same, sum)).toBeNull();
+        // Nor has it a say about which tokens take part.
+        const together = lawOf(kernel, same, sum);
+        const alone = lawOf(kernel, { ...same, experts: [first!] }, { ...sum, weights: [1] });
+        alone.forEach((p, token) => expect(together[token]).toBeCloseTo(p, 6));
         const two = { ...rows, experts: [first!, rows.experts.at(-1)!] };
         expect(contest(kernel, two, { type: "static", weights: [1, 0], plausibility: gated })).toBeNull();
         expect(contest(kernel, same, mixture, [0, 0.5, 0.5])).toBeNull();
@@ -125,8 +132,12 @@ describe.each(kernelNames)("what each says by itself, with the %s kernel", (name
             { type: "static", weights: [first], plausibility: null },
           );
           const whole = Float32Array.from(steered.row.logits);
-          const chained = lawOf(kernel, { base: rows.base, reference: middle, experts: [whole] }, second);
-          const direct = lawOf(kernel, { ...rows, experts: [expert] }, first * second);
+          const chained = lawOf(
+            kernel,
+            { base: rows.base, reference: middle, experts: [whole] },
+            open(second),
+          );
+          const direct = lawOf(kernel, { ...rows, experts: [expert] }, open(first * second));
           chained.forEach((p, token) => expect(Math.abs(p - direct[token]!)).toBeLessThan(1e-3));
         },
       ),
@@ -135,8 +146,8 @@ describe.each(kernelNames)("what each says by itself, with the %s kernel", (name
   });
 });
 
-function lawOf(kernel: FusionKernel, rows: LogitsRows, weight: number): number[] {
-  const { row } = fuseRows(kernel, rows, { type: "static", weights: [weight], plausibility: null });
+function lawOf(kernel: FusionKernel, rows: LogitsRows, strategy: RowStrategy): number[] {
+  const { row } = fuseRows(kernel, rows, strategy);
   return Array.from(row.logits, (_, token) => Math.exp(row.logprob(token)));
 }
 

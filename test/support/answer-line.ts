@@ -20,6 +20,8 @@ export const answerLine = (parts: Partial<AnswerLine>): AnswerLine => ({
   forward: null,
   flipped: null,
   skippedShare: null,
+  steps: null,
+  trace: null,
   startedAt: 0,
   firstTokenMs: 1,
   totalMs: 1000,

@@ -54,6 +54,8 @@ class ScriptedAnswerer implements Answerer {
       forward: 0.25,
       flipped: 0.5,
       skippedShare: 0,
+      steps: null,
+      trace: null,
       likelihoods: null,
       firstTokenMs: 1,
       totalMs: 2,

@@ -1,7 +1,7 @@
 import { mean } from "simple-statistics";
 import { describe, expect, it } from "vitest";
 import { createRandom, shuffled } from "../../../src/evaluation/random.js";
-import { bootstrapInterval, unionLength } from "../../../src/evaluation/statistics.js";
+import { bootstrapInterval, fisherExact, unionLength } from "../../../src/evaluation/statistics.js";
 
 describe("bootstrapInterval", () => {
   const values = Array.from({ length: 400 }, (_, index) => (index % 10 < 3 ? 1 : 0));
@@ -31,6 +31,39 @@ describe("bootstrapInterval", () => {
 
   it("has no width where all values are equal", () => {
     expect(bootstrapInterval([0, 0, 0], 1)).toEqual({ low: 0, high: 0 });
+  });
+});
+
+describe("fisherExact", () => {
+  it("comes to published values", () => {
+    // The lady tasting tea, two-sided; and the example of scipy.stats.fisher_exact.
+    expect(fisherExact(3, 1, 1, 3)).toBeCloseTo(0.4857142857142857, 12);
+    expect(fisherExact(8, 2, 1, 5)).toBeCloseTo(0.03496503496503495, 12);
+  });
+
+  it("is the sum over tables that are as improbable, counted plainly", () => {
+    const choose = (n: number, k: number): number =>
+      k < 0 || k > n ? 0 : k === 0 ? 1 : (choose(n - 1, k - 1) * n) / k;
+    const random = createRandom(4);
+    for (let trial = 0; trial < 200; trial++) {
+      const [a, b, c, d] = Array.from({ length: 4 }, () => Math.floor(random() * 12)) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      const weightOf = (k: number) => Math.round(choose(a + b, k) * choose(c + d, a + c - k));
+      const tables = Array.from({ length: a + b + 1 }, (_, k) => weightOf(k));
+      const total = tables.reduce((sum, weight) => sum + weight, 0);
+      const rare = tables.filter((weight) => weight <= weightOf(a));
+      expect(fisherExact(a, b, c, d)).toBeCloseTo(rare.reduce((sum, weight) => sum + weight, 0) / total, 6);
+    }
+  });
+
+  it("is 1 where a row or a column is empty, and tiny where it should be", () => {
+    expect(fisherExact(0, 0, 4, 7)).toBe(1);
+    expect(fisherExact(5, 0, 9, 0)).toBe(1);
+    expect(fisherExact(90, 0, 94, 180)).toBeLessThan(1e-25);
   });
 });
 
