@@ -5,6 +5,7 @@ import { reportSections } from "../src/evaluation/markdown.js";
 import type { Report } from "../src/evaluation/report.js";
 import type { TokenCandidate, TokenRecord, TopRecord } from "../src/wire/token-record.js";
 import { architecturePath, operationsPath, readmePath, root, settingsTable } from "./generated-docs.js";
+import { oversightSections } from "./oversight.js";
 import { allowedImports, roomsText } from "./rooms.js";
 import { rulesText } from "./several-rules.js";
 
@@ -240,6 +241,7 @@ export function resultSections(): Section[] {
     { file: several, name: "targets", content: severalTargets() },
     { file: several, name: "rules", content: rulesText() },
     { file: several, name: "report", content: severalFull() },
+    ...oversightSections(),
   ];
 }
 

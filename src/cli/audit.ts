@@ -9,7 +9,8 @@ import type { Answerer } from "../evaluation/answerer.js";
 import { AnswersFile } from "../evaluation/answers-file.js";
 import { auditHead, auditRows } from "../evaluation/audit/markdown.js";
 import { type AuditedConfig, type AuditOptions, auditMethods } from "../evaluation/audit/methods.js";
-import { type AuditReport, buildAudit, writeAudit } from "../evaluation/audit/report.js";
+import type { AuditReport } from "../evaluation/audit/conflict.js";
+import { buildAudit, writeAudit } from "../evaluation/audit/report.js";
 import { EngineAnswerer } from "../evaluation/engine-answerer.js";
 import { OwnScorers } from "../evaluation/own-scorer.js";
 import { runEvaluation } from "../evaluation/runner.js";
@@ -68,12 +69,14 @@ interface RunTime {
 async function openHere(
   given: string,
   { ceiling, seed }: OwnFlags,
+  wish: Wish,
   { settings, log, signal }: RunTime,
 ): Promise<Asked> {
   const found = findConfig(given, settings);
   const [loaded] = found;
   if (loaded === undefined || found.length > 1)
     throw refused(`${given} holds several configs; name one file or one id`);
+  checkExperts(wish, loaded.config);
   const configs = ceiling === undefined ? [loaded] : [loaded, ceilingConfig(ceiling, loaded)];
   const resolved = await resolveConfigs(configs, settings, signal);
   const engine = await openEngine({ configs, settings, log, signal });
@@ -103,7 +106,12 @@ const describedSchema = z.object({
 });
 
 /** @throws ShouldersError `remote_failed` */
-async function openThere(given: string, url: string, { ceiling, seed }: OwnFlags): Promise<Asked> {
+async function openThere(
+  given: string,
+  url: string,
+  { ceiling, seed }: OwnFlags,
+  wish: Wish,
+): Promise<Asked> {
   const apiKey = process.env.OPENAI_API_KEY ?? null;
   const address = `${url.replace(/\/+$/, "")}/fusion/configs/${encodeURIComponent(given)}`;
   const failed = (why: string, cause?: unknown) =>
@@ -117,6 +125,7 @@ async function openThere(given: string, url: string, { ceiling, seed }: OwnFlags
     throw failed(`answered ${response.status}: is "${given}" a config of a server of this program?`);
   const described = describedSchema.safeParse(await response.json().catch(() => null));
   if (!described.success) throw failed("answered something that does not describe a config.");
+  checkExperts(wish, described.data);
   return {
     answerer: new UrlAnswerer({ url, apiKey, seed: Number(seed), isOurs: true }),
     config: described.data,
@@ -126,17 +135,26 @@ async function openThere(given: string, url: string, { ceiling, seed }: OwnFlags
   };
 }
 
-function optionsOf({ objective, against, weight }: OwnFlags, { config, ceiling }: Asked): AuditOptions {
-  const known = config.experts.map(({ id }) => id);
+/** What the flags ask for, before it is known whether the config has it. */
+type Wish = Omit<AuditOptions, "ceiling">;
+
+function wishOf({ objective, against, weight }: OwnFlags): Wish {
   const others = list(against);
-  const stranger = [objective, ...others].find((id) => !known.includes(id));
-  if (stranger !== undefined)
-    throw refused(`no expert "${stranger}" in ${config.id}; known: ${known.join(", ")}`);
   if (others.length === 0 || others.includes(objective))
     throw refused("--against: name other experts than the objective's");
   const added = weightSchema.safeParse(Number(weight));
   if (!added.success) throw refused(`--weight: "${weight}" is not allowed; give a number from -8 to 8`);
-  return { objective, against: others, added: added.data, ceiling };
+  return { objective, against: others, added: added.data };
+}
+
+function checkExperts(
+  { objective, against }: Wish,
+  config: { id: string; experts: readonly { id: string }[] },
+) {
+  const known = config.experts.map(({ id }) => id);
+  const stranger = [objective, ...against].find((id) => !known.includes(id));
+  if (stranger !== undefined)
+    throw refused(`no expert "${stranger}" in ${config.id}; known: ${known.join(", ")}`);
 }
 
 function tasksOf({ tasks, limit, seed, scorer }: OwnFlags): Task[] {
@@ -188,18 +206,19 @@ function split(flags: AuditFlags): { own: OwnFlags; settingFlags: SettingFlags }
 export async function audit(given: string, flags: AuditFlags, stop: Stop): Promise<number> {
   const { own, settingFlags } = split(flags);
   const tasks = tasksOf(own);
+  const wish = wishOf(own);
   const concurrency = parseCount("--concurrency", own.concurrency, 1);
   const { settings, log } = prepare(settingFlags, "warn");
   const { signal } = stop;
   const asked =
     own.url === undefined
-      ? await openHere(given, own, { settings, log, signal })
-      : await openThere(given, own.url, own);
+      ? await openHere(given, own, wish, { settings, log, signal })
+      : await openThere(given, own.url, own, wish);
   const progress = createEvalProgress();
   // Every answer that is being written listens for the end.
   setMaxListeners(0, signal);
   try {
-    const methods = auditMethods(asked.config, optionsOf(own, asked));
+    const methods = auditMethods(asked.config, { ...wish, ceiling: asked.ceiling });
     mkdirSync(own.out, { recursive: true });
     const results = await runEvaluation({
       ...{ tasks, methods, concurrency, signal },

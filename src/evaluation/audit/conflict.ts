@@ -56,6 +56,40 @@ export interface Conflict {
   changed: ChangedItem[];
 }
 
+/** Answers of a kind, and how many of them are right. */
+export interface Share {
+  items: number;
+  right: number;
+}
+
+/** The answers of a method by who stands behind their tokens. */
+export interface Vouched {
+  task: string;
+  method: string;
+  /** Every token is somebody's own best. */
+  all: Share;
+  /** Some token is nobody's. */
+  notAll: Share;
+  /** Some token is the base's own best and no expert's. */
+  baseOnly: Share;
+  notBaseOnly: Share;
+}
+
+export interface AuditReport {
+  hardware: string;
+  /** ISO 8601, UTC. */
+  date: string;
+  command: string;
+  config: string;
+  objective: string;
+  /** Method to what it is. */
+  methods: Record<string, string>;
+  /** Who tells what is to be known; null: the base's sure answers. */
+  ceiling: string | null;
+  conflicts: Conflict[];
+  vouched: Vouched[];
+}
+
 type Scored = AnswerLine & { score: number };
 const isScored = (line: AnswerLine | undefined): line is Scored =>
   line !== undefined && line.error === null && line.score !== null;
@@ -170,25 +204,6 @@ export function conflictOf(
     contested: contestedAmong(rows),
     changed,
   };
-}
-
-/** Answers of a kind, and how many of them are right. */
-export interface Share {
-  items: number;
-  right: number;
-}
-
-/** The answers of a method by who stands behind their tokens. */
-export interface Vouched {
-  task: string;
-  method: string;
-  /** Every token is somebody's own best. */
-  all: Share;
-  /** Some token is nobody's. */
-  notAll: Share;
-  /** Some token is the base's own best and no expert's. */
-  baseOnly: Share;
-  notBaseOnly: Share;
 }
 
 /** @returns null where tokens were not kept. */

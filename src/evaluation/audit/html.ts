@@ -1,9 +1,8 @@
 import type { AnswerLine } from "../answers-file.js";
 import type { Step } from "../answerer.js";
 import { escaped, htmlPage, htmlTable, promptText, titleOf } from "../html.js";
-import type { ChangedItem, Conflict, Region } from "./conflict.js";
+import type { AuditReport, ChangedItem, Conflict, Region } from "./conflict.js";
 import { auditDefinitions, auditHead, auditRows, vouchedHead, vouchedRows } from "./markdown.js";
-import type { AuditReport } from "./report.js";
 
 const regionWords: Record<Region, string> = {
   unchecked: "where the expert cannot check",

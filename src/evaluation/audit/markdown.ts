@@ -1,6 +1,5 @@
 import { fixed, markdownTable, signed } from "../markdown.js";
-import type { Conflict, Difference, Share } from "./conflict.js";
-import type { AuditReport } from "./report.js";
+import type { AuditReport, Conflict, Difference, Share } from "./conflict.js";
 
 const interval = ({ value, low, high }: Difference): string =>
   `${signed(value)} (${signed(low)} to ${signed(high)})`;

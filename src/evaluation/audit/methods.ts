@@ -27,7 +27,10 @@ export interface OwnSetting {
   plausibility: Plausibility;
 }
 
-/** At its own weight where that is fixed, else at 1; over the tokens that the config lets take part. */
+/**
+ * At its own weight where that is fixed, else at 1; over the tokens that the config lets take part. A component's set
+ * becomes one of base or expert: a sum over the experts' own sets is deaf to an expert that is sure, whose set is one token.
+ */
 export function ownSetting({ strategy, experts }: AuditedConfig, objective: string): OwnSetting {
   if (strategy.type === "static")
     return { weight: strategy.weights[objective] ?? 1, plausibility: strategy.plausibility };
@@ -35,7 +38,8 @@ export function ownSetting({ strategy, experts }: AuditedConfig, objective: stri
   const written = strategy.type === "mixture" ? strategy.components[objective] : undefined;
   const component = written ?? experts.find(({ id }) => id === objective)?.component;
   const weight = component?.weight ?? 1;
-  return { weight: weight === "solved" ? 1 : weight, plausibility: component?.plausibility ?? null };
+  const set = component?.plausibility ?? null;
+  return { weight: weight === "solved" ? 1 : weight, plausibility: set && { ...set, of: "joint" } };
 }
 
 /** Names of the methods that every audit asks. */

@@ -2,25 +2,10 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Method } from "../methods/method.js";
 import type { Results } from "../runner.js";
-import { type Conflict, type Vouched, conflictOf, vouchedOf } from "./conflict.js";
+import { type AuditReport, conflictOf, vouchedOf } from "./conflict.js";
 import { renderAuditHtml } from "./html.js";
 import { renderAuditMarkdown } from "./markdown.js";
 import { auditNames } from "./methods.js";
-
-export interface AuditReport {
-  hardware: string;
-  /** ISO 8601, UTC. */
-  date: string;
-  command: string;
-  config: string;
-  objective: string;
-  /** Method to what it is. */
-  methods: Record<string, string>;
-  /** Who tells what is to be known; null: the base's sure answers. */
-  ceiling: string | null;
-  conflicts: Conflict[];
-  vouched: Vouched[];
-}
 
 type Described = Omit<AuditReport, "methods" | "conflicts" | "vouched">;
 

@@ -3,6 +3,7 @@ import { CreditMap } from "./credit.js";
 import { fill, h, oncePerPicture } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { RatingBar } from "./rating.js";
+import { TokenFilter } from "./token-filter.js";
 import { legend, TokenStrip } from "./token-strip.js";
 import { choiceOf } from "./strategies.js";
 
@@ -73,6 +74,7 @@ export class AnswerColumns {
     const strip = new TokenStrip(answer, (index) => this.#inspect(column, index));
     const [shares, status] = [legend(answer), h("p", { class: "quiet column-status" })];
     const [rating, credit] = [new RatingBar(answer), new CreditMap(answer, strip)];
+    const filter = new TokenFilter(answer, strip);
     const element = h(
       "article",
       { class: "column", "data-config": answer.config?.id },
@@ -81,6 +83,7 @@ export class AnswerColumns {
       strip.element,
       status,
       shares,
+      filter.element,
       rating.element,
       credit.element,
     );
@@ -90,6 +93,7 @@ export class AnswerColumns {
     answer.onchange = oncePerPicture(() => {
       strip.update();
       legend(answer, shares);
+      filter.update();
       rating.update();
       credit.update();
       this.#markPartings();

@@ -66,6 +66,8 @@ export const isMoved = (record) => moverOf(record) !== null && intensityOf(recor
 export class Tally {
   numTokens = 0;
   numFlipped = 0;
+  numContested = 0;
+  numUnvouched = 0;
   isMixture = false;
   /** Sum of the base's shares. */
   baseShare = 0;
@@ -76,9 +78,11 @@ export class Tally {
 
   /** @param {TokenRecord} record */
   add(record) {
-    const { weights, shares, decided_by, nats, flipped } = record;
+    const { weights, shares, decided_by, nats, flipped, contested, vouch } = record;
     this.numTokens++;
     if (flipped) this.numFlipped++;
+    if (contested) this.numContested++;
+    if (vouch === "nobody") this.numUnvouched++;
     this.decided.set(decided_by, (this.decided.get(decided_by) ?? 0) + 1);
     for (const id of expertsOf([record])) {
       const sum = this.byExpert.get(id) ?? { nats: 0, share: 0 };

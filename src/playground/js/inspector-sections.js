@@ -1,5 +1,5 @@
 // @ts-check
-import { h } from "./dom.js";
+import { button, h } from "./dom.js";
 import { colourClass, moverOf } from "./experts.js";
 import { milliseconds, nats, percent, probability, times, visible, weight } from "./format.js";
 import { decisionWords } from "./token-strip.js";
@@ -7,6 +7,7 @@ import { decisionWords } from "./token-strip.js";
 /** @import { StepTiming, TokenCandidate, TokenRecord } from "../../wire/token-record.js" */
 /** @import { Config } from "./answer.js" */
 /** @import { Child, Props } from "./dom.js" */
+/** @import { FusionFields } from "./fusion-controls.js" */
 
 /** The parts of the inspector, each a function of one token's record. */
 
@@ -67,6 +68,43 @@ function aloneText({ token, base_token, flipped }) {
   return base_token.id === token.id
     ? ["Alone it would have said the same, with ", probability(base_token.logprob), "."]
     : ["Its own best token stayed on top: ", base, "."];
+}
+
+/**
+ * Who alone would have said what else, and a way to see the answer go on so; in a trace whose prompt nobody has said there
+ * is none.
+ *
+ * @param {TokenRecord} record
+ * @param {((fusion: FusionFields) => void) | null} oncontinue
+ */
+export function contestSection({ contested, shares, weights }, oncontinue) {
+  if (!contested) return null;
+  const { by, token, against } = contested;
+  const name = (/** @type {string} */ id) =>
+    h("b", { class: id === "base" ? "" : `ink ${colourClass(id)}` }, id);
+  /** @type {FusionFields} */
+  const alone =
+    by === "base"
+      ? { strategy: { type: "base" } }
+      : shares
+        ? { prior: { shares: { [by]: 1 }, pinned: true } }
+        : { weights: { [by]: weights[by] ?? 1 } };
+  return card(
+    "Contested",
+    { "data-contested": by },
+    h(
+      "p",
+      null,
+      "Alone, ",
+      name(by),
+      " would have said ",
+      chip(token.text),
+      ` (${probability(token.logprob)}), and was the surest. `,
+      name(against),
+      " stood against it.",
+    ),
+    oncontinue && button(`Go on with ${by} alone`, () => oncontinue(alone)),
+  );
 }
 
 /** What each model has of a mixture, before this token. @param {Record<string, number>} shares */

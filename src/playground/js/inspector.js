@@ -4,6 +4,7 @@ import { CurveSection } from "./curve-section.js";
 import { wasWeighed } from "./experts.js";
 import { exportButtons } from "./exports.js";
 import {
+  contestSection,
   divergenceSection,
   shareSection,
   summary,
@@ -158,6 +159,12 @@ export class Inspector {
     fill(
       this.#body,
       summary(record),
+      contestSection(
+        record,
+        canChange && answer.request !== null && answer.status !== "streaming"
+          ? (fusion) => this.#on.oncontinue(this.#index, fusion)
+          : null,
+      ),
       shares && shareSection(shares),
       wasWeighed(record) && weightSection(record, config),
       wasWeighed(record) && divergenceSection(record),

@@ -73,6 +73,12 @@ export class TokenStrip {
     now?.setAttribute("aria-current", "true");
   }
 
+  /** Lets only these tokens stand out; null: all. @param {"contested" | "unvouched" | null} kind */
+  filter(kind) {
+    if (kind === null) delete this.element.dataset["only"];
+    else this.element.dataset["only"] = kind;
+  }
+
   focus() {
     this.#spans[this.#selected ?? 0]?.focus();
   }
@@ -103,12 +109,14 @@ export class TokenStrip {
   #span(index) {
     const { tokens, texts, numKept } = this.#answer;
     const record = /** @type {import("./answer.js").TokenRecord} */ (tokens[index]);
-    const { flipped, token, decided_by } = record;
+    const { flipped, token, decided_by, contested, vouch } = record;
     const text = texts[index] ?? "";
     const mover = moverOf(record);
     const classes = ["token"];
     if (mover !== null && isMoved(record)) classes.push("moved", colourClass(mover));
     if (flipped) classes.push("flipped");
+    if (contested) classes.push("contested");
+    if (vouch === "nobody") classes.push("unvouched");
     if (index < numKept) classes.push("kept");
     if (text === "") classes.push(token.text === "" ? "end" : "part");
     const isSettled = record.nats === null;
@@ -121,7 +129,7 @@ export class TokenStrip {
         class: classes.join(" "),
         role: "button",
         tabindex: index === 0 ? "0" : "-1",
-        "aria-label": `Token ${index + 1}, ${visible(text)}: ${says}${flipped ? ", flipped" : ""}`,
+        "aria-label": `Token ${index + 1}, ${visible(text)}: ${says}${flipped ? ", flipped" : ""}${contested ? `, contested by ${contested.by}` : ""}${vouch === "nobody" ? ", nobody's own best" : ""}`,
         vars: { "--intensity": intensityOf(record).toFixed(3) },
       },
       text === "" ? mark(token.text === "" ? "end" : "·") : shown(text),

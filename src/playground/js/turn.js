@@ -3,6 +3,7 @@ import { BaseStrip } from "./base-strip.js";
 import { CreditMap } from "./credit.js";
 import { button, fill, h } from "./dom.js";
 import { RatingBar } from "./rating.js";
+import { TokenFilter } from "./token-filter.js";
 import { legend, TokenStrip } from "./token-strip.js";
 
 /** @import { Answer } from "./answer.js" */
@@ -57,8 +58,9 @@ export class Turn {
 
   /** Shows what has changed in the answer. */
   update() {
-    const { answer, strip, baseStrip, shares, status, actions, rating, credit } = this.#shown;
+    const { answer, strip, filter, baseStrip, shares, status, actions, rating, credit } = this.#shown;
     strip.update();
+    filter.update();
     baseStrip.update();
     rating.update();
     credit.update();
@@ -77,6 +79,7 @@ export class Turn {
   /** @param {Answer} answer */
   #show(answer) {
     const strip = new TokenStrip(answer, this.#on.onselect);
+    const filter = new TokenFilter(answer, strip);
     const baseStrip = new BaseStrip(answer);
     const shares = legend(answer);
     const status = h("div", { class: "answer-status" });
@@ -90,11 +93,12 @@ export class Turn {
       baseStrip.element,
       status,
       shares,
+      filter.element,
       actions,
       rating.element,
       credit.element,
     );
-    return { answer, strip, baseStrip, shares, status, actions, rating, credit };
+    return { answer, strip, filter, baseStrip, shares, status, actions, rating, credit };
   }
 
   #showActions() {

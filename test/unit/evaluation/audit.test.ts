@@ -185,15 +185,15 @@ describe("what an audit asks", () => {
     const options = { objective: "a", against: ["b"], added: 0.25, ceiling: "top" };
     const methods = auditMethods(config, options);
     const planOf = (name: string) => methods.find((one) => one.name === name)!.planFor({} as never)!;
-    const plausibility = { ratio: 0.1, of: "gated" };
+    const plausibility = { ratio: 0.1, of: "joint" };
     const weighted = (weights: object) => ({ type: "static", weights, plausibility });
     expect(planOf("alone").strategy).toEqual(weighted({ a: 1 }));
     expect(planOf(withName("b")).strategy).toEqual(weighted({ a: 1, b: 0.25 }));
     expect(planOf("diluted").strategy).toEqual(weighted({ a: 0.75 }));
     expect(planOf("served")).toEqual({ configId: "c", strategy: null, prior: null });
     expect(planOf("ceiling").configId).toBe("top");
-    for (const { planFor } of methods) {
-      const { strategy } = planFor({} as never)!;
+    for (const method of methods) {
+      const { strategy } = method.planFor({} as never)!;
       if (strategy !== null) expect(strategySchema.parse(strategy)).toEqual(strategy);
     }
   });
