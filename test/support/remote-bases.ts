@@ -57,21 +57,22 @@ export async function openGiant() {
   const library = await openLibrary({ backend: "cpu" });
   const load = () => library.loadModel(giant, { placement: inMainMemory, onProgress: () => undefined });
   const model = await load();
-  const contextOf = (numSequences: number) =>
+  const contextOf = (numSequences: number, maxRows: number) =>
     model.createContext({
       ...{ numCells: 8192 + 512 * numSequences, numSequences, batchTokens: 512 },
-      ...{ maxRows: numSequences + 32, threads: 1, keepsThreads: true },
+      ...{ maxRows, threads: 1, keepsThreads: true },
     });
   return {
     model,
-    standIn: () => new StandInBase(model, contextOf(1)),
+    // All rows from some place on may be asked for.
+    standIn: () => new StandInBase(model, contextOf(1, 512)),
     serveRows: (
       options: { access?: Partial<AccessRules>; numSequences?: number; port?: number } = {},
     ): Promise<RunningRowServer> => {
       const { access = {}, numSequences = 32, port = 0 } = options;
       return startRowServer({
         ...{ model, modelName: "giant", numSequences, maxRows: numSequences + 32 },
-        context: contextOf(numSequences),
+        context: contextOf(numSequences, numSequences + 32),
         ...{ contextTokens: 512, host: "127.0.0.1", port, log: silentLogger, access },
       });
     },
