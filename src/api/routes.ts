@@ -10,13 +10,15 @@ import {
   tokenizerInfoSchema,
 } from "../wire/service.js";
 import { traceEventSchema, traceListSchema, traceSchema } from "../wire/trace.js";
-import { verdictSchema } from "../wire/verdict.js";
+import { judgedSchema } from "../wire/verdict.js";
 import { answerRoutes } from "./answer-routes.js";
 import type { ApiContext } from "./context.js";
 import { feedbackRoutes } from "./feedback-routes.js";
 import { getConfig, listConfigs } from "./fusion/configs.js";
 import { explain, explainSchema } from "./fusion/explain.js";
-import { judgeHandler, judgeSchema } from "./fusion/judge.js";
+import { debateEventSchema } from "../wire/debate.js";
+import { debateRoutes, judgeHandler } from "./fusion/debate.js";
+import { judgeSchema } from "./fusion/judge.js";
 import { solve, solveSchema } from "./fusion/solve.js";
 import { followTrace, getTrace, listQuerySchema, listTraces, traceQuerySchema } from "./fusion/traces.js";
 import { getMetrics, livez, readyz } from "./health.js";
@@ -45,6 +47,7 @@ export function createRoutes(context: ApiContext): Route[] {
       ...fusionRoutes(context),
       ...traceRoutes(context),
       ...feedbackRoutes(context),
+      ...debateRoutes(context),
     ].flatMap(withAndWithoutVersion),
     ...llamaRoutes(context),
     ...vocabularyRoutes(context),
@@ -100,9 +103,10 @@ function fusionRoutes(context: ApiContext): Route[] {
       path: "/v1/fusion/judge",
       holdsModel: true,
       operation: "judgeCandidates",
-      summary: "Which of several texts is the answer to a prompt; nothing is drawn.",
+      summary: "Which of several texts is the answer to a prompt, at once or after a debate.",
       body: judgeSchema,
-      json: verdictSchema,
+      json: judgedSchema,
+      event: debateEventSchema,
       handler: judgeHandler(context),
     }),
     jsonRoute({

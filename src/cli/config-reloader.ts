@@ -1,5 +1,6 @@
 import { existsSync, type FSWatcher, statSync, watch } from "node:fs";
 import path from "node:path";
+import { debateAuditPathOf } from "../config/debate-audit.js";
 import { expandHome } from "../config/home-path.js";
 import { type LoadedFusionConfig, readFusionConfigs } from "../config/load.js";
 import { filesOf } from "../config/members.js";
@@ -35,7 +36,8 @@ export function sourcesOf({ file, config }: LoadedFusionConfig): string[] {
 /** Changes with whatever may change a config's answers. */
 function versionOf(loaded: LoadedFusionConfig): string {
   const { file, config } = loaded;
-  return JSON.stringify([config, stampOf(cardPathOf(file, config.id)), ...sourcesOf(loaded).map(stampOf)]);
+  const beside = [cardPathOf(file, config.id), debateAuditPathOf(file, config.id)];
+  return JSON.stringify([config, ...beside.map(stampOf), ...sourcesOf(loaded).map(stampOf)]);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { inOrder, locateMembers } from "../config/members.js";
 import path from "node:path";
+import { loadDebateAudit } from "../config/debate-audit.js";
 import { cardOf } from "../routing/match-card.js";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
@@ -42,7 +43,10 @@ export async function resolveConfigs(
       const { file, config } = one;
       const members = await locateMembers(config, (model, field) => find(model, one, field));
       const found = { config, members };
-      resolved.push({ ...found, card: ignoresCards ? null : cardOf(file, found) });
+      const beside = ignoresCards
+        ? { card: null }
+        : { card: cardOf(file, found), debateAudit: loadDebateAudit(file, config.id) };
+      resolved.push({ ...found, ...beside });
     }
   } catch (error) {
     signal.throwIfAborted();

@@ -3,6 +3,7 @@ import type { AuditFlags } from "./audit.js";
 import type { CalibrateFlags } from "./calibrate-options.js";
 import { addSettings, asSignalled, engineSettings, type Finish, runUntilStopped } from "./command.js";
 import type { CompleteFlags } from "./complete.js";
+import type { DebateAuditFlags } from "./debate-audit.js";
 import type { DistillFlags } from "./distill.js";
 import type { EvalFlags } from "./eval-options.js";
 import type { InitFlags } from "./init-questions.js";
@@ -154,6 +155,30 @@ function addJudge(program: Command, finish: Finish): void {
   );
 }
 
+function addDebate(program: Command, finish: Finish): void {
+  const command = program
+    .command("debate")
+    .description("what debates before a panel are worth")
+    .command("audit")
+    .description(
+      "on items whose right candidate is known: does a debate help the panel, or harm it; keeps the outcome beside the config",
+    )
+    .argument("<config>", "path of a fusion config, or its id")
+    .requiredOption("--tasks <files...>", "task files with choices, answers and, to quote from, a document")
+    .option("--debate <json>", "the debate as a request has it: JSON, or a file of it", "{}")
+    .option("--normalise <how>", "sum, mean, or end: the sum with the answer's end", "sum")
+    .option("--limit <n>", "only the first n items of each file")
+    .option("--seed <n>", "draws sides, sentences and the resamples of intervals", "1")
+    .option("--concurrency <n>", "debates at a time", "4")
+    .option("--dry-run", "keep nothing");
+  addSettings(command, engineSettings);
+  command.action((config: string, flags: DebateAuditFlags) =>
+    runUntilStopped(finish, asSignalled, async (stop) =>
+      (await import("./debate-audit.js")).auditDebates(config, flags, stop),
+    ),
+  );
+}
+
 function addDistill(program: Command, finish: Finish): void {
   const command = program
     .command("distill")
@@ -279,6 +304,7 @@ export function createProgram(finish: Finish): Command {
   addEval(program, finish);
   addAudit(program, finish);
   addJudge(program, finish);
+  addDebate(program, finish);
   addDistill(program, finish);
   addPolicies(program, finish);
   addCompare(program, finish);

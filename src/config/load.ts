@@ -23,14 +23,15 @@ export interface LoadedFusionConfig {
 /** The published JSON Schema lies among the configs, for editors; it is not one of them. */
 export const SCHEMA_FILE = "fusion-config.schema.json";
 
-/** Nor are the calibration cards, and policies that an evaluation has left. */
+/** Nor are the calibration cards, audits of debates, and policies that an evaluation has left. */
 export const CARD_ENDING = ".card.json";
+export const DEBATE_AUDIT_ENDING = ".debate.json";
 export const POLICIES_ENDING = ".policies.json";
 
 /** Whether a name is one of a fusion config, by its ending. */
 export const isConfigName = (name: string): boolean =>
   (/\.json$/i.test(name) || isYamlName(name)) &&
-  ![CARD_ENDING, POLICIES_ENDING].some((ending) => name.endsWith(ending)) &&
+  ![CARD_ENDING, DEBATE_AUDIT_ENDING, POLICIES_ENDING].some((ending) => name.endsWith(ending)) &&
   name !== SCHEMA_FILE;
 
 /** What is meant as a config, and would be passed over in silence. */

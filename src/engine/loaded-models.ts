@@ -2,7 +2,7 @@ import { cardRefused } from "../routing/card.js";
 import { inOrder, mapRoles, type Member, type Roles } from "../config/members.js";
 import { defaultBounds } from "../strategies/dynamic.js";
 import { componentSchema } from "../strategies/fields.js";
-import { cardFindings } from "../routing/card-findings.js";
+import { auditFindings, cardFindings } from "../routing/card-findings.js";
 import { choicesFor, strategyOf } from "../strategies/registry.js";
 import type { Expert } from "../strategies/strategy.js";
 import { present, ShouldersError } from "../errors.js";
@@ -246,14 +246,13 @@ export function describeConfig(
   slots: readonly ModelSlot[],
   { digest, warnings }: Pick<ConfigDescription, "digest" | "warnings">,
 ): ConfigDescription {
-  const settings = config.resolved.config;
+  const { config: settings, debateAudit = null } = config.resolved;
   const strategy = strategyOf(settings.strategy);
   const describe = ({ model }: LoadedMember) => describeModel(present(slots[model], "slot"));
   const experts = config.experts.map((expert) => {
     const { id, bounds, component } = expert;
     return { ...describe(expert), id, bounds, component };
   });
-  const calibrated = { experts };
   return {
     id: settings.id,
     description: settings.description,
@@ -262,10 +261,10 @@ export function describeConfig(
     reference: config.reference && describe(config.reference),
     experts,
     strategy: settings.strategy,
-    strategyInWords: strategy.words(settings.strategy, calibrated),
+    strategyInWords: strategy.words(settings.strategy, { experts }),
     policies: settings.policies ?? null,
-    warnings,
-    strategyChoices: choicesFor(calibrated, strategy.plausibilityOf(settings.strategy)),
+    warnings: [...warnings, ...auditFindings(debateAudit, digest)],
+    strategyChoices: choicesFor({ experts }, strategy.plausibilityOf(settings.strategy)),
     endToken: present(slots[config.base.model], "slot").model.vocabulary.endToken,
     vocabularySize: config.vocabularySize,
     ...notesOf(config),
@@ -276,6 +275,7 @@ export function describeConfig(
     thinking: config.thinking,
     takesTemplates: settings.requestChatTemplate,
     confidence: config.resolved.card?.confidence ?? null,
+    debateAudit: debateAudit?.digest === digest ? debateAudit : null,
     digest,
   };
 }

@@ -1,6 +1,7 @@
 import { ShouldersError, fieldError } from "../errors.js";
 import type { Journal, News } from "../store/journal.js";
 import type { Entry, NewEntry, Retention } from "../store/store.js";
+import type { DebateAnswer } from "../wire/debate.js";
 import type { FeedbackSpan } from "../wire/feedback.js";
 import type { BagWriter } from "./bag.js";
 
@@ -105,7 +106,7 @@ export class FeedbackLog {
   /** What may stay. */
   get retention(): Retention {
     const { now, maxAgeMs, maxBytes } = this.#settings;
-    return { kinds: ["answer", "rating"], oldest: now() - maxAgeMs, maxBytes };
+    return { kinds: ["answer", "rating", "debate"], oldest: now() - maxAgeMs, maxBytes };
   }
 
   onChange(listener: (change: Change) => void): void {
@@ -195,14 +196,34 @@ export class FeedbackLog {
     return entry && { ...(JSON.parse(entry.body) as KeptAnswer), model: entry.topic };
   }
 
-  /** Leaves no rating of an owner, of one model or of all, and nothing of the answers. @returns how many entries went */
+  /** Keeps a debate beside its answer: it does not wait for the disk. */
+  debated({ owner, model, id }: { owner: string; model: string; id: string }, debate: DebateAnswer): void {
+    if (this.trouble !== null) return;
+    const entry = { at: this.#settings.now(), owner, kind: "debate", topic: model, key: id } as const;
+    this.#journal.write([{ ...entry, body: JSON.stringify(debate) }]).catch(() => undefined);
+  }
+
+  /** null: it is too old, or it never was. */
+  async debate(owner: string, id: string): Promise<DebateAnswer | null> {
+    const entry = await this.#journal.find({ owner, kind: "debate", key: id });
+    return entry && (JSON.parse(entry.body) as DebateAnswer);
+  }
+
+  /** Newest first. */
+  async debates(owner: string, limit: number): Promise<DebateAnswer[]> {
+    const entries = await this.#journal.read({ owner, kind: "debate", limit, order: "newest" });
+    return entries.map(({ body }) => JSON.parse(body) as DebateAnswer);
+  }
+
+  /** Leaves no rating of an owner, of one model or of all, and nothing of answers and debates. @returns how many entries went */
   async forget(owner: string, model?: string): Promise<number> {
     const place = { owner, ...(model !== undefined && { topic: model }) };
     const change: Change = { owner, model: model ?? null, isRemoval: true, isForgotten: true };
     const numRatings = await this.#journal.forget({ ...place, kind: "rating" }, newsOf(change));
     const numAnswers = await this.#journal.forget({ ...place, kind: "answer" });
+    const numDebates = await this.#journal.forget({ ...place, kind: "debate" });
     this.#changed(change);
-    return numRatings + numAnswers;
+    return numRatings + numAnswers + numDebates;
   }
 
   /** Lets one policy of a model answer; null: ratings choose. @throws ShouldersError `store_unavailable` */

@@ -1,4 +1,5 @@
 import type { Confidence } from "../config/confidence.js";
+import type { DebateAudit } from "../config/debate-audit.js";
 import type { PoliciesConfig } from "../config/policies.js";
 import type { SamplingSettings } from "../config/fusion-config.js";
 import type { Buffers, ThinkingForm, ToolForm } from "../llama/types.js";
@@ -97,6 +98,8 @@ export interface ConfigDescription {
   takesTemplates: boolean;
   /** How far verdicts lean on the base, as the calibration card found best; null: not at all. */
   confidence: Confidence | null;
+  /** What an audit found of debates by this config as it is; null: nobody audited them. */
+  debateAudit: DebateAudit | null;
   /** A digest of everything in the config that can change an answer: model files, settings, calibration card. */
   digest: string;
 }

@@ -1,3 +1,4 @@
+import type { DebateAudit } from "../config/debate-audit.js";
 import type { FusionConfig } from "../config/fusion-config.js";
 import type { LogLevel } from "../config/log-level.js";
 import type { LocalMember, Roles } from "../config/members.js";
@@ -25,6 +26,8 @@ export interface ResolvedFusionConfig {
   members: Roles<LocalMember>;
   /** What is known of these models together, its experts in the order of the config's; null: nothing. */
   card: Card | null;
+  /** What an audit found of its debates, as it lies beside the config; left out, or null: nothing lies there. */
+  debateAudit?: DebateAudit | null;
 }
 
 /** What an engine computes on. */

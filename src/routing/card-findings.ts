@@ -1,3 +1,4 @@
+import type { DebateAudit } from "../config/debate-audit.js";
 import type { FusionConfig } from "../config/fusion-config.js";
 import { strategyOf, type StrategyConfig } from "../strategies/registry.js";
 import type { Card } from "./card.js";
@@ -29,4 +30,19 @@ export function cardFindings({
       },
     ];
   return [];
+}
+
+/** The same of the audit of a config's debates. @param digest of the config as it is */
+export function auditFindings(
+  audit: DebateAudit | null,
+  digest: string,
+): { code: string; message: string; advice: string }[] {
+  if (audit === null || audit.digest === digest) return [];
+  return [
+    {
+      code: "debate_audit_stale",
+      message: "the audit of its debates was of other models or settings, and says nothing of these",
+      advice: "Run `shoulders debate audit` again.",
+    },
+  ];
 }

@@ -1,10 +1,10 @@
 import { setMaxListeners } from "node:events";
+import type { Law } from "../config/debate.js";
 import { ShouldersError } from "../errors.js";
 import { fixedWeights, type StrategyConfig } from "../strategies/registry.js";
 import type { GeneratedToken, GenerationEvent, GenerationRequest, Usage } from "../protocol/protocol.js";
 
-/** By which law texts are judged: the fusion's, the base's alone, an expert's alone. */
-export type Law = "fused" | "base" | `expert:${string}`;
+export type { Law };
 
 export type Generate = (request: GenerationRequest, signal: AbortSignal) => AsyncIterable<GenerationEvent>;
 

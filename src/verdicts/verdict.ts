@@ -28,11 +28,18 @@ export interface Verdict {
 
 const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
 
-const bestOf = (values: readonly number[]): number => values.indexOf(Math.max(...values));
+/** The first of equals. */
+export const bestOf = (values: readonly number[]): number => values.indexOf(Math.max(...values));
 
 /** @param logprobs of the tokens, with those of the end for `end`. */
 export function scoreOf(logprobs: readonly number[], normalise: Normalisation): number {
   return normalise === "mean" ? sumOf(logprobs) / Math.max(1, logprobs.length) : sumOf(logprobs);
+}
+
+/** Σ over the candidates of the least that any of several verdicts gives. */
+export function sharedBy(verdicts: readonly (readonly number[])[]): number {
+  const [first = []] = verdicts;
+  return sumOf(first.map((_, index) => Math.min(...verdicts.map((verdict) => verdict[index] ?? 0))));
 }
 
 export function softmax(scores: readonly number[]): number[] {
@@ -76,9 +83,7 @@ export function verdictOf(
   return {
     ...{ scores, probabilities, best, probability },
     choice: bestOf(probability),
-    agreement: sumOf(
-      candidates.map((_, index) => Math.min(...Object.values(probabilities).map((law) => law[index] ?? 0))),
-    ),
+    agreement: sharedBy(Object.values(probabilities)),
     isSettled: choices.every((one) => one === choices[0]),
   };
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { finishReasonSchema, toolCallSchema } from "./completion.js";
+import { debateFrames } from "./debate.js";
 import { errorDetailSchema } from "./error.js";
 import {
   feedbackDeletedSchema,
@@ -33,7 +34,7 @@ export const clientFrameSchema = z.discriminatedUnion("type", [
     event_id: eventId,
     verdict: z
       .looseObject({ id: id.nullish().describe("Default: the verdict's id.") })
-      .describe("A body of /v1/fusion/judge."),
+      .describe("A body of /v1/fusion/judge; a debate is streamed."),
   }),
   z.strictObject({ type: z.literal("response.cancel"), event_id: eventId, response_id: z.string() }),
   z
@@ -139,6 +140,7 @@ export const serverFrameSchema = named(
       verdict: verdictSchema.optional(),
       error: errorDetailSchema.optional(),
     }),
+    ...debateFrames,
     z.strictObject({
       type: z.literal("error"),
       error: errorDetailSchema.extend({ event_id: z.string().optional() }),

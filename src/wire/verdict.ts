@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { debateAnswerSchema } from "./debate.js";
 import { countSchema, shareSchema } from "./numbers.js";
 import { named } from "./registry.js";
 import { ignoredSchema } from "./token-record.js";
@@ -43,6 +44,9 @@ export const verdictSchema = named(
     fusion: ignoredSchema.optional(),
   }),
 );
+
+/** What `/v1/fusion/judge` answers: a verdict, or what a debate came to. */
+export const judgedSchema = z.union([verdictSchema, debateAnswerSchema]);
 
 export type Judgement = z.output<typeof judgementSchema>;
 export type VerdictAnswer = z.output<typeof verdictSchema>;

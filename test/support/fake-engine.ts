@@ -277,6 +277,7 @@ export function describeEngine(): EngineDescription {
     endToken: 1,
     policies: null,
     confidence: null,
+    debateAudit: null,
     warnings: [],
   };
   const both = withWords({

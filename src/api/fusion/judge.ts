@@ -1,21 +1,21 @@
 import { setMaxListeners } from "node:events";
-import type { RequestHandler } from "express";
 import { z } from "zod";
 import { confidenceSchema } from "../../config/confidence.js";
+import { debateSchema, type DebateSettings, lawSchema, settleDebate } from "../../config/debate.js";
 import { fieldError, ShouldersError, withFieldNames } from "../../errors.js";
 import type {
   Asker,
   ConfigDescription,
+  Engine,
   EngineQuery,
   GenerationRequest,
-  Usage,
 } from "../../protocol/protocol.js";
 import { judge, type Judged, type JudgeOptions } from "../../verdicts/judge.js";
 import type { Law } from "../../verdicts/read-candidates.js";
+import { withoutPrompt } from "../../verdicts/debate/debate.js";
 import { normalisations } from "../../verdicts/verdict.js";
 import { toRounded } from "../../wire/numbers.js";
 import type { Judgement, VerdictAnswer } from "../../wire/verdict.js";
-import { nameAnswer, planOptions } from "../completion/answering.js";
 import { findConfig, type ApiContext } from "../context.js";
 import { givenTokens } from "../completion/fusion-fields.js";
 import { choicesOf, planCompletion, traceId, type ChoicePlan, type PlanOptions } from "../completion/plan.js";
@@ -23,7 +23,6 @@ import { runCompletion } from "../completion/run-completion.js";
 import { chatSchema } from "../openai/schemas.js";
 import { ignoredOf, totalUsage } from "../openai/shapes.js";
 import { parseRequest } from "../parse.js";
-import { closedSignal } from "../sse-writer.js";
 
 /** Most candidates of a prompt, and about as many are read at a time of all prompts. */
 const mostCandidates = 64;
@@ -71,7 +70,7 @@ export const judgeSchema = z
       .nullish()
       .describe(`How a label stands in an answer. Default: ${labelPlace}.`),
     laws: z
-      .array(z.union([z.enum(["fused", "base"]), z.templateLiteral(["expert:", z.string().min(1)])]))
+      .array(lawSchema)
       .min(1)
       .nullish()
       .describe("Who judges: fused (default), base, expert:ID. The first is the one that is asked."),
@@ -86,6 +85,15 @@ export const judgeSchema = z
       .describe(
         "How far the verdict leans on the base's best. Default: the calibration card's, else not at all.",
       ),
+    debate: debateSchema
+      .nullish()
+      .describe("Two advocates argue for opposing candidates before a panel of experts judges."),
+    document: z
+      .string()
+      .min(1)
+      .nullish()
+      .describe("What advocates quote from; the panel gets what they say alone. For debates."),
+    stream: z.boolean().nullish().describe("Tells a debate as it goes on, as server-sent events."),
     fusion: chatSchema.shape.fusion,
   })
   .refine(
@@ -112,28 +120,23 @@ export interface JudgePlan extends Pick<VerdictAnswer, "id" | "created" | "model
   candidates: { text: string; label: string | null }[];
   options: JudgeOptions;
   endToken: number | null;
-}
-
-/** `POST /v1/fusion/judge`: which of several texts is the answer. */
-export function judgeHandler(context: ApiContext): RequestHandler<object, VerdictAnswer> {
-  return async (request, response) => {
-    const plan = planJudgement(request.body, planOptions(context, response));
-    nameAnswer(response, plan);
-    const verdict = await runJudgement(context, plan, closedSignal(response, context.cut));
-    if (verdict !== null) response.json(verdict);
-  };
+  /** null: nobody argues. */
+  debate: DebateSettings | null;
+  document: string | null;
+  isStream: boolean;
 }
 
 /** @throws ShouldersError that names the field at fault, as the client calls it. */
 export function planJudgement(body: unknown, options: PlanOptions): JudgePlan {
   const { fieldName: nameOf = (param: string) => param, description } = options;
-  const { read, config, laws } = withFieldNames(nameOf, () => {
+  const { read, config, laws, debate } = withFieldNames(nameOf, () => {
     const parsed = parseRequest(judgeSchema, body);
     const found = findConfig(description, parsed.model);
     checkSize(parsed);
-    return { read: parsed, config: found, laws: lawsOf(parsed, found) };
+    const debate = debateOf(parsed, found);
+    return { read: parsed, config: found, laws: lawsOf(parsed, found), debate };
   });
-  const id = traceId("judge-", options);
+  const id = traceId(debate === null ? "judge-" : "debate-", options);
   const { model, fusion } = read;
   const plans = (read.prompts ?? [read]).map(({ messages, prompt }, index) => {
     const place = (param: string) =>
@@ -162,7 +165,29 @@ export function planJudgement(body: unknown, options: PlanOptions): JudgePlan {
     candidates: candidatesOf(read),
     options: { laws, normalise: read.normalise ?? "sum", confidence: read.confidence ?? config.confidence },
     endToken: config.endToken,
+    ...{ debate, document: read.document ?? null, isStream: read.stream ?? false },
   };
+}
+
+/** @throws ShouldersError for what does not go with a debate, or with none */
+function debateOf(body: JudgeBody, { experts }: ConfigDescription): DebateSettings | null {
+  const { debate, document, stream, prompts, prompt, laws, confidence } = body;
+  if (debate == null) {
+    if (document != null) throw fieldError("document", "it is for debates: leave it out");
+    if (stream === true) throw fieldError("stream", "only debates are streamed: leave it out");
+    return null;
+  }
+  if (prompts != null) throw fieldError("prompts", "a debate is about one: give messages or a prompt");
+  if (prompt != null && typeof prompt !== "string")
+    throw fieldError("prompt", "a debate is about a text: give text instead of token ids");
+  if (laws != null) throw fieldError("laws", "the panel of the debate judges: leave it out");
+  if (confidence != null) throw fieldError("confidence", "the panel of the debate judges: leave it out");
+  if (candidatesOf(body).length < 2) throw fieldError("candidates", "a debate needs two at least");
+  return settleDebate(debate, {
+    experts: experts.map(({ id }) => id),
+    hasDocument: document != null,
+    isChat: body.messages != null,
+  });
 }
 
 function requestFor(request: GenerationRequest, { fusion }: JudgeBody): GenerationRequest {
@@ -241,16 +266,9 @@ async function judgeOne(
   choice: ChoicePlan,
   signal: AbortSignal,
 ): Promise<Judged> {
-  const { request, fieldName } = choice;
-  const rename = (thrown: unknown) => {
-    const error = ShouldersError.from(thrown);
-    throw error.param === null ? error : error.at(fieldName(error.param));
-  };
+  const { request } = choice;
   return judge({
-    engine: {
-      query: <Q extends EngineQuery>(query: Q, asker?: Asker) =>
-        context.engine.query(query, asker).catch(rename),
-    },
+    engine: queriesOf(context, choice),
     generate: (asked, either) => {
       const countsPrompt = asked.requestId === request.requestId;
       return runCompletion(context, { ...choice, countsPrompt, request: asked }, either);
@@ -258,6 +276,18 @@ async function judgeOne(
     ...{ request, options, endToken, signal },
     candidates: candidates.map(({ text }) => text),
   });
+}
+
+/** The engine's queries; what is wrong with a field has the client's name for it. */
+export function queriesOf(context: ApiContext, { fieldName }: ChoicePlan): Pick<Engine, "query"> {
+  const rename = (thrown: unknown) => {
+    const error = ShouldersError.from(thrown);
+    throw error.param === null ? error : error.at(fieldName(error.param));
+  };
+  return {
+    query: <Q extends EngineQuery>(query: Q, asker?: Asker) =>
+      context.engine.query(query, asker).catch(rename),
+  };
 }
 
 function answerOf(plan: JudgePlan, judged: readonly Judged[]): VerdictAnswer {
@@ -276,8 +306,6 @@ function answerOf(plan: JudgePlan, judged: readonly Judged[]): VerdictAnswer {
     ...ignoredOf({ ignored }),
   };
 }
-
-const withoutPrompt = (usage: Usage): Usage => ({ ...usage, promptTokens: 0, cachedTokens: 0 });
 
 /** A verdict as it is told. */
 export function judgementOf(candidates: JudgePlan["candidates"], judged: Judged, index: number): Judgement {

@@ -6,9 +6,11 @@ import { requireEngine, type ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
 import { planCompletion, type Requester } from "../completion/plan.js";
+import { isDebate } from "../fusion/debate.js";
 import { planJudgement } from "../fusion/judge.js";
 import { parseRequest } from "../parse.js";
 import { clientFrameSchema, type ClientFrame, type ServerFrame } from "../../wire/frames.js";
+import { runSocketDebate } from "./debate.js";
 import { answerFeedback } from "./feedback.js";
 import { runResponse, type SocketResponse } from "./response.js";
 import { runVerdict } from "./verdict.js";
@@ -238,7 +240,10 @@ export class StreamSession {
       const plan = planJudgement(body, options);
       return {
         ...{ planId: plan.id, model: plan.model },
-        run: (parts) => runVerdict(this.#context, { plan, ...parts }),
+        run: (parts) =>
+          isDebate(plan)
+            ? runSocketDebate(this.#context, { plan, ...parts })
+            : runVerdict(this.#context, { plan, ...parts }),
       };
     }
     const plan = planCompletion("messages" in body ? "chat" : "text", body, options);

@@ -36,6 +36,8 @@ export interface Item {
   answers: string[];
   /** Empty: an open question. */
   choices: string[];
+  /** What a debate about it may quote. */
+  document?: string | undefined;
   /** A name, or the absolute path of a module of one's own. */
   scorer: string;
   /** `json` compares the properties that it names; without it all. */
@@ -83,6 +85,7 @@ export const itemLineSchema = z
     answers: z.array(answer).min(1).optional().describe("Right answers; any of them counts."),
     answer: answer.optional().describe("Short for answers with one entry."),
     choices: z.array(text).min(2).max(26).default([]).describe("The options of a multiple-choice question."),
+    document: text.optional().describe("What a debate about it may quote; no model gets it otherwise."),
     scorer: scorerSchema
       .optional()
       .describe("Default: choice with choices, none without answers, else exact."),
@@ -127,6 +130,7 @@ export function itemOfLine(line: ItemLine, defaults: ItemDefaults, folder: strin
         : { type: "chat", messages: line.messages },
     answers,
     choices: line.choices,
+    document: line.document,
     scorer:
       defaults.everyScorer ?? (line.scorer && scorerFrom(line.scorer, folder)) ?? defaults.scorer ?? usual,
     schema: line.schema,

@@ -28,6 +28,7 @@ const chat = { title: "Chat", make: async (app) => new (await import("./chat.js"
 const routes = new Map([
   ["chat", chat],
   ["compare", { title: "Compare", make: async (app) => new (await import("./compare.js")).CompareView(app) }],
+  ["debate", { title: "Debate", make: async (app) => new (await import("./debate.js")).DebateView(app) }],
   ["traces", { title: "Traces", make: async () => new (await import("./traces.js")).TracesView() }],
   ["trace", { title: "Trace", make: async (app) => new (await import("./traces.js")).TraceView(app) }],
   [

@@ -5,6 +5,8 @@ import { apiKey } from "./api.js";
  * @typedef {import("../../wire/frames.js").ServerFrame} ServerFrame
  * @typedef {import("../../wire/frames.js").EndedResponse} EndedResponse
  * @typedef {import("../../wire/token-record.js").TokenRecord} TokenRecord
+ * @typedef {import("../../wire/debate.js").DebateAnswer} DebateAnswer
+ * @typedef {Extract<ServerFrame, { type: `debate.${string}` }>} DebateFrame
  * @typedef {object} Listener
  * @property {(text: string, tokens: TokenRecord[]) => void} onTokens
  * @property {(traceId: string) => void} onCreated
@@ -18,6 +20,12 @@ import { apiKey } from "./api.js";
  * @type {Map<string, Listener & { resolve: (response: EndedResponse) => void; reject: (error: Error) => void }>}
  */
 const running = new Map();
+/**
+ * The same of debates.
+ *
+ * @type {Map<string, { onFrame: (frame: DebateFrame) => void; resolve: (debate: DebateAnswer | null) => void; reject: (error: Error) => void }>}
+ */
+const debating = new Map();
 /** @type {Promise<WebSocket> | null} */
 let opening = null;
 let numResponses = 0;
@@ -44,6 +52,27 @@ export function respond(body, { onTokens, onCreated }) {
   return { done, cancel };
 }
 
+/**
+ * Holds a debate. `onFrame` gets what is told of it. `done` resolves with its answer, or null where it was cancelled.
+ *
+ * @param {Record<string, unknown>} body
+ * @param {(frame: DebateFrame) => void} onFrame
+ */
+export function holdDebate(body, onFrame) {
+  const id = `d${++numResponses}`;
+  /** @type {Promise<DebateAnswer | null>} */
+  const done = new Promise((resolve, reject) => debating.set(id, { onFrame, resolve, reject }));
+  open().then(
+    (socket) => send(socket, { type: "verdict.create", event_id: id, verdict: { id, ...body } }),
+    (error) => fail(id, error),
+  );
+  const cancel = async () => {
+    const socket = await opening?.catch(() => null);
+    if (socket && debating.has(id)) send(socket, { type: "response.cancel", response_id: id });
+  };
+  return { done, cancel };
+}
+
 /** @param {WebSocket} socket @param {import("../../wire/frames.js").ClientFrame} frame */
 const send = (socket, frame) => socket.send(JSON.stringify(frame));
 
@@ -51,6 +80,8 @@ const send = (socket, frame) => socket.send(JSON.stringify(frame));
 function fail(id, error) {
   running.get(id)?.reject(error);
   running.delete(id);
+  debating.get(id)?.reject(error);
+  debating.delete(id);
 }
 
 function open() {
@@ -70,7 +101,7 @@ function open() {
       opening = null;
       const error = new Error("The connection to the server was lost. Is it still running?");
       reject(error);
-      for (const id of running.keys()) fail(id, error);
+      for (const id of [...running.keys(), ...debating.keys()]) fail(id, error);
     });
   });
   return opening;
@@ -89,6 +120,18 @@ function receive(frame) {
       running.get(frame.response.id)?.resolve(frame.response);
       running.delete(frame.response.id);
       return;
+    case "debate.argument.delta":
+    case "debate.argument.done":
+    case "debate.verdict.delta":
+      debating.get(frame.response_id)?.onFrame(frame);
+      return;
+    case "debate.done": {
+      const { response_id: id, status, debate, error } = frame;
+      if (status === "failed") fail(id, new Error(error?.message ?? "The debate failed."));
+      else debating.get(id)?.resolve(debate ?? null);
+      debating.delete(id);
+      return;
+    }
     case "error":
       fail(frame.error.event_id ?? "", new Error(frame.error.message));
   }

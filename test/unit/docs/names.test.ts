@@ -36,7 +36,9 @@ describe.each(pages())("%s", (file) => {
     const ours = [
       ...lines.filter((line) => /dist\/main\.js|npm start --/.test(line)),
       ...inline.filter((code) =>
-        /dist\/main\.js|npm start --|^--[a-z]|^(serve|complete|check|solve|calibrate|eval) /.test(code),
+        /dist\/main\.js|npm start --|^--[a-z]|^(serve|complete|check|solve|calibrate|eval|debate) /.test(
+          code,
+        ),
       ),
     ];
     const named = ours.flatMap((code) => code.match(/(?<=^|[\s[])--[a-z][a-z-]+/g) ?? []);
@@ -65,7 +67,9 @@ const foreignPaths = new Set(["/models", "/cache", "/state", "/proc", "/generate
 const program = createProgram(() => undefined);
 const knownFlags = new Set([
   ...describeSettings().map(({ flag }) => flag),
-  ...[program, ...program.commands].flatMap(({ options }) => options.map(({ long }) => long)),
+  ...[program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)].flatMap(
+    ({ options }) => options.map(({ long }) => long),
+  ),
   ...foreignFlags,
 ]);
 const knownRoutes = new Set([...createRoutes({} as ApiContext).map((route) => route.path), rowsPath]);
