@@ -24,6 +24,8 @@ export interface Sampled {
   generated: GeneratedToken;
   /** Log-probability of the token under each model that the fusion mixed. */
   componentLogprobs: number[];
+  /** The grammar allowed none of the tokens that the fusion left, so the base's row decided. */
+  isOfBase: boolean;
   /** How long it took to draw it. */
   sampleMs: number;
 }
@@ -88,7 +90,8 @@ export function sample(parts: SampleParts): Sampled {
   }));
   const generated: GeneratedToken = { record, bytes: vocabulary.bytes(drawn.token), topLogprobs };
   if (request.wantsMembers) generated.members = membersOf(fused, drawn.token, kernel);
-  return { generated, componentLogprobs, sampleMs };
+  const isOfBase = drawn.isByGrammar && fusedLogprob === -Infinity;
+  return { generated, componentLogprobs, isOfBase, sampleMs };
 }
 
 /** What base and experts, each alone, give a token. The fused row is gone then. */

@@ -278,7 +278,7 @@ export class Stepper {
     const unknown = unknownOf(fused, sequence);
     if (mustAskAgain(fused, this.#slot(sequence.base.model), { sequence, unknown })) return null;
     const vocabulary = this.#vocabulary(sequence.config.base.model);
-    const { generated, componentLogprobs, sampleMs } = sample({
+    const { generated, componentLogprobs, isOfBase, sampleMs } = sample({
       ...{ sequence, fused, kernel, vocabulary, fuseMs },
       msOf: clock.msOf,
     });
@@ -286,7 +286,9 @@ export class Stepper {
     clock.fuseMs += fuseMs;
     clock.sampleMs += sampleMs;
     clock.skippedShare += sequence.run.skippedShare;
-    sequence.learn(fused.fusion, { logprobs: componentLogprobs, unknown }, generated.record);
+    const isGuess = isOfBase && fused.rows.rest != null;
+    const told = { logprobs: componentLogprobs, unknown: isGuess ? 1 : unknown };
+    sequence.learn(fused.fusion, told, generated.record);
     return generated;
   }
 

@@ -46,6 +46,20 @@ const bases: [name: string, () => BasePart][] = [
   ["SGLang", () => ({ kind: "sglang", url: sglang.url })],
 ];
 
+it("a token that a grammar leaves to entries which did not come is not called certain", async () => {
+  const grammar = 'root ::= "Qzx!"';
+  const base: BasePart = { kind: "vllm", url: vllm.url, model: "giant" };
+  const remote = await startRealEngine([familyConfig("recall", { base })]);
+  const [request] = taskRequests("recall", 1, { grammar });
+  const { text, done } = await answer(remote, request!);
+  await remote.close();
+  expect(text).toBe("Qzx!");
+  expect(done.usage.fusion).toMatchObject({ unknown: 1 });
+  expect(done.usage.fusion.uncertified).toBeGreaterThan(0);
+  const [again] = taskRequests("recall", 1, { grammar });
+  expect((await answer(local, again!)).done.usage.fusion.uncertified).toBe(0);
+});
+
 describe.each(bases)("a base on %s", (_name, baseOf) => {
   let remote: Engine;
   beforeAll(async () => {
