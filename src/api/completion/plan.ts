@@ -13,6 +13,7 @@ import type { PolicyDraw } from "../../feedback/feedback-log.js";
 import { findConfig } from "../context.js";
 import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
 import { toConversation } from "./conversation.js";
+import { endingsOf } from "./endings.js";
 import { fusionOf } from "./fusion-fields.js";
 import { policyOf, type PolicyPlan } from "./policy.js";
 import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "../openai/schemas.js";
@@ -239,9 +240,7 @@ function planParsed(
       prediction: predictionOf(body.prediction),
       configId: config.id,
       callOpening: toolForm && { texts: openingsOf(toolForm), mayFollowText: mayFollowText(toolForm) },
-      minTokens: minTokensOf(body, own.maxTokens),
-      stop: [body.stop ?? []].flat().filter((text) => text !== ""),
-      stopTokens: body.stop_token_ids ?? [],
+      ...endingsOf(body, own.maxTokens),
       sampling,
       logitBias: logitBiasOf(body, config),
       logprobs: body.fusion?.logprobs ?? "fused",
@@ -250,13 +249,6 @@ function planParsed(
     },
     ...traced,
   };
-}
-
-/** @throws ShouldersError for more than may be drawn */
-function minTokensOf({ min_tokens: least, ignore_eos: isEndless }: ChatBody | TextBody, most: number | null) {
-  if (least != null && most !== null && least > most)
-    throw fieldError("min_tokens", `${least} are more than max_tokens = ${most}`);
-  return isEndless === true ? Infinity : (least ?? 0);
 }
 
 /** @throws ShouldersError for an id that the vocabulary does not have */
