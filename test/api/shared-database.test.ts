@@ -115,6 +115,9 @@ describe.skipIf(lacksPostgres)("servers that share a database", () => {
   it("go on with each other's responses", async () => {
     const [one, other] = await two();
     const first = await call<{ id: string }>(one, "POST", "/v1/responses", { model: "both", input: "hi" });
+    // No answer waits until it is kept.
+    const kept = async () => (await call<{ id?: string }>(other, "GET", `/v1/responses/${first.id}`)).id;
+    await expect.poll(kept).toBe(first.id);
     await call(other, "POST", "/v1/responses", {
       model: "both",
       input: "and?",
