@@ -59,7 +59,7 @@ describe("the shipped configs on the device", () => {
   beforeAll(async () => {
     onDevice = (await startOnDevice(configs, { settings: { cacheSequences: 8 } })).engine;
     onProcessor = (await startOnDevice(configs, { settings: { backend: "cpu" } })).engine;
-  }, 180_000);
+  }, 900_000);
 
   afterAll(async () => {
     await onDevice.close();

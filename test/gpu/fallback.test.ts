@@ -102,7 +102,7 @@ describe("auto", () => {
     expect(started.lines().map(({ msg }) => msg)).toContainEqual(
       expect.stringMatching(/does not hold: its engine died 3 times.*on the processor\./),
     );
-  }, 180_000);
+  }, 900_000);
 });
 
 describe("a named backend", () => {
