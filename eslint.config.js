@@ -17,6 +17,7 @@ export const allowedImports = {
   sampling: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts", "grammar"],
   routing: ["errors.ts", "config", "strategies"],
   rows: ["errors.ts", "config", "fusion/types.ts", "llama/types.ts"],
+  rpc: ["errors.ts", "config", "llama/abi.ts"],
   protocol: [
     "errors.ts",
     "wire/token-record.ts",
@@ -41,6 +42,7 @@ export const allowedImports = {
     "routing",
     "protocol",
     "rows",
+    "rpc",
   ],
   calibration: ["errors.ts", "config", "strategies", "routing", "protocol", "verdicts"],
   evaluation: [

@@ -2,11 +2,12 @@ import { openLibrary } from "../src/llama/library.js";
 import { inMainMemory } from "../src/llama/types.js";
 import type { LoadedModel, ModelContext, NativeLibrary } from "../src/llama/types.js";
 import { familyPath, vocabularySize, type MemberName } from "./family.js";
+import type { Threads } from "./threads.js";
 
 export interface BareOptions {
   names: readonly MemberName[];
   numSequences: number;
-  threadsOf: (file: string) => number;
+  threadsOf: (file: string) => Threads;
 }
 
 /** The models of the bench family by themselves: nothing between their decodes, one model at a time. */
@@ -35,8 +36,10 @@ export class BareModels implements AsyncDisposable {
         numSequences,
         batchTokens: 512,
         maxRows: numSequences,
-        threads: threadsOf(familyPath(name)),
+        threads: 1,
       });
+      const { single, batch } = threadsOf(familyPath(name));
+      context.setThreads(single, batch);
       loaded.push({ model, context });
     }
     return new BareModels(loaded, numSequences);

@@ -18,7 +18,7 @@ export async function benchBatch(): Promise<PartResult> {
       await using bare = await BareModels.open(library, {
         names: ["base"],
         numSequences,
-        threadsOf: () => threads,
+        threadsOf: () => ({ single: threads, batch: threads }),
       });
       await bare.prefill(4);
       const walls: number[] = [];

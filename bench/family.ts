@@ -7,6 +7,7 @@ import {
   type GgufTensor,
   type RandomLlamaOptions,
 } from "../test/support/gguf-writer.js";
+import { createQuantizer } from "../test/support/quantize.js";
 import { toFloat16 } from "./support/float16.js";
 import { makeNormal, makeRandom } from "./support/rows.js";
 
@@ -32,19 +33,19 @@ export const rowsText =
   `logits N(0, ${tailSpread}) over the vocabulary and N(0, ${headSpread}) over every ${headStride}th token; ` +
   `experts' shifts N(0, ${expertNoise} of these)`;
 
-interface Size {
+export interface Size {
   embedding: number;
   layers: number;
   heads: number;
   feedForward: number;
 }
 
-const baseSize: Size = { embedding: 1024, layers: 11, heads: 16, feedForward: 2816 };
-const smallSize: Size = { embedding: 256, layers: 14, heads: 4, feedForward: 704 };
-/** A sixtieth of the base. */
+export const baseSize: Size = { embedding: 1024, layers: 11, heads: 16, feedForward: 2816 };
+export const smallSize: Size = { embedding: 256, layers: 14, heads: 4, feedForward: 704 };
+/** A sixtieth of the base. ggml's float16 product of a row takes 64 numbers at a time, and these 32 one by one. */
 const tinySize: Size = { embedding: 32, layers: 2, heads: 2, feedForward: 88 };
 
-interface Member {
+export interface Member {
   size: Size;
   seed: number;
   /** Whose noise is added to the output matrix; null: none. */
@@ -76,10 +77,25 @@ export type MemberName = keyof typeof members;
 /** The members that every bench but that of speculation knows. */
 export const memberNames: readonly MemberName[] = ["base", "reference", "expert-1", "expert-2"];
 
-const folder = path.join(import.meta.dirname, "models");
+export const folder = path.join(import.meta.dirname, "models");
 
-export function familyPath(name: MemberName): string {
-  return path.join(folder, `bench-${name}-v${version}.gguf`);
+/** Types of weights that the family is also made in. */
+export type WeightType = "F16" | "Q8_0" | "Q4_K_M";
+
+export function familyPath(name: MemberName, type: WeightType = "F16"): string {
+  return path.join(folder, `bench-${name}-v${version}${type === "F16" ? "" : `-${type}`}.gguf`);
+}
+
+/** The same, quantized by libllama, which has to be open. */
+export function quantizeFamily(names: readonly MemberName[], type: Exclude<WeightType, "F16">): void {
+  makeFamily(names);
+  const quantize = createQuantizer();
+  for (const name of names) {
+    const file = familyPath(name, type);
+    if (existsSync(file)) continue;
+    quantize(familyPath(name), `${file}.part`, type);
+    renameSync(`${file}.part`, file);
+  }
 }
 
 /** Writes the files that are not there yet: the same bytes in every run. */
@@ -102,7 +118,12 @@ function writeMember(file: string, name: MemberName): void {
     addsBos: false,
     name: `bench ${name}`,
   };
-  const content = randomLlama(options);
+  const isHead = (token: number) => token >= firstHead && token % headStride === 0;
+  writeModel(file, randomLlama(options), { ...member, isHead });
+}
+
+/** A model of the llama architecture with the family's weights. */
+export function writeModel(file: string, content: GgufContent, member: Member & Head): void {
   const tied: GgufContent = {
     ...content,
     tensors: content.tensors.filter(
@@ -121,7 +142,16 @@ function writeMember(file: string, name: MemberName): void {
 /** A prime, so that no two rows of a matrix begin at the same place of the pool. */
 const poolLength = 4_194_301;
 
-function writeTensor(output: number, tensor: GgufTensor, { seed, noiseSeed, sharpness }: Member): void {
+interface Head {
+  /** Whether a token is a frequent one. */
+  isHead: (token: number) => boolean;
+}
+
+function writeTensor(
+  output: number,
+  tensor: GgufTensor,
+  { seed, noiseSeed, sharpness, isHead }: Member & Head,
+): void {
   const numValues = tensor.shape.reduce((product, length) => product * length, 1);
   if (tensor.type === "f32") {
     writePadded(output, Buffer.from(new Float32Array(numValues).fill(1).buffer));
@@ -134,7 +164,6 @@ function writeTensor(output: number, tensor: GgufTensor, { seed, noiseSeed, shar
     const spread = (value: number) => ((sharpness ?? 1) * value) / Math.sqrt(columns);
     const tail = pool({ seed, noiseSeed, spread: spread(tailSpread) });
     const head = pool({ seed, noiseSeed, spread: spread(headSpread) });
-    const isHead = (token: number) => token >= firstHead && token % headStride === 0;
     writeRows(output, rows, columns, (token) => (isHead(token) ? head : tail));
   } else {
     // Layers are the same in the reference and its experts.

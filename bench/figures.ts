@@ -80,6 +80,18 @@ export const figureTargets = {
     limit: 1.5,
     text: "Milliseconds a token that a row server on the same machine adds",
   },
+  rpc_equal: {
+    unit: "share",
+    is: "least",
+    limit: 1,
+    text: "Greedy and drawn answers over 1 to 4 RPC servers that are those of the base here, token by token",
+  },
+  rpc_added_ms: {
+    unit: "ms",
+    is: "most",
+    limit: 1,
+    text: "Milliseconds a token that an RPC server on the same machine adds",
+  },
   feedback_overhead: {
     unit: "ratio",
     is: "most",
@@ -99,6 +111,24 @@ export const figureTargets = {
     text: "Decodes of the base for an answer, the shipped `problems` config on its task, greedy",
   },
   base_passes_headline: { unit: "passes", is: "most", limit: 4, text: "The same for `headline`" },
+  adapter_texts: {
+    unit: "share",
+    is: "least",
+    limit: 1,
+    text: "Greedy answers with adapters that are those with merged models, or part from them at a tie: 100 items of each task",
+  },
+  adapter_memory: {
+    unit: "ratio",
+    is: "most",
+    limit: 0.4,
+    text: "Weights of four adapters of rank 16 ÷ four merged models, 64 wide",
+  },
+  adapter_speed: {
+    unit: "ratio",
+    is: "least",
+    limit: 0.9,
+    text: "Tokens a second with four adapters ÷ with four merged models, 8 clients, all experts running",
+  },
   public_api_ratio: {
     unit: "ratio",
     is: "most",
@@ -111,6 +141,14 @@ export const figureTargets = {
     limit: 3,
     text: "Tokens a second over HTTP, 8 requests at once ÷ one (base + reference + 1 expert)",
   },
+  scaling_share_f16: {
+    unit: "ratio",
+    is: "least",
+    limit: 0.95,
+    text: "The same ÷ what libllama's decodes alone gain from a batch of 8, float16",
+  },
+  scaling_share_q8_0: { unit: "ratio", is: "least", limit: 0.95, text: "The same for Q8_0" },
+  scaling_share_q4_k_m: { unit: "ratio", is: "least", limit: 0.95, text: "The same for Q4_K_M" },
   entering_gap: {
     unit: "ratio",
     is: "most",

@@ -44,7 +44,9 @@ export async function benchOverhead(id: Case["id"]): Promise<PartResult> {
   const { numSequences, experts } = cases.find((one) => one.id === id)!;
   const names: MemberName[] = ["base", "reference", ...experts];
   const engine = await startRealEngine([familyConfig("fused", experts, numSequences)], { threads: null });
-  const { mode, threadsOf } = decodingOf(engine.description as EngineDescription);
+  const { mode: modes, threadsOf } = decodingOf(engine.description as EngineDescription);
+  const kind = numSequences > 1 ? "batch" : "single";
+  const mode = modes[kind];
   const library = await openCpuLibrary();
   const bare = await BareModels.open(library, { names, numSequences, threadsOf });
   const rounds: Round[] = [];
@@ -69,7 +71,7 @@ export async function benchOverhead(id: Case["id"]): Promise<PartResult> {
       {
         title: `A fused step beside bare decodes, ${numSequences} sequence${numSequences > 1 ? "s" : ""}, ms`,
         workload:
-          `${names.join(" + ")}, V = ${vocabularySize}, float16, ${names.map((name) => threadsOf(familyPath(name))).join(" + ")} threads, models ${mode} in the engine, prompts of ${promptLength} ` +
+          `${names.join(" + ")}, V = ${vocabularySize}, float16, ${names.map((name) => threadsOf(familyPath(name))[kind]).join(" + ")} threads, models ${mode} in the engine, prompts of ${promptLength} ` +
           `tokens, ${numTokens - 1} steps a round; ${rounds.length} rounds of engine, then bare decodes in a process ` +
           `of their own, one model after the other; medians of rounds' medians. Rows: ${rowsText}`,
         head: ["what", "ms"],
@@ -116,7 +118,7 @@ export function familyConfig(
 async function engineRound(
   engine: Engine,
   numSequences: number,
-  { mode, seed }: { mode: Decoding["mode"]; seed: number },
+  { mode, seed }: { mode: Decoding["mode"]["single"]; seed: number },
 ): Promise<Omit<Round, "bare">> {
   const steps: { atMs: number; sample: StepSample }[] = [];
   const unlisten = listen(engine, (sample) => steps.push({ atMs: performance.now(), sample }));

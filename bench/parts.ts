@@ -1,4 +1,5 @@
 import type { FigureId } from "./figures.js";
+import { benchAdapters } from "./adapters.js";
 import { benchAttack } from "./attack.js";
 import { benchBatch } from "./batch.js";
 import { benchEntering } from "./entering.js";
@@ -16,6 +17,7 @@ import { benchReplicas } from "./replicas.js";
 import { benchPick, benchTurningTraffic } from "./ratings.js";
 import { benchRemote } from "./remote.js";
 import type { PartResult } from "./report.js";
+import { benchRpc } from "./rpc.js";
 import { benchBasePasses, benchSpeculation } from "./speculation.js";
 import { benchStart } from "./start.js";
 import { benchSoak } from "./soak.js";
@@ -48,7 +50,11 @@ export const parts: Part[] = [
   { name: "public-api", ids: ["public_api_ratio"], run: benchPublicApi },
   { name: "overhead-1", ids: ["overhead_1"], run: () => benchOverhead("overhead_1") },
   { name: "overhead-8", ids: ["overhead_8"], run: () => benchOverhead("overhead_8") },
-  { name: "scaling", ids: ["scaling_8"], run: benchScaling },
+  {
+    name: "scaling",
+    ids: ["scaling_8", "scaling_share_f16", "scaling_share_q8_0", "scaling_share_q4_k_m"],
+    run: benchScaling,
+  },
   {
     name: "speculation",
     ids: [
@@ -67,6 +73,7 @@ export const parts: Part[] = [
     ids: ["rows_equal", "remote_certified", "remote_trips", "rows_added_ms"],
     run: benchRemote,
   },
+  { name: "rpc", ids: ["rpc_equal", "rpc_added_ms"], run: benchRpc },
   { name: "batch", ids: [], run: benchBatch },
   { name: "feedback", ids: ["feedback_overhead", "fold_ms"], run: benchFeedback },
   { name: "turning-traffic", ids: [], run: benchTurningTraffic },
@@ -75,6 +82,11 @@ export const parts: Part[] = [
   { name: "replicas", ids: [], run: benchReplicas },
   { name: "judge", ids: [], run: benchJudge },
   { name: "vocabularies", ids: [], run: benchVocabularies },
+  {
+    name: "adapters",
+    ids: ["adapter_texts", "adapter_memory", "adapter_speed"],
+    run: benchAdapters,
+  },
   { name: "entering", ids: ["entering_gap"], run: benchEntering },
   { name: "hot-load", ids: [], run: benchHotLoad },
   { name: "trace-bytes", ids: [], run: benchTraceBytes },

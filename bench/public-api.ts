@@ -17,7 +17,11 @@ const numTokens = 40;
 export async function benchPublicApi(): Promise<PartResult> {
   makeFamily();
   await using library = await openCpuLibrary();
-  await using bare = await BareModels.open(library, { names, numSequences: 1, threadsOf: () => 1 });
+  await using bare = await BareModels.open(library, {
+    names,
+    numSequences: 1,
+    threadsOf: () => ({ single: 1, batch: 1 }),
+  });
   const kernel = createKernel("simd", { vocabularySize, numExperts: 1 });
   const samplers = Object.entries({ greedy: { temperature: 0 }, topP: { temperature: 0.8, topP: 0.95 } });
   const ours = new Map<string, number[]>();

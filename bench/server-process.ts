@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { MemberName } from "./family.js";
-import { familyPath } from "./family.js";
+import { familyPath, type WeightType } from "./family.js";
 
 const root = path.resolve(import.meta.dirname, "..");
 const startTimeoutMs = 120_000;
@@ -88,10 +88,11 @@ export function familyConfigFile(
   id: string,
   experts: readonly MemberName[],
   context: { tokens: number; sequences: number },
+  type: WeightType = "F16",
 ): FamilyConfig {
-  const ids = experts.map((name) => ({ id: name, model: familyPath(name) }));
-  const small = experts.length > 0 ? { reference: familyPath("reference"), experts: ids } : {};
-  return { id, base: familyPath("base"), ...small, context, sampling: { temperature: 0 } };
+  const ids = experts.map((name) => ({ id: name, model: familyPath(name, type) }));
+  const small = experts.length > 0 ? { reference: familyPath("reference", type), experts: ids } : {};
+  return { id, base: familyPath("base", type), ...small, context, sampling: { temperature: 0 } };
 }
 
 /** Bytes that a process holds in memory, and its child processes' ids. Linux only. */

@@ -1,7 +1,7 @@
-import { promptTokens } from "./bare.js";
-import { makeFamily, vocabularySize } from "./family.js";
+import { openCpuLibrary, promptTokens } from "./bare.js";
+import { makeFamily, quantizeFamily, vocabularySize, type WeightType } from "./family.js";
 import { streamCompletion, type StreamResult } from "./http-client.js";
-import type { PartResult } from "./report.js";
+import type { PartResult, Table } from "./report.js";
 import { familyConfigFile, startShoulders } from "./server-process.js";
 import { median, quantile } from "./statistics.js";
 
@@ -39,12 +39,33 @@ function decodingLimit(printed: string): number {
   return (8 * msAfter("1 token")) / msAfter("a batch");
 }
 
-/** Eight requests at once against one, in turns. */
+/** Eight requests at once against one, for weights of each type. Guesses are off: they are another gain, of fewer streams more. */
 export async function benchScaling(): Promise<PartResult> {
+  await makeTypes();
+  const [half, eighth, fourth] = [await scalingOf("F16"), await scalingOf("Q8_0"), await scalingOf("Q4_K_M")];
+  return {
+    values: {
+      scaling_8: half.ratio,
+      scaling_share_f16: half.ratio / half.limit,
+      scaling_share_q8_0: eighth.ratio / eighth.limit,
+      scaling_share_q4_k_m: fourth.ratio / fourth.limit,
+    },
+    tables: [half.table, eighth.table, fourth.table],
+  };
+}
+
+async function makeTypes(): Promise<void> {
   makeFamily();
-  await using server = await startShoulders([
-    familyConfigFile("fused", ["expert-1"], { tokens: 512, sequences: 8 }),
-  ]);
+  const library = await openCpuLibrary();
+  for (const type of ["Q8_0", "Q4_K_M"] as const) quantizeFamily(["base", "reference", "expert-1"], type);
+  await library[Symbol.asyncDispose]();
+}
+
+async function scalingOf(type: WeightType): Promise<{ ratio: number; limit: number; table: Table }> {
+  await using server = await startShoulders(
+    [familyConfigFile("fused", ["expert-1"], { tokens: 512, sequences: 8 }, type)],
+    ["--speculation", "off"],
+  );
   const load = { model: "fused", promptLength: 2, numTokens: 24 };
   const rates = { one: [] as number[], eight: [] as number[] };
   await tokensPerSecond(server.url, { ...load, clients: 8, numTokens: 4 });
@@ -54,24 +75,21 @@ export async function benchScaling(): Promise<PartResult> {
     rates.eight.push(await tokensPerSecond(server.url, { ...load, clients: 8 }));
   }
   const ratio = median(rates.eight.map((rate, round) => rate / rates.one[round]!));
-  return {
-    values: { scaling_8: ratio },
-    tables: [
-      {
-        title: "Tokens a second over HTTP, base + reference + 1 expert",
-        workload:
-          `bench family, V = ${vocabularySize}, ${load.numTokens} greedy tokens after prompts of ${load.promptLength}, ` +
-          `prefill included, ${rates.one.length} rounds of one, then eight; medians`,
-        head: ["requests at once", "tokens a second"],
-        rows: [
-          ["1", median(rates.one)],
-          ["8", median(rates.eight)],
-          ["8 ÷ 1", ratio],
-          ["8 ÷ 1 of libllama's decodes alone, by the server's calibration", decodingLimit(server.output())],
-        ],
-      },
+  const limit = decodingLimit(server.output());
+  const table = {
+    title: `Tokens a second over HTTP, base + reference + 1 expert, ${type}`,
+    workload:
+      `bench family, V = ${vocabularySize}, ${load.numTokens} greedy tokens after prompts of ${load.promptLength}, ` +
+      `prefill included, ${rates.one.length} rounds of one, then eight; medians`,
+    head: ["requests at once", "tokens a second"],
+    rows: [
+      ["1", median(rates.one)],
+      ["8", median(rates.eight)],
+      ["8 ÷ 1", ratio],
+      ["8 ÷ 1 of libllama's decodes alone, by the server's calibration", limit],
     ],
   };
+  return { ratio, limit, table };
 }
 
 const prefixLength = 400;

@@ -4,6 +4,7 @@ import { fusionConfigSchema } from "../src/config/fusion-config.js";
 import type { Engine, ResolvedFusionConfig } from "../src/protocol/protocol.js";
 import { located } from "../test/support/members.js";
 import { answer, root, startRealEngine, textRequest } from "../test/support/real-engine.js";
+import { costsOfLargeVocabularies } from "./large-vocabularies.js";
 import type { PartResult } from "./report.js";
 
 /** The shipped base with small models of its own vocabulary and of others, on the same questions. */
@@ -33,7 +34,12 @@ const pairs: Pair[] = [
   })),
 ];
 
-function configOf(id: string, task: Task, pair: Pair | null, of: "joint" | "expert"): ResolvedFusionConfig {
+function configOf(
+  id: string,
+  task: Task,
+  pair: Pair | null,
+  of: "joint" | "expert" | "gated",
+): ResolvedFusionConfig {
   const parsed = fusionConfigSchema.parse({
     id,
     base: model("family/giant"),
@@ -121,11 +127,12 @@ export async function benchVocabularies(): Promise<PartResult> {
   const costs: (string | number)[][] = [];
   for (const task of tasks)
     for (const pair of pairs) {
-      const [joint, expert] = [
+      const [joint, expert, gated] = [
         await measure(configOf("fused", task, pair, "joint"), task),
         await measure(configOf("fused", task, pair, "expert"), task),
+        await measure(configOf("fused", task, pair, "gated"), task),
       ];
-      rows.push([task, pair.label, await alone(task, pair), joint.right, expert.right]);
+      rows.push([task, pair.label, await alone(task, pair), joint.right, expert.right, gated.right]);
       costs.push([task, pair.label, expert.oneMs, expert.ms]);
     }
   return {
@@ -134,7 +141,14 @@ export async function benchVocabularies(): Promise<PartResult> {
       {
         title: "Small models of other vocabularies",
         workload: `${numItems} questions each, greedy, weight 1 over the set of ratio 0.1; share that is right`,
-        head: ["task", "vocabulary", "expert alone", "fused, joint set", "fused, expert's set"],
+        head: [
+          "task",
+          "vocabulary",
+          "expert alone",
+          "fused, joint set",
+          "fused, expert's set",
+          "fused, gated",
+        ],
         rows: rows.map((row) => row.map((value) => (typeof value === "number" ? value.toFixed(3) : value))),
       },
       {
@@ -143,6 +157,7 @@ export async function benchVocabularies(): Promise<PartResult> {
         head: ["task", "vocabulary", "1 client", `${numClients} clients`],
         rows: costs.map((row) => row.map((value) => (typeof value === "number" ? value.toFixed(2) : value))),
       },
+      await costsOfLargeVocabularies(),
     ],
   };
 }

@@ -13,20 +13,26 @@ import {
   messageEventSchema,
   messageSchema,
 } from "../wire/message.js";
-import { deletedResponseSchema, responseEventSchema, responseSchema } from "../wire/response.js";
+import {
+  deletedResponseSchema,
+  inputTokensSchema,
+  responseEventSchema,
+  responseSchema,
+} from "../wire/response.js";
 import { itemListSchema } from "../wire/response-item.js";
 import { countTokens, messagesHandler } from "./anthropic/messages.js";
 import { countTokensSchema, messagesSchema } from "./anthropic/messages-schema.js";
 import type { ApiContext } from "./context.js";
 import { completionHandler } from "./openai/completions.js";
 import {
+  cancelResponse,
   deleteResponse,
   getResponse,
-  itemsQuerySchema,
   keptQuerySchema,
   listInputItems,
 } from "./openai/kept-responses.js";
-import { responsesHandler } from "./openai/responses.js";
+import { itemsQuerySchema } from "./openai/item-page.js";
+import { countInputTokens, responsesHandler } from "./openai/responses.js";
 import { responsesSchema } from "./openai/responses-schema.js";
 import { chatSchema, textSchema } from "./openai/schemas.js";
 import { jsonRoute, type Route } from "./route.js";
@@ -71,6 +77,16 @@ function completionRoutes(context: ApiContext): Route[] {
       event: responseEventSchema,
       handler: responsesHandler(context),
     }),
+    jsonRoute({
+      method: "POST",
+      path: "/v1/responses/input_tokens",
+      holdsModel: true,
+      operation: "countInputTokens",
+      summary: "Tokens of a response's prompt as the base gets it.",
+      body: responsesSchema,
+      json: inputTokensSchema,
+      handler: countInputTokens(context),
+    }),
     {
       method: "GET",
       path: "/v1/stream",
@@ -92,7 +108,16 @@ function keptResponseRoutes(context: ApiContext): Route[] {
       summary: "A response that is kept.",
       query: keptQuerySchema,
       json: responseSchema,
+      event: responseEventSchema,
       handler: getResponse(context),
+    }),
+    jsonRoute({
+      method: "POST",
+      path: "/v1/responses/:id/cancel",
+      operation: "cancelResponse",
+      summary: "End a response that runs in the background.",
+      json: responseSchema,
+      handler: cancelResponse(context),
     }),
     jsonRoute({
       method: "DELETE",

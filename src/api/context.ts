@@ -1,3 +1,4 @@
+import type { GrammarDesk } from "./completion/grammar-desk.js";
 import type { Logger } from "pino";
 import type { Models } from "../protocol/models.js";
 import type { ConfigDescription, Engine, EngineDescription } from "../protocol/protocol.js";
@@ -13,6 +14,8 @@ import type { Turns } from "./access/turns.js";
 import type { Connections } from "./access/connections.js";
 import type { Gate } from "./access/gate.js";
 import type { Metrics } from "./metrics.js";
+import type { BackgroundRuns } from "./openai/background.js";
+import type { ConversationStore } from "./openai/conversation-store.js";
 import type { ResponseStore } from "./openai/response-store.js";
 
 /** What the server holds against its clients; every one may be set where it is started. */
@@ -96,6 +99,8 @@ export interface ApiContext {
   /** What outlives the process. */
   journal: Journal;
   responses: ResponseStore;
+  conversations: ConversationStore;
+  background: BackgroundRuns;
   feedback: FeedbackLog;
   credit: CreditDesk;
   policies: PolicyDesk;
@@ -104,6 +109,7 @@ export interface ApiContext {
   connections: Connections;
   bodies: Bodies;
   turns: Turns;
+  grammars: GrammarDesk;
   /** Unix time, seconds. */
   startedAt: number;
   /** Aborted when the server was told to close. */
@@ -123,7 +129,7 @@ export function requireEngine(context: ApiContext): EngineDescription {
   if (description === null)
     throw new ShouldersError(
       "engine_not_ready",
-      "The models are not loaded yet; ask GET /readyz, and try again.",
+      context.engine.trouble ?? "The models are not loaded yet; ask GET /readyz, and try again.",
     );
   return description;
 }

@@ -62,12 +62,13 @@ function showDecoding(meters: Meters, engine: Engine): void {
   );
   meters.gauge(
     "batch_cost_ratio",
-    "What a batch of so many tokens took a model when it was timed, by what one token took.",
+    "What a batch of so many tokens, of which so many gave a row, took a model when it was timed, by what one token took.",
     (gauge) => {
       for (const [model, points] of Object.entries(engine.description?.decoding.curves ?? {}))
-        for (const { tokens, ms } of points) gauge.set({ model, tokens }, ms / (points[0]?.ms ?? ms));
+        for (const { tokens, rows, ms } of points)
+          gauge.set({ model, tokens, rows }, ms / (points[0]?.ms ?? ms));
     },
-    ["model", "tokens"],
+    ["model", "tokens", "rows"],
   );
 }
 

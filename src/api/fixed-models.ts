@@ -9,6 +9,9 @@ export function fixedModels(engine: Engine): Models {
     get isReady() {
       return engine.description !== null;
     },
+    get trouble() {
+      return engine.trouble;
+    },
     list: () =>
       configs().map(({ id }) => ({ id, status: "loaded", progress: null, failure: null, isPinned: false })),
     has: (id) => configs().some((config) => config.id === id),

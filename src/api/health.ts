@@ -22,7 +22,9 @@ export function readyz(context: ApiContext): RequestHandler<object, Ready> {
     const { trouble } = context.feedback;
     const feedback =
       trouble === null ? ({ status: "on" } as const) : ({ status: "off", reason: trouble } as const);
-    response.json({ status: "ok", version: context.version, models, feedback });
+    const { trouble: down } = context.models;
+    const told = down === null ? {} : { trouble: down };
+    response.json({ status: "ok", version: context.version, models, ...told, feedback });
   };
 }
 

@@ -13,6 +13,7 @@ import { traceEventSchema, traceListSchema, traceSchema } from "../wire/trace.js
 import { judgedSchema } from "../wire/verdict.js";
 import { answerRoutes } from "./answer-routes.js";
 import type { ApiContext } from "./context.js";
+import { conversationRoutes } from "./conversation-routes.js";
 import { feedbackRoutes } from "./feedback-routes.js";
 import { getConfig, listConfigs } from "./fusion/configs.js";
 import { explain, explainSchema } from "./fusion/explain.js";
@@ -43,6 +44,7 @@ export function createRoutes(context: ApiContext): Route[] {
   const routes: Route[] = [
     ...[
       ...answerRoutes(context),
+      ...conversationRoutes(context),
       ...modelRoutes(context),
       ...fusionRoutes(context),
       ...traceRoutes(context),

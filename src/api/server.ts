@@ -25,6 +25,9 @@ import { defaultLimits, type ApiContext, type ServerLimits } from "./context.js"
 import { isHealth } from "./health.js";
 import { fixedModels } from "./fixed-models.js";
 import { Metrics } from "./metrics.js";
+import { GrammarDesk } from "./completion/grammar-desk.js";
+import { BackgroundRuns } from "./openai/background.js";
+import { ConversationStore } from "./openai/conversation-store.js";
 import { ResponseStore } from "./openai/response-store.js";
 import { answerUnreadable } from "./unreadable.js";
 import { StreamEndpoint } from "./websocket/endpoint.js";
@@ -138,10 +141,12 @@ function createContext(options: ServerOptions) {
     limits,
     traces: new TraceStore({ maxBytes: limits.traceBytes, maxAgeMs: limits.traceAgeMs }),
     ...keptThings(store, { isOn: takesFeedback, keepsTexts, limits, log }),
+    background: new BackgroundRuns(),
     metrics,
     connections: new Connections(limits, log, (reason) => metrics.connectionClosed(reason)),
     bodies: new Bodies(mostBodies * limits.bodyBytes),
     turns: new Turns(),
+    grammars: new GrammarDesk(),
     gate: new Gate({ ...openRules, ...access }),
     startedAt: Math.floor(Date.now() / 1000),
     closing: closing.signal,
@@ -154,7 +159,7 @@ function createContext(options: ServerOptions) {
 function keptThings(
   store: Store,
   { limits, log, ...settings }: { isOn: boolean; keepsTexts: boolean; limits: ServerLimits; log: Logger },
-): Pick<ApiContext, "journal" | "responses" | "feedback" | "credit" | "policies"> {
+): Pick<ApiContext, "journal" | "responses" | "conversations" | "feedback" | "credit" | "policies"> {
   const journal: Journal = new Journal(store, {
     retentions: (): Retention[] => [feedback.retention, responses.retention],
     onTrouble: (reason) => {
@@ -166,13 +171,14 @@ function keptThings(
     maxBytes: limits.responseBytes,
     maxAgeMs: limits.responseAgeMs,
   });
+  const conversations = new ConversationStore(journal, { maxAgeMs: limits.responseAgeMs });
   const feedback = new FeedbackLog(journal, {
     ...settings,
     maxBytes: limits.feedbackBytes,
     maxAgeMs: limits.feedbackAgeMs,
   });
   const [credit, policies] = [new CreditDesk(feedback), new PolicyDesk(feedback)];
-  return { journal, responses, feedback, credit, policies };
+  return { journal, responses, conversations, feedback, credit, policies };
 }
 
 /** Serves the API of an engine, which may still be loading. */
@@ -227,12 +233,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         connections.destroyAll();
       }, limits.closeGraceMs + 1000),
     ];
-    await closed;
+    await Promise.all([closed, context.background.settled()]);
     timers.forEach((timer) => clearTimeout(timer));
     clearInterval(purges);
     stopSharing();
     stream.terminate();
     connections.destroyAll();
+    await context.grammars[Symbol.asyncDispose]();
     await context.journal.close();
   };
   const { address, port: boundPort } = server.address() as AddressInfo;

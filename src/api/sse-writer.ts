@@ -1,4 +1,5 @@
 import type { Response } from "express";
+import type { Turns } from "./access/turns.js";
 
 const headers = {
   "Content-Type": "text/event-stream; charset=utf-8",
@@ -71,17 +72,26 @@ async function drained(response: Response, timeoutMs: number): Promise<void> {
   });
 }
 
-/** Writes a body piece by piece, as the reader takes it; resolves when all is written or the reader has left. */
+/**
+ * Writes a body piece by piece, as the reader takes it; each piece is made and written in its turn. Resolves when all is
+ * written or the reader has left, and rejects with what making a piece throws.
+ */
 export async function writePieces(
   response: Response,
-  pieces: AsyncIterable<string>,
-  drainTimeoutMs: number,
+  pieces: Iterator<string, void>,
+  { turns, party, drainTimeoutMs }: { turns: Turns; party: string; drainTimeoutMs: number },
 ): Promise<void> {
-  for await (const piece of pieces) {
-    if (response.destroyed) return;
-    if (!response.write(piece)) await drained(response, drainTimeoutMs);
+  const write = (): "gone" | "full" | "on" => {
+    const { done, value } = pieces.next();
+    if (done) response.end();
+    if (done || response.destroyed) return "gone";
+    return value === "" || response.write(value) ? "on" : "full";
+  };
+  for (;;) {
+    const state = await turns.run(party, write);
+    if (state === "gone") return;
+    if (state === "full") await drained(response, drainTimeoutMs);
   }
-  response.end();
 }
 
 /** Aborted when the client has left, or the response is complete, or with the reason of `cut`. */

@@ -7,7 +7,7 @@ import { findConfig, requireEngine, type ApiContext } from "./context.js";
 import { tokenIds } from "./long-list.js";
 import { localsOf } from "./middleware/locals.js";
 import { planOptions } from "./completion/answering.js";
-import { planCompletion } from "./completion/plan.js";
+import { planCompletion, type RequestPlan } from "./completion/plan.js";
 import { chatSchema } from "./openai/schemas.js";
 import { parseRequest } from "./parse.js";
 import { closedSignal } from "./sse-writer.js";
@@ -120,6 +120,18 @@ export function getTokenizerInfo(context: ApiContext): RequestHandler<object, To
       eos_token: info.eos,
     });
   };
+}
+
+/** Tokens of a request's prompt as the base gets it; null: nobody listens any more. */
+export async function countPrompt(
+  context: ApiContext,
+  response: Response,
+  { model: configId, prompts }: RequestPlan,
+): Promise<number | null> {
+  localsOf(response).model = configId;
+  const [prompt] = prompts as [Prompt];
+  const result = await askEngine(context, response, { type: "renderPrompt", configId, prompt });
+  return result && (result.prompts["base"]?.tokens.length ?? 0);
 }
 
 /** `POST /apply-template`: the base's prompt as llama-server would answer it, and each model's beside it. */

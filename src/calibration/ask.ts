@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { samplingSchema } from "../config/fusion-config.js";
 import type { ComponentConfig } from "../strategies/fields.js";
-import type { StrategyConfig } from "../strategies/registry.js";
+import { fixedWeights, type StrategyConfig } from "../strategies/registry.js";
 import { defaultFloor } from "../strategies/mixture.js";
 import { plainRequest } from "../protocol/protocol.js";
 import type {
@@ -9,6 +9,7 @@ import type {
   GenerationEvent,
   GenerationRequest,
   GeneratedToken,
+  OtherLaw,
   Prompt,
 } from "../protocol/protocol.js";
 import { ShouldersError, invariant } from "../errors.js";
@@ -126,28 +127,48 @@ export async function answerOf(asked: Asked, { expert, prompt, answer }: Example
   return { expert, prompt, tokens };
 }
 
-/** How likely a strategy finds an answer, by teacher forcing, and whether it would end there. */
+/** The widest set over which settings are tried: of a base elsewhere all of it is asked for. Here nothing hangs on it. */
+const widestSet: ComponentConfig["plausibility"] = { ratio: 0.02, of: "joint" };
+
+/** A strategy that decodes the models which others need: of all experts, or of one. It has a row of each at every token. */
+const rowsOf = (expert: string | null): StrategyConfig =>
+  expert === null
+    ? fixedWeights({}, widestSet)
+    : mixtureOf({ [expert]: 1 }, { [expert]: { kind: "fused", weight: 1, plausibility: widestSet } });
+
+/**
+ * How likely each of several strategies finds an answer, by teacher forcing, and whether it would end there. The models
+ * read the answer once.
+ *
+ * @param expert the only one that any of the strategies runs; null: all may be run.
+ * @returns scores in the order of the strategies
+ */
 export async function scoreAnswer(
   asked: Asked,
   { prompt, tokens }: { prompt: Prompt; tokens: number[] },
-  strategy: StrategyConfig,
-): Promise<AnswerScore> {
-  const { tokens: answered, done } = await run(asked, {
+  { strategies, expert }: { strategies: readonly StrategyConfig[]; expert: string | null },
+): Promise<AnswerScore[]> {
+  const { tokens: answered } = await run(asked, {
     prompt,
     answerPrefix: { type: "tokens", tokens },
-    strategy,
-    topLogprobs: 1,
+    strategy: rowsOf(expert),
+    alsoBy: strategies,
   });
-  const given = answered.slice(0, tokens.length);
-  const isMostLikely = ({ record, topLogprobs }: GeneratedToken) => record.token.id === topLogprobs[0]?.id;
-  const hasEnded = done.finishReason === "stop";
-  const last = answered[tokens.length]?.record.logprob ?? 0;
-  // Of another token than an end only what it leaves is known.
-  const endLogprob = hasEnded ? last : Math.log(-Math.expm1(last));
-  const logprobs = [...given.map(({ record }) => record.logprob), endLogprob];
-  return {
-    numTokens: tokens.length + 1,
-    numAgreed: given.filter(isMostLikely).length + (hasEnded ? 1 : 0),
-    logprob: logprobs.reduce((sum, logprob) => sum + Math.max(logprob, leastLogprob), 0),
-  };
+  return strategies.map((_, index) => {
+    const laws = answered.map(({ record, alsoBy = [] }) => ({
+      token: record.token.id,
+      ...(alsoBy[index] as OtherLaw),
+    }));
+    const given = laws.slice(0, tokens.length);
+    const last = laws[tokens.length]?.best;
+    const hasEnded = last?.isEnd === true;
+    // Of another token than an end only what it leaves is known.
+    const endLogprob = hasEnded ? last.logprob : Math.log(-Math.expm1(last?.logprob ?? 0));
+    const logprobs = [...given.map(({ logprob }) => logprob), endLogprob];
+    return {
+      numTokens: tokens.length + 1,
+      numAgreed: given.filter(({ token, best }) => token === best.token).length + (hasEnded ? 1 : 0),
+      logprob: logprobs.reduce((sum, logprob) => sum + Math.max(logprob, leastLogprob), 0),
+    };
+  });
 }

@@ -1,4 +1,4 @@
-import type { ComponentConfig } from "../strategies/fields.js";
+import { type ComponentConfig, componentSchema } from "../strategies/fields.js";
 import type { AnswerScore } from "./ask.js";
 import type { Trial } from "../routing/card.js";
 
@@ -7,15 +7,13 @@ const alone: ComponentConfig = { kind: "alone", weight: 1, plausibility: null };
 /** The base by itself: an expert that is not to answer. */
 const baseAlone: ComponentConfig = { kind: "fused", weight: 0, plausibility: null };
 
-/**
- * The setting that stands unless another is clearly better: of those that serve every task of the trained family well,
- * the one that was best on its validation sets (docs/several-experts).
- */
-const usual: ComponentConfig = { kind: "fused", weight: 1, plausibility: { ratio: 0.02, of: "expert" } };
+/** What a config does without a card, and what stands unless another setting is clearly better (decision 9). */
+export const usual: ComponentConfig = componentSchema.parse({});
 
+/** Tokens that take part, at weight 1. */
 const sets: ComponentConfig["plausibility"][] = [
+  { ratio: 0.02, of: "expert" },
   { ratio: 0.1, of: "expert" },
-  { ratio: 0.1, of: "gated" },
   { ratio: 0.1, of: "joint" },
   null,
 ];
@@ -30,6 +28,19 @@ const fused = (
   plausibility,
 });
 
+/**
+ * What is tried first: who speaks, and over which tokens.
+ *
+ * @param areOwn see `chooseComponent`.
+ */
+export const firstTrials = (areOwn: boolean): readonly ComponentConfig[] => [
+  usual,
+  ...sets.map((set) => fused(1, set)),
+  ...(areOwn ? [] : [alone, baseAlone]),
+];
+
+const isExact = ({ numAgreed, numTokens }: AnswerScore): boolean => numAgreed === numTokens;
+
 export type Figures = Pick<Trial, "exact" | "agreed" | "logprob">;
 
 /** What answers come to. */
@@ -38,7 +49,7 @@ export function figuresOf(scores: readonly AnswerScore[]): Figures {
     scores.reduce((total, score) => total + of(score), 0);
   const numTokens = sum((score) => score.numTokens);
   return {
-    exact: sum((score) => (score.numAgreed === score.numTokens ? 1 : 0)) / scores.length,
+    exact: sum((score) => Number(isExact(score))) / scores.length,
     agreed: sum((score) => score.numAgreed) / numTokens,
     logprob: sum((score) => score.logprob) / numTokens,
   };
@@ -55,23 +66,36 @@ export function isBetter(a: Figures, b: Figures): boolean {
   return a.logprob > b.logprob;
 }
 
-const isExact = (score: AnswerScore): boolean => score.numAgreed === score.numTokens;
+/** What of an answer is compared: whether it comes out whole, or how many of its tokens are the most likely ones. */
+const measures = {
+  exact: (score: AnswerScore) => Number(isExact(score)),
+  agreed: (score: AnswerScore) => score.numAgreed,
+};
 
 /**
- * Whether more of the same answers are exact than chance explains: gained − lost > 2·√(gained + lost), the sign test of
- * McNemar at about 95 %. The best of many settings on few answers is otherwise the luckiest.
+ * Whether more of the same answers come out better than chance explains: gained − lost > spread·√(gained + lost), the
+ * sign test, which of whole answers is McNemar's; at a spread of 2 at about 95 %. The best of many settings on few
+ * answers is otherwise the luckiest.
  */
-export function isClearlyBetter(scores: readonly AnswerScore[], than: readonly AnswerScore[]): boolean {
-  const changes = scores.map(
-    (score, index) => Number(isExact(score)) - Number(isExact(than[index] as AnswerScore)),
+export function isClearlyBetter(
+  scores: readonly AnswerScore[],
+  than: readonly AnswerScore[],
+  { of = "exact", spread = 2 }: { of?: keyof typeof measures; spread?: number } = {},
+): boolean {
+  const measure = measures[of];
+  const changes = scores.map((score, index) =>
+    Math.sign(measure(score) - measure(than[index] as AnswerScore)),
   );
   const gained = changes.filter((change) => change > 0).length;
   const lost = changes.filter((change) => change < 0).length;
-  return gained - lost > 2 * Math.sqrt(gained + lost);
+  return gained - lost > spread * Math.sqrt(gained + lost);
 }
 
-/** At most so many settings are tried for an expert. */
-export const mostTrials = 3 + sets.length + weights.length;
+/** Own answers hold what the expert does not know as well: only large differences say something of its form. */
+const ownSpread = 3;
+
+/** How often an expert's answers are read to try all settings: once to see who speaks over which tokens, once how strongly. */
+export const trialReadings = 2;
 
 /** What was chosen for an expert, and how the answers came out under every setting. */
 export interface Chosen {
@@ -93,30 +117,38 @@ const bestOf = (tried: readonly Tried[]): Tried =>
 
 /**
  * Finds the component of an expert under which given answers come out best. One thing after the other instead of a full
- * grid, because every setting costs a pass over all answers: who speaks and over which tokens, then how strongly.
+ * grid, because the best of fewer is less often the luckiest: who speaks and over which tokens, then how strongly.
  *
- * @param score the answers under a setting, always in the same order.
+ * Who speaks is compared by tokens, so that it can be seen of long answers too, which never come out whole. How strongly is
+ * compared by whole answers alone: where all before a token is given, a small weight looks better than it is.
+ *
+ * @param score the answers under each of several settings, always in the same order.
  * @param areOwn the answers are the expert's own: what it says alone is no setting then, it would win.
  * @returns what is chosen of what was tried: the usual setting, unless others are clearly better.
  */
 export async function chooseComponent(
-  score: (component: ComponentConfig) => Promise<AnswerScore[]>,
+  score: (components: readonly ComponentConfig[]) => Promise<AnswerScore[][]>,
   areOwn: boolean,
 ): Promise<Chosen> {
   const tried: Tried[] = [];
-  const tryAll = async (components: readonly ComponentConfig[]): Promise<Tried> => {
-    for (const component of components) {
-      const scores = await score(component);
-      tried.push({ component, scores, trial: { ...component, ...figuresOf(scores) } });
-    }
-    return bestOf(tried);
+  const tryAll = async (components: readonly ComponentConfig[]): Promise<Tried[]> => {
+    const all = await score(components);
+    const these = components.map((component, index) => {
+      const scores = all[index] ?? [];
+      return { component, scores, trial: { ...component, ...figuresOf(scores) } };
+    });
+    tried.push(...these);
+    return these;
   };
-  const unfused = areOwn ? [] : [alone, baseAlone];
-  const { component: best } = await tryAll([usual, ...sets.map((set) => fused(1, set)), ...unfused]);
-  if (best.kind === "fused" && best.weight !== 0)
-    await tryAll(weights.map((weight) => fused(weight, best.plausibility)));
-  const [first, ...others] = tried as [Tried, ...Tried[]];
-  const chosen = bestOf([first, ...others.filter(({ scores }) => isClearlyBetter(scores, first.scores))]);
+  const bestBeside = (standing: Tried, others: readonly Tried[], by: Parameters<typeof isClearlyBetter>[2]) =>
+    bestOf([standing, ...others.filter(({ scores }) => isClearlyBetter(scores, standing.scores, by))]);
+  const whole = areOwn ? { spread: ownSpread } : {};
+  const [first, ...others] = (await tryAll(firstTrials(areOwn))) as [Tried, ...Tried[]];
+  const speaker = bestBeside(first, others, areOwn ? whole : { of: "agreed" });
+  const { kind, weight, plausibility } = speaker.component;
+  const isFused = kind === "fused" && weight !== 0;
+  const stronger = isFused ? await tryAll(weights.map((other) => fused(other, plausibility))) : [];
+  const chosen = bestBeside(speaker, stronger, whole);
   const scoresOf = (component: ComponentConfig) =>
     tried.find((one) => one.component === component)?.scores ?? [];
   return {

@@ -8,14 +8,15 @@ import {
   scoreAnswer,
 } from "./ask.js";
 import { backgroundPrompts } from "./background.js";
-import { mostTrials } from "./choose-component.js";
+import { firstTrials, trialReadings } from "./choose-component.js";
 import { inParallel } from "./in-parallel.js";
+import { readerOf } from "./reference-alone.js";
 
 /** What a calibration asks of an engine. */
 export interface Work {
   /** Prompts to read: of the examples, each in up to four forms, and of no task. */
   numReadings: number;
-  /** Answers to score, each once for every setting; at most. */
+  /** Answers to read, each again for other settings. */
   numScored: number;
   seconds: number;
 }
@@ -38,19 +39,25 @@ export async function estimate({ asked, groups, concurrency }: Workload): Promis
   const all = groups.flatMap(({ examples }) => examples);
   const numReadings = all.flatMap(({ prompt }) => readingsOf(prompt)).length + backgroundPrompts(all).length;
   const numAnswers = ofExperts.reduce((sum, { examples }) => sum + examples.length, 0);
-  // Every setting of an expert; every other expert and the base; today's config and the card.
-  const numOthers = ofExperts.length > 1 ? ofExperts.length + 1 : 0;
-  const numScored = numAnswers * (mostTrials + numOthers + 2);
+  // Its own settings; every other expert and the base; today's config and the card.
+  const numOthers = ofExperts.length > 1 ? 1 : 0;
+  const numScored = numAnswers * (trialReadings + numOthers + 1);
 
+  const reader = { ...asked, configId: await readerOf(asked, groups) };
   const each = Math.ceil(concurrency / ofExperts.length);
   const sample = ofExperts.flatMap(({ examples }) => examples.slice(0, each));
   const forReadings = await seconds(() =>
-    inParallel(sample, concurrency, ({ prompt }) => featureOfPrompt(asked, prompt)),
+    inParallel(sample, concurrency, ({ prompt }) => featureOfPrompt(reader, prompt)),
   );
   const answers = await inParallel(sample, concurrency, (example) => answerOf(asked, example));
   const forAnswers = await seconds(() =>
     inParallel(answers, concurrency, (answer) =>
-      scoreAnswer(asked, answer, mixtureOf({ [answer.expert]: 1 }, {})),
+      scoreAnswer(asked, answer, {
+        strategies: firstTrials(false).map((one) =>
+          mixtureOf({ [answer.expert]: 1 }, { [answer.expert]: one }),
+        ),
+        expert: answer.expert,
+      }),
     ),
   );
   return {

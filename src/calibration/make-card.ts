@@ -15,7 +15,7 @@ import {
 import { backgroundPrompts } from "./background.js";
 import { CARD_VERSION, type Card, type ExpertCard } from "../routing/card.js";
 import { chooseConfidence, knownVerdicts } from "./choose-confidence.js";
-import { chooseComponent, type Chosen, mostTrials } from "./choose-component.js";
+import { chooseComponent, type Chosen, trialReadings } from "./choose-component.js";
 import type { Group } from "./classes.js";
 import { compared, type Comparison, strategyFor, type Today } from "./compare.js";
 import { defaultFeature } from "../routing/feature.js";
@@ -23,6 +23,7 @@ import { fingerprintOf } from "../routing/fingerprint.js";
 import { fitPrior } from "./fit-prior.js";
 import { inParallel } from "./in-parallel.js";
 import type { CalibratedModels } from "../routing/match-card.js";
+import { readerOf } from "./reference-alone.js";
 import { sharesOutOfDomain } from "./stand-in.js";
 
 export interface CardParts {
@@ -60,18 +61,27 @@ const strategyOf = (expert: string | null, component: ComponentConfig | null): S
 
 type Steps = Pick<CardParts, "asked" | "concurrency" | "onProgress">;
 
-/** How likely every answer is under the strategy that it is to be scored by, in order. */
+/** By what answers are scored: strategies, and the only expert that they run; null: all may be run. */
+interface ScoredBy {
+  strategiesFor: (given: Given) => readonly StrategyConfig[];
+  expert: string | null;
+  onDone: () => void;
+}
+
+/** How likely every answer is under each of the strategies that it is to be scored by: for each of them, all answers. */
 async function scoreAll(
   { asked, concurrency }: Steps,
   given: readonly Given[],
-  strategyFor: (given: Given) => StrategyConfig,
-  onDone: () => void,
-): Promise<AnswerScore[]> {
-  return inParallel(given, concurrency, async (one) => {
-    const scored = await scoreAnswer(asked, one, strategyFor(one));
+  { strategiesFor, expert, onDone }: ScoredBy,
+): Promise<AnswerScore[][]> {
+  const ofAnswers = await inParallel(given, concurrency, async (one) => {
+    const scored = await scoreAnswer(asked, one, { strategies: strategiesFor(one), expert });
     onDone();
     return scored;
   });
+  return (ofAnswers[0] ?? []).map((_, strategy) =>
+    ofAnswers.map((scores) => scores[strategy] as AnswerScore),
+  );
 }
 
 /** Counts towards a whole, and shows how far it is. */
@@ -84,7 +94,8 @@ function counter({ onProgress }: Steps, what: string, total: number): () => void
 async function readPrompts(
   parts: CardParts,
 ): Promise<{ features: Group[]; background: readonly Float64Array[] }> {
-  const { asked, groups, concurrency, onProgress } = parts;
+  const { groups, concurrency, onProgress } = parts;
+  const asked = { ...parts.asked, configId: await readerOf(parts.asked, groups) };
   const others = backgroundPrompts(groups.flatMap(({ examples }) => examples));
   const read = groups.map(({ expert, examples }) => ({
     expert,
@@ -154,11 +165,11 @@ async function calibrateExpert(
   };
   if (given.length === 0) return { card: { ...known, component: null, trials: [] }, given, chosen: null };
   const what = `answers of ${expert}`;
-  const count = counter(parts, what, given.length * mostTrials);
-  const chosen = await chooseComponent(
-    (component) => scoreAll(parts, given, () => strategyOf(expert, component), count),
-    areOwn,
-  );
+  const onDone = counter(parts, what, given.length * trialReadings);
+  const chosen = await chooseComponent((components) => {
+    const strategies = components.map((component) => strategyOf(expert, component));
+    return scoreAll(parts, given, { strategiesFor: () => strategies, expert, onDone });
+  }, areOwn);
   parts.onProgress(what, 1);
   const { component, trials } = chosen;
   return { card: { ...known, component, trials }, given, chosen: areOwn ? null : chosen };
@@ -172,13 +183,16 @@ async function outOfDomainShares(
   const answered = experts.filter(({ chosen }) => chosen !== null);
   const numAnswers = answered.reduce((sum, { given }) => sum + given.length, 0);
   const what = "answers of other experts";
-  const count = counter(parts, what, numAnswers * (experts.length + 1));
+  const onDone = counter(parts, what, numAnswers);
   const givenOf = new Map(answered.map(({ card, given }) => [card.id, given]));
   const shares = await sharesOutOfDomain(
     experts.map(({ card: { id, component } }) => ({ expert: id, component })),
     [...givenOf.keys()],
-    (owner, { expert, component }) =>
-      scoreAll(parts, givenOf.get(owner) ?? [], () => strategyOf(expert, component), count),
+    (owner, speakers) => {
+      const strategies = speakers.map(({ expert, component }) => strategyOf(expert, component));
+      const given = givenOf.get(owner) ?? [];
+      return scoreAll(parts, given, { strategiesFor: () => strategies, expert: null, onDone });
+    },
   );
   if (numAnswers > 0 && experts.length > 1) parts.onProgress(what, 1);
   return shares;
@@ -194,10 +208,12 @@ async function compare(
   const given = answered.flatMap((one) => one.given);
   if (given.length === 0) return null;
   const what = "answers as today and by the card";
-  const count = counter(parts, what, 2 * given.length);
-  const scoresOf = (way: Today) => scoreAll(parts, given, ({ feature }) => strategyFor(way, feature), count);
-  const today = await scoresOf(parts.today);
-  const byCard = await scoresOf({ strategy: defaultStrategy(card.experts), card });
+  const ways: readonly Today[] = [parts.today, { strategy: defaultStrategy(card.experts), card }];
+  const [today = [], byCard = []] = await scoreAll(parts, given, {
+    strategiesFor: ({ feature }) => ways.map((way) => strategyFor(way, feature)),
+    expert: null,
+    onDone: counter(parts, what, given.length),
+  });
   parts.onProgress(what, 1);
   return compared({
     base: answered.flatMap(({ chosen }) => chosen.ofBase),

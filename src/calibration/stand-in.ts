@@ -11,8 +11,8 @@ export interface Speaker {
   component: ComponentConfig | null;
 }
 
-/** Scores the answers of an expert's examples as someone else would give them, always in the same order. */
-export type ScoreAnswers = (owner: string, speaker: Speaker) => Promise<AnswerScore[]>;
+/** Scores the answers of an expert's examples as each of several would give them: for each, always in the same order. */
+export type ScoreAnswers = (owner: string, speakers: readonly Speaker[]) => Promise<AnswerScore[][]>;
 
 /** The mean of each figure, every expert's answers counting alike. */
 function meanFigures(all: readonly Figures[]): Figures {
@@ -36,21 +36,18 @@ export async function sharesOutOfDomain(
   owners: readonly string[],
   score: ScoreAnswers,
 ): Promise<Record<string, number>> {
-  const scoresOf = async (speaker: Speaker) => {
-    const scores = new Map<string, AnswerScore[]>();
-    for (const owner of owners) scores.set(owner, await score(owner, speaker));
-    return scores;
-  };
   // One alone has no others to stand in for.
   if (speakers.length < 2) return { base: 1 };
-  const ofBase = await scoresOf({ expert: null, component: null });
+  const asked: readonly Speaker[] = [{ expert: null, component: null }, ...speakers];
+  const scoresOf = new Map<string, AnswerScore[][]>();
+  for (const owner of owners) scoresOf.set(owner, await score(owner, asked));
   let best: { expert: string; figures: Figures } | null = null;
-  for (const speaker of speakers) {
-    const scores = await scoresOf(speaker);
+  for (const [index, speaker] of speakers.entries()) {
     const others = owners.filter((owner) => owner !== speaker.expert);
-    const of = (from: typeof scores) => others.flatMap((owner) => from.get(owner) ?? []);
-    if (!isClearlyBetter(of(scores), of(ofBase))) continue;
-    const figures = meanFigures([...scores.values()].map(figuresOf));
+    const of = (owner: string, at: number) => scoresOf.get(owner)?.[at] ?? [];
+    const ofOthers = (at: number) => others.flatMap((owner) => of(owner, at));
+    if (!isClearlyBetter(ofOthers(index + 1), ofOthers(0))) continue;
+    const figures = meanFigures(owners.map((owner) => figuresOf(of(owner, index + 1))));
     if (best === null || isBetter(figures, best.figures)) best = { expert: speaker.expert, figures };
   }
   return best === null ? { base: 1 } : { base: leastBase, [best.expert]: 1 - leastBase };

@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { mixtureOf } from "../calibration/ask.js";
 import { estimate } from "../calibration/estimate.js";
 import { makeCard } from "../calibration/make-card.js";
+import { referenceAlone } from "../calibration/reference-alone.js";
 import type { LoadedFusionConfig } from "../config/load.js";
 import { ShouldersError, invariant } from "../errors.js";
 import type { ResolvedFusionConfig } from "../protocol/protocol.js";
@@ -67,12 +68,13 @@ export async function calibrate(
   }
   // Only a mixture asks the reference which experts a prompt is for.
   const mixture = { ...found, config: { ...config, strategy: mixtureOf({ base: 1 }, {}) } };
-  const opening = { configs: [mixture], settings, log, signal: stop.signal, ignoresCards: true };
+  const configs = [mixture, ...referenceAlone(mixture)];
+  const opening = { configs, settings, log, signal: stop.signal, ignoresCards: true };
   const [models] = await resolveConfigs(opening.configs, settings, stop.signal, true);
   const engine = await openEngine(opening);
   const progress = createProgress("Reading");
   try {
-    const description = engine.description?.configs[0];
+    const description = engine.description?.configs.find(({ id }) => id === config.id);
     invariant(models !== undefined && description !== undefined, "a started engine describes its config");
     const asked = { engine, configId: config.id, signal: stop.signal };
     const concurrency = config.context.sequences;

@@ -20,7 +20,7 @@ const left = (header: string) => ({ header, align: "left" }) as const;
 export function workText(id: string, { numReadings, numScored, seconds }: Work): string {
   return (
     `Calibrating ${id} takes about ${formatDuration(seconds)}: ` +
-    `it reads ${numReadings} prompts and scores up to ${numScored} answers, the same ones under every setting.\n`
+    `it reads ${numReadings} prompts, and answers ${numScored} times, each time by several settings at once.\n`
   );
 }
 

@@ -12,6 +12,7 @@ import type { Settings } from "../config/settings.js";
 import type { ConfigDescription, Engine, EngineDescription, ModelDescription } from "../protocol/protocol.js";
 import { invariant } from "../errors.js";
 import { measureFigures } from "../calibration/measure-figures.js";
+import { referenceAlone, referenceId } from "../calibration/reference-alone.js";
 import { measuredCodes, measuredFindings } from "../engine/findings.js";
 import { keptFigures } from "../engine/kept-figures.js";
 import type { Logger } from "../log.js";
@@ -82,6 +83,14 @@ function cardText(card: Card | null): string {
   return `calibration card of ${card.date.slice(0, 10)}, right about ${accuracy} of its example prompts`;
 }
 
+/** Where another server computes the base; what a URL has of names and passwords is left out. */
+function elsewhereLines({ remote }: LoadedFusionConfig["config"]["base"]): string[] {
+  if (remote === undefined) return [];
+  const { origin, pathname } = new URL(remote.url);
+  const entries = remote.top === "all" ? "whole rows" : `${remote.top} entries of each row`;
+  return [`base        ${remote.kind} at ${origin}${pathname === "/" ? "" : pathname}: ${entries}`];
+}
+
 function samplingLines({ sampling, samplingOfFile = [] }: ConfigDescription): string[] {
   if (samplingOfFile.length === 0) return [];
   const said = Object.entries(sampling).filter(([field]) => samplingOfFile.includes(field));
@@ -91,7 +100,12 @@ function samplingLines({ sampling, samplingOfFile = [] }: ConfigDescription): st
 }
 
 /** What a config is made of and what it takes, for a person to read. */
-function describeChecked(config: ConfigDescription, engine: EngineDescription, card: Card | null): string {
+function describeChecked(
+  config: ConfigDescription,
+  { base }: LoadedFusionConfig["config"],
+  engine: EngineDescription,
+  card: Card | null,
+): string {
   const pathToModel = new Map(
     [config.base, config.reference, ...config.experts]
       .filter((model) => model !== null)
@@ -110,6 +124,7 @@ function describeChecked(config: ConfigDescription, engine: EngineDescription, c
     `vocabulary  ${[vocabulary, ...config.vocabularyNotes].join("\n            ")}`,
     `strategy    ${config.strategyInWords}`,
     ...(config.experts.length > 0 ? [`prior       ${cardText(card)}`] : []),
+    ...elsewhereLines(base),
     ...samplingLines(config),
     `sequences   ${config.sequences} of ${config.contextTokens} tokens`,
     `memory      ${memoryLines(engine).join("\n            ")}`,
@@ -119,16 +134,6 @@ function describeChecked(config: ConfigDescription, engine: EngineDescription, c
     ...config.warnings.flatMap(({ message, advice }) => [`warning     ${message}.`, `            ${advice}`]),
     "",
   ].join("\n");
-}
-
-const referenceId = ({ config }: LoadedFusionConfig): string => `${config.id}.reference`;
-
-/** The reference by itself, in the same engine and file, so that the base can be held against it. */
-function referenceAlone(loaded: LoadedFusionConfig): LoadedFusionConfig[] {
-  const { config } = loaded;
-  if (config.reference === null) return [];
-  const alone = { reference: null, experts: [], fewShot: [], strategy: { type: "base" as const } };
-  return [{ ...loaded, config: { ...config, ...alone, id: referenceId(loaded), base: config.reference } }];
 }
 
 /** What a few prompts show of a config; kept, so that the server knows it too. */
@@ -142,7 +147,7 @@ async function examine(
   if (reference === null) return described;
   const figures = await measureFigures(
     { engine, configId: id, signal },
-    { given: example, referenceConfig: referenceId(loaded) },
+    { given: example, referenceConfig: referenceId(id) },
   );
   keptFigures(log).keep(described.digest, figures);
   const found = measuredFindings(figures);
@@ -164,7 +169,9 @@ export async function check(given: string, flags: SettingFlags, stop: Stop): Pro
       const described = description.configs.find(({ id }) => id === loaded.config.id);
       invariant(described !== undefined, "a started engine describes its configs");
       const examined = await examine(engine, loaded, described, { signal: stop.signal, log });
-      texts.push(describeChecked(examined, description, loadCard(loaded.file, loaded.config.id)));
+      texts.push(
+        describeChecked(examined, loaded.config, description, loadCard(loaded.file, loaded.config.id)),
+      );
     }
     process.stdout.write(texts.join("\n"));
     return 0;

@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { writeFileSync } from "node:fs";
 import { z } from "zod";
-import { systemFingerprint } from "../api/completion/plan.js";
+import { systemFingerprint } from "../api/completion/system-fingerprint.js";
 import type { LabelLaw, Teacher } from "../distillation/ask-label.js";
 import { distill, type Distilled, refuseTested } from "../distillation/distill.js";
 import { type Label, labelSchema, surest } from "../distillation/label.js";

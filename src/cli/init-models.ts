@@ -1,6 +1,7 @@
 import path from "node:path";
 import { expandHome } from "../config/home-path.js";
 import { mapRoles, type Roles, inOrder } from "../config/members.js";
+import type { FusionConfig } from "../config/fusion-config.js";
 import type { LoadedFusionConfig } from "../config/load.js";
 import type { Settings } from "../config/settings.js";
 import { planEngine } from "../engine/plan-client.js";
@@ -77,13 +78,33 @@ const asVocabulary = ({ tokens }: HeaderFacts): ComparedVocabulary => ({
   addsBos: false,
 });
 
-/** @throws ShouldersError `vocabulary_mismatch` */
-export function checkVocabularies(facts: Roles<HeaderFacts>): void {
-  for (const other of inOrder(facts).slice(1))
-    compareVocabularies(asVocabulary(facts.base), asVocabulary(other), {
-      base: facts.base.path,
-      other: other.path,
-    });
+/**
+ * Holds the vocabularies against each other; small models that have one of their own need share it among themselves only.
+ * @throws ShouldersError `vocabulary_mismatch`
+ */
+export function checkVocabularies(
+  { base, reference, experts }: Roles<HeaderFacts>,
+  vocabulary: FusionConfig["vocabulary"],
+): void {
+  const small = reference === null ? experts : [reference, ...experts];
+  const [first = base, ...others] = vocabulary === "own" ? small : [base, ...small];
+  for (const other of others)
+    compareVocabularies(asVocabulary(first), asVocabulary(other), { base: first.path, other: other.path });
+}
+
+/**
+ * Whether the small models share the base's vocabulary, or have one of their own together.
+ * @throws ShouldersError `vocabulary_mismatch`: reference and experts differ
+ */
+export function findVocabulary(facts: Roles<HeaderFacts>): "shared" | "own" {
+  try {
+    checkVocabularies(facts, "shared");
+    return "shared";
+  } catch (error) {
+    if (!(error instanceof ShouldersError) || error.code !== "vocabulary_mismatch") throw error;
+    checkVocabularies(facts, "own");
+    return "own";
+  }
 }
 
 /** Sizes of a config's context that are tried until one fits, the largest first. */

@@ -1,4 +1,5 @@
 import { mixtureOf } from "../calibration/ask.js";
+import { usual } from "../calibration/choose-component.js";
 import { EngineAnswerer } from "../evaluation/engine-answerer.js";
 import { base, type Plan, plan } from "../evaluation/methods/method.js";
 import { scoreAnswer } from "../evaluation/scorers.js";
@@ -6,7 +7,7 @@ import { loadTask, parseTaskArgument } from "../evaluation/tasks/load-task.js";
 import { defaultMaxTokens, type Item } from "../evaluation/tasks/task.js";
 import type { Engine, ResolvedFusionConfig } from "../protocol/protocol.js";
 import { invariant } from "../errors.js";
-import { readExamples } from "./calibrate-options.js";
+import { promptCounts, readExamples } from "./calibrate-options.js";
 import { renderTable, visible } from "./table.js";
 
 /** What `init` tries at its end: the same questions by the base, the expert, and both together. */
@@ -15,6 +16,8 @@ import { renderTable, visible } from "./table.js";
 export interface Trial {
   expert: string;
   items: Item[];
+  /** Calibration has seen some of them. */
+  isSeen: boolean;
 }
 
 const numTried = 10;
@@ -33,7 +36,11 @@ export function trialsOf(examples: readonly string[], ids: readonly string[]): T
   }
   for (const { expert, prompt, answer } of readExamples(lines))
     if (expert !== null) add(expert, [itemOf(prompt, answer)]);
-  return [...given].map(([expert, items]) => ({ expert, items: items.slice(-numTried) }));
+  return [...given].map(([expert, items]) => ({
+    expert,
+    items: items.slice(-numTried),
+    isSeen: items.length < promptCounts.most + numTried,
+  }));
 }
 
 const itemOf = (prompt: Item["prompt"], answer: string | null): Item => ({
@@ -57,10 +64,7 @@ function waysOf(configId: string, expert: string): Way[] {
   return [
     { name: "base alone", plan: plan(configId, base) },
     { name: "expert alone", plan: of({ kind: "alone", weight: 1, plausibility: null }) },
-    {
-      name: "usual setting",
-      plan: of({ kind: "fused", weight: 1, plausibility: { ratio: 0.02, of: "expert" } }),
-    },
+    { name: "without a card", plan: of(usual) },
     { name: "proposed", plan: plan(configId, null) },
   ];
 }
@@ -123,6 +127,11 @@ export async function tryOut(
   );
   return { ways: figures, text: table };
 }
+
+/** What is tried was calibrated on as well. */
+export const seenText =
+  `Calibration has seen these. With ${promptCounts.most + numTried} examples or more, ` +
+  `${numTried} that it has not seen are tried.`;
 
 /** One sentence on what was found. */
 export function verdict(expert: string, ways: readonly TriedWay[]): string {

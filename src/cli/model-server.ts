@@ -1,4 +1,5 @@
 import type { LoadedFusionConfig } from "../config/load.js";
+import { serversOf } from "../config/rpc-servers.js";
 import type { Settings } from "../config/settings.js";
 import { ModelRouter } from "../engine/router.js";
 import { ShouldersError } from "../errors.js";
@@ -14,11 +15,13 @@ interface Parts {
   log: Logger;
 }
 
-/** Configs that share model files, directly or by others: one engine holds them, and each file once. */
+/**
+ * Configs that share model files or RPC servers, directly or by others: one engine holds them, and each file once.
+ */
 function groupBySources(configs: readonly LoadedFusionConfig[]): LoadedFusionConfig[][] {
   let groups: { sources: Set<string>; configs: LoadedFusionConfig[] }[] = [];
   for (const config of configs) {
-    const sources = sourcesOf(config);
+    const sources = [...sourcesOf(config), ...serversOf([config])];
     const shares = groups.filter((group) => sources.some((source) => group.sources.has(source)));
     groups = groups.filter((group) => !shares.includes(group));
     groups.push({
@@ -92,7 +95,8 @@ export class ModelServer {
     for (const config of group) {
       try {
         const [resolved] = await resolveConfigs([config], settings, this.router.signal);
-        if (resolved !== undefined) checkVocabularies(readFactsOf(resolved.members));
+        if (resolved !== undefined)
+          checkVocabularies(readFactsOf(resolved.members), config.config.vocabulary);
         good.push(config);
       } catch (error) {
         const { message } = ShouldersError.from(error);

@@ -1,4 +1,4 @@
-import { inOrder, locateMembers } from "../config/members.js";
+import { locateMembers, modelPaths } from "../config/members.js";
 import path from "node:path";
 import { loadDebateAudit } from "../config/debate-audit.js";
 import { cardOf } from "../routing/match-card.js";
@@ -108,12 +108,12 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   await planDownloads(configs, settings, log, signal);
   const resolved = await resolveConfigs(configs, settings, signal, ignoresCards);
   const progress = createProgress("Loading");
-  const paths = new Set(resolved.flatMap(({ members }) => inOrder(members).map((member) => member.path)));
+  const numModels = modelPaths(resolved).length;
   const pathToFraction = new Map<string, number>();
   const advance = (modelPath: string, fraction: number): void => {
     pathToFraction.set(modelPath, fraction);
     const sum = [...pathToFraction.values()].reduce((total, one) => total + one, 0);
-    options.onProgress?.(Math.min(1, sum / Math.max(1, paths.size)));
+    options.onProgress?.(Math.min(1, sum / Math.max(1, numModels)));
   };
   try {
     const started = startEngine({

@@ -10,7 +10,7 @@ import type { InitFlags } from "./init-questions.js";
 import type { JudgeFlags } from "./judge.js";
 import { type SettingFlags, packageVersion } from "./run-time.js";
 import type { PoliciesFlags } from "./policies.js";
-import { addRows } from "./rows-command.js";
+import { addMachines } from "./machine-commands.js";
 import type { SolveFlags } from "./solve.js";
 
 function addServe(program: Command): void {
@@ -296,7 +296,7 @@ export function createProgram(finish: Finish): Command {
     // Commands made from here on inherit it: commander throws instead of ending the process.
     .exitOverride();
   addServe(program);
-  addRows(program);
+  addMachines(program, finish);
   addComplete(program, finish);
   addInit(program, finish);
   addCheck(program, finish);

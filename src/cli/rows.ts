@@ -4,13 +4,11 @@ import { loadApiKeys, requireKeysOnNetwork } from "../config/api-keys.js";
 import type { Settings } from "../config/settings.js";
 import { present, ShouldersError } from "../errors.js";
 import { planMemory } from "../engine/memory-plan.js";
-import { checkFirstDecode } from "../llama/first-decode.js";
-import { gpuDrivers } from "../llama/gpu-drivers.js";
-import { type Backend, openLibrary } from "../llama/library.js";
+import { chooseBackend } from "../engine/choose-backend.js";
+import { openLibrary } from "../llama/library.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
 import { resolveModel } from "../llama/resolve-model.js";
 import type { LoadedModel, NativeLibrary } from "../llama/types.js";
-import type { Logger } from "../log.js";
 import { startRowServer } from "../row-server/server.js";
 import { createProgress } from "./progress.js";
 import { prepare, type SettingFlags } from "./run-time.js";
@@ -43,7 +41,7 @@ export async function rows(flags: RowsFlags, stop: Stop): Promise<number> {
   requireKeysOnNetwork(settings, keys);
   const room = roomOf({ contextTokens, sequences, ...(cells !== undefined && { cells }) });
   const file = await findModel(named, settings, stop.signal);
-  const library = await openBackend(settings.backend, log);
+  const library = await openLibrary(await chooseBackend(settings.backend, [file], log));
   try {
     const { model, context, maxRows } = await load(library, file, room, settings);
     const { allowedHosts, allowedOrigins, requestsPerMinute, concurrentRequests } = settings;
@@ -100,23 +98,6 @@ async function findModel(named: string, { modelsDir }: Settings, signal: AbortSi
   } finally {
     progress.stop();
   }
-}
-
-/** The backend that is named, or the first that decodes something here. */
-async function openBackend(requested: Settings["backend"], log: Logger): Promise<NativeLibrary> {
-  const backends: Backend[] =
-    requested === "auto" ? [...gpuDrivers().map(({ backend }) => backend), "cpu"] : [requested];
-  for (const backend of backends) {
-    try {
-      const library = await openLibrary({ backend });
-      await checkFirstDecode(library);
-      return library;
-    } catch (error) {
-      if (backend === backends.at(-1)) throw error;
-      log.warn({ backend, err: error }, "this backend does not work here");
-    }
-  }
-  throw new ShouldersError("library_mismatch", "No backend works here.");
 }
 
 async function load(library: NativeLibrary, file: string, room: Room, settings: Settings) {

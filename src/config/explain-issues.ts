@@ -126,7 +126,7 @@ function expectations(issue: Issue): string[] {
 function unionMessage(issue: z.core.$ZodIssueInvalidUnion, given: unknown): string {
   const expected = [...new Set(issue.errors.flat().flatMap(expectations))];
   if ("options" in issue && Array.isArray(issue.options))
-    expected.push(...issue.options.map((option) => JSON.stringify(option)));
+    expected.push(...issue.options.flatMap((option) => (option == null ? [] : JSON.stringify(option))));
   const start = given === undefined ? "missing: expected" : "expected";
   const shown = typeof given === "number" ? `, got ${given}` : "";
   return expected.length > 0 ? `${start} ${expected.join(" or ")}${shown}` : issue.message;

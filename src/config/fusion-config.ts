@@ -3,7 +3,7 @@ import { boundsSchema, idSchema, mostExperts } from "../strategies/fields.js";
 import { strategyOf, strategySchema, type StrategyConfig } from "../strategies/registry.js";
 import { policiesSchema } from "./policies.js";
 import { modelPath } from "./model-path.js";
-import { modelSchema, type ModelSource, ropeSchema } from "./model-source.js";
+import { baseSchema, modelSchema, type ModelSource, ropeSchema } from "./model-source.js";
 import { remoteBaseSchema } from "./remote-base.js";
 
 /** What a person writes in `fusion-configs/<id>.json`. Every field has its range, default and description here. */
@@ -70,7 +70,7 @@ export const fusionConfigSchema = z
       .optional()
       .describe("A question to try, shown when the server starts."),
     base: z
-      .union([modelSchema, remoteBaseSchema])
+      .union([baseSchema, remoteBaseSchema])
       .describe("The large model that is never tuned: a file, or the address of a server that computes it."),
     reference: modelSchema.nullable().default(null).describe("The small untuned model; needed with experts."),
     experts: z
@@ -106,6 +106,15 @@ export const fusionConfigSchema = z
       .describe(
         "own: reference and experts may have another vocabulary than the base; what they change is added up over " +
           "texts. Default: shared, all models have the same tokens.",
+      ),
+    sharedIds: z
+      .array(z.union([z.int().min(0), z.string().min(1).max(200)]))
+      .min(1)
+      .max(64)
+      .optional()
+      .describe(
+        "Control tokens that keep their shift although the base names them otherwise, and are written as the experts " +
+          "name them: ids, or the experts' names.",
       ),
     strategy: strategySchema
       .optional()
@@ -155,6 +164,8 @@ export const fusionConfigSchema = z
       context.issues.push({ code: "custom", input: config, path, message });
     if (config.experts.length > 0 && config.reference === null)
       problem(["reference"], "a config with experts needs the reference, the untuned small model");
+    if (config.sharedIds !== undefined && config.experts.length === 0)
+      problem(["sharedIds"], "without experts nothing is shared; remove it");
     const ids = config.experts.map((expert) => expert.id);
     config.experts.forEach(({ model, adapter, scale }, index) => {
       if ((model === undefined) === (adapter === undefined))

@@ -47,6 +47,11 @@ export function inOrder<Value>({ base, reference, experts }: Roles<Value>): Valu
   return [base, ...(reference === null ? [] : [reference]), ...experts];
 }
 
+/** The model files of configs, each once. */
+export function modelPaths(configs: readonly { members: Roles<{ path: string }> }[]): string[] {
+  return [...new Set(configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path)))];
+}
+
 /** All files of a config as it names them. */
 export function filesOf(config: Parameters<typeof membersOf>[0]): string[] {
   const named = inOrder(membersOf(config)).flatMap(({ source, adapter }) => [

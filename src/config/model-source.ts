@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { modelPath } from "./model-path.js";
 import type { RemoteBase } from "./remote-base.js";
+import { rpcSchema } from "./rpc-servers.js";
 
 /** Where a model's file is, and where and how its weights and cells are kept. Names follow llama-server's flags. */
 
@@ -96,12 +97,31 @@ const placedModelSchema = z
       problem("mainGpu", 'has a meaning with splitMode "none" or "row" only; use device');
   });
 
-/** A path alone, or an object with the model's placement. */
-export const modelSchema = z
-  .union([modelPath, placedModelSchema])
-  .transform((value) => (typeof value === "string" ? { model: value, gpuLayers: "auto" as const } : value));
+const servedModelSchema = placedModelSchema
+  .safeExtend({ rpc: rpcSchema.optional() })
+  .check(({ value, issues }) => {
+    const problem = (field: string, message: string) =>
+      issues.push({ code: "custom", input: value, path: [field], message });
+    if (value.rpc === undefined) return;
+    for (const field of ["split", "splitMode", "mainGpu"] as const)
+      if (value[field] !== undefined)
+        problem(field, "has no meaning with rpc, whose servers hold layers; rpc.split says how many each");
+    if (value.gpuLayers === 0) problem("gpuLayers", "0 leaves nothing to the servers of rpc");
+  });
 
-export interface ModelSource extends z.output<typeof placedModelSchema> {
+type Source = z.output<typeof servedModelSchema>;
+
+/** A path alone, or an object with the model's placement. */
+export const modelSchema = z.union([modelPath, placedModelSchema]).transform(asSource);
+
+/** The same, perhaps with RPC servers. */
+export const baseSchema = z.union([modelPath, servedModelSchema]).transform(asSource);
+
+function asSource(value: string | Source): Source {
+  return typeof value === "string" ? { model: value, gpuLayers: "auto" } : value;
+}
+
+export interface ModelSource extends Source {
   /** Another server computes it: `model` is the file of its vocabulary. */
   remote?: RemoteBase;
 }

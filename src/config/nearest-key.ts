@@ -22,15 +22,18 @@ function editDistance(a: string, b: string): number {
 
 const plain = (key: string): string => key.toLowerCase().replaceAll(/[-_.]/g, "");
 
-/** The known key that was probably meant: the closest within a third of its length; null when none is close. */
-export function nearestKey(given: string, known: readonly string[]): string | null {
+/**
+ * The known key that was probably meant: the closest within a third of its length; null when none is close.
+ * @param most characters in which it may differ, whatever its length
+ */
+export function nearestKey(given: string, known: readonly string[], most = Infinity): string | null {
   let best: { key: string; distance: number } | null = null;
   // Nothing close to a key of this length exists, and the table would be large.
   if (given.length > 100) return null;
   for (const key of known) {
     const distance = editDistance(plain(given), plain(key));
-    if (distance <= Math.max(1, Math.floor(key.length / 3)) && (best === null || distance < best.distance))
-      best = { key, distance };
+    const isClose = distance <= Math.min(most, Math.max(1, Math.floor(key.length / 3)));
+    if (isClose && (best === null || distance < best.distance)) best = { key, distance };
   }
   return best?.key ?? null;
 }

@@ -112,8 +112,9 @@ export class AnswerStream<T> {
     if ([opening, ...marks].some(mayBe) || (text === "" && numUnfinished === 0)) return nothing();
     const found = marks.find((mark) => text.startsWith(mark));
     if (found !== undefined) return this.#say(undecided, numSpace + Buffer.byteLength(found));
-    // White space before anything was thought is the answer's.
-    if (!text.startsWith(opening)) return this.#say(undecided, this.#hasThought ? numSpace : 0);
+    // White space before anything was thought is the answer's, where that has no mark.
+    if (opening === "" || !text.startsWith(opening))
+      return this.#say(undecided, this.#hasThought || answer !== "" ? numSpace : 0);
     this.#undecided = [];
     this.#thought = new TextStream([closing]);
     const thoughts = undecided.map(({ token }) => token);

@@ -1,8 +1,7 @@
-import { inOrder } from "../config/members.js";
 import { present, ShouldersError } from "../errors.js";
 import { gpuDrivers, type GpuDriver } from "../llama/gpu-drivers.js";
 import type { Logger } from "../log.js";
-import type { BackendChoice, EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
+import type { BackendChoice, EngineSettings } from "../protocol/protocol.js";
 import { TriedBackends } from "./tried-backends.js";
 
 interface Option {
@@ -40,12 +39,16 @@ function nameOf({ backend, flashAttention }: Option): string {
   return flashAttention === "auto" ? backend : `${backend} without flash attention`;
 }
 
+/** How long a backend may take for its first tokens: CUDA may have to compile for a new GPU first. */
+export const trialTimeoutMs = 120_000;
+
 /** What may be the device's fault: another backend is worth a try then. */
 const deviceFaults = new Set(["engine_died", "decode_failed", "library_mismatch", "out_of_memory"]);
 
 export interface BackendsOptions {
   requested: EngineSettings["backend"];
-  configs: readonly ResolvedFusionConfig[];
+  /** Paths of the files that are to be loaded. */
+  models: readonly string[];
   log: Pick<Logger, "warn" | "info" | "debug">;
   /** Default: those that this machine has. */
   drivers?: readonly GpuDriver[];
@@ -69,10 +72,10 @@ export class Backends {
   /** Failed with these models only; remembered once another backend holds with them. */
   #suspects: { option: Option; text: string }[] = [];
 
-  constructor({ requested, configs, log, drivers = gpuDrivers() }: BackendsOptions) {
+  constructor({ requested, models, log, drivers = gpuDrivers() }: BackendsOptions) {
     this.#requested = requested;
     this.#log = log;
-    this.#models = configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path)).join("\n");
+    this.#models = models.join("\n");
     const options = possible(requested, drivers);
     const works = options.filter((option) => this.#failureOf(option) === null);
     // A named backend that is known to fail is tried again: something may have been done about it.

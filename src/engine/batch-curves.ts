@@ -9,8 +9,8 @@ const numTimes = 3;
 const longestMs = 500;
 
 /**
- * Times batches of one sequence's tokens, with a row each as far as contexts give them, one model at a time. Contexts
- * must be empty, and are left empty.
+ * Times batches of one sequence's tokens, with a row each as far as contexts give them, and with a row of the last alone:
+ * tokens that are certain need none. One model at a time. Contexts must be empty, and are left empty.
  *
  * @param mostRows of a batch.
  * @param isOver asked before each decode; what is not known by then is left out.
@@ -23,18 +23,19 @@ export async function measureCurves(
   for (const slot of slots) {
     const points: BatchCurves[string] = [];
     for (const tokens of curveSizes.filter((size) => size <= slot.context.batch.capacity)) {
-      if ((points.at(-1)?.ms ?? 0) > longestMs) break;
-      const rows = Math.min(tokens, mostRows);
-      const times: number[] = [];
-      // The first of a size makes room for it.
-      for (let count = 0; count <= numTimes; count++) {
-        if (isOver()) return curves;
-        onStep();
-        const ms = await timeBlock(slot, tokens, rows);
-        if (count > 0) times.push(ms);
+      if (Math.max(0, ...points.map(({ ms }) => ms)) > longestMs) break;
+      for (const rows of new Set([Math.min(tokens, mostRows), 1])) {
+        const times: number[] = [];
+        // The first of a size makes room for it.
+        for (let count = 0; count <= numTimes; count++) {
+          if (isOver()) return curves;
+          onStep();
+          const ms = await timeBlock(slot, tokens, rows);
+          if (count > 0) times.push(ms);
+        }
+        times.sort((a, b) => a - b);
+        points.push({ tokens, rows, ms: present(times[Math.floor(times.length / 2)], "time") });
       }
-      times.sort((a, b) => a - b);
-      points.push({ tokens, rows, ms: present(times[Math.floor(times.length / 2)], "time") });
     }
     curves[slot.id] = points;
   }

@@ -1,7 +1,9 @@
 import type { ChildProcess } from "node:child_process";
 import type { Logger } from "pino";
+import { serversOf } from "../config/rpc-servers.js";
 import { ShouldersError, systemCode } from "../errors.js";
-import { Backends } from "./backends.js";
+import { modelPaths } from "../config/members.js";
+import { Backends, trialTimeoutMs } from "./backends.js";
 import { diedEarlyError, diedError } from "./child-errors.js";
 import { Deaths } from "./deaths.js";
 import { endOf, forkChild } from "./fork-child.js";
@@ -40,9 +42,6 @@ export interface StartEngineOptions {
   /** How long a backend that is on trial may take for its first tokens; default: `trialTimeoutMs`. */
   trialTimeoutMs?: number;
 }
-
-/** CUDA may have to compile for a new GPU first. */
-const trialTimeoutMs = 120_000;
 
 const defaultLoadTimeoutMs = 120_000;
 /**
@@ -94,15 +93,23 @@ class EngineClient implements Engine {
   #hasStalled = false;
   #isClosed = false;
   readonly #backends: Backends;
+  /** RPC servers, whose faults end the child whatever it computes on. */
+  readonly #servers: readonly string[];
+  #trouble: string | null = null;
 
   constructor(options: StartEngineOptions) {
     const { configs, settings, log } = options;
     this.#options = options;
-    this.#backends = new Backends({ requested: settings.backend, configs, log });
+    this.#servers = serversOf(configs);
+    this.#backends = new Backends({ requested: settings.backend, models: modelPaths(configs), log });
   }
 
   get description(): EngineDescription | null {
     return this.#description;
+  }
+
+  get trouble(): string | null {
+    return this.#trouble;
   }
 
   get stats(): EngineStats {
@@ -131,7 +138,9 @@ class EngineClient implements Engine {
         return;
       } catch (error) {
         if (this.#isClosed) throw error;
-        const final = this.#backends.failed(ShouldersError.from(error));
+        const failure = ShouldersError.from(error);
+        const isServers = this.#servers.length > 0 && failure.code === "engine_died";
+        const final = isServers ? failure : this.#backends.failed(failure);
         if (final !== null) throw final;
       }
     }
@@ -139,7 +148,7 @@ class EngineClient implements Engine {
 
   async #startOn(choice: BackendChoice): Promise<void> {
     const { configs, settings, entry, loadTimeoutMs = defaultLoadTimeoutMs } = this.#options;
-    const child = forkChild(entry ?? new URL("./child.js", import.meta.url), configs);
+    const child = forkChild(entry ?? new URL("./child.js", import.meta.url), modelPaths(configs));
     this.#child = child;
     this.#loadingPath = null;
     this.#hasStalled = false;
@@ -156,6 +165,7 @@ class EngineClient implements Engine {
           this.#backends.proved();
         } else if (message.type === "ready") {
           this.#description = message.description;
+          this.#trouble = null;
           this.#watch.start(message.description.stepTimeoutMs);
           resolve();
         } else if (message.type === "loadFailed") reject(ShouldersError.fromData(message.error));
@@ -168,7 +178,8 @@ class EngineClient implements Engine {
       });
       child.once("exit", (code, signal) => {
         const stalledMs = this.#hasStalled ? loadTimeoutMs : null;
-        reject(diedEarlyError({ trial, stalledMs, path: this.#loadingPath }, code, signal));
+        const [path, servers] = [this.#loadingPath, this.#servers];
+        reject(diedEarlyError({ trial, stalledMs, path, servers }, code, signal));
         this.#onExit(child, code, signal);
       });
       this.#send({ type: "load", configs, settings, choice, timings: this.#timings });
@@ -278,22 +289,32 @@ class EngineClient implements Engine {
     const wasReady = this.#description !== null;
     this.#description = null;
     this.#stats = noStats;
-    for (const mailbox of this.#mailboxes.values()) mailbox.fail(diedError(code, signal));
+    const error = diedError(code, signal, this.#servers);
+    for (const mailbox of this.#mailboxes.values()) mailbox.fail(error);
     this.#mailboxes.clear();
-    this.#queries.fail(diedError(code, signal));
+    this.#queries.fail(error);
     if (this.#isClosed || !wasReady) return;
+    this.#note(error);
     this.#options.log.error({ code, signal }, "the engine process ended unexpectedly");
     this.#scheduleRestart();
+  }
+
+  /** Remembers what everybody may be told: of others' faults, and no files. */
+  #note({ code, message }: ShouldersError): void {
+    const isServers = this.#servers.length > 0 && (code === "engine_died" || code.startsWith("rpc_"));
+    this.#trouble = isServers ? message : null;
   }
 
   #scheduleRestart(): void {
     this.#deaths.add();
     const reason = `its engine died ${this.#deaths.count} times within a minute.`;
-    if (this.#deaths.areMany && this.#backends.gaveOut(reason)) this.#deaths.forget();
+    if (this.#servers.length === 0 && this.#deaths.areMany && this.#backends.gaveOut(reason))
+      this.#deaths.forget();
     this.#restartTimer = setTimeout(() => {
       this.#numRestarts++;
       this.#options.log.warn("starting a new engine process");
       this.start().catch((error: unknown) => {
+        this.#note(ShouldersError.from(error));
         this.#options.log.error({ err: error }, "the engine could not be restarted");
         if (!this.#isClosed) this.#scheduleRestart();
       });

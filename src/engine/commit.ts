@@ -6,7 +6,7 @@ import type { AnswerParts } from "./answer-stream.js";
  * Appends a drawn token to its sequence, in every model, and says what the client may see of it. The sequence
  * is over when the last event is `done`.
  *
- * @param isEnd whether a token ends the answer for any of the sequence's models: then it ends it.
+ * @param isEnd whether a token ends the answer, for its request or any of its models.
  */
 export function commit(
   sequence: Sequence,
@@ -17,7 +17,7 @@ export function commit(
   sequence.append(token);
   sequence.sampler.accept(token);
   const isForced = sequence.numGenerated <= sequence.forced.length;
-  if (!isForced && (sequence.request.stopTokens.includes(token) || isEnd(token)))
+  if (!isForced && isEnd(token))
     return [...delta(sequence, sequence.text.finish()), done(sequence, "stop", [generated])];
   const released = sequence.text.push(generated, generated.bytes);
   if (hasStopped(sequence)) return [...delta(sequence, released), done(sequence, "stop", [])];

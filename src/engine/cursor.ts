@@ -76,6 +76,11 @@ export class Cursor implements CursorView {
     return this.#drafts.length + 1 - this.#held.length;
   }
 
+  /** Whether more is in the model's memory than its tokens, up to `numDecoded` of them. */
+  get holdsMore(): boolean {
+    return this.numDecoded > this.tokens.length;
+  }
+
   /**
    * Takes back what was decoded of drafts that are none any more.
    * @returns whether there was any: positions from `numDecoded` on are to be removed.

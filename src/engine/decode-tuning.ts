@@ -25,6 +25,8 @@ interface Timed {
 interface Contest {
   step: TimedStep;
   left: Timed[];
+  /** In turn no model is in another's way: by the number of threads, ms of each slot's own decodes. */
+  readonly alone: Map<number, number[][]>;
   numRounds: number;
 }
 
@@ -42,6 +44,8 @@ export interface TuningOptions {
 const numRounds = 5;
 /** Who was so many times slower than the fastest, each at its best, is not timed again. */
 const slack = 1.5;
+/** More threads have to be so much faster, for they are the first to wait for what else the machine does. */
+const threadGain = 1.05;
 /** Longest that timing holds a start up once every way has been timed, and as a share of what the start took before. */
 const startPatience = { ms: 1_000, share: 0.25 };
 /** The first round of each kind of step is given up after this: with small models, and with others. */
@@ -57,8 +61,9 @@ const mostSequences = 8;
 
 /**
  * Finds out how the models of a step are decoded fastest here: all at once or in turn, with how many threads
- * each, for steps of one token and for batches. More threads are not always faster: libllama's spin while they
- * wait, and on shared or few cores they wait for each other; a single token waits for memory, a batch for cores.
+ * each, for steps of one token and for batches. In turn each model has the threads that are best for it. More threads are
+ * not always faster: libllama's spin while they wait, and on shared or few cores they wait for each other; a single token
+ * waits for memory, a batch for cores.
  *
  * Ways are timed in rounds over all that are left, so that what else the machine does for a while hits all alike. A
  * start waits for the first round and a little longer; the others may follow until the first request comes. Contexts
@@ -88,6 +93,7 @@ export class DecodeTuning {
     const contest = (numTokens: number): Contest => ({
       step: { numTokens, areSequences: true },
       left: ways.map((way) => ({ way, times: [] })),
+      alone: new Map(),
       numRounds: 0,
     });
     this.#single = contest(1);
@@ -101,10 +107,9 @@ export class DecodeTuning {
 
   /** What is known by now; `start` must have been run. */
   get timings(): DecodeTimings {
-    const [single, batch] = [best(this.#single), best(this.#batch)];
     return {
-      ...describe(this.#slots, single.way, typicalMs(single.times)),
-      batch: describe(this.#slots, batch.way, typicalMs(batch.times)),
+      ...describe(this.#slots, best(this.#single)),
+      batch: describe(this.#slots, best(this.#batch)),
       promptTokenMs: this.#promptTokenMs,
     };
   }
@@ -129,7 +134,7 @@ export class DecodeTuning {
       if (isStopped()) return;
     }
     const prompt = { numTokens: numPromptTokens, areSequences: false };
-    this.#promptTokenMs = (await this.#time(best(this.#batch).way, prompt)) / numPromptTokens;
+    this.#promptTokenMs = (await this.#time(best(this.#batch).way, prompt)).ms / numPromptTokens;
     const untilMs = beforeMs + Math.min(startPatience.ms, startPatience.share * beforeMs);
     await this.refine(() => isStopped() || performance.now() > untilMs);
   }
@@ -149,9 +154,10 @@ export class DecodeTuning {
       if (isOver() && contest.left.some(({ times }) => times.length > 0)) return;
       const { way, times } = timed;
       const leastMs = Math.min(...contest.left.flatMap((other) => other.times));
-      const ms = await this.#time(way, contest.step, Math.max(longStepMs, slack * leastMs));
+      const { ms, each } = await this.#time(way, contest.step, Math.max(longStepMs, slack * leastMs));
       times.push(ms);
       if (!isEven(way)) continue;
+      if (way.mode === "in-turn") note(contest, present(way.threads[0], "number of threads"), each);
       if (ms > longStepMs && ms > slack * (lastMs.get(way.mode) ?? Infinity)) {
         const index = contest.left.indexOf(timed);
         const isBeyond = (other: Candidate) => other.mode === way.mode && isEven(other);
@@ -164,11 +170,11 @@ export class DecodeTuning {
     contest.left = contest.left.filter(({ times }) => Math.min(...times) <= slack * leastMs);
   }
 
-  async #time(way: Candidate, step: TimedStep, giveUpMs = Infinity): Promise<number> {
+  async #time(way: Candidate, step: TimedStep, giveUpMs = Infinity): Promise<StepTime> {
     this.#onStep();
-    const ms = await timeStep(this.#slots, way, step, giveUpMs);
-    this.#spentMs += ms;
-    return ms;
+    const time = await timeStep(this.#slots, way, step, giveUpMs);
+    this.#spentMs += time.ms;
+    return time;
   }
 }
 
@@ -187,11 +193,39 @@ function isSettled({ numRounds: done, left }: Contest): boolean {
   return done >= numRounds || (done > 0 && left.length === 1);
 }
 
-function best({ left }: Contest): Timed {
-  return left.reduce((a, b) => (typicalMs(b.times) < typicalMs(a.times) ? b : a));
+interface Ranked {
+  way: Candidate;
+  stepMs: number;
 }
 
-function describe(slots: readonly ModelSlot[], way: Candidate, stepMs: number): DecodeWay {
+function best({ left, alone }: Contest): Ranked {
+  const ranked = left.map(({ way, times }) => ({ way, stepMs: typicalMs(times) }));
+  const mixed = eachAtItsBest(alone);
+  return [...ranked, ...(mixed ? [mixed] : [])].reduce((a, b) => (b.stepMs < a.stepMs ? b : a));
+}
+
+/** In turn, each model with the threads that are best for it; null: some were never timed. */
+function eachAtItsBest(alone: Contest["alone"]): Ranked | null {
+  const [first = []] = alone.values();
+  const counts = [...alone.keys()].sort((a, b) => a - b);
+  const bests = first.map((_, slot) =>
+    counts
+      .map((threads) => ({ threads, ms: typicalMs(alone.get(threads)?.[slot] ?? []) }))
+      .reduce((few, more) => (threadGain * more.ms < few.ms ? more : few)),
+  );
+  const stepMs = bests.reduce((sum, { ms }) => sum + ms, 0);
+  if (bests.length === 0 || stepMs === Infinity) return null;
+  return { way: { mode: "in-turn", threads: bests.map(({ threads }) => threads) }, stepMs };
+}
+
+/** Keeps what each model's own decode took with so many threads. */
+function note({ alone }: Contest, threads: number, each: readonly (number | null)[]): void {
+  const known = alone.get(threads) ?? each.map(() => []);
+  alone.set(threads, known);
+  each.forEach((ms, slot) => ms !== null && known[slot]?.push(ms));
+}
+
+function describe(slots: readonly ModelSlot[], { way, stepMs }: Ranked): DecodeWay {
   const threads = slots.map(
     ({ id }, index) => [id, present(way.threads[index], "number of threads")] as const,
   );
@@ -228,31 +262,44 @@ function candidates(slots: readonly ModelSlot[], numCores: number, fixed: number
   return [...even, { mode: "together", threads: slots.map((slot) => (slot === largest ? spare : 1)) }];
 }
 
-/** ms of one step; in turn, no further model begins after `giveUpMs`. */
+interface StepTime {
+  ms: number;
+  /** In turn, ms of each slot's decode; null: it was not begun. */
+  each: (number | null)[];
+}
+
+/** Times one step; in turn the smallest model begins, and none after `giveUpMs`. */
 async function timeStep(
   slots: readonly ModelSlot[],
   { mode, threads }: Candidate,
   step: TimedStep,
   giveUpMs = Infinity,
-): Promise<number> {
+): Promise<StepTime> {
   for (const [index, { context }] of slots.entries()) {
     const count = present(threads[index], "number of threads");
     context.setThreads(count, count);
   }
   for (const slot of slots) fillBatch(slot, step);
+  const each: StepTime["each"] = slots.map(() => null);
   const startMs = performance.now();
   const outcomes: PromiseSettledResult<void>[] = [];
   if (mode === "together")
     outcomes.push(...(await Promise.allSettled(slots.map(({ context }) => context.decode()))));
   else
-    for (const { context } of slots) {
-      if (performance.now() - startMs > giveUpMs) break;
+    for (const [index, { context }] of [...slots.entries()].sort(([, a], [, b]) => sizeOf(a) - sizeOf(b))) {
+      const beginMs = performance.now();
+      if (beginMs - startMs > giveUpMs) break;
       outcomes.push(...(await Promise.allSettled([context.decode()])));
+      each[index] = performance.now() - beginMs;
     }
   const ms = performance.now() - startMs;
   forget(slots, step);
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-  return ms;
+  return { ms, each };
+}
+
+function sizeOf({ model }: ModelSlot): number {
+  return model.sizeBytes;
 }
 
 function fillBatch({ context, model }: ModelSlot, { numTokens, areSequences }: TimedStep): void {

@@ -1,4 +1,4 @@
-/** Who made a draft: it is given, found in a text of the answer's own, or drawn from an expert's row. */
+/** Who made a draft: it is given, found in a text of the answer's own, or drawn from a row of an expert or the reference. */
 export type DraftSource = "given" | "text" | "expert";
 
 /** A token that may come next. */

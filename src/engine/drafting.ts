@@ -6,13 +6,13 @@ import type { Decoded, ReadySequence } from "./decode.js";
 import type { BatchCurves } from "../protocol/protocol.js";
 import { type Draft, draftsOf } from "./draft.js";
 import { chooseFarGuesses, chooseGuesses, ExpertDrafts, type Guessable, rateOf } from "./draft-policy.js";
+import { endsAnswer } from "./ends-answer.js";
 import { rowIn } from "./fuse.js";
 import { HeldRows } from "./held-rows.js";
 import type { LoadedConfig, ModelSlot } from "./loaded-models.js";
 import { draftRows } from "./model-needs.js";
 import type { PlannedSequence } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
-import { isEndFor } from "./token-roles.js";
 
 export interface DraftingParts {
   slots: readonly ModelSlot[];
@@ -34,12 +34,15 @@ interface Guessing extends Able {
   numGuesses: number;
 }
 
+/** The reference has not read on while nobody asked it: more tokens than this are not worth a guess. */
+const mostCatchUp = 32;
 /** Of an expert's tokens that no plausible set bounds, those below this share of the best one's probability are not guessed. */
 const leastRatio = 0.001;
 
 /**
  * What may come next in answers, found before the base is asked: tokens that are given, guesses from an answer's own
- * texts, and guesses of its expert, which are made for all answers of a step in lockstep.
+ * texts, and guesses of its expert, which are made for all answers of a step in lockstep. Once a mixture has left all its
+ * experts the reference guesses.
  */
 export class Drafting {
   readonly #parts: DraftingParts;
@@ -47,7 +50,8 @@ export class Drafting {
   #costs: readonly BatchCosts[] | null = null;
   /** By model. */
   readonly heldRows: readonly HeldRows[];
-  readonly #known = new Map<LoadedConfig, ExpertDrafts>();
+  /** By config and its drafter's model. */
+  readonly #known = new Map<LoadedConfig, Map<number, ExpertDrafts>>();
   readonly #scratch: Float32Array;
 
   constructor(parts: DraftingParts) {
@@ -64,13 +68,13 @@ export class Drafting {
   }
 
   /** Whether experts settled a token of an answer of which they may. */
-  observeSettled({ config }: Sequence, isCertain: boolean): void {
-    this.#knownOf(config).observeSettled(isCertain);
+  observeSettled(sequence: Sequence, isCertain: boolean): void {
+    this.#knownOf(sequence).observeSettled(isCertain);
   }
 
   /** A guess was right or wrong. */
   observeGuess(sequence: Sequence, { source }: Draft, isRight: boolean): void {
-    if (source === "expert") this.#knownOf(sequence.config).observe(isRight);
+    if (source === "expert") this.#knownOf(sequence).observe(isRight);
     if (source === "text") sequence.draftPolicy.observe(isRight);
   }
 
@@ -131,7 +135,7 @@ export class Drafting {
     const sole = set !== null && drafts.length > 0 ? this.#parts.kernel.soleToken(row, set) : null;
     const mayGo = room > 0 && drafts.length < sequence.mostDrafts;
     const token = sole ?? (one.numGuesses > 0 ? this.#guessOf(sequence, row) : null);
-    const isOver = token === null || !mayGo || this.#isEnd(sequence, token);
+    const isOver = token === null || !mayGo || endsAnswer(sequence, token, this.#parts.slots);
     const isCertain = sole !== null && !isOver;
     if (!isHeld)
       drafter.hold(isCertain ? null : present(this.heldRows[drafter.model], "held rows").copy(row));
@@ -148,18 +152,9 @@ export class Drafting {
     return sampler.guess(row, drafts.length, { ratio, scratch: this.#scratch });
   }
 
-  #isEnd({ allCursors, config, request }: Sequence, token: number): boolean {
-    return (
-      request.stopTokens.includes(token) ||
-      allCursors.some(({ model }) =>
-        isEndFor(this.#slot(model).model.vocabulary, config.roles.get(model), token),
-      )
-    );
-  }
-
   /** Who is to guess, and how often. */
   #choose(sequences: readonly Sequence[]): Guessing[] {
-    const able = sequences.flatMap((sequence) => this.#able(sequence) ?? []);
+    const able = sequences.flatMap((sequence) => this.#able(sequence, sequences.length) ?? []);
     const { rows } = this.#room(sequences);
     if (able.length === 0 || rows <= 0) return [];
     const farDrafts = able.map(
@@ -172,17 +167,20 @@ export class Drafting {
     return able.flatMap((one, index) => {
       const count = counts[index] ?? 0;
       if (count > 0) return [{ ...one, numGuesses: count }];
-      const isProbe = one.most > 0 && this.#knownOf(one.sequence.config).refuse() && left-- > 0;
+      const isProbe = one.most > 0 && this.#knownOf(one.sequence).refuse() && left-- > 0;
       return isProbe ? [{ ...one, numGuesses: 1 }] : [];
     });
   }
 
-  #able(sequence: Sequence): Able | null {
-    const { drafter, run, settling, config, given, mostDrafts: most } = sequence;
+  #able(sequence: Sequence, numSequences: number): Able | null {
+    const { drafter, run, settling, given, mostDrafts: most } = sequence;
     if (drafter === null || given.length > 0 || !this.#mayDraft(sequence)) return null;
+    const { capacity } = this.#slot(drafter.model).context.batch;
+    const mostLate = Math.min(mostCatchUp, capacity / numSequences);
+    if (run.active.length === 0 && drafter.numRemaining > mostLate) return null;
     // Where the base has a share, behind a guess it is asked.
     const set = run.active.length === 1 && run.baseShare === 0 ? (settling?.[0] ?? null) : null;
-    const { acceptance, unsure } = this.#knownOf(config);
+    const { acceptance, unsure } = this.#knownOf(sequence);
     return { sequence, drafter, set, acceptance, unsure: set === null ? 1 : unsure, most };
   }
 
@@ -206,7 +204,8 @@ export class Drafting {
         }
       });
       const each = rounds > 0 ? singles / rounds : 0;
-      return sum + costs.of(tokens, rows) + rounds * costs.of(each, each);
+      const ofBlocks = rows > 0 ? costs.expected(rows, rows / tokens) : 0;
+      return sum + ofBlocks + rounds * costs.of(each, each);
     }, 0);
   }
 
@@ -237,7 +236,7 @@ export class Drafting {
         return sum + this.#costsOf(model).of(count, count);
       }, 0);
     const count = draftPolicy.choose(guess.length, costOf);
-    const able = count > 0 ? this.#able(sequence) : null;
+    const able = count > 0 ? this.#able(sequence, numSequences) : null;
     if (able !== null) {
       const expertCost = (counts: readonly number[]) => this.#costOf([able], counts);
       const counts = chooseGuesses([able], most, expertCost);
@@ -253,9 +252,12 @@ export class Drafting {
     return present(this.#costs[model], "costs");
   }
 
-  #knownOf(config: LoadedConfig): ExpertDrafts {
-    const known = this.#known.get(config) ?? new ExpertDrafts();
-    this.#known.set(config, known);
+  #knownOf({ config, drafter }: Sequence): ExpertDrafts {
+    const ofConfig = this.#known.get(config) ?? new Map<number, ExpertDrafts>();
+    this.#known.set(config, ofConfig);
+    const model = drafter?.model ?? config.base.model;
+    const known = ofConfig.get(model) ?? new ExpertDrafts();
+    ofConfig.set(model, known);
     return known;
   }
 

@@ -88,6 +88,10 @@ export class FusionEngine {
     });
     this.#stepper = new Stepper({
       ...{ slots: this.#slots, kernel: parts.kernel, together: parts.together, curves: parts.curves },
+      spare: {
+        borrow: (claims) => this.#memory.borrow(claims),
+        giveBack: (lease) => this.#memory.giveBack(lease),
+      },
       emit: (events) => this.#emit(events, null),
       end: (sequence, error) => this.#end(sequence, error),
     });

@@ -3,7 +3,7 @@ import type { ShouldersError } from "../errors.js";
 import type { Claim } from "./admission.js";
 import { FairLine } from "../fair-line.js";
 
-/** Texts of fewer characters are read between two steps without being noticed. */
+/** Texts of fewer characters, and fewer ids, are read between two steps without being noticed. */
 const longestShort = 4_096;
 /** About as many characters as a token stands for. */
 const charactersPerToken = 4;
@@ -40,7 +40,7 @@ export class Entrant implements Claim {
     this.party = parts.party;
     this.arrival = parts.arrival;
     this.tokens = Math.ceil(characters / charactersPerToken) + tokens;
-    this.isLong = characters > longestShort;
+    this.isLong = Math.max(characters, tokens) > longestShort;
     this.wanted = new Set(parts.ids);
     this.read = parts.read;
     this.refuse = parts.refuse;

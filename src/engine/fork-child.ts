@@ -1,21 +1,22 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { Socket } from "node:net";
-import { inOrder } from "../config/members.js";
 import { lifelineDescriptor } from "./lifeline.js";
-import type { ResolvedFusionConfig } from "../protocol/protocol.js";
 
 /** A child that has closed its pipe and has not ended after this time never will. */
 const endTimeoutMs = 2_000;
 /** How long a child may take to end by itself before it is killed. */
 const closeTimeoutMs = 10_000;
 
-/** Memory from this size on is given back to the system when it is freed. */
-const largeBlockBytes = String(256 * 1024);
+/** Memory from this size on is given back to the system when it is freed. Drivers use much in smaller pieces. */
+const largeBlockBytes = String(4 * 1024 * 1024);
 
-/** Forks an engine process with a thread for every model's decode. It ends with this process, or with its pipe. */
-export function forkChild(entry: URL, configs: readonly ResolvedFusionConfig[]): ChildProcess {
-  const paths = configs.flatMap(({ members }) => inOrder(members).map(({ path }) => path));
+/**
+ * Forks an engine process with a thread for every model's decode. It ends with this process, or with its pipe.
+ *
+ * @param models paths of the files that it is to load
+ */
+export function forkChild(entry: URL, models: readonly string[]): ChildProcess {
   const child = fork(entry, {
     serialization: "advanced",
     // Checking model files leaves garbage that V8 would keep room for; the child collects it once it has loaded.
@@ -28,7 +29,7 @@ export function forkChild(entry: URL, configs: readonly ResolvedFusionConfig[]):
       MALLOC_MMAP_THRESHOLD_: largeBlockBytes,
       MALLOC_TRIM_THRESHOLD_: largeBlockBytes,
       ...process.env,
-      UV_THREADPOOL_SIZE: String(Math.max(4, new Set(paths).size + 2)),
+      UV_THREADPOOL_SIZE: String(Math.max(4, models.length + 2)),
     },
     // What native code prints must not mix with an answer on standard output.
     stdio: ["ignore", 2, 2, "ipc", "pipe"],

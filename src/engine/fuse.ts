@@ -2,7 +2,7 @@ import { present, ShouldersError } from "../errors.js";
 import { NonFiniteRowError, type RowOwner } from "../fusion/kernel/rows.js";
 import type { FusedRow, Fusion, FusionKernel, LogitsRows } from "../fusion/types.js";
 import { hasShift } from "../strategies/has-shift.js";
-import { strategyOf } from "../strategies/registry.js";
+import { strategyOf, type StrategyConfig } from "../strategies/registry.js";
 import type { StrategyRun } from "../strategies/strategy.js";
 import type { ReadySequence } from "./decode.js";
 import type { HeldRows } from "./held-rows.js";
@@ -19,7 +19,15 @@ export function startStrategy(
   request: GenerationRequest,
   { resolved, experts }: LoadedConfig,
 ): StrategyRun<LoadedExpert> {
-  const settings = request.strategy ?? resolved.config.strategy;
+  return startOf(request.strategy ?? resolved.config.strategy, request, { resolved, experts });
+}
+
+/** The same of a strategy that need not be the request's. */
+export function startOf(
+  settings: StrategyConfig,
+  request: GenerationRequest,
+  { resolved, experts }: Pick<LoadedConfig, "resolved" | "experts">,
+): StrategyRun<LoadedExpert> {
   return strategyOf(settings).start(settings, {
     experts: experts.map((expert) => ({ ...expert, bounds: request.bounds?.[expert.id] ?? expert.bounds })),
     prior: request.prior,
@@ -74,7 +82,11 @@ export function fuse(
     experts: experts.map(rowFor),
   };
   try {
-    return { fusion: run.fuse(kernel, rows, budgetsOf(sequence)), rows, experts };
+    return {
+      fusion: run.fuse(kernel, rows, budgetsOf(sequence.run, sequence.request, sequence.fusionUsage.nats)),
+      rows,
+      experts,
+    };
   } catch (error) {
     if (error instanceof NonFiniteRowError) throw named(error, sequence, slots);
     throw error;
@@ -83,7 +95,12 @@ export function fuse(
 
 /** The same law before its plausible sets. The fused row is gone then. */
 export function unrestricted({ fusion, rows }: Fused, sequence: Sequence, kernel: FusionKernel): FusedRow {
-  return sequence.run.unrestricted(kernel, rows, budgetsOf(sequence), fusion);
+  return sequence.run.unrestricted(
+    kernel,
+    rows,
+    budgetsOf(sequence.run, sequence.request, sequence.fusionUsage.nats),
+    fusion,
+  );
 }
 
 /** A row of the last decode, as far as all models of a config know its tokens. */
@@ -144,9 +161,17 @@ function named(
   );
 }
 
-/** How far each expert that runs may move the base at this token, nats. */
-function budgetsOf({ run, request, fusionUsage }: Sequence): number[] {
+/**
+ * How far each expert that runs may move the base at this token, nats.
+ *
+ * @param nats that the answer has moved it so far.
+ */
+export function budgetsOf(
+  run: StrategyRun<LoadedExpert>,
+  request: GenerationRequest,
+  nats: number,
+): number[] {
   const { tokenNats, replyNats } = request.budget ?? { tokenNats: null, replyNats: null };
-  const left = Math.max(0, (replyNats ?? Infinity) - fusionUsage.nats);
+  const left = Math.max(0, (replyNats ?? Infinity) - nats);
   return run.active.map(({ budget }) => Math.min(budget, tokenNats ?? Infinity, left));
 }

@@ -59,9 +59,10 @@ export class Grammars {
   tableOf(config: LoadedConfig): TokenTable {
     const known = this.#tables.get(config);
     if (known) return known;
-    const members = inOrder(config);
+    // Small models of another vocabulary have ids of their own.
+    const members = config.reader === null ? inOrder(config) : [config.base];
     const vocabularyOf = (model: number) => present(this.#slots[model], "slot").model.vocabulary;
-    const table = new TokenTable(vocabularyOf(config.base.model), config.vocabularySize, (token) =>
+    const table = new TokenTable(config.tokenNames, config.vocabularySize, (token) =>
       members.some(({ model }) => isEndFor(vocabularyOf(model), config.roles.get(model), token)),
     );
     this.#tables.set(config, table);

@@ -1,25 +1,16 @@
 import { cardRefused } from "../routing/card.js";
-import { inOrder, mapRoles, type Member, type Roles } from "../config/members.js";
+import { inOrder, mapRoles } from "../config/members.js";
 import { defaultBounds } from "../strategies/dynamic.js";
 import { componentSchema } from "../strategies/fields.js";
 import { auditFindings, cardFindings } from "../routing/card-findings.js";
 import { choicesFor, strategyOf } from "../strategies/registry.js";
-import type { Expert } from "../strategies/strategy.js";
 import { present, ShouldersError } from "../errors.js";
 import { availableMemory, memoryLimit } from "../llama/memory.js";
 import { inMainMemory, marksOf } from "../llama/types.js";
-import type {
-  ChatRenderer,
-  LoadedModel,
-  Measured,
-  Measurer,
-  NativeLibrary,
-  Placement,
-  ThinkingForm,
-  ToolForm,
-} from "../llama/types.js";
+import type { LoadedModel, Measured, Measurer, NativeLibrary, Placement } from "../llama/types.js";
 import type { ModelFacts } from "../llama/model-facts.js";
 import { adapterFindings } from "./adapters.js";
+import type { LoadedConfig, LoadedExpert, LoadedMember } from "./loaded-config.js";
 import { describeModel, factsOf, samplingOf } from "./describe-model.js";
 import { findingsOf } from "./findings.js";
 import { sumMemory } from "../llama/buffers.js";
@@ -27,9 +18,9 @@ import { type MemoryPlan, planMemory } from "./memory-plan.js";
 import { collectNeeds, collectRemotes, type ModelNeed } from "./model-needs.js";
 import type { ModelSlot } from "./model-slot.js";
 import { indexOf, type ModelUse, openSlot } from "./open-slots.js";
-import type { TokenRoles } from "./token-roles.js";
+import { rendererOf, thinkerOf } from "./renderer.js";
+import { namesOf } from "./shared-ids.js";
 import { notesOf, shareText } from "./own/share-text.js";
-import type { TextReader } from "./own/text-reader.js";
 import { programBytes } from "./program-memory.js";
 import type {
   ConfigDescription,
@@ -40,39 +31,8 @@ import type {
 } from "../protocol/protocol.js";
 import { plainToolForm, textsOf } from "./tool-prompts.js";
 
+export type { LoadedConfig, LoadedExpert, LoadedMember } from "./loaded-config.js";
 export type { ModelSlot } from "./model-slot.js";
-
-/** A model of a config, loaded. */
-export interface LoadedMember {
-  role: Member["role"];
-  /** `base`, `reference`, or the expert's id. */
-  id: string;
-  /** Index into `LoadedModels.slots`. */
-  model: number;
-}
-
-export interface LoadedExpert extends LoadedMember, Expert {
-  /** Most that it may move the base at a token, nats. */
-  budget: number;
-}
-
-/** A fusion config over loaded models. */
-export interface LoadedConfig extends Roles<LoadedMember> {
-  resolved: ResolvedFusionConfig;
-  experts: readonly LoadedExpert[];
-  /** Length of the common part of the vocabularies; only its ids may be used. */
-  vocabularySize: number;
-  /** Model index to what it makes of the base's tokens, where it names some of them otherwise. */
-  roles: ReadonlyMap<number, TokenRoles>;
-  /** What reads texts of the base's tokens in those of the small models; null: all have the same. */
-  reader: TextReader | null;
-  /** How the vocabularies differ, and what is done about it, for people. */
-  vocabularyNotes: readonly string[];
-  /** How answers call functions. */
-  toolForm: ToolForm;
-  /** How answers mark what is thought before them; null: nothing is. */
-  thinking: ThinkingForm | null;
-}
 
 /** Everything native that the engine holds; released in one call. */
 export interface LoadedModels extends AsyncDisposable {
@@ -100,7 +60,7 @@ export function planModels(
       limitBytes: memoryLimit(),
     },
     measure: (need, placement) => measureNeed(measurer, need, placement),
-    programBytes: (sizes) => programBytes(configs, sizes),
+    programBytes: (vocabularies) => programBytes(configs, vocabularies),
   });
 }
 
@@ -131,7 +91,7 @@ export async function loadModels(
   const slots: ModelSlot[] = [];
   const release = async () => {
     for (const slot of slots) await slot.context[Symbol.asyncDispose]();
-    for (const model of models) await model[Symbol.asyncDispose]();
+    for (const model of [...models].reverse()) await model[Symbol.asyncDispose]();
   };
   try {
     for (const { need, placement } of plan.models) {
@@ -139,6 +99,7 @@ export async function loadModels(
       models.push(
         await library.loadModel(need.path, {
           placement,
+          siblings: models,
           adapters: [...new Set(need.adapted.flatMap(({ adapter }) => adapter?.path ?? []))],
           onProgress: (fraction) => onProgress(need.path, fraction),
         }),
@@ -153,6 +114,7 @@ export async function loadModels(
     for (const need of collectRemotes(configs, settings)) {
       const model = await library.loadModel(need.path, {
         placement: inMainMemory,
+        siblings: models,
         isVocabulary: true,
         onProgress: (fraction) => onProgress(need.path, fraction),
       });
@@ -183,7 +145,7 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
   const members = inOrder(roles).filter((member) => member !== roles.base);
   const others = members.map(modelOf);
   checkPositions(config, [base, ...others]);
-  const shared = shareText(base, members, { models, mayDiffer: config.vocabulary === "own" });
+  const shared = shareText(base, members, { models, config });
   if (config.fewShot.length > 0 && others.includes(base))
     throw new ShouldersError(
       "fusion_config_invalid",
@@ -191,10 +153,13 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
         `reference or an expert. Remove fewShot or use another file.`,
       { param: "fewShot" },
     );
-  const renderer = rendererOf(roles.base.model, { resolved, ...roles, roles: shared.roles }, models);
+  const rendering = { resolved, ...roles, roles: shared.roles };
+  const renderer = rendererOf(roles.base.model, rendering, models);
   const toolForm = renderer.toolForm ?? plainToolForm;
+  const thinker = thinkerOf(rendering, models, new Set(shared.sharedIds.values()));
+  const { thinking } = rendererOf(thinker, rendering, models);
   // Answers are read as text: a control token that begins a call, or ends a thought, must be seen.
-  base.vocabulary.show([...textsOf(toolForm), ...marksOf(renderer.thinking)].join(" "));
+  base.vocabulary.show([...textsOf(toolForm), ...marksOf(thinking)].join(" "));
   const alike = [base, ...(shared.reader === null ? others : [])];
   const vocabularySize = Math.min(...alike.map(({ vocabulary }) => vocabulary.size));
   if (resolved.card !== null && resolved.card.vocabularySize !== vocabularySize)
@@ -202,7 +167,8 @@ function joinConfig(resolved: ResolvedFusionConfig, uses: readonly ModelUse[]): 
       `the calibration card of config "${config.id}"`,
       `made for ${resolved.card.vocabularySize} tokens, the models have ${vocabularySize}`,
     );
-  return { resolved, ...roles, ...shared, vocabularySize, toolForm, thinking: renderer.thinking };
+  const tokenNames = namesOf(base.vocabulary, shared.sharedIds);
+  return { resolved, ...roles, ...shared, tokenNames, vocabularySize, toolForm, thinking, thinker };
 }
 
 /** libllama ends the process at a position that a model has not learned. */
@@ -300,38 +266,4 @@ export function examineConfig(
     measured,
   });
   return [...cardFindings(config.resolved), ...found, ...adapterFindings(config.experts, slots)];
-}
-
-type RenderingConfig = Pick<LoadedConfig, "resolved" | "base" | "reference" | "experts" | "roles">;
-
-/**
- * Who writes a model's chats: the model itself, with the config's template or that of its own file; or another model of
- * the config where its file has none.
- *
- * @throws ShouldersError `fusion_config_invalid`: the config's template does not work
- */
-export function rendererOf(
-  index: number,
-  { resolved, base, reference, experts, roles }: RenderingConfig,
-  models: readonly LoadedModel[],
-): ChatRenderer {
-  const { id, chatTemplate } = resolved.config;
-  const own = present(models[index], "model");
-  if (chatTemplate !== undefined) {
-    try {
-      return own.withTemplate(chatTemplate);
-    } catch (error) {
-      const { message } = ShouldersError.from(error);
-      throw new ShouldersError("fusion_config_invalid", `Config "${id}": ${message}`, {
-        param: "chatTemplate",
-        cause: error,
-      });
-    }
-  }
-  const others = [...experts, reference ?? base, base].map(({ model }) => models[model]);
-  const found = [own, ...others].find((model) => model?.hasChatTemplate) ?? own;
-  // Where control tokens are others, each model needs its own.
-  const isShared = roles.size === 0 && resolved.config.vocabulary !== "own";
-  if (found === own || isShared || found.facts.chatTemplate === null) return found;
-  return own.withTemplate(found.facts.chatTemplate);
 }

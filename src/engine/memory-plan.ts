@@ -4,7 +4,7 @@ import { isQuantized } from "../config/model-source.js";
 import { present, ShouldersError } from "../errors.js";
 import { noBuffers, sumMemory, totalOf } from "../llama/buffers.js";
 import { gibibytes } from "../llama/memory.js";
-import { bufferKinds, type ContextOptions, mainMemory } from "../llama/types.js";
+import { bufferKinds, type ContextOptions, mainMemory, type MeasuredVocabulary } from "../llama/types.js";
 import type { PlaceMemory } from "../protocol/description.js";
 import type { ModelNeed } from "./model-needs.js";
 import {
@@ -28,8 +28,8 @@ export interface PlanOptions {
   needs: readonly ModelNeed[];
   machine: Machine;
   measure: Measure;
-  /** What the program takes beside its models, by the lengths of their vocabularies. */
-  programBytes: (vocabularySizes: readonly number[]) => number;
+  /** What the program takes beside its models, by what they have of vocabularies. */
+  programBytes: (vocabularies: readonly MeasuredVocabulary[]) => number;
 }
 
 /**
@@ -50,6 +50,7 @@ export function planMemory(options: PlanOptions): MemoryPlan {
     name,
     ...details,
     buffers: sums.get(name) ?? noBuffers(),
+    numLayers: models.reduce((sum, { layersByDevice }) => sum + (layersByDevice.get(name) ?? 0), 0),
     programBytes: name === mainMemory ? programBytes : 0,
   });
   return {
@@ -76,7 +77,7 @@ interface Attempt {
 
 function attempt({ needs, machine, measure, programBytes }: PlanOptions): Attempt {
   const models = placeModels(needs, machine, measure);
-  const program = programBytes(models.map(({ need, placement }) => measure(need, placement).vocabularySize));
+  const program = programBytes(models.map(({ need, placement }) => measure(need, placement).vocabulary));
   return { models, overruns: findOverruns(models, machine, program), programBytes: program };
 }
 

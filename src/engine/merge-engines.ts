@@ -35,6 +35,7 @@ function mergePlaces(all: readonly PlaceMemory[]): PlaceMemory[] {
         // What was free before anything was loaded.
         freeBytes: Math.max(known.freeBytes, place.freeBytes),
         programBytes: known.programBytes + place.programBytes,
+        numLayers: (known.numLayers ?? 0) + (place.numLayers ?? 0),
         buffers: addBuffers(known.buffers, place.buffers),
       });
   }

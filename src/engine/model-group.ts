@@ -1,4 +1,5 @@
 import type { LoadedFusionConfig } from "../config/load.js";
+import { serversOf } from "../config/rpc-servers.js";
 import { bufferKinds } from "../llama/types.js";
 import type { Engine, PlaceMemory } from "../protocol/protocol.js";
 import type { Release } from "../protocol/models.js";
@@ -7,6 +8,8 @@ import type { Release } from "../protocol/models.js";
 export class ModelGroup {
   readonly engine: Engine;
   readonly ids: ReadonlySet<string>;
+  /** RPC servers, of which each serves one engine. */
+  readonly servers: ReadonlySet<string>;
   /** What its plan says that it takes, on all devices and in main memory. */
   readonly bytes: number;
   /** It takes nothing new, and is closed when the last holder is gone. */
@@ -20,6 +23,7 @@ export class ModelGroup {
     this.engine = engine;
     this.#configs = configs;
     this.ids = new Set(configs.map(({ config }) => config.id));
+    this.servers = new Set(serversOf(configs));
     this.bytes = bytesOf(engine);
   }
 

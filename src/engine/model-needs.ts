@@ -6,7 +6,7 @@ import type { RemoteRoom } from "../rows/connect.js";
 import { ShouldersError } from "../errors.js";
 import type { AdapterUse, ContextOptions } from "../llama/types.js";
 import { takes } from "../strategies/registry.js";
-import { numReread } from "./own/text-law.js";
+import { numReread } from "./own/way.js";
 import type { EngineSettings, ResolvedFusionConfig } from "../protocol/protocol.js";
 
 /** Most drafts of a step, of all sequences: each wants a row of every model. */

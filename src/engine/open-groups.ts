@@ -42,6 +42,12 @@ export class OpenGroups implements Iterable<ModelGroup> {
     return this.#merged.description;
   }
 
+  /** Why engines are down; null: all are up, or it is not known. */
+  get trouble(): string | null {
+    const reasons = [...this.#groups].flatMap(({ engine }) => engine.trouble ?? []);
+    return reasons.length === 0 ? null : [...new Set(reasons)].join(" ");
+  }
+
   get stats(): EngineStats {
     return mergeStats([...this.#groups].map(({ engine }) => engine.stats));
   }

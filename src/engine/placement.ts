@@ -28,6 +28,8 @@ export interface PlannedModel {
   need: ModelNeed;
   placement: Placement;
   memory: MemoryByPlace;
+  /** Device to how many layers lie there. */
+  layersByDevice: ReadonlyMap<string, number>;
 }
 
 /** A place that is asked for more than it has. */
@@ -95,7 +97,8 @@ class Placer {
   }
 
   #at(placement: Placement): PlannedModel {
-    return { need: this.#need, placement, memory: this.#measure(this.#need, placement).memory };
+    const { memory, layersByDevice } = this.#measure(this.#need, placement);
+    return { need: this.#need, placement, memory, layersByDevice };
   }
 
   #fits(placement: Placement): boolean {
@@ -106,24 +109,28 @@ class Placer {
   /** Ways to place so many layers, the best first: on the one device with most room, on another, on all. */
   #spreads(devices: readonly Device[], gpuLayers: number): Placement[] {
     const { wishes } = this.#need;
+    const { rpc } = wishes;
     const basis = { ...basisOf(this.#need), gpuLayers };
     const names = devices.map(({ name }) => name);
     const splitMode = wishes.splitMode ?? "layer";
-    const main = wishes.mainGpu === undefined ? names[0] : nameOf(wishes.mainGpu, this.#machine);
+    const main = wishes.mainGpu === undefined ? names[0] : nameOf(wishes.mainGpu, this.#machine.devices);
     const mainGpu = names.findIndex((name) => name.toLowerCase() === main?.toLowerCase());
     const name = names[mainGpu];
     if (name === undefined) throw refused(this.#need, `mainGpu is none of its devices, ${names.join(", ")}`);
     if (splitMode === "none") return [{ ...basis, devices: [name] }];
     const room = devices.map((device) => Math.max(0, device.freeBytes - this.#usedOn(device.name)));
-    const split = wishes.split ?? (room.some((bytes) => bytes > 0) ? room.map(mebibytes) : null);
+    const split =
+      rpc?.split ?? wishes.split ?? (room.some((bytes) => bytes > 0) ? room.map(mebibytes) : null);
     const all: Placement = {
       ...basis,
       devices: names,
       splitMode,
       mainGpu,
       split: names.length > 1 ? split : null,
+      // The last device has it, which may be one of this machine.
+      keepsOutput: rpc?.keepOutputLocal === true && devices.at(-1)?.server !== undefined,
     };
-    if (names.length === 1 || wishes.split || splitMode === "row" || Array.isArray(wishes.device))
+    if (names.length === 1 || rpc || wishes.split || splitMode === "row" || Array.isArray(wishes.device))
       return [all];
     const byRoom = names
       .map((name, index) => ({ name, room: room[index] ?? 0 }))
@@ -190,16 +197,17 @@ export function findOverruns(plan: readonly PlannedModel[], machine: Machine, pr
   return overruns;
 }
 
-function nameOf(device: string | number, { devices }: Machine): string {
+function nameOf(device: string | number, devices: readonly Device[]): string {
   return typeof device === "number" ? (devices[device]?.name ?? `number ${device}`) : device;
 }
 
-/** @returns the devices that a model may go to: those that its config names, or all. */
+/** @returns the devices that a model may go to: those of its RPC servers, and of this machine those that its config names, or all. */
 function wantedDevices(need: ModelNeed, machine: Machine): Device[] {
-  const { device, splitMode, split } = need.wishes;
-  const wanted = device === undefined ? machine.devices.map(({ name }) => name) : [device].flat();
+  const { device, splitMode, split, rpc } = need.wishes;
+  const here = machine.devices.filter(({ server }) => server === undefined);
+  const wanted = device === undefined ? here.map(({ name }) => name) : [device].flat();
   const found =
-    wanted[0] === "none" && wanted.length === 1 ? [] : wanted.map((each) => findDevice(need, each, machine));
+    wanted[0] === "none" && wanted.length === 1 ? [] : wanted.map((each) => findDevice(need, each, here));
   if (new Set(found).size < found.length) throw refused(need, "one device is named twice");
   if (split && split.length !== found.length)
     throw refused(need, `split has ${split.length} shares for ${found.length} devices`);
@@ -209,14 +217,24 @@ function wantedDevices(need: ModelNeed, machine: Machine): Device[] {
       need,
       `splitMode "row" is not there: ${unable ? `the backend of ${unable.name} has no split of rows` : "there is no device"}. Use "layer"`,
     );
-  return found;
+  if (rpc === undefined) return found;
+  const all = [
+    ...rpc.servers.flatMap((server) => machine.devices.filter((each) => each.server === server)),
+    ...found,
+  ];
+  if (rpc.split && rpc.split.length !== all.length)
+    throw refused(
+      need,
+      `rpc.split has ${rpc.split.length} shares for ${all.length} devices: ${all.map(({ name }) => name).join(", ")}`,
+    );
+  return all;
 }
 
-function findDevice(need: ModelNeed, wanted: string | number, machine: Machine): Device {
-  const name = nameOf(wanted, machine);
-  const found = machine.devices.find((device) => device.name.toLowerCase() === name.toLowerCase());
+function findDevice(need: ModelNeed, wanted: string | number, devices: readonly Device[]): Device {
+  const name = nameOf(wanted, devices);
+  const found = devices.find((device) => device.name.toLowerCase() === name.toLowerCase());
   if (found) return found;
-  const known = machine.devices.map((device) => `${device.name} (${device.description})`);
+  const known = devices.map((device) => `${device.name} (${device.description})`);
   throw refused(need, `there is no device ${name}; there are: ${known.join(", ") || "none"}`);
 }
 

@@ -1,6 +1,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import type { Logger } from "pino";
+import { modelPaths } from "../config/members.js";
 import { ShouldersError } from "../errors.js";
 import { Backends } from "./backends.js";
 import type {
@@ -26,7 +27,7 @@ export interface PlanOptions {
  */
 export async function planEngine(options: PlanOptions): Promise<PlaceMemory[]> {
   const { configs, settings, log } = options;
-  const backends = new Backends({ requested: settings.backend, configs, log });
+  const backends = new Backends({ requested: settings.backend, models: modelPaths(configs), log });
   for (;;) {
     try {
       return await planOn(backends.choice, options);

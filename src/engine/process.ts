@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { serversOf } from "../config/rpc-servers.js";
 import { ShouldersError, type ErrorData } from "../errors.js";
 import { createKernel } from "../fusion/kernel/kernel.js";
 import { checkFirstDecode } from "../llama/first-decode.js";
@@ -14,6 +15,7 @@ import { FusionEngine } from "./engine.js";
 import { keptFigures } from "./kept-figures.js";
 import { timingsKey } from "./kept-timings.js";
 import { holdLifeline } from "./lifeline.js";
+import { connectServers, ServerPulse } from "./rpc-servers.js";
 import { describeConfig, examineConfig, type LoadedModels, loadModels, planModels } from "./loaded-models.js";
 import type {
   BackendChoice,
@@ -49,6 +51,8 @@ class EngineProcess {
   #engine: FusionEngine | null = null;
   #planner: DecodePlanner | null = null;
   readonly #loading = new LoadingAge();
+  /** null: no model has RPC servers. */
+  #pulse: ServerPulse | null = null;
   #release: () => Promise<void> = () => Promise.resolve();
 
   constructor(open: OpenLibrary) {
@@ -91,12 +95,19 @@ class EngineProcess {
         this.#engine.ask(message.queryId, message.party, message.query);
         break;
       case "ping":
-        emit({ type: "pong", stepAgeMs: this.#engine ? this.#engine.stepAgeMs : this.#loading.ageMs });
+        emit({ type: "pong", stepAgeMs: this.#ageMs });
         break;
       case "shutdown":
         void this.#shutDown();
         break;
     }
+  }
+
+  /** How long it has not got on; null: nothing is to be done. */
+  get #ageMs(): number | null {
+    if (this.#engine === null) return this.#loading.ageMs;
+    const [step, pulse] = [this.#engine.stepAgeMs, this.#pulse?.ageMs ?? null];
+    return step === null ? pulse : Math.max(step, pulse ?? 0);
   }
 
   /** An error that is nobody's: what else is wrong cannot be known. The server starts a new child. */
@@ -110,6 +121,7 @@ class EngineProcess {
     if (message.type === "load") return this.#load(message);
     const { configs, settings, choice } = message;
     await using library = await openProven(this.#open, choice);
+    await connectServers(library, configs);
     emit({ type: "planned", places: planModels(library, configs, settings).places });
   }
 
@@ -119,15 +131,13 @@ class EngineProcess {
     const library = await openProven(this.#open, choice);
     this.#release = async () => library[Symbol.asyncDispose]();
     try {
-      const models = await loadModels(library, configs, settings, (modelPath, fraction) => {
-        this.#loading.note();
-        emit({ type: "progress", modelPath, fraction });
-      });
+      const models = await this.#loadModels(library, message);
       this.#release = async () => {
         await models[Symbol.asyncDispose]();
         await library[Symbol.asyncDispose]();
       };
       await this.#tryOut(models);
+      for (const { reader } of models.configs.values()) await reader?.prepare(() => this.#loading.note());
       const hashOf = fileHasher();
       const planner = (this.#planner = this.#createPlanner(message, { library, models, hashOf }));
       const { decoding, mayImprove } = await planner.choose();
@@ -168,10 +178,20 @@ class EngineProcess {
       });
       emit({ type: "events", events: [], step: null, stats: this.#engine.stats });
       if (mayImprove) planner.improve();
+      if (serversOf(configs).length > 0) this.#pulse = new ServerPulse(library).start();
     } catch (error) {
       await this.#release();
       throw error;
     }
+  }
+
+  async #loadModels(library: NativeLibrary, { configs, settings }: Load) {
+    await connectServers(library, configs);
+    this.#loading.note();
+    return loadModels(library, configs, settings, (modelPath, fraction) => {
+      this.#loading.note();
+      emit({ type: "progress", modelPath, fraction });
+    });
   }
 
   #createPlanner({ configs, settings, timings }: Load, { library, models, hashOf }: Loaded): DecodePlanner {
@@ -221,6 +241,7 @@ class EngineProcess {
   }
 
   async #shutDown(): Promise<void> {
+    await this.#pulse?.stop();
     await this.#planner?.stop();
     await this.#engine?.close();
     await this.#release();

@@ -1,6 +1,7 @@
 import { present, ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool, RenderedPrompt, ThinkingForm } from "../llama/types.js";
-import { type LoadedConfig, rendererOf } from "./loaded-models.js";
+import type { LoadedConfig } from "./loaded-models.js";
+import { rendererOf } from "./renderer.js";
 import { paramOf, tooLong } from "./prompt-size.js";
 import { textFedTo } from "./own/share-text.js";
 import { fedTo } from "./token-roles.js";
@@ -61,10 +62,8 @@ export async function buildPrompts(
     const model = present(models[index], "model");
     const rendered = known.get(model) ?? (await renderPrompt(request.prompt, index, config, models));
     known.set(model, rendered);
-    if (index === config.base.model) {
-      for (const stop of rendered.stopStrings) stopStrings.add(stop);
-      thinking = rendered;
-    }
+    if (index === config.base.model) for (const stop of rendered.stopStrings) stopStrings.add(stop);
+    if (index === config.thinker) thinking = rendered;
     const { tokens } = rendered;
     if (tokens.length === 0)
       throw new ShouldersError("invalid_request", "The prompt has no tokens: send at least one.", { param });

@@ -8,8 +8,8 @@ import { checkSize, paramOf, type Readings, sizeOf, tooLong } from "./prompt-siz
 import { checkIds, renderPrompt, withBos } from "./prompts.js";
 import type { EngineQuery, Prompt, QueryOutcome, QueryResults } from "../protocol/protocol.js";
 
-/** Token ids that are looked up at a time: some milliseconds. */
-const mostAtOnce = 16_384;
+/** Token ids that are looked up at a time: a millisecond or two. */
+const mostAtOnce = 4_096;
 
 export function sizeOfQuery(query: EngineQuery): ReadingSize {
   switch (query.type) {
@@ -64,19 +64,19 @@ async function answer({
     case "tokenize": {
       const plain = await base.tokenizeAside(query.text, query.parseSpecial);
       const ids = query.addSpecial ? withBos(plain, base) : plain;
-      const pieces = query.withPieces ? await piecesOf(ids, base, isWanted) : [];
-      return pieces && { ids: Int32Array.from(ids), pieces: joined(pieces) };
+      const pieces = await writePieces(query.withPieces ? ids : [], bytesOf(config), isWanted);
+      return pieces && { ids: Int32Array.from(ids), pieces };
     }
     case "detokenize": {
       checkIds(query.tokens, config.vocabularySize, "tokens");
-      const pieces = await piecesOf(query.tokens, base, isWanted);
-      if (pieces === null || !query.withControl) return pieces && { bytes: Buffer.concat(pieces) };
+      const bytes = bytesOf(config);
       const { vocabulary } = base;
-      const written = pieces.map((piece, index) => {
-        const id = present(query.tokens[index], "token");
-        return vocabulary.isControl(id) ? Buffer.from(vocabulary.rawText(id)) : piece;
-      });
-      return { bytes: Buffer.concat(written) };
+      const written = (id: number) =>
+        query.withControl && vocabulary.isControl(id)
+          ? Buffer.from(config.tokenNames.rawText(id))
+          : bytes(id);
+      const pieces = await writePieces(query.tokens, written, isWanted);
+      return pieces && { bytes: pieces.bytes };
     }
     case "describeTokenizer":
       return describeTokenizer(config, base);
@@ -120,24 +120,31 @@ async function renderAll(
 
 type Ids = readonly number[] | Int32Array;
 
-/** The bytes of each token; null where they are wanted no longer. */
-async function piecesOf(
+const bytesOf =
+  ({ tokenNames }: LoadedConfig) =>
+  (id: number): Uint8Array =>
+    tokenNames.bytes(id);
+
+/**
+ * The bytes of each token, one behind the other: they cross the pipe sooner than as many lists.
+ *
+ * @returns null where they are wanted no longer
+ */
+async function writePieces(
   ids: Ids,
-  { vocabulary }: LoadedModel,
+  pieceOf: (id: number) => Uint8Array,
   isWanted: () => boolean,
-): Promise<Uint8Array[] | null> {
-  const pieces: Uint8Array[] = [];
+): Promise<QueryResults["tokenize"]["pieces"] | null> {
+  const lengths = new Int32Array(ids.length);
+  const parts: Uint8Array[] = [];
   for (let from = 0; from < ids.length; from += mostAtOnce) {
     if (from > 0) await setImmediate();
     if (!isWanted()) return null;
-    for (const id of ids.slice(from, from + mostAtOnce)) pieces.push(vocabulary.bytes(id));
+    const pieces = Array.from(ids.slice(from, from + mostAtOnce), pieceOf);
+    pieces.forEach(({ length }, index) => (lengths[from + index] = length));
+    parts.push(Buffer.concat(pieces));
   }
-  return pieces;
-}
-
-/** One list of bytes crosses the pipe sooner than many. */
-function joined(pieces: readonly Uint8Array[]): QueryResults["tokenize"]["pieces"] {
-  return { bytes: Buffer.concat(pieces), lengths: Int32Array.from(pieces, ({ length }) => length) };
+  return { bytes: Buffer.concat(parts), lengths };
 }
 
 /** The prompt as one would write it: control tokens by their names. */

@@ -1,4 +1,5 @@
 import type { LoadedFusionConfig } from "../config/load.js";
+import { serversOf } from "../config/rpc-servers.js";
 import { ShouldersError } from "../errors.js";
 import type { HoldOptions, Models, ModelState, Release } from "../protocol/models.js";
 import type {
@@ -56,6 +57,10 @@ export class ModelRouter implements Engine, Models {
 
   get description(): EngineDescription | null {
     return this.#groups.describe(this.#configs.ids);
+  }
+
+  get trouble(): string | null {
+    return this.#groups.trouble;
   }
 
   get stats(): EngineStats {
@@ -229,12 +234,18 @@ export class ModelRouter implements Engine, Models {
     return failure;
   }
 
-  /** Opens configs; what was used longest ago goes, one after the other, until there is room. */
+  /**
+   * Opens configs; what was used longest ago goes, one after the other, until there is room, and what uses an RPC server
+   * of theirs before.
+   */
   async #openWithRoom(
     configs: readonly LoadedFusionConfig[],
     onProgress: (fraction: number) => void,
   ): Promise<ModelGroup> {
     const { memoryBytes } = this.#options;
+    const servers = serversOf(configs);
+    for (const group of this.#groups)
+      if (servers.some((server) => group.servers.has(server))) await this.#leave(group);
     if (memoryBytes > 0) {
       const needed = await this.#bytesOf(configs);
       if (needed > memoryBytes)

@@ -1,7 +1,6 @@
 import { present } from "../errors.js";
 import { inOrder } from "../config/members.js";
 import type { FusionKernel } from "../fusion/types.js";
-import type { Vocabulary } from "../llama/types.js";
 import { unrestricted, type Fused } from "./fuse.js";
 import type { LoadedMember } from "./loaded-models.js";
 import { toLogprob } from "../wire/numbers.js";
@@ -14,7 +13,6 @@ export interface SampleParts {
   fused: Fused;
   /** Still holds the fused row. */
   kernel: FusionKernel;
-  vocabulary: Vocabulary;
   /** Model index to ms of its decode in this step. */
   msOf: ReadonlyMap<number, number>;
   fuseMs: number;
@@ -24,7 +22,9 @@ export interface Sampled {
   generated: GeneratedToken;
   /** Log-probability of the token under each model that the fusion mixed. */
   componentLogprobs: number[];
-  /** The grammar allowed none of the tokens that the fusion left, so the base's row decided. */
+  /** The grammar did not allow the row's best token. */
+  isByGrammar: boolean;
+  /** It allowed none of the tokens that the fusion left, so the base's row decided. */
   isOfBase: boolean;
   /** How long it took to draw it. */
   sampleMs: number;
@@ -35,9 +35,10 @@ export interface Sampled {
  * the row then.
  */
 export function sample(parts: SampleParts): Sampled {
-  const { sequence, fused, kernel, vocabulary, msOf, fuseMs } = parts;
+  const { sequence, fused, kernel, msOf, fuseMs } = parts;
   const { fusion } = fused;
-  const { request } = sequence;
+  const { request, config } = sequence;
+  const { tokenNames: names } = config;
   const numTop = request.topLogprobs ?? 0;
   const isProcessed = request.logprobs === "processed";
   const startMs = performance.now();
@@ -73,7 +74,6 @@ export function sample(parts: SampleParts): Sampled {
         : second === undefined
           ? "certain"
           : decisionOf(fused, { base, fused: best }),
-      vocabulary,
       timing: { decodeMs: timesOf(runningMembers(sequence), msOf), fuseMs, sampleMs },
     },
     kernel,
@@ -85,13 +85,14 @@ export function sample(parts: SampleParts): Sampled {
     alternatives = row.top(numTop);
   }
   const topLogprobs = alternatives.map((entry) => ({
-    ...candidate(entry, vocabulary),
-    bytes: vocabulary.bytes(entry.token),
+    ...candidate(entry, names),
+    bytes: names.bytes(entry.token),
   }));
-  const generated: GeneratedToken = { record, bytes: vocabulary.bytes(drawn.token), topLogprobs };
+  const generated: GeneratedToken = { record, bytes: names.bytes(drawn.token), topLogprobs };
   if (request.wantsMembers) generated.members = membersOf(fused, drawn.token, kernel);
-  const isOfBase = drawn.isByGrammar && fusedLogprob === -Infinity;
-  return { generated, componentLogprobs, isOfBase, sampleMs };
+  const { isByGrammar } = drawn;
+  const isOfBase = isByGrammar && fusedLogprob === -Infinity;
+  return { generated, componentLogprobs, isByGrammar, isOfBase, sampleMs };
 }
 
 /** What base and experts, each alone, give a token. The fused row is gone then. */
@@ -109,13 +110,14 @@ function membersOf({ rows, experts }: Fused, token: number, kernel: FusionKernel
 export function certain(
   sequence: Sequence,
   token: number,
-  { vocabulary, msOf, fuseMs }: Pick<SampleParts, "vocabulary" | "msOf" | "fuseMs">,
+  { msOf, fuseMs }: Pick<SampleParts, "msOf" | "fuseMs">,
 ): GeneratedToken {
+  const { tokenNames: names } = sequence.config;
   const { topLogprobs } = sequence.request;
   const timing = { decodeMs: timesOf(sequence.run.active, msOf), fuseMs, sampleMs: 0 };
-  const record = certainRecord(sequence, token, { vocabulary, timing });
-  const bytes = vocabulary.bytes(token);
-  const alternative = { ...candidate({ token, logprob: 0 }, vocabulary), bytes };
+  const record = certainRecord(sequence, token, timing);
+  const bytes = names.bytes(token);
+  const alternative = { ...candidate({ token, logprob: 0 }, names), bytes };
   return { record, bytes, topLogprobs: (topLogprobs ?? 0) > 0 ? [alternative] : [] };
 }
 

@@ -4,7 +4,7 @@ import type { ModelSlot } from "./loaded-models.js";
 import { isDecoding } from "./scheduler.js";
 import { isCoveredBy, longestMatch, type PrefixHolder, type PrefixSeeker, savesMore } from "./prefix.js";
 import type { Sequence } from "./sequence.js";
-import { type SequenceLease, SequencePool } from "./sequence-pool.js";
+import { type CellClaim, type SequenceLease, SequencePool } from "./sequence-pool.js";
 
 /** A sequence, running or finished, whose cells others may share. */
 interface Donor extends PrefixHolder {
@@ -95,10 +95,10 @@ export class SequenceMemory {
     const { lease } = sequence;
     if (lease === null) return;
     sequence.lease = null;
-    // What was read of drafts belongs to no text.
-    for (const { model, tokens, numDecoded } of sequence.allCursors)
-      if (numDecoded > tokens.length)
-        this.#context(model).removePositions(lease.sequenceId, tokens.length, null);
+    // What was read of drafts, or ahead, belongs to no text.
+    for (const { model, tokens, numDecoded, holdsMore } of sequence.allCursors)
+      if (holdsMore)
+        this.#context(model).removePositions(lease.sequenceId, Math.min(numDecoded, tokens.length), null);
     const heldOf = sequence.heldOf();
     const claims = [...heldOf].map(([model, held]) => ({ model, numCells: held.length }));
     const entry: Donor = { owner: sequence.owner, heldOf, lease };
@@ -120,6 +120,16 @@ export class SequenceMemory {
   drop(sequence: Sequence): void {
     if (sequence.lease !== null) this.#free(sequence.lease);
     sequence.lease = null;
+  }
+
+  /** A place beside those of answers, for what is only looked at; null: there is none left. */
+  borrow(claims: readonly CellClaim[]): SequenceLease | null {
+    return this.#pool.lease(claims);
+  }
+
+  /** Frees a place that was borrowed, and what is in it. */
+  giveBack(lease: SequenceLease): void {
+    this.#free(lease);
   }
 
   clear(): void {

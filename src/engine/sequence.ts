@@ -195,16 +195,16 @@ export class Sequence implements SequenceView, Claim {
   }
 
   /**
-   * The model whose rows tell what may come next: of the experts that run the one with the largest share. null: there is
-   * none, or it is the base itself.
+   * The model whose rows tell what may come next: of the experts that run the one with the largest share, and once all
+   * have left the reference. null: there is none, or it is the base itself.
    */
   get drafter(): Cursor | null {
-    const { active, shares } = this.run;
+    const { active, experts, shares } = this.run;
     const shareOf = ({ id }: LoadedExpert) => shares?.[id] ?? 0;
-    const [first, ...others] = active;
-    if (first === undefined) return null;
-    const best = others.reduce((one, other) => (shareOf(other) > shareOf(one) ? other : one), first);
-    return best.model === this.config.base.model ? null : this.cursor(best.model);
+    const [first] = active;
+    const best = first && active.reduce((one, other) => (shareOf(other) > shareOf(one) ? other : one), first);
+    const guesser = best ?? (experts.length > 0 ? this.config.reference : null);
+    return guesser === null || guesser.model === this.config.base.model ? null : this.cursor(guesser.model);
   }
 
   /** Cursors of its experts; where the base has a share, also that which tells whether they have anything to say. */

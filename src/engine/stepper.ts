@@ -2,7 +2,6 @@ import { featureOf } from "../routing/feature.js";
 import { priorOf } from "../routing/prior.js";
 import { present, ShouldersError } from "../errors.js";
 import type { FusionKernel } from "../fusion/types.js";
-import type { Vocabulary } from "../llama/types.js";
 import type { BatchCurves, GeneratedToken, RequestEvent, StepSample } from "../protocol/protocol.js";
 import { sizeOf } from "./batch-costs.js";
 import { baseCandidates } from "./base-candidates.js";
@@ -12,12 +11,13 @@ import { fuse, settle } from "./fuse.js";
 import { latePlan, learnLate } from "./late-likelihoods.js";
 import type { ModelSlot } from "./loaded-models.js";
 import { Drafting } from "./drafting.js";
+import { endsAnswer } from "./ends-answer.js";
+import { OtherLaws } from "./other-laws.js";
 import { isGuess } from "./draft.js";
 import { routingRows } from "./model-needs.js";
-import { TextRows } from "./own/text-rows.js";
+import { type SparePlaces, TextRows } from "./own/text-rows.js";
 import { PrefillBudget } from "./prefill-budget.js";
-import { mustAskAgain, unknownOf } from "./row-doubts.js";
-import { isEndFor } from "./token-roles.js";
+import { mustAskAgain, unknownOf, unknownOfAllowed } from "./row-doubts.js";
 import { certain, sample } from "./sample.js";
 import { isDecoding, type PlannedSequence, schedule } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
@@ -28,6 +28,7 @@ export interface StepperParts {
   /** Whether the models of a step are decoded at the same time: steps of one token a model, and others. */
   together: Readonly<{ single: boolean; batch: boolean }>;
   curves: Readonly<BatchCurves>;
+  spare: SparePlaces;
   /** Takes what is certain before the rest of the step is known. */
   emit: (events: RequestEvent[]) => void;
   end: (sequence: Sequence, error: ShouldersError | null) => void;
@@ -60,12 +61,14 @@ export class Stepper {
   readonly #prefillBudget: PrefillBudget;
   readonly #drafting: Drafting;
   readonly #textRows: TextRows;
+  readonly #otherLaws: OtherLaws;
 
   constructor(parts: StepperParts) {
     this.#parts = parts;
     this.#slots = parts.slots;
     this.#drafting = new Drafting(parts);
     this.#textRows = new TextRows({ ...parts, heldRows: this.#drafting.heldRows });
+    this.#otherLaws = new OtherLaws(parts);
     this.#prefillBudget = new PrefillBudget(
       Math.max(...this.#slots.map(({ context }) => context.batch.capacity)),
     );
@@ -253,10 +256,9 @@ export class Stepper {
     token: number,
     { clock, fuseMs }: { clock: StepClock; fuseMs: number },
   ): GeneratedToken {
-    const vocabulary = this.#vocabulary(sequence.config.base.model);
     clock.rows++;
     clock.skippedShare += sequence.run.skippedShare;
-    const generated = certain(sequence, token, { vocabulary, msOf: clock.msOf, fuseMs });
+    const generated = certain(sequence, token, { msOf: clock.msOf, fuseMs });
     sequence.learnCertain();
     return generated;
   }
@@ -275,20 +277,22 @@ export class Stepper {
       sequence.doze.isCounting = true;
       return null;
     }
-    const unknown = unknownOf(fused, sequence);
-    if (mustAskAgain(fused, this.#slot(sequence.base.model), { sequence, unknown })) return null;
-    const vocabulary = this.#vocabulary(sequence.config.base.model);
-    const { generated, componentLogprobs, isOfBase, sampleMs } = sample({
-      ...{ sequence, fused, kernel, vocabulary, fuseMs },
+    const slot = this.#slot(sequence.base.model);
+    const unmasked = unknownOf(fused, sequence);
+    if (mustAskAgain(fused, slot, { sequence, unknown: unmasked })) return null;
+    const { generated, componentLogprobs, isByGrammar, isOfBase, sampleMs } = sample({
+      ...{ sequence, fused, kernel, fuseMs },
       msOf: clock.msOf,
     });
+    const unknown = isByGrammar
+      ? unknownOfAllowed(fused, slot, { sequence, unknown: unmasked, isOfBase })
+      : unmasked;
+    if (unknown === null || !this.#otherLaws.weigh(sequence, fused, generated)) return null;
     clock.rows++;
     clock.fuseMs += fuseMs;
     clock.sampleMs += sampleMs;
     clock.skippedShare += sequence.run.skippedShare;
-    const isGuess = isOfBase && fused.rows.rest != null;
-    const told = { logprobs: componentLogprobs, unknown: isGuess ? 1 : unknown };
-    sequence.learn(fused.fusion, told, generated.record);
+    sequence.learn(fused.fusion, { logprobs: componentLogprobs, unknown }, generated.record);
     return generated;
   }
 
@@ -303,14 +307,7 @@ export class Stepper {
   }
 
   #commit(sequence: Sequence, generated: GeneratedToken): { events: RequestEvent[]; isDone: boolean } {
-    const { config, allCursors } = sequence;
-    const isEnd = (token: number) =>
-      allCursors.some(
-        ({ model }) =>
-          (config.reader === null || model === config.base.model) &&
-          isEndFor(this.#vocabulary(model), config.roles.get(model), token),
-      );
-    const events = commit(sequence, generated, isEnd);
+    const events = commit(sequence, generated, (token) => endsAnswer(sequence, token, this.#slots));
     return {
       events: events.map((event) => ({ requestId: sequence.request.requestId, event })),
       isDone: events.at(-1)?.type === "done",
@@ -330,10 +327,6 @@ export class Stepper {
 
   #slot(model: number): ModelSlot {
     return present(this.#slots[model], "slot");
-  }
-
-  #vocabulary(model: number): Vocabulary {
-    return this.#slot(model).model.vocabulary;
   }
 }
 

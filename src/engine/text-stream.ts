@@ -97,16 +97,16 @@ export class TextStream<T> {
   #callsAt(): number {
     const { length } = this.#held;
     if (this.#opening === null || this.#stops.length === 0) return length;
-    const { texts, mayFollowText } = this.#opening;
-    if (!mayFollowText) {
-      const isBeginning = texts.some((text) => text.startsWith(this.#held) || this.#held.startsWith(text));
-      return isBeginning && this.#shownLength === 0 ? 0 : length;
-    }
+    const { texts, leading } = this.#opening;
+    const isBeginning = leading.some((text) => text.startsWith(this.#held) || this.#held.startsWith(text));
+    if (isBeginning && this.#shownLength === 0) return 0;
     return findStop(this.#held, texts)?.index ?? length - heldLength(this.#held, texts);
   }
 
   #opensAt(at: number): boolean {
-    return this.#opening?.texts.some((text) => this.#held.startsWith(text, at)) ?? false;
+    const { texts = [], leading = [] } = this.#opening ?? {};
+    const isFirst = at === 0 && this.#shownLength === 0;
+    return [...texts, ...(isFirst ? leading : [])].some((text) => this.#held.startsWith(text, at));
   }
 
   #stop({ index, stop }: { index: number; stop: string }): Released<T> {

@@ -19,9 +19,9 @@ export function afterThought(
       return { name, define: (body) => void (rules[at] = `${name} ::= ${body}`) };
     },
   };
-  const thought = throughText(writer, [{ text: closing, follows: `""` }]);
-  const maybe = isAllowed ? `(thought-space ${literal(opening)} ${thought})?` : "";
-  const begun = isOpen ? thought : maybe;
+  const mayThink = opening !== "" && (isOpen || isAllowed);
+  const thought = mayThink ? throughText(writer, [{ text: closing, follows: `""` }]) : "";
+  const begun = isOpen || !mayThink ? thought : `(thought-space ${literal(opening)} ${thought})?`;
   const marks = [answer, preamble ?? ""].filter((text) => text !== "");
   const mark = marks.length === 0 ? "" : `(${marks.map(literal).join(" | ")})?`;
   return [

@@ -1,6 +1,5 @@
 import { objective } from "../fusion/objective.js";
 import type { FusionKernel, LogitsRows, Single, TokenLogprob } from "../fusion/types.js";
-import type { Vocabulary } from "../llama/types.js";
 import { keyed, toDivergence, toLogprob, toMs, toNats, toRounded, toTarget } from "../wire/numbers.js";
 import type {
   CurveRecord,
@@ -12,7 +11,9 @@ import type {
   Vouch,
 } from "../wire/token-record.js";
 import type { Fused } from "./fuse.js";
+import { TextCursor } from "./own/text-cursor.js";
 import type { LoadedExpert } from "./loaded-models.js";
+import type { TokenNames } from "./shared-ids.js";
 import type { Sequence } from "./sequence.js";
 
 /** How many tokens of each model a `full` trace keeps. */
@@ -21,22 +22,25 @@ const numTraced = 10;
 /** Points of each curve of a `full` trace: a step of 0.05 between the paper's bounds. */
 const numCurvePoints = 41;
 
+/** A share that is worth telling of, where it was not read. */
+const leastUnread = 1e-3;
+
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** A token that is no text, such as the end of an answer, has the name that the vocabulary gives it. */
-function tokenText(token: number, vocabulary: Vocabulary): TokenText {
-  const bytes = vocabulary.bytes(token);
-  return { id: token, text: bytes.length === 0 ? vocabulary.rawText(token) : decoder.decode(bytes) };
+function tokenText(token: number, names: TokenNames): TokenText {
+  const bytes = names.bytes(token);
+  return { id: token, text: bytes.length === 0 ? names.rawText(token) : decoder.decode(bytes) };
 }
 
 /** Its bytes too, where only with its neighbours it makes characters. */
-function drawnToken(token: number, vocabulary: Vocabulary): TokenRecord["token"] {
-  const whole = tokenText(token, vocabulary);
-  return whole.text.includes("\ufffd") ? { ...whole, bytes: [...vocabulary.bytes(token)] } : whole;
+function drawnToken(token: number, names: TokenNames): TokenRecord["token"] {
+  const whole = tokenText(token, names);
+  return whole.text.includes("\ufffd") ? { ...whole, bytes: [...names.bytes(token)] } : whole;
 }
 
-export function candidate({ token, logprob }: TokenLogprob, vocabulary: Vocabulary): TokenCandidate {
-  return { ...tokenText(token, vocabulary), logprob: toLogprob(logprob) };
+export function candidate({ token, logprob }: TokenLogprob, names: TokenNames): TokenCandidate {
+  return { ...tokenText(token, names), logprob: toLogprob(logprob) };
 }
 
 export interface RecordParts {
@@ -48,7 +52,6 @@ export interface RecordParts {
   logRatio: number;
   best: BestTokens;
   decidedBy: Decision;
-  vocabulary: Vocabulary;
   /** ms; those of decodes by role. */
   timing: { decodeMs: Record<string, number>; fuseMs: number; sampleMs: number };
 }
@@ -75,13 +78,14 @@ export function decisionOf({ fusion }: Fused, best: BestTokens): Decision {
  * after a full trace.
  */
 export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenRecord {
-  const { sequence, fused, vocabulary, best } = parts;
+  const { sequence, fused, best } = parts;
+  const { tokenNames: names } = sequence.config;
   const { fusion } = fused;
   const ids = fused.experts.map(({ id }) => id);
   const byId = <Value>(values: readonly Value[]) => keyed(ids, values);
   const record: TokenRecord = {
     position: sequence.base.tokens.length,
-    token: drawnToken(parts.token, vocabulary),
+    token: drawnToken(parts.token, names),
     logprob: toLogprob(parts.logprob),
     nats: toNats(fusion.nats),
     log_ratio: toNats(parts.logRatio),
@@ -91,7 +95,7 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
     divergence: { ...toDivergence(fusion.divergence), targets: byId(fusion.targets.map(toTarget)) },
     objective: toRounded(fusion.objective),
     evaluations: fusion.evaluations,
-    base_token: candidate(best.base, vocabulary),
+    base_token: candidate(best.base, names),
     flipped: best.base.token !== best.fused.token,
     ran: Object.keys(parts.timing.decodeMs),
     vouch: vouchOf(parts.token, fused.rows, best.base.token),
@@ -100,29 +104,29 @@ export function buildRecord(parts: RecordParts, kernel: FusionKernel): TokenReco
   if (contest !== null) {
     const idOf = ({ expert }: Single) => (expert === null ? "base" : (ids[expert] ?? ""));
     const { by, against } = contest;
-    record.contested = { by: idOf(by), token: candidate(by.best, vocabulary), against: idOf(against) };
+    record.contested = { by: idOf(by), token: candidate(by.best, names), against: idOf(against) };
   }
+  const unread = Math.max(
+    ...sequence.cursors.map((cursor) => (cursor instanceof TextCursor ? cursor.unread : 0)),
+  );
+  if (unread >= leastUnread) record.unread = toRounded(unread);
   const { shares } = sequence.run;
   if (shares) record.shares = mapValues(shares, toRounded);
   if (sequence.request.trace === "full") {
     record.timing = timingOf(parts.timing);
-    const fusedTop = fusion.row.top(numTraced).map((entry) => candidate(entry, vocabulary));
-    record.top = { ...topRecord(ids, fused, kernel, vocabulary), fused: fusedTop };
+    const fusedTop = fusion.row.top(numTraced).map((entry) => candidate(entry, names));
+    record.top = { ...topRecord(ids, fused, kernel, names), fused: fusedTop };
     record.curves = byId(fused.experts.map((expert, index) => curve(expert, index, parts, kernel)));
   }
   return record;
 }
 
 /** The record of a token that experts' rows alone settled: what would need the base's row is not known. */
-export function certainRecord(
-  sequence: Sequence,
-  token: number,
-  { vocabulary, timing }: Pick<RecordParts, "vocabulary" | "timing">,
-): TokenRecord {
+export function certainRecord(sequence: Sequence, token: number, timing: RecordParts["timing"]): TokenRecord {
   const { shares, active } = sequence.run;
   return {
     position: sequence.base.tokens.length,
-    token: drawnToken(token, vocabulary),
+    token: drawnToken(token, sequence.config.tokenNames),
     logprob: 0,
     nats: null,
     log_ratio: null,
@@ -217,12 +221,12 @@ function topRecord(
   ids: readonly string[],
   { rows }: Fused,
   kernel: FusionKernel,
-  vocabulary: Vocabulary,
+  names: TokenNames,
 ): Omit<TopRecord, "fused"> {
   const top = (row: Float32Array | null) => {
     if (row === null) return [];
     kernel.load({ base: row, reference: null, experts: [] }, null);
-    return kernel.top("base", numTraced).map((entry) => candidate(entry, vocabulary));
+    return kernel.top("base", numTraced).map((entry) => candidate(entry, names));
   };
   return {
     base: top(rows.base),

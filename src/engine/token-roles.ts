@@ -1,6 +1,7 @@
 import { present } from "../errors.js";
 import type { LoadedModel, Token, Vocabulary } from "../llama/types.js";
 import { compareVocabularies, comparisonNotes } from "../llama/vocabulary.js";
+import { sharedNotes, type SharedIds } from "./shared-ids.js";
 
 /** Models of one config whose control tokens are not named alike: each keeps its own, and text is fused. */
 
@@ -41,6 +42,7 @@ export class TokenRoles {
    * equal parts, and what is renamed has the same log-probability in every such model, so that no shift moves it.
    */
   adapt(row: Float32Array): void {
+    if (this.#renamed.size === 0 && this.#ownEnds.length === 0) return;
     const ends = logSum(this.#ownEnds.map((token) => row[token] ?? -Infinity));
     for (const tokens of [this.#renamed, this.#ownEnds, this.#ends])
       for (const token of tokens) row[token] = -Infinity;
@@ -98,16 +100,17 @@ export function isEndFor(vocabulary: Vocabulary, roles: TokenRoles | undefined, 
  * Holds the models of a config against its base.
  *
  * @param others members that are not the base, by their index among the models
+ * @param shared ids that keep their shift, whatever they are called
  * @throws ShouldersError `vocabulary_mismatch`
  */
 export function shareTokens(
   base: LoadedModel,
   others: readonly { model: number }[],
-  models: readonly LoadedModel[],
+  { models, shared = new Map() }: { models: readonly LoadedModel[]; shared?: SharedIds },
 ): { roles: Map<number, TokenRoles>; vocabularyNotes: string[] } {
   const roles = new Map<number, TokenRoles>();
   const known = new Map<LoadedModel, TokenRoles | null>();
-  const notes = new Set<string>();
+  const notes = new Set(sharedNotes(shared, base));
   for (const { model } of others) {
     const other = present(models[model], "model");
     if (!known.has(other)) {
@@ -116,11 +119,12 @@ export function shareTokens(
         other: other.path,
       });
       const names = { base: "the base", other: "the others" };
-      for (const note of renamedNotes(base, other, compared.renamed)) notes.add(note);
+      const renamed = compared.renamed.filter((token) => !shared.has(token));
+      for (const note of renamedNotes(base, other, renamed)) notes.add(note);
       for (const note of comparisonNotes(base.vocabulary, other.vocabulary, names)) notes.add(note);
       const hasMoreEnds = endsBeyond(other.vocabulary, compared.commonSize);
       const isPlain = compared.renamed.length === 0 && !hasMoreEnds;
-      known.set(other, isPlain ? null : new TokenRoles(base, other, compared.renamed, compared.commonSize));
+      known.set(other, isPlain ? null : new TokenRoles(base, other, renamed, compared.commonSize));
     }
     const own = known.get(other);
     if (own) roles.set(model, own);

@@ -1,7 +1,16 @@
 import { callId } from "../llama/tool-form.js";
-import { toolIdMark, toolIndexMark, toolTypeMark, type ToolCall, type ToolForm } from "../llama/types.js";
+import {
+  toolIdMark,
+  toolIndexMark,
+  toolTypeMark,
+  type ArgumentTags,
+  type ToolCall,
+  type ToolForm,
+} from "../llama/types.js";
+import { present } from "../errors.js";
+import { ofArgument, ofFunction } from "../grammar/form-marks.js";
 import { isObject } from "../grammar/json/json-schema.js";
-import { bareLiteral, pythonLiteral } from "../grammar/json/notation.js";
+import { bareLiteral, elementLiteral, pythonLiteral } from "../grammar/json/notation.js";
 
 /** Calls as an answer has them; one by one where the form has no more than one. */
 export function writeCalls(calls: readonly ToolCall[], form: ToolForm): string {
@@ -18,7 +27,7 @@ export function writeCalls(calls: readonly ToolCall[], form: ToolForm): string {
 
 /** An id or a number stands where the form has one of a call. */
 function marked(text: string, { id, name }: ToolCall, index: number): string {
-  return text
+  return ofFunction(text, name)
     .replaceAll(toolIdMark, () => callId(id, "short", name, index))
     .replaceAll(toolIndexMark, String(index));
 }
@@ -35,9 +44,9 @@ function argumentsOf(
   if (tags.isSorted) values.sort(([a], [b]) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1));
   const written = values.map(([name, value]) => {
     if (typeof value === "string" && tags.text !== null)
-      return name + tags.text.before + value + tags.text.after;
+      return name + tags.text.before + value + ofArgument(tags.text.after, name);
     const before = tags.value.before.replace(toolTypeMark, typeName(value));
-    return name + before + literal(value, tags.literals) + tags.value.after;
+    return name + before + literal(value, tags) + ofArgument(tags.value.after, name);
   });
   return own(middle) + written.join(tags.next) + tags.last;
 }
@@ -52,8 +61,10 @@ function parsed(text: string): Record<string, unknown> {
   }
 }
 
-function literal(value: unknown, literals: "json" | "python" | "bare"): string {
+function literal(value: unknown, { literals, elements }: ArgumentTags): string {
   switch (literals) {
+    case "elements":
+      return elementLiteral(value, present(elements, "marks of elements"));
     case "json":
       return JSON.stringify(value);
     case "python":

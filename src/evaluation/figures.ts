@@ -11,6 +11,9 @@ export interface MethodFigures {
   ratio: number | null;
   /** (score − base alone) ÷ (tuned base − base alone). */
   pgr: number | null;
+  /** 95 % interval of pgr, from resamples of the items; null where tuning gains nothing in too many. Old reports have none. */
+  pgrLow?: number | null;
+  pgrHigh?: number | null;
   /** (score − right expert) ÷ (tuned base − right expert): arXiv 2312.09390. */
   burnsPgr: number | null;
   /** score − max(base alone, right expert); below 0 the fusion does harm. */

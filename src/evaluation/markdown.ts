@@ -34,6 +34,10 @@ const columns: [header: string, cell: (figures: MethodFigures) => string][] = [
   ["errors", ({ errors }) => (errors === 0 ? "" : String(errors))],
   ["ratio", ({ ratio }) => fixed(ratio)],
   ["PGR", ({ pgr }) => fixed(pgr)],
+  [
+    "PGR's interval",
+    ({ pgrLow = null, pgrHigh = null }) => (pgrLow === null ? "" : `${fixed(pgrLow)} to ${fixed(pgrHigh)}`),
+  ],
   ["Burns' PGR", ({ burnsPgr }) => fixed(burnsPgr)],
   ["harm", ({ harm }) => signed(harm)],
   [
@@ -58,7 +62,7 @@ function taskTable(figures: Figures): string {
 
 const definitions = `- **score**: mean over the items, each from 0 to 1; the interval is a 95 % percentile bootstrap over 2,000 resamples.
 - **ratio**: score ÷ tuned base, the paper's share of full tuning.
-- **PGR**: (score − base alone) ÷ (tuned base − base alone), the gap recovered; empty where tuning gained nothing.
+- **PGR**: (score − base alone) ÷ (tuned base − base alone), the gap recovered; empty where tuning gained nothing. Its interval is that of resampled items.
 - **Burns' PGR**: (score − right expert) ÷ (tuned base − right expert), as in arXiv 2312.09390.
 - **harm**: score − max(base alone, right expert): below 0, fusing was worse than its better part. Its interval is that of the differences on the same items.
 - **nats a token**: mean KL(fused‖base) over the sampled tokens.

@@ -2,7 +2,7 @@ import { mean } from "simple-statistics";
 import type { AnswerLine } from "./answers-file.js";
 import type { Method } from "./methods/method.js";
 import type { Results } from "./runner.js";
-import { bootstrapInterval, unionLength } from "./statistics.js";
+import { bootstrapInterval, ratioInterval, unionLength } from "./statistics.js";
 import type { Figure, MethodFigures, TaskFigures } from "./figures.js";
 import type { Judged, Judgement } from "./judge.js";
 import { type Target, targetFigure } from "./targets.js";
@@ -81,6 +81,25 @@ function recovered(score: number | null, floor: number | null, ceiling: number |
   return (score - floor) / (ceiling - floor);
 }
 
+/** Interval of the gap recovered over the items that base, method and tuned base have all answered. */
+function recoveredInterval(
+  lines: readonly AnswerLine[],
+  { giant, tuned }: Anchors,
+  seed: number,
+): { pgrLow: number | null; pgrHigh: number | null } {
+  const byItem = (anchor: readonly AnswerLine[]) =>
+    new Map(anchor.filter(isScored).map(({ item, score }) => [item, score]));
+  const [floors, ceilings] = [byItem(giant), byItem(tuned)];
+  const items = lines.filter(isScored).flatMap(({ item, score }) => {
+    const [floor, ceiling] = [floors.get(item), ceilings.get(item)];
+    return floor === undefined || ceiling === undefined
+      ? []
+      : [{ part: score - floor, whole: ceiling - floor }];
+  });
+  const interval = items.length === 0 ? null : ratioInterval(items, seed);
+  return { pgrLow: interval?.low ?? null, pgrHigh: interval?.high ?? null };
+}
+
 function scoreOf(lines: readonly AnswerLine[]): number | null {
   const scored = lines.filter(isScored);
   return scored.length === 0 ? null : mean(scored.map(({ score }) => score));
@@ -113,6 +132,7 @@ function compared(lines: readonly AnswerLine[], anchors: Anchors, seed: number) 
   return {
     ratio: score === null || tuned === null || tuned === 0 ? null : score / tuned,
     pgr: recovered(score, giant, tuned),
+    ...recoveredInterval(lines, anchors, seed),
     burnsPgr: recovered(score, expert, tuned),
     harm: score === null || giant === null ? null : score - Math.max(giant, expert ?? giant),
     ...differenceInterval(lines, better, seed),

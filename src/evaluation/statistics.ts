@@ -8,21 +8,45 @@ export interface Interval {
 
 const numResamples = 2000;
 
+/** The 2.5 % and 97.5 % quantiles of a figure of 2,000 resamples of n items, drawn with replacement. */
+function percentileBootstrap(n: number, seed: number, figureOf: (drawn: () => number) => number): Interval {
+  const random = createRandom(seed);
+  const drawn = () => Math.floor(random() * n);
+  const figures = Float64Array.from({ length: numResamples }, () => figureOf(drawn));
+  const ascending = [...figures.sort()];
+  return { low: quantileSorted(ascending, 0.025), high: quantileSorted(ascending, 0.975) };
+}
+
 /**
- * 95 % interval of the mean by the percentile bootstrap: the 2.5 % and 97.5 % quantiles of the means of 2,000
- * resamples of n values with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13).
- * Where all values are equal the interval has no width, however few they are.
+ * 95 % interval of the mean by the percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap,
+ * chapter 13). Where all values are equal the interval has no width, however few they are.
  */
 export function bootstrapInterval(values: readonly number[], seed: number): Interval {
-  const random = createRandom(seed);
-  const means = new Float64Array(numResamples);
-  for (let resample = 0; resample < numResamples; resample++) {
+  return percentileBootstrap(values.length, seed, (drawn) => {
     let sum = 0;
-    for (let draw = 0; draw < values.length; draw++) sum += values[Math.floor(random() * values.length)] ?? 0;
-    means[resample] = sum / values.length;
-  }
-  const ascending = [...means.sort()];
-  return { low: quantileSorted(ascending, 0.025), high: quantileSorted(ascending, 0.975) };
+    for (let draw = 0; draw < values.length; draw++) sum += values[drawn()] ?? 0;
+    return sum / values.length;
+  });
+}
+
+/**
+ * 95 % interval of Σ part ÷ Σ whole over items, by the same bootstrap. A resample whose whole is not above 0 has no
+ * bound; null where the interval reaches into those.
+ */
+export function ratioInterval(
+  items: readonly { part: number; whole: number }[],
+  seed: number,
+): Interval | null {
+  const interval = percentileBootstrap(items.length, seed, (drawn) => {
+    let [part, whole] = [0, 0];
+    for (let draw = 0; draw < items.length; draw++) {
+      const item = items[drawn()];
+      part += item?.part ?? 0;
+      whole += item?.whole ?? 0;
+    }
+    return whole > 0 ? part / whole : Infinity;
+  });
+  return Number.isFinite(interval.high) ? interval : null;
 }
 
 /**

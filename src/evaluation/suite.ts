@@ -2,6 +2,7 @@ import { mostConfigBytes, readTextFile } from "../config/read-text-file.js";
 import path from "node:path";
 import { z } from "zod";
 import { checkValue, dottedPath, explainIssues } from "../config/explain-issues.js";
+import { modelPath } from "../config/model-path.js";
 import { modelSchema, type ModelSource } from "../config/model-source.js";
 import { boundsSchema } from "../strategies/fields.js";
 import { expandHome } from "../config/home-path.js";
@@ -22,6 +23,11 @@ const id = z
 
 const models = z.record(id, modelSchema).default({});
 
+const adapterSchema = z.strictObject({ adapter: modelPath });
+type Adapter = z.output<typeof adapterSchema>;
+
+const smallModels = z.record(id, z.union([modelSchema, adapterSchema])).default({});
+
 const taskSchema = z.strictObject({
   name: id.optional().describe("Default: the file's name."),
   file: z.string().min(1).describe("Task file, relative to this one."),
@@ -38,12 +44,16 @@ const suiteSchema = z
   .strictObject({
     base: modelSchema.describe("The large model, never tuned."),
     reference: modelSchema.nullable().default(null).describe("The small model, untuned."),
-    experts: models.describe("Expert id to the small model tuned for something."),
+    experts: smallModels.describe(
+      "Expert id to the small model tuned for something, or { adapter } of the reference.",
+    ),
     merged: models.describe("Name to an expert merged from the others (task arithmetic)."),
     tunedGiants: models.describe("Task name to the base tuned for it: the ceiling."),
     hardTuned: models.describe("Task name to an expert tuned for it until its shift is noise: the bad case."),
     alone: models.describe("Name to any other model, to be asked by itself."),
-    bystanders: models.describe("Id to an expert tuned for none of the tasks, which should not disturb."),
+    bystanders: smallModels.describe(
+      "Id to an expert tuned for none of the tasks, which should not disturb.",
+    ),
     configs: z
       .array(z.string().min(1))
       .default([])
@@ -137,10 +147,12 @@ export function parseSuite(text: string, file: string): Suite {
   const { tasks, targets, configs, methods, base, reference, ...given } = checked.data;
   const all = (named: Record<string, ModelSource>) =>
     Object.fromEntries(Object.entries(named).map(([name, source]) => [name, absolute(source, file)]));
-  const asExperts = (named: Record<string, ModelSource>): ExpertRole[] =>
-    Object.entries(all(named)).map(([expertId, model]) => ({
+  const asExperts = (named: Record<string, ModelSource | Adapter>): ExpertRole[] =>
+    Object.entries(named).map(([expertId, source]) => ({
       id: expertId,
-      model,
+      ...("adapter" in source
+        ? { adapter: absolutePath(source.adapter, file) }
+        : { model: absolute(source, file) }),
       bounds: boundsSchema.parse([0, 2]),
     }));
   const beside = (name: string) => path.resolve(path.dirname(file), expandHome(name));

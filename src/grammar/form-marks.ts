@@ -1,4 +1,4 @@
-import { toolIdMark, toolIndexMark, toolTypeMark } from "../llama/types.js";
+import { toolIdMark, toolIndexMark, toolKeyMark, toolNameMark, toolTypeMark } from "../llama/types.js";
 import { literal } from "./json/grammar-builder.js";
 
 /** Texts of a tool form, in which marks stand for what differs from call to call. */
@@ -7,6 +7,8 @@ const marks = [
   { mark: toolIdMark, written: "[a-zA-Z0-9]{9}" },
   { mark: toolIndexMark, written: "[0-9]{1,3}" },
   { mark: toolTypeMark, written: "[a-z]{1,9}" },
+  { mark: toolNameMark, written: "[a-zA-Z0-9_-]{1,128}" },
+  { mark: toolKeyMark, written: "[a-zA-Z0-9_.$-]{1,64}" },
 ] as const;
 
 const anyMark = new RegExp(`([${marks.map(({ mark }) => mark).join("")}])`);
@@ -29,6 +31,16 @@ export function formPattern(text: string): string {
   return parts(text)
     .map((part) => part.written ?? part.text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"))
     .join("");
+}
+
+/** A text of a form as it is for the calls of one function. */
+export function ofFunction(text: string, name: string): string {
+  return text.replaceAll(toolNameMark, () => name);
+}
+
+/** A text behind a value as it is for the argument of one name. */
+export function ofArgument(text: string, name: string): string {
+  return text.replaceAll(toolKeyMark, () => name);
 }
 
 /** The text up to its first mark. */

@@ -19,19 +19,19 @@ export interface TextEnd {
  * of an end that a text may stop with, as in the automaton of Aho and Corasick; of ends at one place the longest counts.
  *
  * @param isOptional the text may also end without any of them
+ * @param leading ends that count only where the text begins with them; none is the beginning of another
  * @returns name of the rule
  */
-export function throughText(rules: RuleWriter, ends: readonly TextEnd[], isOptional = false): string {
-  const characters = [...new Set(ends.flatMap(({ text }) => Array.from(text)))];
+export function throughText(
+  rules: RuleWriter,
+  ends: readonly TextEnd[],
+  { isOptional = false, leading = [] }: { isOptional?: boolean; leading?: readonly TextEnd[] } = {},
+): string {
+  const characters = [...new Set([...ends, ...leading].flatMap(({ text }) => Array.from(text)))];
   const longestFirst = [...ends].sort((a, b) => b.text.length - a.text.length);
-  const beginnings = new Map<string, ReturnType<RuleWriter["reserve"]>>();
-  for (const { text } of ends) {
-    let beginning = "";
-    for (const character of text) {
-      if (!beginnings.has(beginning)) beginnings.set(beginning, rules.reserve());
-      beginning += character;
-    }
-  }
+  const beginnings = beginningsOf(ends, rules);
+  const led = beginningsOf(leading, rules);
+  if (led.size > 0 && beginnings.size === 0) beginnings.set("", rules.reserve());
   const first = beginnings.get("")?.name ?? `""`;
   const ruleAfter = (text: string): string => {
     const end = longestFirst.find((one) => text.endsWith(one.text));
@@ -40,17 +40,38 @@ export function throughText(rules: RuleWriter, ends: readonly TextEnd[], isOptio
     while (!beginnings.has(rest)) rest = rest.slice(1);
     return beginnings.get(rest)?.name ?? first;
   };
-  for (const [beginning, rule] of beginnings) {
-    const byTarget = new Map<string, string>();
-    for (const character of characters) {
-      const target = ruleAfter(beginning + character);
-      if (target !== first) byTarget.set(target, (byTarget.get(target) ?? "") + character);
+  const ledTo = (text: string): string =>
+    leading.find((one) => one.text === text)?.follows ?? led.get(text)?.name ?? ruleAfter(text);
+  const define = (from: ReadonlyMap<string, Rule>, after: (text: string) => string): void => {
+    for (const [beginning, rule] of from) {
+      const byTarget = new Map<string, string>();
+      for (const character of characters) {
+        const target = after(beginning + character);
+        if (target !== first) byTarget.set(target, (byTarget.get(target) ?? "") + character);
+      }
+      const others = classText(complement(pointsIn([...byTarget.values()].join(""))));
+      const steps = [...byTarget].map(([target, from]) => `${classText(pointsIn(from))} ${target}`);
+      rule.define([...steps, `${others} ${first}`, ...(isOptional ? [`""`] : [])].join(" | "));
     }
-    const others = classText(complement(pointsIn([...byTarget.values()].join(""))));
-    const steps = [...byTarget].map(([target, from]) => `${classText(pointsIn(from))} ${target}`);
-    rule.define([...steps, `${others} ${first}`, ...(isOptional ? [`""`] : [])].join(" | "));
+  };
+  define(beginnings, ruleAfter);
+  define(led, ledTo);
+  return led.get("")?.name ?? first;
+}
+
+type Rule = ReturnType<RuleWriter["reserve"]>;
+
+/** A rule for each beginning of these texts, none for a whole one. */
+function beginningsOf(ends: readonly TextEnd[], rules: RuleWriter): Map<string, Rule> {
+  const beginnings = new Map<string, Rule>();
+  for (const { text } of ends) {
+    let beginning = "";
+    for (const character of text) {
+      if (!beginnings.has(beginning)) beginnings.set(beginning, rules.reserve());
+      beginning += character;
+    }
   }
-  return first;
+  return beginnings;
 }
 
 /** The texts behind which a mark is the first. */

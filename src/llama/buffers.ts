@@ -1,10 +1,12 @@
 import type { GgufSummary } from "./gguf-file.js";
+import type { GgufTensor } from "./gguf-tensors.js";
 import type { Buffers, MemoryByPlace, Placement } from "./types.js";
 import { bufferKinds, mainMemory } from "./types.js";
 
 /** Reads what libllama says of its buffers: only its log tells their sizes, one line a buffer. */
 
 const mebibyte = 2 ** 20;
+const embeddingsName = "token_embd.weight";
 
 export function noBuffers(): Buffers {
   return { weights: 0, cells: 0, compute: 0, rows: 0 };
@@ -74,14 +76,16 @@ export function addLoadedWeights(sum: MemorySum, lines: readonly string[]): void
  * Adds the weights of a model that was only counted: each layer's to the device that libllama gave it, the rest
  * to main memory.
  *
- * @returns how many layers there are, the output counted as one.
+ * @param rearranges whether the processor would have weights rearranged to multiply by them.
+ * @returns the device of each layer, the output counted as one.
  */
 export function addCountedWeights(
   sum: MemorySum,
   lines: readonly string[],
   file: GgufSummary,
   placement: Placement,
-): number {
+  rearranges: (tensor: GgufTensor) => boolean,
+): string[] {
   const layers: string[] = [];
   const unused = new Set<string>();
   for (const line of lines) {
@@ -91,9 +95,12 @@ export function addCountedWeights(
     if (skipped !== undefined) unused.add(skipped);
   }
   const output = layers.length - 1;
-  const refused = refusedType(lines, file, placement);
-  const add = (layer: number | null, { bytes, type }: { bytes: number; type: number }) => {
-    const device = layer === null || type === refused ? "CPU" : (layers[layer] ?? "CPU");
+  // Its norm alone lies elsewhere then.
+  if (placement.keepsOutput && layers.length > 0) layers[output] = "CPU";
+  const refused = refusedTensors(lines, file, placement);
+  const add = (layer: number | null, { bytes, name, type }: GgufTensor) => {
+    const isRefused = refused.type === type || (refused.name === name && layer !== null);
+    const device = layer === null || isRefused ? "CPU" : (layers[layer] ?? "CPU");
     if (placement.splitMode !== "row" || !placement.devices.includes(device)) {
       sum.add(device, "weights", bytes);
       return;
@@ -106,17 +113,20 @@ export function addCountedWeights(
   };
   for (const tensor of file.tensors) if (!unused.has(tensor.name)) add(layerOf(tensor.name, output), tensor);
   // Without an output matrix the table of embeddings is that too: a device that has the output gets a copy, and so
-  // does a processor that has it rearranged for its matrix unit (AMX).
-  const embeddings = file.tensors.find(({ name }) => name === "token_embd.weight");
+  // does a processor that has it rearranged. A device that refuses it leaves it to the
+  // processor, where one is enough, unless the table is in memory of the device's driver.
+  const embeddings = file.tensors.find(({ name }) => name === embeddingsName);
   const isTied = !file.tensors.some(({ name }) => name === "output.weight");
-  const outputDevice = layers[output] ?? "";
-  if (isTied && embeddings && (placement.devices.includes(outputDevice) || isRearranged(lines, placement)))
-    add(output, embeddings);
-  return layers.length;
+  const isOnDevice = placement.devices.includes(layers[output] ?? "");
+  const isLeft = refused.name === embeddingsName || refused.type === embeddings?.type;
+  const isCopied = (table: GgufTensor) =>
+    isOnDevice ? !isLeft || refused.isCopied : areRearranged(lines, placement) && rearranges(table);
+  if (isTied && embeddings && isCopied(embeddings)) add(output, embeddings);
+  return layers;
 }
 
 /** Whether weights lie in a buffer of the processor's that is not as in the file. */
-function isRearranged(lines: readonly string[], { devices }: Placement): boolean {
+function areRearranged(lines: readonly string[], { devices }: Placement): boolean {
   const buffers = lines.map((line) => /: +(\S+) +model buffer size/.exec(line)?.[1] ?? "CPU");
   return buffers.some(
     (buffer) =>
@@ -133,19 +143,41 @@ function layerOf(name: string, output: number): number | null {
   return name.startsWith("output") ? output : null;
 }
 
-/** A device that cannot compute with a type leaves tensors of it to the processor; libllama names the first. */
-function refusedType(
+/** Tensors that a device leaves to the processor. */
+interface Refused {
+  /** A single one: it is too large for the device. */
+  name: string | null;
+  /** All of a type: the device cannot compute with it. */
+  type: number | null;
+  /** Whether what the processor then has of an output is another copy than its table of embeddings. */
+  isCopied: boolean;
+}
+
+/**
+ * libllama names the first tensor that is not where it prefers it, and says how many more there are. The first two are
+ * the table of embeddings, which it prefers in memory of a device's driver, and the output, which may be the same table.
+ */
+function refusedTensors(
   lines: readonly string[],
   { tensors }: GgufSummary,
-  { devices }: Placement,
-): number | null {
+  { devices, usesMmap }: Placement,
+): Refused {
+  // Of a mapped file nothing is in memory of a driver.
+  const isCopied = !usesMmap && lines.some((line) => /: +\S+_Host model buffer size/.test(line));
   for (const line of lines) {
-    const [, name, preferred = ""] =
-      /tensor '(\S+)' .* cannot be used with preferred buffer type (\S+),/.exec(line) ?? [];
-    if (name !== undefined && devices.includes(preferred))
-      return tensors.find((tensor) => tensor.name === name)?.type ?? null;
+    const [, name, others, preferred = ""] =
+      /tensor '(\S+)' .*\(and (\d+) others\) cannot be used with preferred buffer type (\S+),/.exec(line) ??
+      [];
+    if (name === undefined) continue;
+    const isDevice = devices.includes(preferred);
+    const ofDriver = devices.length > 0 && preferred.endsWith("_Host") && name === embeddingsName;
+    // Neither the table nor, as the one other, the output, and both in one place then.
+    if (ofDriver && others === "1") return { name, type: null, isCopied: false };
+    if (isDevice && others === "0") return { name, type: null, isCopied };
+    const type = tensors.find((tensor) => tensor.name === name)?.type ?? null;
+    if (isDevice) return { name: null, type, isCopied };
   }
-  return null;
+  return { name: null, type: null, isCopied };
 }
 
 /** The sum of several models' memory. */

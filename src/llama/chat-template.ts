@@ -161,7 +161,7 @@ function firstThatWorks<Input>(inputs: readonly Input[], render: (input: Input) 
 
 /** Whether an answer after this prompt begins within a thought. */
 export function opensThought(prompt: string, thinking: ThinkingForm | null): boolean {
-  return thinking !== null && prompt.trimEnd().endsWith(thinking.opening);
+  return thinking !== null && thinking.opening !== "" && prompt.trimEnd().endsWith(thinking.opening);
 }
 
 const probe = { user: "shoulders-user", answer: "shoulders-answer", next: "shoulders-next" } as const;

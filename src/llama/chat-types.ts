@@ -30,9 +30,10 @@ export interface Tool {
 /**
  * How calls stand in an answer: opening, name, middle, arguments as JSON, for each further call between, name,
  * middle and arguments, then the ending. Marks in these texts stand for what differs: `toolIdMark` for nine letters or
- * digits, `toolIndexMark` for the number of the call.
+ * digits, `toolIndexMark` for the number of the call, `toolNameMark` for its name once more.
  */
 export interface ToolForm {
+  /** "": the prompt leads to the name. */
   opening: string;
   middle: string;
   /** null: an answer has at most one call. */
@@ -40,6 +41,8 @@ export interface ToolForm {
   ending: string;
   /** Other ways in which the first call begins; `isAfterText`: the opening ends what was said before. */
   others?: { opening: string; middle: string; isAfterText: boolean }[];
+  /** Every answer begins with whom it is for: the opening stands at its beginning alone. Default: false. */
+  isLeading?: boolean;
   /** Arguments are no JSON object, but each stands for itself: `middle` leads to the first one's name. */
   tags?: ArgumentTags;
 }
@@ -54,7 +57,10 @@ export interface ToolTelling {
 
 export const tellsAll: ToolTelling = { functions: true, calls: true };
 
-/** How arguments stand in a call, one by one: name, before, value, after, and `next` before the next name. */
+/**
+ * How arguments stand in a call, one by one: name, before, value, after, and `next` before the next name. In texts after
+ * values `toolKeyMark` stands for the name once more.
+ */
 export interface ArgumentTags {
   /** In place of `middle` and arguments where there are none. */
   none: string;
@@ -69,7 +75,9 @@ export interface ArgumentTags {
   /** Around other values; `toolTypeMark` stands for the JSON name of their type. */
   value: { before: string; after: string };
   /** How those are written; bare: names without quotes, texts between `<|"|>`. */
-  literals: "json" | "python" | "bare";
+  literals: "json" | "python" | "bare" | "elements";
+  /** What stands before every tag, and the name of the tags around a list's items. Only where literals are elements. */
+  elements?: { mark: string; item: string };
   /** Arguments come by their names' order. */
   isSorted: boolean;
 }
@@ -80,9 +88,12 @@ export const bareQuote = '<|"|>';
 export const toolIdMark = "\u{f8ff}";
 export const toolIndexMark = "\u{f8fe}";
 export const toolTypeMark = "\u{f8fd}";
+export const toolNameMark = "\u{f8fc}";
+export const toolKeyMark = "\u{f8fb}";
 
 /** How a template marks what a model thinks before it answers. */
 export interface ThinkingForm {
+  /** "": nothing is thought, answers have a mark of their own alone. */
   opening: string;
   closing: string;
   /** A mark of its own before an answer; "": none. */

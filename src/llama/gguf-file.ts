@@ -14,6 +14,7 @@ import { checkHyperparameters } from "./gguf-hyperparameters.js";
 import { GgufIncomplete, GgufProblem, GgufReader } from "./gguf-reader.js";
 import { checkTensors, type GgufTensor } from "./gguf-tensors.js";
 import { type MetadataOverride, type MetadataValue, overridesOf } from "./metadata-overrides.js";
+import { digestTokenizer, isOfTokenizer, vocabularyBytes } from "./shared-tokenizer.js";
 import type { Placement } from "./placement-types.js";
 
 /** What a checked model file says about itself. */
@@ -25,6 +26,10 @@ export interface GgufSummary {
   /** Tensors of all parts of the file. */
   tensors: readonly GgufTensor[];
   vocabularySize: number;
+  /** Files with the same have the same vocabulary. */
+  tokenizerDigest: string;
+  /** What libllama keeps of it. */
+  vocabularyBytes: number;
   /** Texts of its tokens, a byte a character. */
   tokens: readonly string[];
   /** The Jinja template of its chats; null: it has none. */
@@ -42,6 +47,8 @@ export interface GgufPart {
   typeOf: Map<string, string>;
   /** Array key to its number of elements. */
   arrayLengths: Map<string, number>;
+  /** Arrays of the tokenizer's, each as a digest. */
+  arrayDigests: Map<string, string>;
   tokens: readonly string[];
   chatTemplate: string | null;
   /** Whether a token stands for each byte, as `<0x0A>` or as itself. */
@@ -107,7 +114,8 @@ export function checkModelFile(
   const { values, tokens, chatTemplate } = first;
   return {
     ...{ path, parts, architecture, tensors, vocabularySize: numTokens, tokens, chatTemplate },
-    ...{ values, overrides },
+    ...{ values, overrides, tokenizerDigest: digestTokenizer(first) },
+    vocabularyBytes: vocabularyBytes(tokens, first.arrayLengths.get("tokenizer.ggml.merges") ?? 0),
   };
 }
 
@@ -208,6 +216,7 @@ function readPart(reader: GgufReader): GgufPart {
     values: new Map(),
     typeOf: new Map(),
     arrayLengths: new Map(),
+    arrayDigests: new Map(),
     tokens: [],
     chatTemplate: null,
     hasByteTokens: false,
@@ -224,7 +233,9 @@ function readEntry(reader: GgufReader, part: GgufPart, index: number): void {
     throw new GgufProblem(`is corrupt: metadata key ${index} is empty or too long`);
   const type = reader.uint32(`the type of ${key}`);
   if (type === arrayType) {
+    const start = reader.position;
     part.arrayLengths.set(key, readArray(reader, part, key));
+    if (isOfTokenizer(key)) part.arrayDigests.set(key, reader.digestFrom(start));
     return;
   }
   if (arrayElementTypes[key]) throw new GgufProblem(`is corrupt: ${key} is not an array`);

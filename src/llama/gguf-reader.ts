@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
 
 /** Why a file is not a model that can be loaded, in words that follow its path. */
@@ -73,6 +74,19 @@ export class GgufReader {
   /** `length` bytes as text; at most a chunk. latin1 keeps every byte. */
   text(length: number, what: string, encoding: "utf8" | "latin1" = "utf8"): string {
     return this.#take(length, what, (chunk, at) => chunk.toString(encoding, at, at + length));
+  }
+
+  /** SHA-256 of the bytes from `start` to where it is. */
+  digestFrom(start: number): string {
+    if (this.#position > this.#availableBytes) throw new GgufIncomplete();
+    const hash = createHash("sha256");
+    const piece = Buffer.allocUnsafe(Math.min(chunkBytes, this.#position - start));
+    for (let at = start; at < this.#position; at += piece.length) {
+      const numRead = readSync(this.#file, piece, 0, Math.min(piece.length, this.#position - at), at);
+      if (numRead === 0) throw new GgufProblem("is truncated: it ends in the middle of its header");
+      hash.update(piece.subarray(0, numRead));
+    }
+    return hash.digest("hex");
   }
 
   scalar(type: string, bytes: number, what: string): number | bigint | boolean {

@@ -1,8 +1,9 @@
+import { strftime } from "../jinja/strftime.js";
 import { Template } from "../jinja/template.js";
 import { findThinking, type Thinking } from "./thinking-form.js";
 import { callId, findToolSupport, type ToolSupport } from "./tool-form.js";
 import { plainStyle, type Renderer, type RenderOptions, type TurnStyle } from "./turn-style.js";
-import type { ChatTurn } from "./types.js";
+import type { ChatTurn, Tool } from "./types.js";
 
 /** A template of a model file, as its makers render it. */
 export interface JinjaTemplate {
@@ -41,6 +42,7 @@ export function createJinjaTemplate(
       const nameOf = namesOfCalls(turns);
       return template.render(
         {
+          ...olderVariables(tools),
           ...variables,
           messages: turns.map((turn) => toMessage(turn, nameOf, style, hasParts)),
           add_generation_prompt: options.addGenerationPrompt,
@@ -58,8 +60,9 @@ export function createJinjaTemplate(
     try {
       const plain = { addGenerationPrompt: true, tools: [] };
       if (!way([probe], plain, plainStyle).includes(probe.content)) continue;
-      const thinking = findThinking(way, text);
-      const toolSupport = findToolSupport(way, thinking?.form ?? null);
+      const thoughts = findThinking(way, text);
+      const toolSupport = findToolSupport(way, thoughts?.form ?? null);
+      const thinking = thoughts ?? answersOnly(toolSupport?.answerMark ?? "");
       const style = { ...plainStyle, ...toolSupport?.style, reasoningAs: thinking?.reasoningAs ?? null };
       return { toolSupport, thinking, render: (turns, options) => way(turns, options, style) };
     } catch (error) {
@@ -67,6 +70,19 @@ export function createJinjaTemplate(
     }
   }
   throw problem;
+}
+
+/** Of a template whose answers have a mark, although nothing is thought before them. */
+function answersOnly(answer: string): Thinking | null {
+  return answer === "" ? null : { form: { opening: "", closing: "", answer }, reasoningAs: null };
+}
+
+/** What templates from before `tools` ask for: functions as JSON text, and the date. */
+function olderVariables(tools: readonly Tool[]): Record<string, string> {
+  return {
+    functions: tools.length > 0 ? JSON.stringify(tools, null, 4) : "",
+    datetime: strftime(new Date(), "%Y-%m-%d"),
+  };
 }
 
 /** Id of a call to the name of its function; of calls with one id, the first. */

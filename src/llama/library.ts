@@ -211,7 +211,15 @@ class Library implements NativeLibrary {
   }
 
   listDevices(): Device[] {
-    return this.#handle.usesDevices ? this.#handle.devices.list() : [];
+    return this.#handle.devices.list(this.#handle.usesDevices);
+  }
+
+  addServer(plugin: string, server: string): void {
+    this.#handle.devices.addServer(plugin, server);
+  }
+
+  touchServers(): Promise<void> {
+    return this.#handle.devices.touchServers();
   }
 
   createMeasurer(): Measurer {
@@ -242,7 +250,7 @@ class Library implements NativeLibrary {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     await this.#lastLoad;
-    for (const model of this.#models) await model[Symbol.asyncDispose]();
+    for (const model of [...this.#models].reverse()) await model[Symbol.asyncDispose]();
     this.#candidates.free();
     await this.#handle.llama.dispose();
   }

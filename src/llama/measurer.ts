@@ -11,6 +11,7 @@ import {
   loadEmpty,
   PlacedParameters,
 } from "./parameters.js";
+import { withoutTokenizer } from "./shared-tokenizer.js";
 import type { Buffers, ContextOptions, Measured, Measurer, Placement } from "./types.js";
 
 /** A model of which libllama knows everything but the weights. */
@@ -35,6 +36,8 @@ export class LlamaMeasurer implements Measurer {
   readonly #handle: NativeHandle;
   readonly #files = new Map<string, GgufSummary>();
   readonly #models = new Map<string, EmptyModel>();
+  /** Digests of tokenizers that libllama has taken. */
+  readonly #tokenizers = new Set<string>();
   readonly #results = new Map<string, Measured>();
 
   constructor(handle: NativeHandle) {
@@ -65,7 +68,7 @@ export class LlamaMeasurer implements Measurer {
   }
 
   #measureHere(path: string, placement: Placement, options: ContextOptions): Measured {
-    const { native, log, flashAttention } = this.#handle;
+    const { native, log, flashAttention, devices } = this.#handle;
     const file = this.#file(path, placement);
     const model = this.#model(path, placement);
     const { result, lines } = log.capture(native, () =>
@@ -82,20 +85,31 @@ export class LlamaMeasurer implements Measurer {
       );
     native.llama_free(result);
     const sum = new MemorySum(placement.devices);
-    const numLayers = addCountedWeights(sum, model.lines, file, placement);
+    const layers = addCountedWeights(sum, model.lines, file, placement, (tensor) =>
+      devices.rearranges(tensor),
+    );
     if (options.adapter !== undefined) {
       sum.places.clear();
-      addAdapter(sum, checkAdapterFile(options.adapter.path, file), { options, placement, numLayers });
+      addAdapter(sum, checkAdapterFile(options.adapter.path, file), {
+        options,
+        placement,
+        numLayers: layers.length,
+      });
     }
     addContextBuffers(
       sum,
-      lines.filter((line) => !/output buffer size/.test(line)),
+      lines.filter((line) => !/output buffer size/.test(line)).map((line) => devices.rename(line)),
     );
     const host = /: +(\S+) +output buffer size/.exec(lines.find((line) => /output buffer/.test(line)) ?? "");
     const rowBytes = file.vocabularySize * Float32Array.BYTES_PER_ELEMENT;
     sum.add(host?.[1] ?? "CPU", "rows", contextSizes(options).maxRows * rowBytes);
     sum.add("CPU", "cells", options.numCells * bookkeepingBytes);
-    return { memory: sum.places, numLayers, vocabularySize: file.vocabularySize };
+    return {
+      memory: sum.places,
+      numLayers: layers.length,
+      layersByDevice: countEach(layers.filter((device) => placement.devices.includes(device))),
+      vocabulary: { size: file.vocabularySize, digest: file.tokenizerDigest, bytes: file.vocabularyBytes },
+    };
   }
 
   #file(path: string, { metadata }: Placement): GgufSummary {
@@ -109,12 +123,10 @@ export class LlamaMeasurer implements Measurer {
     const key = JSON.stringify([path, placement]);
     const known = this.#models.get(key);
     if (known) return known;
-    const { native, log } = this.#handle;
-    const parameters = new PlacedParameters(
-      placement,
-      this.#handle.devices,
-      this.#file(path, placement).overrides,
-    );
+    const { native, log, devices } = this.#handle;
+    const file = this.#file(path, placement);
+    const bare = this.#tokenizers.has(file.tokenizerDigest) ? withoutTokenizer(file) : null;
+    const parameters = new PlacedParameters(placement, devices, bare ?? file.overrides);
     const { result, lines } = log.capture(native, () => loadEmpty(native, path, parameters));
     if (result === null) {
       parameters.free();
@@ -123,7 +135,8 @@ export class LlamaMeasurer implements Measurer {
         `Model file ${path} cannot be loaded: ${reasonIn(lines)}.`,
       );
     }
-    const model = { pointer: result, parameters, lines };
+    this.#tokenizers.add(file.tokenizerDigest);
+    const model = { pointer: result, parameters, lines: lines.map((line) => devices.rename(line)) };
     this.#models.set(key, model);
     return model;
   }
@@ -157,6 +170,12 @@ function addAdapter(
     sum.add(place, "weights", share * sizeBytes);
     sum.add(place, "compute", computeBytes);
   }
+}
+
+function countEach(names: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
 }
 
 /** The last lines of a failure, on one line. */

@@ -24,6 +24,7 @@ const known: Readonly<Record<string, "int" | "bool">> = {
   "tokenizer.ggml.bos_token_id": "int",
   "tokenizer.ggml.eos_token_id": "int",
   "tokenizer.ggml.eot_token_id": "int",
+  "tokenizer.ggml.eom_token_id": "int",
   "tokenizer.ggml.add_bos_token": "bool",
   "tokenizer.ggml.add_space_prefix": "bool",
 };

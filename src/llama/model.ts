@@ -1,22 +1,20 @@
 import { basename } from "node:path";
 
-import koffi from "koffi";
-
 import { invariant, present, ShouldersError } from "../errors.js";
 import { type AdapterFacts, checkAdapterFile } from "./adapter-file.js";
-import type { NativeFunctions, Pointer } from "./abi.js";
-import { callAsync, progressCallbackType } from "./bindings.js";
+import type { Pointer } from "./abi.js";
 import { createChatTemplate, type ChatTemplate, type ChatTemplateOptions } from "./chat-template.js";
 import { LlamaContext } from "./context.js";
 import { loadAdapters, type LoadedAdapter } from "./load-adapters.js";
+import { checkKind, loadWeights } from "./load-weights.js";
 import type { GgufSummary } from "./gguf-file.js";
 import { checkModelFile } from "./gguf-file.js";
 import { describeToken, factsOf, type ModelFacts } from "./model-facts.js";
 import type { NativeHandle } from "./native-handle.js";
-import { logLinesArrived } from "./native-log.js";
 import { PlacedParameters } from "./parameters.js";
 import { RunLimit } from "./pre-tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
+import { withoutTokenizer } from "./shared-tokenizer.js";
 import { marksOf } from "./types.js";
 import type {
   ChatOptions,
@@ -47,16 +45,23 @@ export async function loadModel(
   options: LoadModelOptions,
   onRelease: (model: LlamaModel) => void,
 ): Promise<LlamaModel> {
-  const { isVocabulary = false } = options;
+  const { isVocabulary = false, siblings = [] } = options;
   const file = checkModelFile(path, options.placement.metadata, !isVocabulary);
   const adapterFacts = (options.adapters ?? []).map((adapter) => checkAdapterFile(adapter, file));
-  const parameters = new PlacedParameters(options.placement, handle.devices, file.overrides);
+  const bare = withoutTokenizer(file);
+  const lender = siblings.find(
+    (model): model is LlamaModel =>
+      bare !== null && model instanceof LlamaModel && model.tokenizerDigest === file.tokenizerDigest,
+  );
+  const overrides = (lender && bare) ?? file.overrides;
+  const parameters = new PlacedParameters(options.placement, handle.devices, overrides);
   try {
     const pointer = await loadWeights(handle, path, { parameters, ...options, isVocabulary });
     try {
       checkKind(handle.native, pointer, path);
       const adapters = await loadAdapters(handle, pointer, adapterFacts);
-      const loaded = { pointer, file, parameters, placement: options.placement, adapters };
+      const { placement } = options;
+      const loaded = { pointer, file, parameters, placement, adapters, lender: lender ?? null };
       return new LlamaModel(handle, loaded, onRelease);
     } catch (error) {
       handle.native.llama_model_free(pointer);
@@ -66,60 +71,6 @@ export async function loadModel(
     parameters.free();
     throw error;
   }
-}
-
-function outOfMemory(path: string, reason: string, cause?: unknown): ShouldersError {
-  return new ShouldersError(
-    "out_of_memory",
-    `Model ${path} does not fit: ${reason}. Use a smaller or a more quantized file.`,
-    cause === undefined ? {} : { cause },
-  );
-}
-
-async function loadWeights(
-  { native, log }: NativeHandle,
-  path: string,
-  {
-    parameters,
-    isVocabulary,
-    onProgress,
-  }: Pick<LoadModelOptions, "onProgress"> & { parameters: PlacedParameters; isVocabulary: boolean },
-): Promise<Pointer> {
-  const mark = log.mark();
-  // Called from the loading thread, which waits until the event loop has run it. True: go on.
-  const callback = koffi.register((fraction: number) => {
-    onProgress(fraction);
-    return true;
-  }, progressCallbackType);
-  try {
-    const pointer = await callAsync(native.llama_model_load_from_file, path, {
-      ...native.llama_model_default_params(),
-      ...parameters.values,
-      vocab_only: isVocabulary,
-      progress_callback: callback,
-    });
-    if (pointer !== null) return pointer;
-  } finally {
-    koffi.unregister(callback);
-  }
-  await logLinesArrived();
-  const reason = log.reasonSince(mark);
-  if (/alloc|out of memory/i.test(reason)) throw outOfMemory(path, reason);
-  throw new ShouldersError("model_file_invalid", `Model file ${path} cannot be loaded: ${reason}.`);
-}
-
-/** Only models that go on with a text, token by token, take part in fusion. */
-function checkKind(native: NativeFunctions, model: Pointer, path: string): void {
-  const kinds = [
-    ["an encoder model", native.llama_model_has_encoder(model) || !native.llama_model_has_decoder(model)],
-    ["a diffusion model", native.llama_model_is_diffusion(model)],
-  ] as const;
-  const found = kinds.find(([, is]) => is);
-  if (found)
-    throw new ShouldersError(
-      "model_file_invalid",
-      `Model file ${path} is ${found[0]}; only models that write a text on, token by token, can be fused.`,
-    );
 }
 
 /** As libllama reads them, which knows what a file leaves out. */
@@ -140,6 +91,8 @@ interface LoadedFile {
   placement: Placement;
   /** By their paths. */
   adapters: ReadonlyMap<string, LoadedAdapter>;
+  /** The model whose vocabulary this one has too, and keeps none of its own. */
+  lender: LlamaModel | null;
 }
 
 /** Templates of requests and configs that are kept. */
@@ -155,6 +108,7 @@ export class LlamaModel implements LoadedModel {
   readonly contextTrain: number;
   readonly placement: Placement;
   readonly vocabulary: LlamaVocabulary;
+  readonly tokenizerDigest: string;
   readonly facts: ModelFacts;
   readonly adapters: ReadonlyMap<string, AdapterFacts>;
   /** How chats are rendered; its `source` says whose template it is. */
@@ -164,6 +118,7 @@ export class LlamaModel implements LoadedModel {
   readonly #parameters: PlacedParameters;
   readonly #adapters: ReadonlyMap<string, LoadedAdapter>;
   readonly #tokenizer: Tokenizer;
+  readonly #lender: LlamaModel | null;
   readonly #contexts = new Set<LlamaContext>();
   /** Of templates that are not the file's, by their texts. */
   readonly #renderers = new Map<string, ChatRenderer>();
@@ -173,7 +128,7 @@ export class LlamaModel implements LoadedModel {
 
   constructor(
     handle: NativeHandle,
-    { pointer, file, parameters, placement, adapters }: LoadedFile,
+    { pointer, file, parameters, placement, adapters, lender }: LoadedFile,
     onRelease: (model: LlamaModel) => void,
   ) {
     const { native } = handle;
@@ -194,9 +149,11 @@ export class LlamaModel implements LoadedModel {
     this.#parameters = parameters;
     this.#adapters = adapters;
     this.adapters = new Map([...adapters].map(([path, { facts }]) => [path, facts]));
-    const vocabulary = native.llama_model_get_vocab(pointer);
+    this.#lender = lender;
+    this.tokenizerDigest = file.tokenizerDigest;
+    const vocabulary = lender?.vocabulary.pointer ?? native.llama_model_get_vocab(pointer);
     invariant(vocabulary !== null, "a model without a vocabulary");
-    this.vocabulary = new LlamaVocabulary(native, vocabulary, () => this.#pointer === null);
+    this.vocabulary = new LlamaVocabulary(native, vocabulary, () => this.#isReleased);
     this.facts = { ...factsOf(file), ...specialTokensOf(this.vocabulary) };
     this.#tokenizer = new Tokenizer(native, vocabulary, this.vocabulary, RunLimit.of(file.values));
     this.chatTemplate = createChatTemplate({
@@ -319,7 +276,7 @@ export class LlamaModel implements LoadedModel {
   }
 
   async #releaseOnce(): Promise<void> {
-    const pointer = this.#ready();
+    const pointer = present(this.#pointer, "model");
     for (const context of this.#contexts) await context[Symbol.asyncDispose]();
     await this.#tokenizer.close();
     this.#pointer = null;
@@ -328,8 +285,12 @@ export class LlamaModel implements LoadedModel {
     this.#onRelease(this);
   }
 
+  get #isReleased(): boolean {
+    return this.#pointer === null || (this.#lender !== null && this.#lender.#isReleased);
+  }
+
   #ready(): Pointer {
-    invariant(this.#pointer !== null, `model ${this.path} used after it was released`);
-    return this.#pointer;
+    invariant(!this.#isReleased, `model ${this.path} used after it was released`);
+    return present(this.#pointer, "model");
   }
 }

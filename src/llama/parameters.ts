@@ -12,11 +12,35 @@ const pointerBytes = 8;
 /** More than `llama_max_devices` of any build. */
 const mostDevices = 256;
 
+/** What makes a row out of a hidden state; the table of embeddings too, where it is that matrix. */
+const outputTensors = ["^output\\.(weight|bias)$", "^token_embd\\.weight$"];
+
+/** Shares that give each device its part of the layers, where the last has the output too, which takes nothing there. */
+function withOutput(shares: readonly number[], gpuLayers: number): number[] {
+  const whole = shares.reduce((sum, share) => sum + share, 0);
+  let [sum, before] = [0, 0];
+  const counts = shares.map((share) => {
+    sum += share;
+    const until = Math.round((sum / whole) * (gpuLayers - 1));
+    const count = until - before;
+    before = until;
+    return count;
+  });
+  return counts.map((count, index) => (index === counts.length - 1 ? count + 1 : count));
+}
+
 /** The fields of `llama_model_params` that say where a model goes, and the arrays behind them. */
 export class PlacedParameters {
   readonly values: Pick<
     StructValue<"modelParams">,
-    "devices" | "tensor_split" | "n_gpu_layers" | "split_mode" | "main_gpu" | "load_mode" | "kv_overrides"
+    | "devices"
+    | "tensor_buft_overrides"
+    | "tensor_split"
+    | "n_gpu_layers"
+    | "split_mode"
+    | "main_gpu"
+    | "load_mode"
+    | "kv_overrides"
   >;
   readonly #arrays: NativeMemory[] = [];
 
@@ -30,10 +54,14 @@ export class PlacedParameters {
     let split: NativeMemory | null = null;
     if (placement.split !== null) {
       split = this.#allocate(Float32Array.BYTES_PER_ELEMENT * mostDevices);
-      new Float32Array(split.buffer).set(placement.split);
+      const { keepsOutput, gpuLayers } = placement;
+      new Float32Array(split.buffer).set(
+        keepsOutput ? withOutput(placement.split, gpuLayers) : placement.split,
+      );
     }
     this.values = {
       devices: list.pointer,
+      tensor_buft_overrides: placement.keepsOutput ? this.#keepOutput(devices.mainMemory) : null,
       tensor_split: split?.pointer ?? null,
       n_gpu_layers: placement.gpuLayers,
       split_mode: splitModes[placement.splitMode],
@@ -41,6 +69,19 @@ export class PlacedParameters {
       load_mode: loadModeOf(placement),
       kv_overrides: this.#override(overrides),
     };
+  }
+
+  /** An array of pattern and buffer type, which two null pointers end. */
+  #keepOutput(buffer: Pointer): Pointer {
+    const patterns = outputTensors.map((pattern) => {
+      const text = new TextEncoder().encode(pattern);
+      const memory = this.#allocate(text.length + 1);
+      new Uint8Array(memory.buffer).set(text);
+      return memory.pointer;
+    });
+    const list = this.#allocate(pointerBytes * 2 * (patterns.length + 1));
+    new BigUint64Array(list.buffer).set(patterns.flatMap((pattern) => [pattern, buffer]));
+    return list.pointer;
   }
 
   #override(overrides: readonly MetadataOverride[]): Pointer | null {

@@ -12,6 +12,8 @@ export interface Device {
   isUnified: boolean;
   /** Its backend can split the rows of a matrix over devices. */
   splitsRows: boolean;
+  /** The RPC server that it is of, host:port; left out: it is of this machine. */
+  server?: string;
 }
 
 /** Where a model's layers are and how its file is read. */
@@ -27,6 +29,8 @@ export interface Placement {
   mainGpu: number;
   usesMmap: boolean;
   usesMlock: boolean;
+  /** The output matrix stays in main memory, though its layer lies on a device. */
+  keepsOutput: boolean;
   /** Entries of the file's header that are replaced, by key. */
   metadata: Readonly<Record<string, string | number | boolean>>;
 }
@@ -39,6 +43,7 @@ export const inMainMemory: Placement = {
   mainGpu: 0,
   usesMmap: true,
   usesMlock: false,
+  keepsOutput: false,
   metadata: {},
 };
 

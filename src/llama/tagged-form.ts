@@ -1,8 +1,8 @@
-import { bareQuote, type ArgumentTags, type ToolForm } from "./types.js";
+import { bareQuote, toolKeyMark, type ArgumentTags, type ToolForm } from "./types.js";
 
 /** Makes a form of what was found around arguments that each stand for themselves. */
 
-interface Found {
+export interface Found {
   opening: string;
   middle: string;
   /** Around a text: with its quotes; optional: a short one stands without. */
@@ -15,16 +15,18 @@ interface Found {
   none: { between: string | null; ending: string };
   /** Quotes were looked for within the text. */
   hasQuotes: boolean;
-  literals: "json" | "python";
+  literals: "json" | "python" | "elements";
+  /** Where literals are elements. */
+  elements: ArgumentTags["elements"] | null;
   isSorted: boolean;
 }
 
 /** @returns null: nothing says where a text ends */
 export function taggedForm(found: Found): ToolForm | null {
-  const { opening, middle, text, value, args, none, isSorted } = found;
+  const { opening, middle, text, value, args, none, isSorted, elements } = found;
   const literals = literalsOf(found);
   const isQuoted = found.hasQuotes || literals === "bare" || isQuote(text, value.before);
-  const after = commonStart(value.next, args.ending);
+  const after = closed(commonStart(value.next, args.ending));
   if (!isQuoted && text.closing + after === "") return null;
   const joint = jointOf(args, none, after);
   const tags: ArgumentTags = {
@@ -40,9 +42,16 @@ export function taggedForm(found: Found): ToolForm | null {
         },
     value: { before: value.before, after },
     literals,
+    ...(elements && { elements }),
     isSorted,
   };
   return { opening, middle, between: joint.between, ending: joint.ending, tags };
+}
+
+/** A tag that has the argument's name closes it: the next tag begins behind that. */
+function closed(after: string): string {
+  const at = after.indexOf(`${toolKeyMark}>`);
+  return at < 0 ? after : after.slice(0, at + toolKeyMark.length + 1);
 }
 
 function literalsOf({ text, value, literals }: Found): ArgumentTags["literals"] {

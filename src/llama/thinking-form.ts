@@ -69,10 +69,12 @@ function formWith(render: StyledRenderer, style: TurnStyle): ThinkingForm | null
     const mark = plain.slice(0, Math.max(0, plain.indexOf(answer))).trim();
     // What stands before an answer that was not thought about: nothing, an empty thought, or a mark of its own.
     const isOwn = mark !== "" && mark !== middle && middle.endsWith(mark) && !mark.startsWith(opening);
+    // Some answers say so by the end of a thought that never began.
+    const isEnd = mark === middle && before.trim() !== "";
     return {
       opening,
       closing: isOwn ? middle.slice(0, middle.length - mark.length).trim() : middle,
-      answer: isOwn ? mark : "",
+      answer: isOwn || isEnd ? mark : "",
     };
   } catch {
     return null;

@@ -184,13 +184,21 @@ export class Tokenizer {
     return texts.length === 0 ? null : new RegExp(`(?=${texts.join("|")})[^]`, "gu");
   }
 
-  /** A turn that ends with a token of its own needs no string. */
+  /** A turn that ends with a token of its own needs no string, but for words that stand before that. */
   #stopStrings(turnEnd: string): string[] {
-    if (turnEnd.trim().length < shortestStop) return [];
-    const endsByToken = this.tokenize(turnEnd, true).some((token) =>
-      this.#vocabulary.isEndOfGeneration(token),
+    const tokens = this.tokenize(turnEnd, true);
+    const end = tokens.find((token) => this.#vocabulary.isEndOfGeneration(token));
+    const endAt = end === undefined ? turnEnd.length : turnEnd.indexOf(this.#vocabulary.rawText(end));
+    const before = turnEnd.slice(0, Math.max(0, endAt));
+    if (before.trim().length < shortestStop) return [];
+    if (end === undefined) return [before];
+    const words = tokens.slice(0, tokens.indexOf(end)).filter((token) => !this.#vocabulary.isControl(token));
+    const hasWords = words.some(
+      (token) => Buffer.from(this.#vocabulary.bytes(token)).toString().trim() !== "",
     );
-    return endsByToken ? [] : [turnEnd];
+    // Its control tokens have to be seen in answers, so that it is found there.
+    if (hasWords) this.#vocabulary.show(before);
+    return hasWords ? [before] : [];
   }
 }
 

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { answerAfter } from "./thinking-form.js";
 import { plainStyle, type StyledRenderer, type TurnStyle } from "./turn-style.js";
-import { taggedForm } from "./tagged-form.js";
+import { taggedForm, type Found } from "./tagged-form.js";
 import {
   toolIdMark,
   toolIndexMark,
+  toolKeyMark,
+  toolNameMark,
   toolTypeMark,
   type ChatTurn,
   type ThinkingForm,
@@ -19,6 +21,8 @@ export interface ToolSupport {
   form: ToolForm;
   telling: ToolTelling;
   style: Pick<TurnStyle, "argumentsAs" | "callIds" | "emptyAs">;
+  /** What an answer without calls begins with; "": nothing. */
+  answerMark: string;
 }
 
 const names = ["shoulders_one", "shoulders_two"] as const;
@@ -122,6 +126,8 @@ class Finder {
   readonly #thinking: ThinkingForm | null;
   readonly #prompt: string;
   readonly #turnEnd: string;
+  /** What an answer without calls begins with. */
+  readonly #answerMark: string;
 
   constructor(render: StyledRenderer, style: TurnStyle, thinking: ThinkingForm | null) {
     this.#render = render;
@@ -130,17 +136,36 @@ class Finder {
     this.#prompt = render([question], { addGenerationPrompt: true, tools }, style);
     const plain = this.#text([question, { role: "assistant", content: answer }]);
     this.#turnEnd = plain.slice(plain.lastIndexOf(answer) + answer.length);
+    const said = answerAfter(this.#prompt, plain);
+    this.#answerMark = said.slice(0, Math.max(0, said.indexOf(answer))).trimStart();
   }
 
-  find(): Pick<ToolSupport, "form" | "telling"> | null {
+  find(): Omit<ToolSupport, "style"> | null {
     const functions = this.#prompt.includes(names[0]);
     const back: ChatTurn = { role: "tool", content: result, toolCallId: ids[0] };
     if (!this.#text([question, turnWith([{}]), back]).includes(result)) return null;
-    const form = this.#jsonForm() ?? this.#taggedForm();
-    if (form !== null)
-      return { form: withOtherStarts(form, this.#thinking), telling: { functions, calls: true } };
+    const found = this.#jsonForm() ?? this.#taggedForm();
+    const form = found && (this.#ledForm(found) ?? withOtherStarts(found, this.#thinking));
+    if (form !== null) {
+      const answerMark = form.isLeading ? this.#answerMark : "";
+      // Only where answers say whom they are for, the name of a function can come first.
+      return form.opening === "" && answerMark === ""
+        ? null
+        : { form, telling: { functions, calls: true }, answerMark };
+    }
     const known = functions && knownForms.find(({ mark }) => this.#prompt.includes(mark));
-    return known ? { form: known.form, telling: { functions, calls: false } } : null;
+    return known ? { form: known.form, telling: { functions, calls: false }, answerMark: "" } : null;
+  }
+
+  /** The same, where every answer begins with whom it is for: the user or a function. null: it does not. */
+  #ledForm(form: ToolForm): ToolForm | null {
+    const { opening, middle, between, ending } = form;
+    const isTold = this.#answerMark.trim() !== "" && this.#answerMark.startsWith(opening);
+    if (!isTold || between?.startsWith(ending) !== true || !between.endsWith(opening)) return null;
+    const next = between.slice(ending.length);
+    return next.trim() === ""
+      ? null
+      : { ...form, isLeading: true, others: [{ opening: next, middle, isAfterText: true }] };
   }
 
   #text(turns: readonly ChatTurn[]): string {
@@ -150,7 +175,7 @@ class Finder {
   /** What an answer with these calls is, without what was thought and white space before it. */
   #written(...given: readonly Arguments[]): string {
     const text = answerAfter(this.#prompt, this.#text([question, turnWith(given)]));
-    const unmarked = withoutIds(text).trimStart();
+    const unmarked = withoutIds(withNamesOnce(withKeysOnce(text))).trimStart();
     if (this.#thinking === null) return unmarked;
     const { opening, closing, answer: mark } = this.#thinking;
     const isThought = unmarked.startsWith(opening) || unmarked.startsWith(closing);
@@ -177,7 +202,7 @@ class Finder {
     const one = partsOf(this.#written(given), [names[0], json]);
     if (one === null) return null;
     const [opening = "", middle = "", after = ""] = one;
-    if (!areMarks(opening, middle)) return null;
+    if (!areMarks(opening || this.#answerMark, middle)) return null;
     const two = this.#try(() => partsOf(this.#written(given, given), [names[0], json, names[1], json]));
     const [first, ofFirst, between, ofSecond, last] = two ?? [];
     const isSame = first === opening && ofFirst === middle && ofSecond === middle && last === after;
@@ -226,15 +251,19 @@ class Finder {
       args: { between: isWhole ? (calls[3] ?? null) : null, ending },
       none: { between: noneTwice?.[1] ?? null, ending: this.#ending(none[1] ?? "") },
       hasQuotes,
-      literals: this.#literals(one),
+      ...this.#literals(one),
       isSorted: this.#isSorted(),
     });
   }
 
   /** How values that are no texts are written. */
-  #literals(key: string): "json" | "python" {
-    const written = this.#written({ [key]: [true, null, { inner: "q" }] }) + this.#written({ [key]: true });
-    return /\b(True|None)\b/.test(written) ? "python" : "json";
+  #literals(key: string): Pick<Found, "literals" | "elements"> {
+    const list = this.#written({ [key]: [true, null, { inner: "q" }] });
+    const [, mark = "", item = ""] = new RegExp(`${key}>([^]*?)<(\\w+)>true\\1</\\2>`).exec(list) ?? [];
+    if (mark !== "" && list.includes(`${mark}<inner>q${mark}</inner>`))
+      return { literals: "elements", elements: { mark, item } };
+    const written = list + this.#written({ [key]: true });
+    return { literals: /\b(True|None)\b/.test(written) ? "python" : "json", elements: null };
   }
 
   /** With a mark for the name of the value's type, where that is told. */
@@ -276,6 +305,19 @@ function turnWith(given: readonly Arguments[]): ChatTurn {
     arguments: JSON.stringify(args),
   }));
   return { role: "assistant", content: "", toolCalls };
+}
+
+/** An argument's name in the tag that closes it, by its mark. */
+function withKeysOnce(text: string): string {
+  return keys.reduce((all, key) => all.replaceAll(`</${key}>`, `</${toolKeyMark}>`), text);
+}
+
+/** A name that stands twice in its call, by its mark the second time. */
+function withNamesOnce(text: string): string {
+  return names.reduce((all, name) => {
+    const after = all.indexOf(name) + name.length;
+    return all.slice(0, after) + all.slice(after).replaceAll(name, toolNameMark);
+  }, text);
 }
 
 /** Ids and numbers of calls by their marks. */

@@ -134,7 +134,18 @@ export interface Measured {
   memory: MemoryByPlace;
   /** Layers that can be placed on a device, the output counted as one. */
   numLayers: number;
-  vocabularySize: number;
+  /** Device to how many of them lie there. */
+  layersByDevice: ReadonlyMap<string, number>;
+  vocabulary: MeasuredVocabulary;
+}
+
+/** What a model's tokens take, beside its buffers. */
+export interface MeasuredVocabulary {
+  size: number;
+  /** Models with the same digest share one tokenizer when they are loaded together. */
+  digest: string;
+  /** Of the tokenizer. */
+  bytes: number;
 }
 
 /** Asks libllama what models would take. Keeps what it has read of each file until it is disposed. */
@@ -229,6 +240,11 @@ export interface LoadModelOptions {
   onProgress: (fraction: number) => void;
   /** Its vocabulary alone: no weights are read, and no context can be made. Default: false. */
   isVocabulary?: boolean;
+  /**
+   * Models that are released after it: where one has the same tokenizer, libllama keeps none for this one, and texts
+   * and tokens are told by that one's. Default: none.
+   */
+  siblings?: readonly LoadedModel[];
   /** Paths of adapters that its contexts may use: libllama wants all of them before the first context. Default: none. */
   adapters?: readonly string[];
 }
@@ -239,8 +255,18 @@ export interface NativeLibrary extends AsyncDisposable {
   readonly nodeLlamaCppVersion: string;
   readonly backend: string;
   readonly devices: string[];
-  /** Asked anew: what is free changes. */
+  /** Asked anew: what is free changes. Also those of RPC servers that were added. */
   listDevices(): Device[];
+  /**
+   * Connects an RPC server, whose devices are there from now on. The process ends where it is gone: greet it before.
+   *
+   * @param plugin path of libggml's plug-in for RPC
+   * @param server host:port
+   * @throws ShouldersError `library_mismatch`: the plug-in cannot be loaded
+   */
+  addServer(plugin: string, server: string): void;
+  /** Asks every device of a server something, off the event loop. A server that is gone ends the process. */
+  touchServers(): Promise<void>;
   createMeasurer(): Measurer;
   /**
    * @throws ShouldersError `model_file_invalid` (missing, truncated, foreign: names the path), `adapter_invalid` or

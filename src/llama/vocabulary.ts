@@ -14,15 +14,16 @@ export class LlamaVocabulary implements Vocabulary {
   readonly endToken: Token | null;
   /** The tokenizer's family: SPM, BPE, ... */
   readonly type: string;
+  /** libllama's own, which models of one tokenizer share. */
+  readonly pointer: Pointer;
   readonly #native: NativeFunctions;
-  readonly #pointer: Pointer;
   readonly #isReleased: () => boolean;
   readonly #bytes: (Uint8Array | undefined)[];
   #piece = new Uint8Array(256);
 
   constructor(native: NativeFunctions, pointer: Pointer, isReleased: () => boolean) {
     this.#native = native;
-    this.#pointer = pointer;
+    this.pointer = pointer;
     this.#isReleased = isReleased;
     this.size = native.llama_vocab_n_tokens(pointer);
     this.bos = asToken(native.llama_vocab_bos(pointer));
@@ -84,7 +85,7 @@ export class LlamaVocabulary implements Vocabulary {
       Number.isInteger(token) && token >= 0 && token < this.size,
       `token ${token} is outside the vocabulary of ${this.size}`,
     );
-    return this.#pointer;
+    return this.pointer;
   }
 }
 
@@ -136,6 +137,9 @@ export function compareVocabularies(
   const commonSize = Math.min(base.size, other.size);
   const text: Token[] = [];
   const renamed: Token[] = [];
+  const isOne =
+    base instanceof LlamaVocabulary && other instanceof LlamaVocabulary && base.pointer === other.pointer;
+  if (isOne) return { commonSize, renamed, notes: [] };
   for (let token = 0; token < commonSize && text.length < 3; token++)
     if (base.rawText(token) !== other.rawText(token))
       (isNoText(base, token) && isNoText(other, token) ? renamed : text).push(token);
@@ -160,7 +164,7 @@ export function compareVocabularies(
 }
 
 /** Whether a token is none of what texts are made of. */
-function isNoText(vocabulary: ComparedVocabulary, token: Token): boolean {
+export function isNoText(vocabulary: ComparedVocabulary, token: Token): boolean {
   const name = vocabulary.rawText(token);
   return vocabulary.isReserved?.(token) === true || padding.test(name) || markup.test(name);
 }

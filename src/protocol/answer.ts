@@ -80,6 +80,14 @@ export interface Outlook {
   policy?: { id: string; probability: number };
 }
 
+/** What another strategy makes of a place in an answer. */
+export interface OtherLaw {
+  /** Of the token that is there. */
+  logprob: number;
+  /** The most likely token, and whether it would end the answer. */
+  best: { token: number; logprob: number; isEnd: boolean };
+}
+
 /** One sampled token: its trace record, its exact bytes, and the alternatives that were asked for. */
 export interface GeneratedToken {
   record: TokenRecord;
@@ -87,6 +95,8 @@ export interface GeneratedToken {
   topLogprobs: (TokenCandidate & { bytes: Uint8Array })[];
   /** Its log-probability under the base and under each expert that ran, each alone, by `base` and id; where wanted. */
   members?: Record<string, number>;
+  /** By the request's `alsoBy`, in its order; left out where it names none. */
+  alsoBy?: OtherLaw[];
 }
 
 export type GenerationEvent =

@@ -145,6 +145,8 @@ export interface PlaceMemory {
   /** It is main memory, or a device without memory of its own. */
   isUnified: boolean;
   buffers: Buffers;
+  /** Layers that lie there, where it is a device. Default: none. */
+  numLayers?: number;
   /** An estimate of the programs themselves, vocabularies and fusion kernel, in main memory. */
   programBytes: number;
 }

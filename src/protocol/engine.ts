@@ -42,6 +42,8 @@ export interface Asker {
 export interface Engine {
   /** Present once every model is loaded; null before, and while the child is down. */
   readonly description: EngineDescription | null;
+  /** Why there is none, once one was there; null: nothing is known. */
+  readonly trouble: string | null;
   readonly stats: EngineStats;
   /**
    * Submits and yields the request's events; returns after `done`. Leaving the loop early, or aborting the

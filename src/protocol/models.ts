@@ -25,6 +25,8 @@ export interface HoldOptions {
 export interface Models {
   /** Whether requests would be taken: what was to be loaded at the start is. */
   readonly isReady: boolean;
+  /** Why models that were loaded do not answer now; null: all do, or it is not known. */
+  readonly trouble: string | null;
   list(): ModelState[];
   has(id: string): boolean;
   /** Keeps a config loaded until it is released; null: it is not loaded. */

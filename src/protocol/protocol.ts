@@ -101,6 +101,11 @@ export type FromEngine =
   /** `stepAgeMs`: how long the step in flight has been running; null between steps. */
   | { type: "pong"; stepAgeMs: number | null };
 
+/** What a process answers that is to try a backend; null: it works. */
+export interface TrialOutcome {
+  error: ErrorData | null;
+}
+
 /** What a child answers that is only to plan. */
 export type PlanOutcome =
   { type: "planned"; places: PlaceMemory[] } | Extract<FromEngine, { type: "loadFailed" }>;

@@ -46,10 +46,10 @@ export type Prompt =
 export type GivenText = { type: "text"; text: string } | { type: "tokens"; tokens: number[] };
 
 export interface CallOpening {
-  /** Each begins calls. */
+  /** Each begins calls, wherever it stands. */
   texts: string[];
-  /** Calls may come after other text; else only an answer that begins with an opening has any. */
-  mayFollowText: boolean;
+  /** Each begins calls where an answer begins with it. */
+  leading: string[];
 }
 
 export interface GenerationRequest {
@@ -89,6 +89,11 @@ export interface GenerationRequest {
   logprobs: "fused" | "processed" | "unrestricted";
   /** Replaces the config's strategy for this request. Ids are checked against the config by the server. */
   strategy: StrategyConfig | null;
+  /**
+   * Strategies that every token is also weighed by, each as if it were the answer's, from the same rows
+   * (`GeneratedToken.alsoBy`). They need no model that the answer's own strategy leaves out. A card tells them nothing.
+   */
+  alsoBy: readonly StrategyConfig[];
   /** Replaces the bounds of these experts, by id. */
   bounds: Record<string, [number, number]> | null;
   /** Changes the shares that a mixture begins with; null: the strategy's. */
@@ -135,6 +140,7 @@ export const plainRequest: Omit<
   topLogprobs: null,
   logprobs: "fused",
   strategy: null,
+  alsoBy: [],
   bounds: null,
   prior: null,
   budget: null,

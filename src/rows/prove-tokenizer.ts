@@ -42,8 +42,9 @@ const tokensEach = 8;
 export async function proveTokenizer(server: RowServer, tokenizer: LoadedModel): Promise<void> {
   for (const text of [...texts, ...sampledTexts(tokenizer)]) {
     const [here, there] = [tokenizer.tokenize(text, false), await server.tokenize(text)];
-    if (here.length === there.length && here.every((token, index) => token === there[index])) continue;
-    const at = here.findIndex((token, index) => token !== there[index]);
+    let at = 0;
+    while (at < here.length && here[at] === there[at]) at++;
+    if (at === here.length && at === there.length) continue;
     throw new ShouldersError(
       "vocabulary_mismatch",
       `${server.name} reads ${JSON.stringify(text)} as other tokens than ${tokenizer.path}: token ${at} is ` +

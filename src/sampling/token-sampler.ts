@@ -61,6 +61,15 @@ export class TokenSampler implements Disposable {
     return this.#grammar?.allows(token, room) ?? true;
   }
 
+  /** All tokens that the grammar allows, of a vocabulary of this size. */
+  allowed(vocabularySize: number, room: number): number[] {
+    const allowed: number[] = [];
+    this.#grammar?.apply(new Float32Array(vocabularySize), room)?.forEach((value, token) => {
+      if (value === 0) allowed.push(token);
+    });
+    return allowed;
+  }
+
   /**
    * A grammar is asked about the one token that was drawn; only when it refuses is the whole row masked, and
    * drawn from again by the same noise: what has most of it among all, and is allowed, has most among what is allowed.

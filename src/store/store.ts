@@ -15,8 +15,17 @@ export interface Entry {
   body: string;
 }
 
-/** `answer`: what was measured of its tokens; `debate`: what came of one; `response`, `item`: what `/v1/responses` keeps. */
-export const kinds = ["answer", "rating", "pin", "debate", "response", "item"] as const;
+/** `answer`: what was measured of its tokens; `debate`: what came of one; `response` and the others: what `/v1/responses` keeps. */
+export const kinds = [
+  "answer",
+  "rating",
+  "pin",
+  "debate",
+  "response",
+  "item",
+  "conversation",
+  "conversation_item",
+] as const;
 export type Kind = (typeof kinds)[number];
 
 export type NewEntry = Omit<Entry, "seq">;

@@ -6,7 +6,8 @@ type Column = readonly [name: string, read: (record: TokenRecord) => Cell];
 
 /**
  * A trace as CSV (RFC 4180), one line a token. A column is named by its path in the token record: `position`,
- * `token.id`, `token.text`, `logprob`, `nats`, `log_ratio`, `decided_by`, `chosen`, `flipped`, `vouch`, `contested.*`, `base_token.*`,
+ * `token.id`, `token.text`, `logprob`, `nats`, `log_ratio`, `decided_by`, `chosen`, `flipped`, `vouch`, `contested.*`,
+ * `unread` (the share of another vocabulary's rows that counts for no token of its own), `base_token.*`,
  * `objective`, `evaluations`, `divergence.forward`, `divergence.reverse`, `timing.fuse_ms`, `timing.sample_ms`; for
  * each expert `weights.<id>`, `divergence.targets.<id>.forward` and `.reverse`; of a mixture `shares.<id>` and
  * `shares.base`; for each model `timing.decode_ms.<role>`.
@@ -60,6 +61,7 @@ const fixedColumns: Column[] = [
   ["contested.by", (record) => record.contested?.by],
   ["contested.token.text", (record) => record.contested?.token.text],
   ["contested.against", (record) => record.contested?.against],
+  ["unread", (record) => record.unread],
   ["base_token.id", (record) => record.base_token?.id],
   ["base_token.text", (record) => record.base_token?.text],
   ["base_token.logprob", (record) => record.base_token?.logprob],

@@ -2,7 +2,7 @@ import type { Asker, Engine, Prompt, QueryResults } from "../protocol/protocol.j
 
 /** Where tokens are asked for: a started engine, one of its configs. */
 export interface Tokenizing {
-  engine: Pick<Engine, "query">;
+  engine: Pick<Engine, "query"> & Partial<Pick<Engine, "description">>;
   configId: string;
   asker?: Asker;
 }
@@ -33,10 +33,12 @@ function withAnswer(prompt: TextualPrompt, answer: string): Prompt {
   };
 }
 
-/** The prompt as the reference gets it or, without one, the base. */
+/** The prompt as the reference gets it or, where there is none or its tokens are others, the base. */
 async function render({ engine, configId, asker }: Tokenizing, prompt: Prompt): Promise<Rendered> {
   const { prompts } = await engine.query({ type: "renderPrompt", configId, prompt }, asker);
-  return prompts.reference ?? prompts.base ?? { text: "", tokens: [] };
+  const config = engine.description?.configs.find(({ id }) => id === configId);
+  const reference = config?.hasOtherVocabulary === true ? undefined : prompts.reference;
+  return reference ?? prompts.base ?? { text: "", tokens: [] };
 }
 
 /** The tokens of a text by itself. `parseSpecial`: control tokens written out become ids. */

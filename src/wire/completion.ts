@@ -7,24 +7,41 @@ import { usageSchema } from "./usage.js";
 
 /** OpenAI's completions, whole and in chunks; what is ours is in `fusion`. */
 
-export const finishReasonSchema = z.enum(["stop", "length", "tool_calls"]);
+/** `function_call`: a request had `functions`. */
+export const finishReasonSchema = z.enum(["stop", "length", "tool_calls", "function_call"]);
 
 export const toolCallSchema = named(
   "ToolCall",
-  z.strictObject({
-    id: z.string(),
-    type: z.literal("function"),
-    function: z.strictObject({ name: z.string(), arguments: z.string().describe("JSON.") }),
-  }),
+  z.discriminatedUnion("type", [
+    z.strictObject({
+      id: z.string(),
+      type: z.literal("function"),
+      function: z.strictObject({ name: z.string(), arguments: z.string().describe("JSON.") }),
+    }),
+    z.strictObject({
+      id: z.string(),
+      type: z.literal("custom"),
+      custom: z.strictObject({ name: z.string(), input: z.string() }),
+    }),
+  ]),
 );
 
+const callPlace = { index: countSchema, id: z.string().optional() };
+const calledName = { name: z.string().optional() };
+
 const toolCallDeltaSchema = z
-  .strictObject({
-    index: countSchema,
-    id: z.string().optional(),
-    type: z.literal("function").optional(),
-    function: z.strictObject({ name: z.string().optional(), arguments: z.string() }),
-  })
+  .union([
+    z.strictObject({
+      ...callPlace,
+      type: z.literal("function").optional(),
+      function: z.strictObject({ ...calledName, arguments: z.string() }),
+    }),
+    z.strictObject({
+      ...callPlace,
+      type: z.literal("custom").optional(),
+      custom: z.strictObject({ ...calledName, input: z.string() }),
+    }),
+  ])
   .describe("A piece of a call: id and name come with its first.");
 
 const choiceFields = {
@@ -41,6 +58,10 @@ const chatChoiceSchema = z.strictObject({
     reasoning_content: z.string().optional().describe("What was thought before the answer."),
     refusal: z.null(),
     tool_calls: z.array(toolCallSchema).optional(),
+    function_call: z
+      .strictObject({ name: z.string(), arguments: z.string() })
+      .optional()
+      .describe("The call, where the request had functions in place of tools."),
   }),
   logprobs: chatLogprobsSchema.nullable(),
 });
@@ -52,6 +73,7 @@ const chatChunkChoiceSchema = z.strictObject({
     content: z.string().optional(),
     reasoning_content: z.string().optional().describe("What was thought before the answer."),
     tool_calls: z.array(toolCallDeltaSchema).optional(),
+    function_call: z.strictObject({ name: z.string().optional(), arguments: z.string() }).optional(),
   }),
   logprobs: chatLogprobsSchema.nullable(),
 });

@@ -43,6 +43,23 @@ const functionCallSchema = z.strictObject({
   arguments: z.string().describe("JSON; cut short where the status is incomplete."),
 });
 
+const customCallSchema = z.strictObject({
+  id: z.string(),
+  type: z.literal("custom_tool_call"),
+  status: itemStatusSchema,
+  call_id: z.string(),
+  name: z.string(),
+  input: z.string().describe("Cut short where the status is incomplete."),
+});
+
+const customCallOutputSchema = z.strictObject({
+  id: z.string(),
+  type: z.literal("custom_tool_call_output"),
+  status: itemStatusSchema,
+  call_id: z.string(),
+  output: z.union([z.string(), z.array(inputTextSchema)]),
+});
+
 const functionCallOutputSchema = z.strictObject({
   id: z.string(),
   type: z.literal("function_call_output"),
@@ -66,12 +83,13 @@ const reasoningSchema = z.strictObject({
 export const outputItemSchema = z.discriminatedUnion("type", [
   outputMessageSchema,
   functionCallSchema,
+  customCallSchema,
   reasoningSchema,
 ]);
 
-const responseItemSchema = named(
+export const responseItemSchema = named(
   "ResponseItem",
-  z.union([outputItemSchema, inputMessageSchema, functionCallOutputSchema]),
+  z.union([outputItemSchema, inputMessageSchema, functionCallOutputSchema, customCallOutputSchema]),
 );
 
 export const itemListSchema = named(

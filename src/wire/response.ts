@@ -22,13 +22,21 @@ const usageSchema = z.strictObject({
   fusion: fusionUsageSchema,
 });
 
-const toolSchema = z.strictObject({
-  type: z.literal("function"),
-  name: z.string(),
-  description: z.string().nullable(),
-  parameters: z.looseObject({}).nullable(),
-  strict: z.boolean().nullable(),
-});
+const toolSchema = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("function"),
+    name: z.string(),
+    description: z.string().nullable(),
+    parameters: z.looseObject({}).nullable(),
+    strict: z.boolean().nullable(),
+  }),
+  z.strictObject({
+    type: z.literal("custom"),
+    name: z.string(),
+    description: z.string().optional(),
+    format: z.looseObject({ type: z.string() }),
+  }),
+]);
 
 export const responseSchema = named(
   "Response",
@@ -36,8 +44,9 @@ export const responseSchema = named(
     id: z.string(),
     object: z.literal("response"),
     created_at: countSchema,
-    status: z.enum(["in_progress", "completed", "incomplete", "failed"]),
-    background: z.literal(false),
+    status: z.enum(["queued", "in_progress", "completed", "incomplete", "cancelled", "failed"]),
+    background: z.boolean(),
+    conversation: z.strictObject({ id: z.string() }).optional(),
     error: z
       .strictObject({ code: z.enum(["server_error", "rate_limit_exceeded"]), message: z.string() })
       .nullable(),
@@ -69,6 +78,11 @@ export const deletedResponseSchema = named(
   z.strictObject({ id: z.string(), object: z.literal("response"), deleted: z.literal(true) }),
 );
 
+export const inputTokensSchema = named(
+  "InputTokens",
+  z.strictObject({ object: z.literal("response.input_tokens"), input_tokens: countSchema }),
+);
+
 const sequenceNumber = { sequence_number: countSchema };
 const itemPlace = { output_index: countSchema };
 const idPlace = { item_id: z.string(), ...itemPlace };
@@ -87,6 +101,7 @@ export const responseEventSchema = named(
   "ResponseEvent",
   z.discriminatedUnion("type", [
     event("response.created", { response: responseSchema }),
+    event("response.queued", { response: responseSchema }),
     event("response.in_progress", { response: responseSchema }),
     event("response.output_item.added", { ...itemPlace, item: outputItemSchema }),
     event("response.content_part.added", { ...partPlace, ...contentPart }),
@@ -101,6 +116,8 @@ export const responseEventSchema = named(
     event("response.reasoning_summary_part.done", { ...summaryPlace, ...summaryPart }),
     event("response.function_call_arguments.delta", { ...idPlace, ...delta }),
     event("response.function_call_arguments.done", { ...idPlace, name: z.string(), arguments: z.string() }),
+    event("response.custom_tool_call_input.delta", { ...idPlace, ...delta }),
+    event("response.custom_tool_call_input.done", { ...idPlace, input: z.string() }),
     event("response.output_item.done", { ...itemPlace, item: outputItemSchema }),
     event("response.completed", { response: responseSchema }),
     event("response.incomplete", { response: responseSchema }),
@@ -109,5 +126,6 @@ export const responseEventSchema = named(
 );
 
 export type ResponseBody = z.output<typeof responseSchema>;
+export type InputTokens = z.output<typeof inputTokensSchema>;
 export type DeletedResponse = z.output<typeof deletedResponseSchema>;
 export type ResponseEvent = z.output<typeof responseEventSchema>;

@@ -88,6 +88,7 @@ export const readySchema = named(
     status: z.literal("ok"),
     version: z.string(),
     models: z.array(z.string()),
+    trouble: z.string().optional().describe("Why some of them do not answer now."),
     feedback: z
       .strictObject({
         status: z.enum(["on", "off"]),

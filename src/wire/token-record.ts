@@ -132,6 +132,12 @@ export const tokenRecordSchema = named(
       .enum(vouchers)
       .describe("Whose own best token it is: the base's, that of an expert that ran, both, or nobody's."),
     contested: contestedSchema.optional(),
+    unread: shareSchema
+      .optional()
+      .describe(
+        "Of small models of another vocabulary: the largest share in one of them that counts for another token than it " +
+          "may be, or for none, from 0.001 on. Their rows were too flat for each of their tokens to be read.",
+      ),
     timing: timingSchema.optional(),
     top: topSchema.optional(),
     curves: z

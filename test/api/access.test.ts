@@ -17,7 +17,7 @@ const chat = { model: "both", messages: [{ role: "user", content: "hi" }] };
 const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 
 /** Any context will do: only paths are looked at. */
-const paths = [...new Set(createRoutes({} as ApiContext).map(({ path }) => path.replace(":id", "x")))];
+const paths = [...new Set(createRoutes({} as ApiContext).map(({ path }) => path.replaceAll(/:\w+/g, "x")))];
 const methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
 const isOpen = (method: string, path: string) =>
   ["GET", "HEAD"].includes(method) && ["/livez", "/readyz"].includes(path);

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { findVocabulary, readFactsOf } from "../../src/cli/init-models.js";
 import { loadFusionConfigs } from "../../src/config/load.js";
 import { run } from "../support/command-line.js";
 
@@ -30,6 +31,26 @@ function fewExamples(): string {
 const out = (name: string): string => path.join(folder, name);
 
 describe("shoulders init", () => {
+  it("sees by their headers whether small models have a vocabulary of their own", () => {
+    const of = (reference: string, expert: string) =>
+      findVocabulary(
+        readFactsOf({
+          base: { path: family("giant") },
+          reference: { path: reference },
+          experts: [{ path: expert }],
+        }),
+      );
+    const stranger = (name: string) => path.resolve(`models/strangers/${name}.gguf`);
+    expect(of(family("dwarf"), family("dwarf-recall"))).toBe("shared");
+    expect(of(stranger("digits-reference"), stranger("digits-recall"))).toBe("own");
+    expect(() => of(stranger("digits-reference"), stranger("merged-recall"))).toThrow(
+      /vocabularies of .* differ/,
+    );
+    expect(() => of(stranger("digits-reference"), family("dwarf-recall"))).toThrow(
+      /vocabularies of .* differ/,
+    );
+  });
+
   it("makes a config and a card that answer well, by flags alone, and replaces nothing unasked", async () => {
     const args = [
       ...["init", ...models(family("dwarf-problems")), "--out", out("mine.json")],
@@ -40,12 +61,13 @@ describe("shoulders init", () => {
     expect(stdout).toMatch(/expert problems +dwarf-problems\.gguf +llama +F16/);
     expect(stdout).toMatch(/main memory: weights/);
     const shares: Record<string, number> = Object.fromEntries(
-      [...stdout.matchAll(/^(base alone|expert alone|usual setting|proposed) +(\d+) %/gm)].map(
+      [...stdout.matchAll(/^(base alone|expert alone|without a card|proposed) +(\d+) %/gm)].map(
         ([, name = "", share]) => [name, Number(share)] as const,
       ),
     );
     expect(shares["base alone"]).toBe(0);
     expect(shares["proposed"]).toBeGreaterThan(60);
+    expect(stdout).toContain("Calibration has seen these. With 74 examples or more");
     const [made] = loadFusionConfigs(out("mine.json"));
     expect(made?.config).toMatchObject({ id: "problems", context: { tokens: 512, sequences: 8 } });
     expect(existsSync(out("problems.card.json"))).toBe(true);
@@ -87,8 +109,8 @@ describe("shoulders init", () => {
     expect(ended).toMatchObject({ code: 2 });
     expect(ended.stderr).toContain('the input ended before "Reference');
     const strangers = await run([
-      ...["init", "--base", path.resolve("test/data/starter/giant.gguf"), "--reference", family("dwarf")],
-      ...["--expert", family("dwarf-recall"), "--out", out("a.json")],
+      ...["init", "--base", family("giant"), "--reference", family("dwarf")],
+      ...["--expert", path.resolve("test/data/starter/dwarf-sums.gguf"), "--out", out("a.json")],
     ]);
     expect(strangers.stderr).toMatch(/The vocabularies of .* differ/);
     expect(existsSync(out("a.json"))).toBe(false);

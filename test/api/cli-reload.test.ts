@@ -5,6 +5,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { childrenOf } from "../support/processes.js";
 import { start, untilPrinted } from "../support/command-line.js";
+import { randomLlama, smallLlama, writeGguf } from "../support/gguf-writer.js";
 
 /** Configs that come, change and go while `shoulders serve` runs, on the shipped family. */
 
@@ -36,8 +37,16 @@ async function serve(...args: string[]): Promise<string> {
   return url;
 }
 
-const post = (url: string, body: object): Promise<Response> =>
-  fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+const post = (url: string, body: object, signal: AbortSignal | null = null): Promise<Response> =>
+  fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  });
+
+/** Ends of an answer. */
+const never = Object.fromEntries([0, 1, 2, 3].map((token) => [token, -100]));
 
 async function statusOf(url: string): Promise<Record<string, string>> {
   const { data } = (await (await fetch(`${url}/v1/models`)).json()) as {
@@ -80,10 +89,48 @@ describe("shoulders serve, while it runs", () => {
     await expect.poll(() => childrenOf(child!.pid!), patience).toHaveLength(1);
   }, 400_000);
 
+  it("loads small models of a large vocabulary of their own while an answer's tokens go on coming", async () => {
+    const size = { vocabularySize: 20_000, embedding: 32, layers: 1, heads: 2, feedForward: 32 };
+    const other = Array.from({ length: size.vocabularySize }, (_, id) => `Ġother${id}`);
+    const [wide, own] = [path.join(folder, "wide.gguf"), path.join(folder, "own.gguf")];
+    writeGguf(wide, randomLlama(size));
+    writeGguf(own, randomLlama({ ...size, tokens: [...smallLlama.tokens, ...other].slice(0, other.length) }));
+    const experts = [{ id: "own", model: own }];
+    write("a.json", alone("a", { context: { tokens: 2048, sequences: 2 } }));
+    const url = await serve("--watch-configs", "off");
+    const leaving = new AbortController();
+    let numParts = 0;
+    const reading = (async () => {
+      // Answers one after the other, so that there is always one.
+      for (;;) {
+        const body = { model: "a", prompt: "What", stream: true, max_tokens: 2000, logit_bias: never };
+        const answer = await post(`${url}/v1/completions`, body, leaving.signal);
+        for await (const part of answer.body!) numParts += Number((part as Uint8Array).length > 0);
+      }
+    })();
+    reading.catch(() => undefined);
+    await expect.poll(() => numParts).toBeGreaterThan(0);
+    write("b.json", alone("b", { base: wide, reference: own, experts, vocabulary: "own" }));
+    const known = post(`${url}/models/reload`, {});
+    await expect.poll(() => childrenOf(child!.pid!), { interval: 5 }).toHaveLength(2);
+    const numBefore = numParts;
+    let numDuring = 0;
+    const statusOfLoad = async () => {
+      const numSoFar = numParts - numBefore;
+      const { b } = await statusOf(url);
+      if (b === "loading") numDuring = numSoFar;
+      return b;
+    };
+    await expect.poll(statusOfLoad, { ...patience, interval: 20 }).toBe("loaded");
+    expect(numDuring).toBeGreaterThan(0);
+    expect(await (await known).json()).toMatchObject({ problems: [] });
+    leaving.abort();
+    await expect(reading).rejects.toThrow();
+  }, 400_000);
+
   it("reads configs again on SIGHUP, which ends no answer; answers end with the config they began with", async () => {
     write("a.json", alone("a"));
     const url = await serve("--watch-configs", "off");
-    const never = Object.fromEntries([0, 1, 2, 3].map((token) => [token, -100]));
     const running = await post(`${url}/v1/completions`, {
       ...{ model: "a", prompt: "What", stream: true, max_tokens: 240, logit_bias: never },
     });

@@ -24,7 +24,7 @@ interface Schema {
   minimum?: number;
 }
 
-const bodyBytes = 2 * 1024 * 1024;
+const bodyBytes = 1024 * 1024;
 
 /** The smallest value that a schema is likely to take. */
 function sample(schema: Schema): unknown {
@@ -121,7 +121,8 @@ it("each list and record of every body costs a few times what reading it does", 
   let baselineMs = 0;
   for (let time = 0; time < 3; time++)
     baselineMs = Math.max(baselineMs, (await cost("/v1/completions", plain)).ms);
-  let numTried = 0;
+  // Several branches of a schema may lead to one body.
+  const tried = new Set<string>();
   for (const [path, { post }] of Object.entries(document.paths)) {
     // The same schemas as under /v1; some routes take no body.
     if (!post?.requestBody || document.paths[`/v1${path}`] !== undefined) continue;
@@ -129,6 +130,9 @@ it("each list and record of every body costs a few times what reading it does", 
     for (const field of fieldsOf(schema, path, (value) => value)) {
       const texts = new Set(["{}", "1", '""', "[]", JSON.stringify(sample(field.element))]);
       for (const text of texts) {
+        const same = `${path} ${field.isList} ${JSON.stringify(field.bodyWith(text))}`;
+        if (tried.has(same)) continue;
+        tried.add(same);
         const body = longBody(field, text);
         const parseStartMs = cpuMs();
         JSON.parse(body);
@@ -138,11 +142,10 @@ it("each list and record of every body costs a few times what reading it does", 
         // Once more where another process, or the collector, may have been at work.
         for (let time = 0; ms > allowedMs && time < 2; time++) ({ ms, status } = await cost(path, body));
         expect(ms, `${field.path} of ${text}`).toBeLessThan(allowedMs);
-        numTried++;
       }
     }
   }
-  expect(numTried).toBeGreaterThan(200);
+  expect(tried.size).toBeGreaterThan(200);
 }, 600_000);
 
 it.each<[string, string, string]>([
@@ -150,9 +153,9 @@ it.each<[string, string, string]>([
   ["objects", "{},", `more than ${mostJsonParts} objects`],
   ["lists", "[],", `more than ${mostJsonParts} objects`],
 ])("too many %s are refused with the number, whatever the route", async (_name, part, message) => {
-  const server = await startTestServer({ bodyBytes });
+  const server = await startTestServer({ bodyBytes: 2 * bodyBytes });
   for (const path of ["/v1/chat/completions", "/v1/responses", "/v1/fusion/solve", "/tokenize"]) {
-    const body = `{"model":"both","input":[${part.repeat((bodyBytes - 100) / part.length)}1]}`;
+    const body = `{"model":"both","input":[${part.repeat((2 * bodyBytes - 100) / part.length)}1]}`;
     const response = await server.post(path, body);
     const { error } = (await response.json()) as { error: { code: string; message: string } };
     expect(response.status).toBe(400);

@@ -49,7 +49,7 @@ const limits: [string, number, "chat" | "text", (size: number) => object, string
   ["tools", 128, "chat", (size) => ({ tools: list(size, tool) }), "tools"],
   [
     "letters of a function's name",
-    64,
+    128,
     "chat",
     (size) => ({ tools: [{ type: "function", function: { name: "f".repeat(size) } }] }),
     "tools.0.function.name",

@@ -17,6 +17,30 @@ const weather: Anthropic.Tool = {
 const callOf = (town: string) => `{"town": "${town}"}`;
 const opening = '<tool_call>{"name": "weather", "arguments": ';
 
+it("names of tools may have 128 characters: told, chosen, called and sent back", async () => {
+  const server = await startTestServer();
+  const name = "n".repeat(128);
+  server.engine.script = () =>
+    answering(`<tool_call>{"name": "${name}", "arguments": {"town": "Bern"}}</tool_call>`);
+  const named = { ...weather, name };
+  const tool_choice = { type: "tool" as const, name };
+  const { content, stop_reason } = await clientOf(server).messages.create({
+    ...plain,
+    tools: [named],
+    tool_choice,
+  });
+  expect([stop_reason, content]).toMatchObject(["tool_use", [{ type: "tool_use", name }]]);
+  const result = { type: "tool_result" as const, tool_use_id: "t", content: "sun" };
+  const messages = [
+    ...plain.messages,
+    { role: "assistant" as const, content: [{ type: "tool_use" as const, id: "t", name, input: {} }] },
+    { role: "user" as const, content: [result] },
+  ];
+  await clientOf(server).messages.create({ ...plain, messages, tools: [named] });
+  const tools = [{ ...weather, name: `${name}n` }];
+  await expect(clientOf(server).messages.create({ ...plain, tools })).rejects.toThrow(/1 to 128 letters/);
+});
+
 describe("answers", () => {
   it("a message with everything that the SDK's types require", async () => {
     const server = await startTestServer();

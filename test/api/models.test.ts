@@ -9,6 +9,7 @@ import { connect } from "../support/socket.js";
 /** Two models, of which `both` is not loaded until the gate opens. */
 class GatedModels implements Models {
   isReady = true;
+  readonly trouble = null;
   readonly gate = new Gate();
   readonly asked: string[] = [];
   numHeld = 0;

@@ -62,9 +62,13 @@ describe("responses", () => {
     expect(parsed.output_parsed).toEqual(final.output_parsed);
   });
 
-  it("previous_response_id goes on with the conversation", async () => {
+  it("previous_response_id goes on with the conversation, whose tokens can be counted before", async () => {
     const { id } = await client.responses.create(plain);
+    const { model, instructions, input } = plain;
+    const asked = { model, instructions, input, previous_response_id: id };
+    const { object, input_tokens } = await client.responses.inputTokens.count(asked);
     const next = await client.responses.create({ ...plain, previous_response_id: id });
+    expect([object, input_tokens]).toEqual(["response.input_tokens", next.usage?.input_tokens]);
     expect(next.previous_response_id).toBe(id);
     expect(next.usage?.input_tokens).toBeGreaterThan(
       (await client.responses.create(plain)).usage!.input_tokens,

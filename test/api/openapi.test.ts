@@ -34,7 +34,7 @@ it("/openapi.json is a valid OpenAPI 3.1 document that names every route", async
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
   const served = createRoutes({} as ApiContext).map(
-    ({ method, path }) => `${method} ${path.replace(":id", "{id}")}`,
+    ({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`,
   );
   expect(described.sort()).toEqual(served.sort());
   const ids = Object.values(document.paths).flatMap((methods) =>

@@ -24,6 +24,13 @@ describe("health", () => {
       expect(response.headers.get("retry-after")).toBe("5");
       expect(await response.json()).toMatchObject({ error: { code: "engine_not_ready" } });
     }
+    // Another's fault is told, here and to who asks.
+    server.engine.trouble = "RPC server 127.0.0.1:50052 cannot be reached.";
+    for (const path of ["/readyz", "/v1/models"])
+      expect(await (await fetch(server.url + path)).json()).toMatchObject({
+        error: { code: "engine_not_ready", message: server.engine.trouble },
+      });
+    server.engine.trouble = null;
     server.engine.description = description;
     for (const path of ["/readyz", "/health"]) {
       const response = await fetch(server.url + path);
@@ -148,7 +155,8 @@ describe("metrics", () => {
       "shoulders_cached_sequences 0",
       "shoulders_engine_resident_memory_bytes 123000000",
       'shoulders_decode_threads{model="giant",mode="together"} 2',
-      'shoulders_batch_cost_ratio{model="giant",tokens="2"} 1.5',
+      'shoulders_batch_cost_ratio{model="giant",tokens="2",rows="2"} 1.5',
+      'shoulders_batch_cost_ratio{model="giant",tokens="2",rows="1"} 1.2',
       'shoulders_batch_seconds_sum{model="giant",tokens="4"} 0.02',
       "shoulders_spec_decode_num_drafts_total 0",
       'shoulders_planned_memory_bytes{device="main memory",kind="cells"} 1000000',

@@ -47,6 +47,8 @@ it.each<[object, object?]>([
   [{ response_format: { type: "text" }, grammar: "", structured_outputs: {}, chat_template_kwargs: {} }],
   [{ stream_options: {} }],
   [{ prompt: "" }],
+  [{ raw: true }, text],
+  [{ structured_outputs: true, reasoning: {}, reasoning_effort: "auto" }],
   [{ echo: false, user: "u", store: false, metadata: {}, service_tier: "auto", verbosity: "medium" }],
 ])("%j asks for nothing, and nothing is said of it", async (fields, base) => {
   const { status, reply, request } = await send(fields, base);
@@ -92,6 +94,10 @@ it.each<[object, Partial<GenerationRequest>, object?]>([
     { response_format: { type: "json_schema", json_schema: { name: "a", schema, other: 1 } } },
     grammar("town"),
   ],
+  [
+    { response_format: { type: "json_schema", json_schema: { name: "Answer[int, str]", schema } } },
+    grammar("town"),
+  ],
   [{ format: schema }, grammar("town")],
   [{ format: "json" }, grammar("object")],
   [{ structured_outputs: { json_object: true } }, grammar("object")],
@@ -99,6 +105,23 @@ it.each<[object, Partial<GenerationRequest>, object?]>([
   [{ structured_outputs: { choice: ["yes", "no"], json: null } }, grammar('"yes" | "no"')],
   [{ guided_regex: "[ab]{2}" }, grammar("\\U00000061-\\U00000062")],
   [{ structured_outputs: { regex: "[ab]{2}" } }, grammar("\\U00000061-\\U00000062")],
+  [{ regex: "[ab]{2}" }, grammar("\\U00000061-\\U00000062")],
+  [{ ebnf: 'root ::= "x"' }, { grammar: 'root ::= "x"' }],
+  [
+    { typ_p: 0.5, random_seed: 3 },
+    { seed: 3, ...sampling({ typicalP: 0.5 }) },
+  ],
+  [
+    { reasoning: { effort: "high" } },
+    { prompt: expect.objectContaining({ isThinking: true, effort: "high" }) as never },
+  ],
+  [{ reasoning: { enabled: false } }, { prompt: expect.objectContaining({ isThinking: false }) as never }],
+  [{ thinking: { type: "disabled" } }, { prompt: expect.objectContaining({ isThinking: false }) as never }],
+  [{ thinking: { type: "enabled" } }, { prompt: expect.objectContaining({ isThinking: true }) as never }],
+  [
+    { messages: [...chat.messages, { role: "assistant", content: "A", prefix: true }] },
+    { prompt: expect.objectContaining({ ending: "continue" }) as never },
+  ],
   [{ guided_grammar: 'root ::= "x"' }, { grammar: 'root ::= "x"' }],
   [{ structured_outputs: { grammar: 'root ::= "x"' } }, { grammar: 'root ::= "x"' }],
   [{ response_format: { type: "grammar", grammar: 'root ::= "x"' } }, { grammar: 'root ::= "x"' }],
@@ -108,6 +131,40 @@ it.each<[object, Partial<GenerationRequest>, object?]>([
   expect(request).toMatchObject(expected);
 });
 
+it.each<[string, unknown[], object]>([
+  ["user", ["a", { type: "input_text", text: "b" }, { type: "text", text: "c" }], { content: "a\nb\nc" }],
+  [
+    "assistant",
+    [
+      { type: "thinking", thinking: [{ type: "text", text: "hm" }] },
+      { type: "output_text", text: "a", annotations: [] },
+    ],
+    { content: "a", reasoning: "hm" },
+  ],
+  ["assistant", [{ type: "refusal", refusal: "I cannot." }], { content: "I cannot." }],
+])("parts of a message of the %s are read: %j", async (role, content, expected) => {
+  const { status, request } = await send({ messages: [...chat.messages, { role, content }] });
+  expect(status).toBe(200);
+  const messages = [...chat.messages, { role, ...expected }];
+  expect(request).toMatchObject({ prompt: { messages } });
+});
+
+it.each(["image_url", "input_image", "input_audio", "file"])(
+  "a part of type %s is refused, with what to do",
+  async (type) => {
+    const content = [{ type: "text", text: "What is it?" }, { type }];
+    const { status, reply } = await send({ messages: [{ role: "user", content }] });
+    expect([status, reply.error]).toMatchObject([
+      400,
+      {
+        code: "unsupported_field",
+        param: "messages.0.content.1",
+        message: expect.stringMatching(/as text/) as never,
+      },
+    ]);
+  },
+);
+
 it.each<[object, string[], object?]>([
   [{ id_slot: 3, samplers: ["top_k"], provider: { order: ["x"] } }, ["id_slot", "samplers", "provider"]],
   [{ x_session: "a", litellm_call_id: "b" }, ["x_session", "litellm_call_id"]],
@@ -115,6 +172,12 @@ it.each<[object, string[], object?]>([
   [{ verbosity: "low", top_a: 0 }, ["verbosity"]],
   [{ store: true, metadata: { a: "b" }, service_tier: "flex" }, ["store", "metadata", "service_tier"]],
   [{ max_tokens: 3, n_predict: 5 }, ["n_predict"]],
+  [{ reasoning: { max_tokens: 2000, exclude: false } }, ["reasoning.max_tokens"]],
+  [{ reasoning_effort: "low", reasoning: { effort: "high" } }, ["reasoning"]],
+  [
+    { model_item: {}, model_name: "a", maxContextTokens: 9, reasoning_budget: 5 },
+    ["model_name", "maxContextTokens", "reasoning_budget"],
+  ],
   [{ temperature: 1, options: { temperature: 0, num_ctx: 9 } }, ["options.temperature", "num_ctx"]],
 ])("of %j is told what was ignored", async (fields, ignored, base) => {
   const { status, reply } = await send(fields, base);
@@ -127,6 +190,14 @@ it.each<[object, string, string, RegExp, object?]>([
   [{ max_token: 1 }, "invalid_request", "max_token", /did you mean "max_tokens"\?$/],
   [{ respose_format: {} }, "invalid_request", "respose_format", /did you mean "response_format"\?$/],
   [{ guided_jsn: {} }, "invalid_request", "guided_jsn", /did you mean "guided_json"\?$/],
+  [{ maxTokens: 1 }, "invalid_request", "maxTokens", /did you mean "max_tokens"\?$/],
+  [{ topP: 1 }, "invalid_request", "topP", /did you mean "top_p"\?$/],
+  [{ reasoning: "high" }, "invalid_request", "reasoning", /expected an object/],
+  [{ reasoning: { effort: 3 } }, "invalid_request", "reasoning.effort", /expected string/],
+  [{ functions: [{ name: "f" }, {}] }, "invalid_request", "functions.1.name", /expected string/],
+  [{ functions: 3 }, "invalid_request", "functions", /list of functions/],
+  [{ functions: [{ name: "f" }], function_call: { name: "g" } }, "invalid_request", "function_call", /"g"/],
+  [{ function_call: { name: "g" } }, "invalid_request", "function_call", /send them/],
   [{ n_predict: "many" }, "invalid_request", "n_predict", /expected number/],
   [{ options: { num_predict: 0.5 } }, "invalid_request", "options.num_predict", /expected int/],
   [{ options: { temperature: 9 } }, "invalid_request", "options.temperature", /<=2/],

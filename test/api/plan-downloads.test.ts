@@ -1,12 +1,15 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { once } from "node:events";
+import { totalmem } from "node:os";
+import path from "node:path";
 import { readdirSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { layHeaders } from "../../src/llama/remote-header.js";
 import { checkModelFile } from "../../src/llama/gguf-file.js";
 import { run } from "../support/command-line.js";
 import { encodeHeader, type GgufContent, randomLlama } from "../support/gguf-writer.js";
+import { root } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
 /** Models that a hub has and this machine does not: planned by their headers before a byte of weights comes. */
@@ -50,7 +53,27 @@ const part = (number: number, tensors: GgufContent["tensors"]): Hollow =>
     ]),
   });
 
+/** As large as Qwen2.5's, in float16. */
+const qwen = (embedding: number, layers: number, heads: number, feedForward: number): Hollow =>
+  hollow(
+    randomLlama({ vocabularySize: 151_936, embedding, layers, heads, feedForward, contextTrain: 32_768 }),
+  );
+
+/** Repository and tag of what `deploy/fusion-configs` names, and the file that the tag stands for. */
+const named: [tag: string, file: string, content: Hollow][] = [
+  ["Qwen2.5-32B-Instruct-GGUF/Q4_K_M", "qwen2.5-32b-instruct-q4_k_m.gguf", qwen(5120, 64, 40, 27_648)],
+  ["Qwen2.5-1.5B-Instruct-GGUF/Q8_0", "qwen2.5-1.5b-instruct-q8_0.gguf", qwen(1536, 28, 12, 8960)],
+  [
+    "Qwen2.5-Coder-1.5B-Instruct-GGUF/Q8_0",
+    "qwen2.5-coder-1.5b-instruct-q8_0.gguf",
+    qwen(1536, 28, 12, 8960),
+  ],
+];
+
 const files: Record<string, Hollow> = {
+  ...Object.fromEntries(
+    named.map(([tag, file, content]) => [`/Qwen/${tag.split("/")[0]}/resolve/main/${file}`, content]),
+  ),
   "/some/Huge-GGUF/resolve/main/huge.gguf": hollow(huge),
   "/some/Huge-GGUF/resolve/main/parts/huge-Q4_K_M-00001-of-00002.gguf": part(0, huge.tensors.slice(0, half)),
   "/some/Huge-GGUF/resolve/main/parts/huge-Q4_K_M-00002-of-00002.gguf": part(1, huge.tensors.slice(half)),
@@ -61,12 +84,15 @@ let numSent = 0;
 
 /** A hub: manifests by tag, files by range. */
 function answer(request: IncomingMessage, response: ServerResponse): void {
-  const path = decodeURIComponent(new URL(request.url ?? "", "http://hub").pathname);
-  if (path === "/v2/some/Huge-GGUF/manifests/Q4_K_M")
+  const requested = decodeURIComponent(new URL(request.url ?? "", "http://hub").pathname);
+  if (requested === "/v2/some/Huge-GGUF/manifests/Q4_K_M")
     return void response.end(
       JSON.stringify({ ggufFile: { rfilename: "parts/huge-Q4_K_M-00001-of-00002.gguf" } }),
     );
-  const file = files[path];
+  for (const [tag, rfilename] of named)
+    if (requested === `/v2/Qwen/${tag.replace("/", "/manifests/")}`)
+      return void response.end(JSON.stringify({ ggufFile: { rfilename } }));
+  const file = files[requested];
   if (!file) return void response.writeHead(404).end();
   const [, from, to] = (knowsRanges && /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "")) || [];
   const start = Number(from ?? 0);
@@ -164,4 +190,21 @@ it("a model that cannot fit is refused before it is downloaded", async () => {
   expect(code).toBe(1);
   expect(numSent).toBeLessThan(reasonable);
   expect(readdirSync(directory.path)).not.toContain("models");
+});
+
+// A machine that holds it would download it.
+it.skipIf(totalmem() > 60e9)("the config of a large public family is planned from its headers", async () => {
+  const config = path.join(root, "deploy/fusion-configs/qwen2.5-32b-coder.json");
+  const models = directory.file("planned");
+  const { code, stderr } = await run(
+    ["check", config, "--backend", "cpu", "--threads", "1", "--models-dir", models],
+    {
+      environment: { MODEL_ENDPOINT: address },
+    },
+  );
+  // This machine is too small for it in float16, which is what a hollow file is in.
+  expect(stderr).toMatch(/main memory would need \d+\.\d GiB/);
+  for (const [, file] of named) expect(stderr).toContain(`${file.replace(".gguf", "")}: weights`);
+  expect(code).toBe(1);
+  expect(numSent).toBeLessThan(3 * reasonable);
 });

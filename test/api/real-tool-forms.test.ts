@@ -17,6 +17,11 @@ const models: Record<string, string> = {
   "Qwen3-Coder": "<|im_start|> <|im_end|> <tool_call> </tool_call>",
   "GLM-4.6": "[gMASK] <sop> <|user|> <|assistant|> <|observation|> <think> </think> <arg_key> </arg_key>",
   "MiniMax-M2": "]~b] [e~[ <minimax:tool_call> </minimax:tool_call>",
+  "MiniMax-M3": "]~b] [e~[ ]<]minimax[>[ <mm:think> </mm:think>",
+  "muse-glimmer": "<|start|> <|message|> <|eot|> <|eom|>",
+  "Kimi-K3": "<|open|> <|close|> <|sep|> <|end_of_msg|>",
+  "meetkai-functionary-medium-v3.2": "<|start_header_id|> <|end_header_id|> <|eot_id|>",
+  "fireworks-ai-llama-3-firefunction-v2": "<|start_header_id|> <|end_header_id|> <|eot_id|>",
   "deepseek-ai-DeepSeek-V3.2": "<｜User｜> <｜Assistant｜> ｜DSML｜ <think> </think>",
   "google-gemma-4-31B-it": `<|turn> <turn|> <|tool_call> <tool_call|> <|"|> <|channel> <channel|>`,
   "LFM2.5-8B-A1B": "<|im_start|> <|im_end|> <|tool_call_start|> <|tool_call_end|>",
@@ -32,6 +37,8 @@ const models: Record<string, string> = {
   "deepseek-ai-DeepSeek-V3.1":
     "<｜User｜> <｜Assistant｜> <｜tool▁calls▁begin｜> <｜tool▁call▁begin｜> <｜tool▁sep｜> <｜tool▁call▁end｜> <｜tool▁calls▁end｜>",
 };
+/** The control token that ends an answer, where it is to be more than a mark. */
+const ends: Record<string, string> = { "Kimi-K3": "<|end_of_msg|>" };
 const names = Object.keys(models);
 const idOf = (name: string) => name.toLowerCase();
 const directory = temporaryDirectory();
@@ -46,6 +53,7 @@ beforeAll(async () => {
       controlTokens: [0, 1, ...controls.map((_, at) => smallLlama.tokens.length + at)],
       contextTrain: 8192,
       chatTemplate: templateVectors.templates[name]!,
+      ...(ends[name] && { eos: smallLlama.tokens.length + controls.indexOf(ends[name]) }),
       seed: index + 1,
     });
     writeGguf(file, content);
@@ -194,22 +202,63 @@ describe.each(names)("%s", (name) => {
   });
 });
 
-it("harmony: what is thought, what is said ahead of a call, and the call are told apart", async () => {
-  const said =
+const wholeCall = (name: string) =>
+  `<|message|><atem:function_calls>\n<atem:invoke name="${name}">\n</atem:invoke>\n</atem:function_calls>`;
+
+it.each<[model: string, said: string, reasoning: string | undefined]>([
+  [
+    "openai-gpt-oss-120b",
     "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>Let me look." +
-    "<|end|><|start|>assistant<|channel|>commentary to=functions.now <|constrain|>json<|message|>{";
-  const asked = { ...fields, model: "openai-gpt-oss-120b", fusion: { continue: said } };
-  const { choices } = await server.client.chat.completions.create(asked);
-  expect(choices[0]).toMatchObject({
-    finish_reason: "tool_calls",
-    message: {
-      content: "Let me look.",
-      reasoning_content: "Hm.",
-      tool_calls: [{ function: { name: "now", arguments: "{}" } }],
-    },
-  });
-  const stream = server.client.chat.completions.stream(asked);
-  const { message } = (await stream.finalChatCompletion()).choices[0]!;
-  expect(message.content).toBe("Let me look.");
-  expect((message.tool_calls as Call[]).map((call) => call.function.name)).toEqual(["now"]);
+      "<|end|><|start|>assistant<|channel|>commentary to=functions.now <|constrain|>json<|message|>{",
+    "Hm.",
+  ],
+  [
+    "muse-glimmer",
+    " to=self<|message|>Hm.<|eom|><|start|>assistant to=user<|message|>Let me look.<|eom|><|start|>assistant to=now" +
+      wholeCall("now"),
+    "Hm.",
+  ],
+  ["meetkai-functionary-medium-v3.2", "all\nLet me look.>>>now\n{", undefined],
+])(
+  "%s: what is thought, what is said ahead of a call, and the call are told apart",
+  async (model, said, thought) => {
+    const asked = { ...fields, model: idOf(model), parallel_tool_calls: false, fusion: { continue: said } };
+    const { choices } = await server.client.chat.completions.create(asked);
+    expect(choices[0]).toMatchObject({
+      finish_reason: "tool_calls",
+      message: {
+        content: "Let me look.",
+        tool_calls: [{ function: { name: "now", arguments: "{}" } }],
+      },
+    });
+    expect((choices[0]!.message as { reasoning_content?: string }).reasoning_content).toBe(thought);
+    const stream = server.client.chat.completions.stream(asked);
+    const { message } = (await stream.finalChatCompletion()).choices[0]!;
+    expect(message.content).toBe("Let me look.");
+    expect((message.tool_calls as Call[]).map((call) => call.function.name)).toEqual(["now"]);
+  },
+);
+
+it.each<[model: string, said: string]>([
+  ["meetkai-functionary-medium-v3.2", "all\nIt is sunny."],
+  ["muse-glimmer", " to=user<|message|>It is sunny."],
+  ["MiniMax-M3", "</mm:think>It is sunny."],
+  [
+    "Kimi-K3",
+    "Hm.<|close|>think<|sep|><|open|>response<|sep|>It is sunny.<|close|>response<|sep|><|close|>message<|sep|>",
+  ],
+])("%s: marks of a plain answer are none of its text", async (model, said) => {
+  const asked = { messages: [question], model: idOf(model), max_completion_tokens: 1, seed: 1 };
+  for (const tools of [undefined, [weather, now]]) {
+    const { choices } = await server.client.chat.completions.create({
+      ...asked,
+      ...(tools && { tools }),
+      // One token is drawn after what is given.
+      max_completion_tokens: 2 * said.length,
+      ...({ fusion: { continue: said } } as object),
+    });
+    expect(choices[0]!.message.content).toMatch(/^It is sunny\./);
+    if (model === "Kimi-K3")
+      expect(choices[0]).toMatchObject({ finish_reason: "stop", message: { content: "It is sunny." } });
+  }
 });

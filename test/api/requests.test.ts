@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type GenerationRequest, plainRequest } from "../../src/protocol/protocol.js";
+import { withoutGrammar } from "../../src/api/completion/answer-grammar.js";
 import { choicesOf, planCompletion } from "../../src/api/completion/plan.js";
 import { describeEngine } from "../support/fake-engine.js";
 import { startTestServer, type TestServer } from "../support/server.js";
@@ -172,12 +173,15 @@ describe("what reaches the engine", () => {
 it("no plan can be made without saying whose it is, and no request of it lacks a prompt", () => {
   const description = describeEngine();
   // @ts-expect-error -- the owner is missing
-  expect(() => planCompletion("chat", chat, { description })).toThrow(TypeError);
+  expect(() => planCompletion("chat", chat, { description, writeGrammar: withoutGrammar })).toThrow(
+    TypeError,
+  );
   const plan = planCompletion("chat", chat, {
     description,
     requester: { owner: "ann", party: "p" },
     keptTrace: "off",
     replica: "",
+    writeGrammar: withoutGrammar,
   });
   expect(plan.request).toMatchObject({ owner: "ann", party: "p" });
   // @ts-expect-error -- what all choices share is no request yet
@@ -310,7 +314,6 @@ describe("what is refused", () => {
     ];
     const part = (content: object) => ({ messages: [{ role: "user", content: [content] }] });
     await expectRefusals("/v1/chat/completions", [
-      unsupported({ functions: [{}] }, "functions"),
       unsupported({ modalities: ["text", "audio"] }, "modalities"),
       unsupported({ audio: { voice: "x" } }, "audio"),
       unsupported({ prompt: "hi" }, "prompt"),

@@ -94,3 +94,43 @@ it("text.format is held to", async () => {
   const { output_text } = await responses.create({ ...plain, max_output_tokens: 200, text: { format } });
   expect(["Bern", "Rome"]).toContain((JSON.parse(output_text) as { town: string }).town);
 });
+
+it("a custom tool's input is of its grammar, whole and streamed", async () => {
+  const definition = `start: (line LF)+ "end"
+line: "+" /[a-z ]{1,12}/ | "-" INT
+%import common (INT, LF)`;
+  const format = { type: "grammar" as const, syntax: "lark" as const, definition };
+  const tools = [{ type: "custom" as const, name: "patch", format }];
+  const asked = { ...tooled, tools, tool_choice: { type: "custom", name: "patch" } as const };
+  const fits = /^(?:(?:\+[a-z ]{1,12}|-\d+)\n)+end$/;
+  const whole = await responses.create(asked);
+  const streamed = await responses.stream(asked).finalResponse();
+  for (const { output } of [whole, streamed])
+    expect(output).toMatchObject([
+      { type: "custom_tool_call", status: "completed", input: expect.stringMatching(fits) as string },
+    ]);
+});
+
+it("in the background, and in a conversation, the answer is the same", async () => {
+  const whole = await responses.create(plain);
+  const stream = await responses.create({ ...plain, background: true, stream: true });
+  let id = "";
+  // The stream is left at once, and followed again.
+  for await (const event of stream) {
+    if (event.type === "response.created") id = event.response.id;
+    break;
+  }
+  let told = "";
+  for await (const event of await responses.retrieve(id, { stream: true }))
+    if (event.type === "response.output_text.delta") told += event.delta;
+  expect(told).toBe(whole.output_text);
+  expect((await responses.retrieve(id)).output_text).toBe(told);
+  const running = await responses.create({ ...plain, max_output_tokens: 2000, background: true });
+  expect((await responses.cancel(running.id)).status).toMatch(/cancelled|completed/);
+  const { id: conversation } = await server.client.conversations.create();
+  const first = await responses.create({ ...plain, conversation });
+  expect(first.output_text).toBe(whole.output_text);
+  const next = await responses.create({ ...plain, input: "And why?", conversation });
+  const same = await responses.create({ ...plain, input: "And why?", previous_response_id: first.id });
+  expect(next.usage?.input_tokens).toBe(same.usage?.input_tokens);
+});

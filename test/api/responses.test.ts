@@ -161,8 +161,8 @@ it("what is not kept or not supported is refused by name", async () => {
     [{ previous_response_id: "resp_1" }, "previous_response_id", "invalid_request"],
     [{ input: [{ type: "item_reference", id: "msg_1" }] }, "input.0.id", "invalid_request"],
     [{ input: [{ type: "web_search_call", id: "w" }] }, "input.0", "unsupported_field"],
-    [{ conversation: "conv_1" }, "conversation", "unsupported_field"],
-    [{ background: true }, "background", "unsupported_field"],
+    [{ conversation: "conv_1" }, "conversation", "invalid_request"],
+    [{ background: true, store: false }, "background", "invalid_request"],
     [{ tools: [{ type: "web_search" }], tool_choice: "required" }, "tool_choice", "invalid_request"],
     [{ tools: [{ name: "a" }] }, "tools.0.type", "invalid_request"],
     [{ tools: [{ type: "function", name: "a b" }] }, "tools.0.name", "invalid_request"],
@@ -174,7 +174,7 @@ it("what is not kept or not supported is refused by name", async () => {
     [{ tool_choice: "required" }, "tool_choice", "invalid_request"],
     [{ text: { format: { type: "xml" } } }, "text.format.type", "invalid_request"],
     [
-      { text: { format: { type: "json_schema", name: "a b", schema: {} } } },
+      { text: { format: { type: "json_schema", name: 3, schema: {} } } },
       "text.format.name",
       "invalid_request",
     ],
@@ -364,6 +364,135 @@ describe("items", () => {
         { role: "user", content: "Why?" },
       ],
     });
+  });
+});
+
+describe("custom tools", () => {
+  const grammar = { type: "grammar" as const, syntax: "lark" as const, definition: 'start: "a" /[0-9]+/' };
+  const patch = { type: "custom" as const, name: "patch", description: "Edits.", format: grammar };
+  const called = '<tool_call>{"name": "patch", "arguments": {"input": "a1\\n\\"2\\""}}</tool_call>';
+
+  it("are told as functions of one text, held to their grammar, and answered as items of their own", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => answering(...called.match(/[^]{1,7}/g)!);
+    const body = { ...plain, tools: [patch, { type: "custom" as const, name: "free" }] };
+    const whole = await clientOf(server).responses.create(body);
+    const expected = [{ type: "custom_tool_call", name: "patch", input: 'a1\n"2"', status: "completed" }];
+    expect(whole).toMatchObject({ status: "completed", output: expected, tools: [patch, { name: "free" }] });
+    const { prompt, grammar: held } = server.engine.submitted[0]!;
+    expect(held).toContain("patch");
+    expect(held).toContain("\\U00000030-\\U00000039");
+    const { tools } = prompt as Extract<typeof prompt, { type: "chat" }>;
+    expect(JSON.parse(tools![0]!.parameters)).toEqual({
+      type: "object",
+      properties: {
+        input: { type: "string", description: `A text of this lark grammar:\n${grammar.definition}` },
+      },
+      required: ["input"],
+      additionalProperties: false,
+    });
+    const stream = clientOf(server).responses.stream(body);
+    const seen: { type: string; delta?: string }[] = [];
+    for await (const event of stream) seen.push(event);
+    const kinds = [...new Set(seen.map(({ type }) => type))];
+    expect(kinds.slice(2)).toEqual([
+      "response.output_item.added",
+      "response.custom_tool_call_input.delta",
+      "response.custom_tool_call_input.done",
+      "response.output_item.done",
+      "response.completed",
+    ]);
+    expect(seen.map(({ delta = "" }) => delta).join("")).toBe('a1\n"2"');
+    expect((await stream.finalResponse()).output).toMatchObject(expected);
+  });
+
+  it("a call and its output go back as turns, also from what is kept", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => answering(called);
+    const { responses } = clientOf(server);
+    const first = await responses.create({ ...plain, tools: [patch] });
+    const call = first.output[0] as OpenAI.Responses.ResponseCustomToolCall;
+    const output = { type: "custom_tool_call_output" as const, call_id: call.call_id, output: "done" };
+    const sent = { type: "custom_tool_call" as const, call_id: "c", name: "patch", input: "b" };
+    server.engine.script = () => answering("Good.");
+    await responses.create({ ...plain, previous_response_id: first.id, input: [output, sent] });
+    expect(server.engine.submitted.at(-1)?.prompt).toMatchObject({
+      messages: [
+        { role: "user" },
+        { role: "assistant", toolCalls: [{ name: "patch", arguments: '{"input":"a1\\n\\"2\\""}' }] },
+        { role: "tool", content: "done", toolCallId: call.call_id },
+        { role: "assistant", toolCalls: [{ id: "c", arguments: '{"input":"b"}' }] },
+      ],
+    });
+  });
+
+  it("may be asked for by name, and cut short", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => [
+      accepted,
+      deltaOf(called.slice(0, called.indexOf("a1") + 2)),
+      doneAfter(5, "length"),
+    ];
+    const tool_choice = { type: "custom" as const, name: "patch" };
+    const cut = await clientOf(server).responses.create({ ...plain, tools: [patch, weather], tool_choice });
+    expect(cut).toMatchObject({
+      status: "incomplete",
+      output: [{ type: "custom_tool_call", status: "incomplete", input: "a1" }],
+      tool_choice,
+    });
+    expect(server.engine.submitted[0]?.grammar).not.toContain("weather");
+  });
+
+  it("what no answer can be held to is any text, and named; what is no grammar is refused", async () => {
+    const server = await startTestServer();
+    const ask = async (format: object) =>
+      (await (
+        await server.post("/v1/responses", { ...plain, tools: [weather, { ...patch, format }] })
+      ).json()) as object;
+    expect(await ask({ ...grammar, definition: "start: /(?=a)b/" })).toMatchObject({
+      fusion: { ignored: ["tools.1.format"] },
+    });
+    expect(await ask({ ...grammar, syntax: "regex", definition: "a|\\bb" })).toMatchObject({
+      fusion: { ignored: ["tools.1.format"] },
+    });
+    for (const definition of ["start: x", 'a: "b"'])
+      expect(await ask({ ...grammar, definition })).toMatchObject({ error: { param: "tools.1.format" } });
+    expect(await ask({ ...grammar, syntax: "bnf" })).toMatchObject({
+      error: { param: "tools.1.format.syntax" },
+    });
+  });
+
+  it("are in chat completions as OpenAI has them there", async () => {
+    const server = await startTestServer();
+    server.engine.script = () => answering(...called.match(/[^]{1,7}/g)!);
+    const {
+      name,
+      description,
+      format: { type, ...inner },
+    } = patch;
+    const custom = { name, description, format: { type, grammar: { ...inner, type: undefined } } };
+    const body = {
+      model: "both",
+      messages: [
+        {
+          role: "assistant" as const,
+          tool_calls: [{ id: "c", type: "custom" as const, custom: { name, input: "b" } }],
+        },
+        { role: "tool" as const, tool_call_id: "c", content: "done" },
+      ],
+      tools: [{ type: "custom" as const, custom }],
+      tool_choice: { type: "custom" as const, custom: { name } },
+    };
+    const whole = await clientOf(server).chat.completions.create(body as never);
+    expect(whole.choices[0]).toMatchObject({
+      finish_reason: "tool_calls",
+      message: { tool_calls: [{ type: "custom", custom: { name: "patch", input: 'a1\n"2"' } }] },
+    });
+    const text = await (await server.post("/v1/chat/completions", { ...body, stream: true })).text();
+    const pieces = [...text.matchAll(/"custom":(\{[^}]*\})/g)].map(
+      ([, json]) => JSON.parse(json!) as { input: string },
+    );
+    expect(pieces.map(({ input }) => input).join("")).toBe('a1\n"2"');
   });
 });
 

@@ -44,13 +44,13 @@ it("as CSV it has a line a token, and quotes what needs it", async () => {
   expect(response.headers.get("content-disposition")).toMatch(/^attachment; filename="?chatcmpl-\w+\.csv"?$/);
   expect((await response.text()).split("\r\n")).toEqual([
     "position,token.id,token.text,logprob,nats,log_ratio,decided_by,chosen,flipped,vouch," +
-      "contested.by,contested.token.text,contested.against,base_token.id,base_token.text,base_token.logprob,objective," +
+      "contested.by,contested.token.text,contested.against,unread,base_token.id,base_token.text,base_token.logprob,objective," +
       "evaluations,divergence.forward,divergence.reverse,timing.fuse_ms,timing.sample_ms," +
       "weights.trivia,divergence.targets.trivia.forward,divergence.targets.trivia.reverse," +
       "weights.sums,divergence.targets.sums.forward,divergence.targets.sums.reverse," +
       "timing.decode_ms.base,timing.decode_ms.reference,timing.decode_ms.trivia,timing.decode_ms.sums",
-    '7,100,"""a"",\n",-0.25,0.4,1.25,weight,trivia,true,expert,,,,17, The,-1.5,0.001,5,0.4,0.3,0.3,0.1,0.5,0.44,0.35,0,0.1,0.2,9,1,1,1',
-    "8,101,b,-0.25,0.4,1.25,base,trivia,false,expert,,,,17, The,-1.5,0.001,5,0.4,0.3,0.3,0.1,0.5,0.44,0.35,0,0.1,0.2,9,1,1,1",
+    '7,100,"""a"",\n",-0.25,0.4,1.25,weight,trivia,true,expert,,,,,17, The,-1.5,0.001,5,0.4,0.3,0.3,0.1,0.5,0.44,0.35,0,0.1,0.2,9,1,1,1',
+    "8,101,b,-0.25,0.4,1.25,base,trivia,false,expert,,,,,17, The,-1.5,0.001,5,0.4,0.3,0.3,0.1,0.5,0.44,0.35,0,0.1,0.2,9,1,1,1",
     "",
   ]);
 });

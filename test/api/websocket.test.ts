@@ -198,7 +198,7 @@ describe("frames", () => {
       [create({ temperature: 3 }), { code: "invalid_request", param: "response.temperature" }],
       [create({ tools: [{}] }), { code: "invalid_request", param: "response.tools.0.type" }],
       [create({ n: 17 }), { code: "invalid_request", param: "response.n" }],
-      [create({ functions: [{}] }), { code: "unsupported_field", param: "response.functions" }],
+      [create({ functions: [{}] }), { code: "invalid_request", param: "response.functions.0.name" }],
       [{ type: "response.create", response: { model: "both" } }, { param: "response.prompt" }],
       [{ type: "response.cancel", response_id: "nobody" }, { param: "response_id" }],
     ];

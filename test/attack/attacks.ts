@@ -1,3 +1,4 @@
+import { doublingSchema } from "../support/doubling-schema.js";
 import * as bodies from "./bodies.js";
 import { atOnce, leftEarly, pause, post, refusals, type AskOptions, type Reply } from "./requests.js";
 import { siblings } from "./siblings.js";
@@ -113,19 +114,7 @@ const constsOf = (count: number) => `{"oneOf":[${bodies.mapped(count, (index) =>
 
 /** Schemas of which little is written and much has to be looked at. */
 const hardToRead = {
-  "a value that fits none of 2^40 ways": {
-    type: "object",
-    properties: { a: { const: 5, $ref: "#/$defs/d0" } },
-    $defs: {
-      ...Object.fromEntries(
-        Array.from({ length: 40 }, (_, index) => {
-          const next = { $ref: `#/$defs/d${index + 1}` };
-          return [`d${index}`, { anyOf: [next, { type: "integer", ...next }] }];
-        }),
-      ),
-      d40: { minimum: 100 },
-    },
-  },
+  "a value that fits none of 2^40 ways": doublingSchema,
   "500 patterns of many states": {
     type: "object",
     properties: Object.fromEntries(
@@ -146,7 +135,31 @@ const hardToRead = {
   },
 };
 
+const linesOf = (count: number, make: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => make(index)).join("\n");
+
+/** Grammars of custom tools, of which the same holds. */
+const hardGrammars = {
+  "patterns of many states": "start: /(?:.*a.{12}){8}/",
+  "long repetitions": `start: "a"\n${linesOf(30, (index) => ` | /[a-z]{1,${900 + index}}x/`)}`,
+  "rules 4,000 deep": `start: a0\n${linesOf(4000, (index) => `a${index}: a${index + 1}`)}\na4000: "x"`,
+  "repetitions of repetitions": `start: a0\n${linesOf(45, (index) => `a${index}: a${index + 1}~1000`)}\na45: "x"`,
+};
+
 const schema: Attack[] = [
+  ...Object.entries(hardGrammars).map(([name, definition]): Attack => ({
+    kind: "schema",
+    name: `custom tools with grammars: ${name}`,
+    send: sending(chatPath, () => {
+      const grammar = { syntax: "lark", definition };
+      const numTools = Math.min(128, Math.floor(200_000 / definition.length));
+      const tools = Array.from({ length: numTools }, (_, index) => ({
+        type: "custom",
+        custom: { name: `t${index}`, format: { type: "grammar", grammar } },
+      }));
+      return bodies.chat({ tools: JSON.stringify(tools), tool_choice: '"required"' });
+    }),
+  })),
   ...[10_000, 130_000].map((count): Attack => ({
     kind: "schema",
     name: `a tool with one of ${count} constants`,

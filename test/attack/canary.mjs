@@ -45,6 +45,7 @@ class Probe {
   #failures = {};
   #numStarted = 0;
   #onDone = () => undefined;
+  #endPause = () => undefined;
 
   constructor(everyMs, asked) {
     void this.#run(everyMs, asked);
@@ -60,17 +61,24 @@ class Probe {
       if (firstMs !== null) this.#firsts.push(firstMs);
       if (outcome !== "200") this.#failures[outcome] = (this.#failures[outcome] ?? 0) + 1;
       this.#onDone();
-      await new Promise((resolve) => setTimeout(resolve, Math.max(0, everyMs - waitMs)));
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, Math.max(0, everyMs - waitMs));
+        this.#endPause = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
     }
   }
 
-  /** What was seen since the last time, once a question that was asked after this call is answered as well. */
+  /** What was seen since the last time, once a question that is asked after this call, at once, is answered as well. */
   async take() {
     const from = this.#numStarted + 1;
     await new Promise((resolve) => {
       this.#onDone = () => {
         if (this.#numStarted >= from) resolve();
       };
+      this.#endPause();
     });
     const taken = { waits: this.#waits, firsts: this.#firsts, failures: this.#failures };
     this.#waits = [];

@@ -47,7 +47,7 @@ function ask(
   options: AskOptions,
   body: string | Buffer | null,
 ): Promise<Reply> {
-  const { key = keys.attacker, hangUpMs, patienceMs = 60_000, whole = false } = options;
+  const { key = keys.attacker, hangUpMs, patienceMs = 150_000, whole = false } = options;
   const headers = {
     Authorization: `Bearer ${key}`,
     ...(body !== null && {

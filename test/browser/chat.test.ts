@@ -4,7 +4,7 @@ import type { GenerationEvent } from "../../src/protocol/protocol.js";
 import type { TokenRecord } from "../../src/wire/token-record.js";
 import { accepted, answering, deltaOf, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { startTestServer } from "../support/server.js";
-import { ask, lastTrace, numbersOf, openPage, question, usePlayground } from "./support.js";
+import { answered, ask, lastTrace, numbersOf, openPage, question, usePlayground } from "./support.js";
 
 const site = usePlayground();
 
@@ -186,7 +186,7 @@ it("stop ends an answer, retry brings another, edit asks anew", async () => {
 
   await page.getByLabel("Most tokens").fill("5");
   await page.getByRole("button", { name: "Retry" }).click();
-  await page.getByText("2 of 2").waitFor();
+  await answered(page, "2 of 2");
   expect(await page.locator(".token").count()).toBe(5);
   await page.getByRole("button", { name: "Answer before" }).click();
   await page.getByText("Stopped.").waitFor();
@@ -304,7 +304,7 @@ it("every answer has thumbs and a slider, and what was said last counts", async 
   expect(await kept()).toEqual([]);
 
   await page.getByRole("button", { name: "Retry" }).click();
-  await page.getByText("2 of 2").waitFor();
+  await answered(page, "2 of 2");
   await bar.getByRole("button", { name: "Bad answer" }).click();
   await bar.getByText("Rated 0 of 10").waitFor();
   expect(await kept()).toEqual([0]);

@@ -6,7 +6,7 @@ import type { ConfigDescription, GenerationEvent } from "../../src/protocol/prot
 import type { TokenRecord } from "../../src/wire/token-record.js";
 import { accepted, doneAfter, tokenOf } from "../support/fake-engine.js";
 import { startTestServer } from "../support/server.js";
-import { ask, lastTrace, numbersOf, openPage, question, usePlayground } from "./support.js";
+import { answered, ask, lastTrace, numbersOf, openPage, question, usePlayground } from "./support.js";
 
 const site = usePlayground();
 
@@ -58,7 +58,7 @@ it("a mixture of the real models: prior and budget reach the engine, and the pag
 
   await settings.getByLabel("Shares at the start").selectOption("only trivia");
   await page.getByRole("button", { name: "Retry" }).click();
-  await page.getByText("2 of 2").waitFor();
+  await answered(page, "2 of 2");
   const pinned = await lastTrace(page, site.url);
   for (const { shares } of pinned.tokens) expect(shares).toEqual({ base: 0, trivia: 1, sums: 0 });
   await expectShares(page, pinned.tokens);
@@ -68,7 +68,7 @@ it("a mixture of the real models: prior and budget reach the engine, and the pag
 
   await settings.getByLabel("Most nats a token").fill(String(bound));
   await page.getByRole("button", { name: "Retry" }).click();
-  await page.getByText("3 of 3").waitFor();
+  await answered(page, "3 of 3");
   const bounded = await lastTrace(page, site.url);
   const { fusion } = bounded.usage!;
   expect(fusion.nats).toBeLessThanOrEqual(bound * fusion.tokens);

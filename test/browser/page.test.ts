@@ -6,7 +6,7 @@ import { vendoredFiles } from "../../src/api/playground.js";
 import { hashOf } from "../../src/config/api-keys.js";
 import { root } from "../support/real-engine.js";
 import { serve } from "../support/server.js";
-import { ask, axeFindings, openPage, question, usePlayground } from "./support.js";
+import { answered, ask, axeFindings, openPage, question, usePlayground } from "./support.js";
 
 const site = usePlayground();
 
@@ -130,6 +130,6 @@ it("an engine that dies during a chat is told of, and the next answer comes", as
   await expect.poll(() => site.engine.description !== null, { timeout: 20_000 }).toBe(true);
   await page.getByLabel("Most tokens").fill("5");
   await page.getByRole("button", { name: "Try again" }).click();
-  await page.getByText("2 of 2").waitFor();
+  await answered(page, "2 of 2");
   expect(await page.locator(".token").count()).toBe(5);
 });

@@ -130,6 +130,11 @@ export async function ask(page: Page, text: string): Promise<void> {
   await page.locator(".turn").last().getByRole("button", { name: "Retry" }).waitFor();
 }
 
+/** Waits for the end of another answer of the last turn, which its place among them tells: "2 of 2". */
+export async function answered(page: Page, place: string): Promise<void> {
+  await page.locator(".turn").last().locator(".variants", { hasText: place }).waitFor();
+}
+
 /** The trace of the answer that the page shows last. */
 export async function lastTrace(page: Page, url: string): Promise<Trace> {
   const href = await page.getByRole("link", { name: "Open trace" }).last().getAttribute("href");

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { TokenRecord } from "../../src/wire/token-record.js";
-import { ask, lastTrace, openPage, question, usePlayground } from "./support.js";
+import { answered, ask, lastTrace, openPage, question, usePlayground } from "./support.js";
 
 const site = usePlayground();
 
@@ -12,7 +12,7 @@ it("what if: the kept tokens are weighed anew by other weights, and the rest is 
   await page.locator(".what-if select").first().selectOption("base");
   await page.getByLabel("Most tokens").fill("8");
   await page.getByRole("button", { name: "Continue from this token" }).click();
-  await page.getByText("2 of 2").waitFor();
+  await answered(page, "2 of 2");
   const after = await page.locator(".token").allTextContents();
   const numKept = before.length - 1;
   expect(after.slice(0, numKept)).toEqual(before.slice(0, numKept));
@@ -27,7 +27,7 @@ it("what if: the kept tokens are weighed anew by other weights, and the rest is 
   await page.locator(".what-if select").first().selectOption("static");
   await page.locator(".what-if input[type=range]").fill("0.35");
   await page.getByRole("button", { name: "Continue from this token" }).click();
-  await page.getByText("3 of 3").waitFor();
+  await answered(page, "3 of 3");
   const fixed = await lastTrace(page, site.url);
   expect(new Set(fixed.tokens.map(({ weights }) => weights["trivia"]))).toEqual(new Set([0.35]));
   const body = {
@@ -57,7 +57,7 @@ it("what if: each expert has bounds of its own", async () => {
   await page.locator(".what-if").getByLabel("trivia, at most").fill("0.4");
   await page.locator(".what-if").getByLabel("sums, at least").fill("0.5");
   await page.getByRole("button", { name: "Continue from this token" }).click();
-  await page.getByText("2 of 2").waitFor();
+  await answered(page, "2 of 2");
   const { tokens } = await lastTrace(page, site.url);
   expect(tokens.length).toBeGreaterThan(8);
   for (const { weights } of tokens) {

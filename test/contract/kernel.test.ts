@@ -279,6 +279,27 @@ describe.each(kernelNames)("%s kernel", (name) => {
       expect(used([1, 0.5])).toEqual(union);
       expect(used([0, 0])).toEqual(union);
     });
+
+    it("adds up shifts over the union, also that of an expert whose own set is one token", () => {
+      // Each expert is sure of a token that the other finds implausible.
+      const experts = rows.experts.map((row, t) => withLogit(row, 10 + t, 60 - 20 * t));
+      const weights = [0.7, 0.4];
+      const plausibility = { ratio: 0.1, of: "expert" } as const;
+      const { row, divergence } = fuse({ ...rows, experts }, { type: "static", weights, plausibility });
+      const sums = [10, 11].map((i) =>
+        experts.reduce(
+          (sum, expert, t) => sum + weights[t]! * (expert[i]! - rows.reference![i]!),
+          rows.base[i]!,
+        ),
+      );
+      const [expected, before] = [softmax(sums), softmax([rows.base[10]!, rows.base[11]!])];
+      expectClose(
+        [10, 11].map((i) => Math.exp(row.logprob(i))),
+        expected,
+      );
+      const forward = expected.reduce((sum, p, i) => sum + (p && p * Math.log(p / before[i]!)), 0);
+      expectRelative(divergence.forward, forward);
+    });
   });
 
   it("gives the best tokens with their log-probabilities", () => {

@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Buffers, mainMemory } from "../../src/llama/types.js";
 import { run } from "../support/command-line.js";
+import { encodeHeader, randomLlama } from "../support/gguf-writer.js";
 import { root } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
@@ -26,11 +27,15 @@ interface Probed {
   used: Record<string, Buffers>;
 }
 
-async function probe(gpuLayers: number, changes: object): Promise<Probed> {
+async function probe(
+  gpuLayers: number,
+  changes: object,
+  { file = giant, usesMmap = true } = {},
+): Promise<Probed> {
   const given = {
     backend: "vulkan",
-    path: giant,
-    placement: { devices: ["Vulkan0"], gpuLayers },
+    path: file,
+    placement: { devices: ["Vulkan0"], gpuLayers, usesMmap },
     options: { ...options, ...changes },
   };
   const script = path.join(root, "test/model/buffers-probe.mjs");
@@ -61,13 +66,45 @@ describe("what is measured of a device is what libllama allocates there", () => 
   });
 });
 
-describe("check", () => {
-  let directory: TemporaryDirectory;
-  beforeAll(() => {
-    directory = temporaryDirectory();
-  });
-  afterAll(() => directory.remove());
+let directory: TemporaryDirectory;
+beforeAll(() => {
+  directory = temporaryDirectory();
+});
+afterAll(() => directory.remove());
 
+describe("an output that is also the table of embeddings, and too large for the device", () => {
+  /** All of it is zero: what libllama allocates depends on the header alone. */
+  function hollow(embedding: number): string {
+    const model = randomLlama({ vocabularySize: 151_936, embedding, layers: 1, feedForward: 256 });
+    const tensors = model.tensors.filter(({ name }) => name !== "output.weight");
+    const header = encodeHeader({ ...model, tensors });
+    const file = directory.file(`hollow-${embedding}.gguf`);
+    const descriptor = openSync(file, "w");
+    writeSync(descriptor, header);
+    const numbers = tensors.reduce(
+      (sum, { shape }) => sum + shape.reduce((product, length) => product * length),
+      0,
+    );
+    ftruncateSync(descriptor, header.length + 4 * numbers);
+    closeSync(descriptor);
+    return file;
+  }
+
+  it.each([
+    ["the table is in memory of the driver", 256, false],
+    ["nor can it have the table", 1024, false],
+    ["of a mapped file", 256, true],
+  ])("%s", async (_name, embedding, usesMmap) => {
+    const { measured, used } = await probe(99, { microBatch: 32 }, { file: hollow(embedding), usesMmap });
+    for (const place of ["Vulkan0", mainMemory])
+      expect(
+        Math.abs(measured[place]!.weights - used[place]!.weights),
+        `${place} ${JSON.stringify({ measured, used })}`,
+      ).toBeLessThan(0.02 * 2 ** 20);
+  });
+});
+
+describe("check", () => {
   const check = (base: object, context: object = {}) => {
     const file = directory.file("config.json");
     writeFileSync(
@@ -80,7 +117,7 @@ describe("check", () => {
   it("prints what lies on the device and what in main memory", async () => {
     const { stdout, stderr, code } = await check({ device: 0, gpuLayers: 4 }, { tokens: 256, sequences: 1 });
     expect({ code, stderr }).toMatchObject({ code: 0 });
-    expect(stdout).toMatch(/in Vulkan0 \(.*\): weights .*, cells .*, compute .*/);
+    expect(stdout).toMatch(/in Vulkan0 \(.*\): 4 layers, weights .*, cells .*, compute .*/);
     expect(stdout).toMatch(/in main memory: weights .*, cells .*, compute .*, rows .*, programs about/);
     // The software device is slow to time.
   }, 300_000);

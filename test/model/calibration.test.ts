@@ -5,7 +5,9 @@ import type { Card } from "../../src/routing/card.js";
 import { defaultFeature, featureOf } from "../../src/routing/feature.js";
 import type { Comparison } from "../../src/calibration/compare.js";
 import { makeCard } from "../../src/calibration/make-card.js";
+import { readerOf, referenceAlone } from "../../src/calibration/reference-alone.js";
 import { priorOf } from "../../src/routing/prior.js";
+import type { ComponentConfig } from "../../src/strategies/fields.js";
 import { paperStrategy, type StrategyConfig } from "../../src/strategies/registry.js";
 import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { openLibrary } from "../../src/llama/library.js";
@@ -95,6 +97,26 @@ describe("calibration and routing", () => {
     }
   });
 
+  it("read prompts without the base where the reference is loaded beside it, to the same numbers", async () => {
+    const both = configOf(null);
+    const [alone] = referenceAlone(both);
+    const members = { ...both.members, base: both.members.reference!, experts: [] };
+    const beside = await startRealEngine([both, { ...both, ...alone!, members }]);
+    try {
+      const asked = { engine: beside, configId: "both", signal };
+      expect(await readerOf({ ...asked, engine }, groups)).toBe("both");
+      expect(await readerOf(asked, groups)).toBe("both.reference");
+      for (const { prompt } of tasks.sums.slice(20, 22)) {
+        const question = chat(questionOf(prompt));
+        const whole = await featureOfPrompt(asked, question);
+        const quick = await featureOfPrompt({ ...asked, configId: "both.reference" }, question);
+        quick.forEach((value, index) => expect(Math.abs(value - whole[index]!)).toBeLessThan(0.02));
+      }
+    } finally {
+      await beside.close();
+    }
+  });
+
   it("begin an answer with the shares that the card gives", async () => {
     const calibrated = await startRealEngine([configOf(card)]);
     try {
@@ -148,22 +170,41 @@ describe("a card of the starter models", () => {
   });
 });
 
+const components: ComponentConfig[] = [
+  { kind: "fused", weight: 1, plausibility: { ratio: 0.1, of: "joint" } },
+  { kind: "fused", weight: "solved", plausibility: null },
+  { kind: "fused", weight: 0.5, plausibility: { ratio: 0.1, of: "gated" } },
+  { kind: "alone", weight: 1, plausibility: null },
+  { kind: "fused", weight: 0, plausibility: null },
+];
+
 describe("the score of an answer", () => {
   it("is right about all tokens just where greedy decoding gives that answer", async () => {
     const asked = { engine, configId: "both", signal };
-    const component = { kind: "fused", weight: 1, plausibility: { ratio: 0.1, of: "joint" } } as const;
-    const strategy = mixtureOf({ trivia: 1 }, { trivia: component });
-    const verdicts: boolean[] = [];
+    const strategies = [
+      ...components.map((component) => mixtureOf({ trivia: 1 }, { trivia: component })),
+      mixtureOf({ base: 1, trivia: 2, sums: 1 }, { sums: components[0]! }),
+      paperStrategy,
+    ];
+    const verdicts: boolean[][] = strategies.map(() => []);
     for (const { prompt, answer: wanted } of tasks.trivia.slice(0, 12)) {
       const question = chat(questionOf(prompt));
       const [tokens = []] = await answerTokens(asked, question, [wanted]);
-      const score = await scoreAnswer(asked, { prompt: question, tokens }, strategy);
-      const greedy = await answer(engine, textRequest("both", "", { prompt: question, strategy }));
-      const isSame = greedy.text.trim() === wanted && greedy.done.finishReason === "stop";
-      expect(score.numAgreed === score.numTokens).toBe(isSame);
-      expect(score.numTokens).toBe(tokens.length + 1);
-      verdicts.push(isSame);
+      const given = { prompt: question, tokens };
+      const scores = await scoreAnswer(asked, given, { strategies, expert: null });
+      const ofOne = { strategies: strategies.slice(0, components.length), expert: "trivia" };
+      const same = await scoreAnswer(asked, given, ofOne);
+      for (const [index, strategy] of strategies.entries()) {
+        const greedy = await answer(engine, textRequest("both", "", { prompt: question, strategy }));
+        const isSame = greedy.text.trim() === wanted && greedy.done.finishReason === "stop";
+        const { numAgreed, numTokens, logprob } = scores[index]!;
+        expect(numAgreed === numTokens).toBe(isSame);
+        expect(numTokens).toBe(tokens.length + 1);
+        if (index < same.length) expect(same[index]!.logprob).toBeCloseTo(logprob, 1);
+        verdicts[index]!.push(isSame);
+      }
     }
-    expect(new Set(verdicts).size).toBe(2);
+    // Under most some come out and some do not.
+    expect(verdicts.filter((of) => new Set(of).size === 2).length).toBeGreaterThan(3);
   });
 });

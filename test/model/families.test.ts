@@ -7,13 +7,18 @@ import { families } from "../support/families.js";
 import { randomLlama, writeGguf } from "../support/gguf-writer.js";
 import { contextOptions, load } from "../support/llama.js";
 import { located } from "../support/members.js";
-import { checkGreedy } from "../support/plain-oracle.js";
+import { checkGreedy, quantizedTolerance } from "../support/plain-oracle.js";
+import { createQuantizer, quantizations } from "../support/quantize.js";
 import { type Answer, answer, startRealEngine, textRequest } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
 /** A base of each kind of architecture, with random weights: what the server makes of it against plain contexts. */
 
-const names = Object.keys(families);
+/** A few on every run; `npm run test:matrix` tries all. */
+const types = Object.keys(quantizations) as (keyof typeof quantizations)[];
+const triedTypes = process.env["SHOULDERS_MATRIX"] === "all" ? types : (["Q8_0", "Q4_0", "Q4_K_M"] as const);
+const quantized = new Map(triedTypes.map((type) => [`Llama, ${type}`, type]));
+const names = [...Object.keys(families), ...quantized.keys()];
 const idOf = (name: string): string => `f${names.indexOf(name)}`;
 const maxTokens = 8;
 
@@ -37,14 +42,21 @@ function configOf(id: string): ResolvedFusionConfig {
 
 beforeAll(async () => {
   folder = temporaryDirectory();
-  for (const name of names) writeGguf(file(idOf(name)), families[name]!(3));
+  library = await openLibrary({ backend: "cpu" });
+  const quantize = createQuantizer();
+  // The widest blocks are of 256 values.
+  writeGguf(file("wide"), randomLlama({ seed: 3, embedding: 256, feedForward: 512 }));
+  for (const name of names) {
+    const type = quantized.get(name);
+    if (type === undefined) writeGguf(file(idOf(name)), families[name]!(3));
+    else quantize(file("wide"), file(idOf(name)), type);
+  }
   writeGguf(file("reference"), randomLlama({ seed: 5 }));
   writeGguf(file("expert"), randomLlama({ seed: 6 }));
   engine = await startRealEngine(
     names.map((name) => configOf(idOf(name))),
     { cacheSequences: 8 },
   );
-  library = await openLibrary({ backend: "cpu" });
   for (const id of [...names.map(idOf), "reference", "expert"])
     contexts.set(id, (await load(library, file(id))).createContext(contextOptions));
 }, 60_000);
@@ -60,20 +72,18 @@ const promptOf = (seed: number, length: number): number[] =>
 
 describe.each(names)("%s", (name) => {
   const id = idOf(name);
-  const requestOf = (tokens: readonly number[], options = {}) => ({
+  const options = quantized.has(name) ? { nats: quantizedTolerance } : {};
+  const requestOf = (tokens: readonly number[], more = {}) => ({
     ...textRequest(id, ""),
     prompt: { type: "tokens" as const, tokens: [...tokens] },
     maxTokens,
-    ...options,
+    ...more,
   });
-  const ask = (tokens: readonly number[], options = {}): Promise<Answer> =>
-    answer(engine, requestOf(tokens, options));
+  const ask = (tokens: readonly number[], more = {}): Promise<Answer> =>
+    answer(engine, requestOf(tokens, more));
+  const contextsOf = () => [id, "expert", "reference"].map((each) => contexts.get(each)!);
   const check = (prompt: readonly number[], answered: Pick<Answer, "ids" | "tokens">): Promise<void> =>
-    checkGreedy(
-      [id, "expert", "reference"].map((each) => contexts.get(each)!),
-      prompt,
-      answered,
-    );
+    checkGreedy(contextsOf(), prompt, answered, options);
 
   it("alone, again, and going on", async () => {
     const prompt = promptOf(1, 40);
@@ -86,14 +96,17 @@ describe.each(names)("%s", (name) => {
     await check(more, second);
   });
 
-  it("four at once, after one was hung up", async () => {
+  it("eight at once, after one was hung up", async () => {
     let numEvents = 0;
     for await (const event of engine.generate(
       requestOf(promptOf(3, 20), { maxTokens: 100 }),
       new AbortController().signal,
     ))
       if (event.type === "delta" && ++numEvents === 2) break;
-    const prompts = [0, 1, 2, 3].map((index) => [...promptOf(3, 20), ...promptOf(4 + index, 3 + 9 * index)]);
+    const prompts = Array.from({ length: 8 }, (_, index) => [
+      ...promptOf(3, 20),
+      ...promptOf(4 + index, 3 + 5 * index),
+    ]);
     const answers = await Promise.all(prompts.map((prompt) => ask(prompt)));
     for (const [index, prompt] of prompts.entries()) await check(prompt, answers[index]!);
   });
@@ -109,7 +122,19 @@ describe.each(names)("%s", (name) => {
       answerPrefix: { type: "tokens", tokens: forced },
     });
     expect(stopped.ids).toEqual(given.ids.slice(0, given.ids.indexOf(given.ids[5]!, 4) + 1));
-    const choice = await ask(prompt, { grammar: 'root ::= "yes" | "no"', maxTokens: 8 });
-    expect(["yes", "no"]).toContain(choice.text);
+    const grammar = String.raw`root ::= "{\"a\":" ("true" | "false" | [0-9]) "}"`;
+    const json = await ask(prompt, { grammar, maxTokens: 12 });
+    expect(JSON.parse(json.text)).toEqual({ a: expect.anything() as unknown });
+  });
+
+  it("an echoed prompt, whose every token has the oracle's log-probability", async () => {
+    const [first, ...rest] = promptOf(11, 12);
+    const echoed = await ask([first!], {
+      forced: { type: "tokens", tokens: rest },
+      maxTokens: rest.length,
+      logprobs: "unrestricted",
+    });
+    expect(echoed.ids).toEqual(rest);
+    await checkGreedy(contextsOf(), [first!], echoed, { ...options, isGreedy: false });
   });
 });

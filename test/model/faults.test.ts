@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, type TestContext } from "vitest";
 import type { Engine, GenerationRequest } from "../../src/protocol/protocol.js";
 import { isAlive } from "../support/processes.js";
 import { answer, faultyEntry, resolvedConfig, startRealEngine, textRequest } from "../support/real-engine.js";
@@ -16,6 +16,53 @@ const ask = (text: string, options: Partial<GenerationRequest> = {}) => textRequ
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
+
+// These wait for a child's time to be over, each beside the others.
+describe.concurrent("an engine whose child", () => {
+  const started = async ({ onTestFinished }: TestContext): Promise<Engine> => {
+    const engine = await startRealEngine([config], {}, faultyEntry);
+    onTestFinished(() => engine.close());
+    return engine;
+  };
+
+  it.for(["hang", "block"])(
+    "takes too long for a step (%s) kills and replaces it",
+    async (fault, context) => {
+      const engine = await started(context);
+      const pid = engine.description!.pid;
+      await expect(answer(engine, ask(`!${fault}!`))).rejects.toMatchObject({ code: "engine_died" });
+      await until(() => engine.description !== null);
+      expect(engine.description!.pid).not.toBe(pid);
+      expect((await answer(engine, ask("The"))).ids.length).toBeGreaterThan(0);
+    },
+  );
+
+  it("hangs while nobody asks for tokens finds that out, and fails the question that it owes", async (context) => {
+    const engine = await started(context);
+    const pid = engine.description!.pid;
+    process.kill(pid, "SIGSTOP");
+    const question = engine.query({ type: "detokenize", configId: "trivia", tokens: Int32Array.of(300) });
+    await expect(question).rejects.toMatchObject({ code: "engine_died" });
+    await until(() => engine.description !== null);
+    expect(engine.description!.pid).not.toBe(pid);
+    expect((await answer(engine, ask("The"))).ids.length).toBeGreaterThan(0);
+  });
+
+  it("has died three times within a minute backs off", async (context) => {
+    const engine = await started(context);
+    for (let death = 0; death < 3; death++) {
+      process.kill(engine.description!.pid, "SIGKILL");
+      await until(() => engine.description === null);
+      await until(() => engine.description !== null);
+    }
+    const killedMs = performance.now();
+    process.kill(engine.description!.pid, "SIGKILL");
+    await until(() => engine.description === null);
+    await until(() => engine.description !== null);
+    // Not a figure: the fourth start waits at least its back-off of two seconds.
+    expect(performance.now() - killedMs).toBeGreaterThan(1_900);
+  });
+});
 
 describe("faults of the engine child", () => {
   let engine: Engine;
@@ -51,17 +98,6 @@ describe("faults of the engine child", () => {
     },
   );
 
-  it.each(["hang", "block"])(
-    "%s: the child is killed once a step takes too long, and replaced",
-    async (fault) => {
-      const pid = engine.description!.pid;
-      await expect(answer(engine, ask(`!${fault}!`))).rejects.toMatchObject({ code: "engine_died" });
-      await until(() => engine.description !== null);
-      expect(engine.description!.pid).not.toBe(pid);
-      expect((await answer(engine, ask("The"))).ids.length).toBeGreaterThan(0);
-    },
-  );
-
   it("a row that is not finite ends its own request, names the model, and spares the neighbours", async () => {
     const alone = await answer(engine, ask("The birth year of", { maxTokens: 60 }));
     const neighbour = answer(engine, ask("The birth year of", { maxTokens: 60 }));
@@ -91,30 +127,6 @@ describe("faults of the engine child", () => {
     await until(() => engine.description !== null && engine.description.pid !== pid);
     expect((await answer(engine, ask("The"))).ids.length).toBeGreaterThan(0);
     expect(engine.numRestarts).toBe(1);
-  });
-
-  it("a child that hangs while nobody asks for tokens is found out, and fails the question it owes", async () => {
-    const pid = engine.description!.pid;
-    process.kill(pid, "SIGSTOP");
-    const question = engine.query({ type: "detokenize", configId: "trivia", tokens: Int32Array.of(300) });
-    await expect(question).rejects.toMatchObject({ code: "engine_died" });
-    await until(() => engine.description !== null);
-    expect(engine.description!.pid).not.toBe(pid);
-    expect((await answer(engine, ask("The"))).ids.length).toBeGreaterThan(0);
-  });
-
-  it("backs off after three deaths in a minute", async () => {
-    for (let death = 0; death < 3; death++) {
-      process.kill(engine.description!.pid, "SIGKILL");
-      await until(() => engine.description === null);
-      await until(() => engine.description !== null);
-    }
-    const killedMs = performance.now();
-    process.kill(engine.description!.pid, "SIGKILL");
-    await until(() => engine.description === null);
-    await until(() => engine.description !== null);
-    // Not a figure: the fourth start waits at least its back-off of two seconds.
-    expect(performance.now() - killedMs).toBeGreaterThan(1_900);
   });
 
   it("closing while requests run ends them and the child", async () => {

@@ -7,6 +7,7 @@ import { checkModelFile } from "../../src/llama/gguf-file.js";
 import { openLibrary } from "../../src/llama/library.js";
 import { inMainMemory, type LoadedModel, type NativeLibrary } from "../../src/llama/types.js";
 import { readGguf, saveGguf, uint32Bytes } from "../support/gguf-editor.js";
+import { randomEncoder } from "../support/families.js";
 import type { GgufContent, GgufValue } from "../support/gguf-writer.js";
 import { corrupt, encodeHeader, randomLlama, uint64, writeGguf } from "../support/gguf-writer.js";
 import { contextOptions, decodeRow, load, starterModel } from "../support/llama.js";
@@ -276,6 +277,34 @@ describe("headers with random faults", () => {
     }
     expect(numLoaded).toBeGreaterThan(0);
     expect(numLoaded).toBeLessThan(60);
+  });
+});
+
+describe("a file that goes with models, or is another kind of one", () => {
+  it("what a quantization was weighed by, and a kind that nobody knows", async () => {
+    expect(
+      reasonFor(
+        writeWith({ "general.type": { type: "string", value: "imatrix" }, "general.architecture": null }),
+      ),
+    ).toMatch(/names no architecture/);
+    const content = randomLlama();
+    const renamed = [...content.metadata].map(
+      ([name, value]) => [name.replace(/^llama\./, "unheard."), value] as const,
+    );
+    const architecture = { type: "string", value: "unheard" } as const;
+    writeGguf(bad, { ...content, metadata: new Map([...renamed, ["general.architecture", architecture]]) });
+    await expect(load(library, bad)).rejects.toMatchObject({
+      code: "model_file_invalid",
+      message: expect.stringMatching(/unknown model architecture.*unheard/) as string,
+    });
+  });
+
+  it("an encoder", async () => {
+    writeGguf(bad, randomEncoder());
+    await expect(load(library, bad)).rejects.toMatchObject({
+      code: "model_file_invalid",
+      message: expect.stringMatching(/is an encoder model; only models that write a text on/) as string,
+    });
   });
 });
 

@@ -1,18 +1,8 @@
 import { execFile } from "node:child_process";
-import { once } from "node:events";
-import {
-  closeSync,
-  mkdirSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, mkdirSync, ftruncateSync, openSync, statSync, writeFileSync, writeSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openLibrary } from "../../src/llama/library.js";
 import {
   type Buffers,
@@ -23,10 +13,11 @@ import {
   type NativeLibrary,
   type Placement,
 } from "../../src/llama/types.js";
-import { run, start, untilPrinted } from "../support/command-line.js";
+import { run } from "../support/command-line.js";
 import { encodeHeader, type GgufValue, randomLlama, writeGguf } from "../support/gguf-writer.js";
-import { childrenOf } from "../support/processes.js";
 import { randomHybrid } from "../support/families.js";
+import { createQuantizer } from "../support/quantize.js";
+import { memoryUse } from "../support/memory-use.js";
 import { root } from "../support/real-engine.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
 
@@ -47,6 +38,8 @@ let directory: TemporaryDirectory;
 /** 44 M parameters: files, cells and buffers of some size. */
 let large: string;
 let hybrid: string;
+/** A tied table of embeddings in another type than the layers, which many processors have rearranged. */
+let tied: string;
 const largeContent = randomLlama({
   vocabularySize: 4096,
   embedding: 512,
@@ -63,6 +56,11 @@ beforeAll(async () => {
   hybrid = directory.file("hybrid.gguf");
   writeGguf(hybrid, randomHybrid());
   library = await openLibrary({ backend: "cpu" });
+  tied = directory.file("tied.gguf");
+  const whole = directory.file("tied-f16.gguf");
+  const tensors = largeContent.tensors.filter(({ name }) => name !== "output.weight");
+  writeGguf(whole, { ...largeContent, tensors });
+  createQuantizer()(whole, tied, "Q4_0");
   measurer = library.createMeasurer();
 });
 
@@ -98,6 +96,7 @@ describe("what is measured is what libllama allocates", () => {
     ["keys of q4_0 and values of f32", () => large, { cacheTypes: { keys: "q4_0", values: "f32" } }],
     ["small parts of a batch", () => large, { microBatch: 64 }],
     ["layers with a state", () => hybrid, {}],
+    ["layers of q4_0 under a table of q6_K", () => tied, {}],
     ["more cells", () => large, { numCells: 32_768, numSequences: 4 }],
   ])("%s", async (_name, file, changes) => {
     const { measured, used } = await probe(file(), changes);
@@ -214,29 +213,7 @@ describe("the command line", () => {
     // Pages of a mapped file are resident until the system wants them, beside a copy that is rearranged.
     const base = { model: large, mmap: false };
     const file = configFile({ base, context: { tokens: 1024, sequences: 8 } });
-    const server = start(
-      ["serve", "--port", "0", "--fusion-configs", file, "--cache-sequences", "0", ...flags],
-      {},
-    );
-    onTestFinished(async () => {
-      server.kill("SIGTERM");
-      if (server.exitCode === null) await once(server, "exit");
-    });
-    const printed = await untilPrinted(server, "Try:");
-    const url = /listens on (\S+)/.exec(printed)![1]!;
-    // Longer than what is computed at once.
-    const response = await fetch(`${url}/v1/completions`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ model: "large", prompt: "x".repeat(600), max_tokens: 4 }),
-    });
-    expect(response.status).toBe(200);
-    await response.json();
-    const [, amount, unit] = /Memory +([\d.]+) ([MG])iB of .* in main memory/.exec(printed)!;
-    const planned = Number(amount) * (unit === "G" ? 2 ** 30 : 2 ** 20);
-    const resident = (pid: number) =>
-      1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
-    const used = resident(server.pid!) + childrenOf(server.pid!).reduce((sum, pid) => sum + resident(pid), 0);
+    const { planned, used, printed } = await memoryUse(file, "large");
     expect(Math.abs(used - planned) / used, `${planned} planned, ${used} used, ${printed}`).toBeLessThan(0.1);
   });
 });

@@ -1,12 +1,14 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
+import { answerOf, scoreAnswer } from "../../src/calibration/ask.js";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
 import { randomMamba } from "../support/families.js";
 import { readGguf, saveGguf } from "../support/gguf-editor.js";
 import { writeGguf } from "../support/gguf-writer.js";
 import { located } from "../support/members.js";
+import { isStopped } from "../support/processes.js";
 import { answer, questions, root, startRealEngine, textRequest } from "../support/real-engine.js";
 import { starterModel } from "../support/llama.js";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.js";
@@ -83,6 +85,17 @@ const strangers = {
   reference: stranger("digits-reference"),
   experts: { recall: stranger("digits-recall"), problems: stranger("digits-problems") },
 };
+/** With fewer tokens than the base. */
+const fewer = {
+  base: family("giant"),
+  reference: stranger("merged-reference"),
+  experts: { recall: stranger("merged-recall") },
+};
+const recallAlone = {
+  type: "static" as const,
+  weights: { recall: 1, problems: 0 },
+  plausibility: { ratio: 0.1, of: "gated" as const },
+};
 const starter = { base: starterModel("giant"), reference: starterModel("dwarf") };
 const own = { vocabulary: "own" };
 
@@ -95,6 +108,7 @@ beforeAll(async () => {
     [
       configOf("strangers", strangers, own),
       configOf("mixture", strangers, mixture),
+      configOf("fewer", fewer, own),
       configOf("same", { ...starter, experts }),
       configOf("swapped", { base: starterModel("giant"), reference: swapped("dwarf"), experts: others }, own),
     ],
@@ -135,12 +149,37 @@ it("teach the base what their tuning changed", async () => {
     expectSameButTies(answers[index]!, await chat("strangers", items[index]!.messages), `item ${index}`);
 });
 
+it("are scored by the base's tokens of a given answer, as calibration does", async () => {
+  const asked = { engine, configId: "strangers", signal: new AbortController().signal };
+  let [numAgreed, numTokens] = [0, 0];
+  for (const { messages, wanted } of items.slice(0, 8)) {
+    const prompt = { type: "chat" as const, messages };
+    const given = await answerOf(asked, { expert: "recall", prompt, answer: wanted });
+    const query = {
+      type: "detokenize" as const,
+      configId: "strangers",
+      tokens: Int32Array.from(given.tokens),
+    };
+    expect(
+      Buffer.from((await engine.query(query)).bytes)
+        .toString()
+        .trim(),
+    ).toBe(wanted);
+    const [score] = await scoreAnswer(asked, given, { strategies: [recallAlone], expert: null });
+    numAgreed += score!.numAgreed;
+    numTokens += score!.numTokens;
+  }
+  expect(numAgreed / numTokens).toBeGreaterThan(0.8);
+});
+
 it("are weighed in a mixture, held to a grammar, and follow what is given", async () => {
   const [{ messages, wanted }] = items as [(typeof items)[0]];
   const mixed = await chat("mixture", messages, { trace: "full" });
   expect(mixed.tokens[0]!.record.shares).toMatchObject({ recall: expect.any(Number) as number });
   const grammar = `root ::= " yes ${wanted}" | " no"`;
   expect([` yes ${wanted}`, " no"]).toContain((await chat("strangers", messages, { grammar })).text);
+  expect([` yes ${wanted}`, " no"]).toContain((await chat("fewer", messages, { grammar })).text);
+  expect((await chat("fewer", messages, { minTokens: 12, stop: [] })).ids.length).toBeGreaterThanOrEqual(12);
   const prefix = { type: "text" as const, text: ` ${wanted}` };
   const given = await chat("strangers", messages, { answerPrefix: prefix });
   expect([given.text, given.done.finishReason]).toEqual([` ${wanted}`, "stop"]);
@@ -190,6 +229,61 @@ it("are the base's own after all: every bit is as without the setting", async ()
     );
   }
   await fresh.close();
+});
+
+it("are left within a look ahead by who hangs up, and neighbours go on; who waits too long meanwhile is told", async () => {
+  const stop = folder.file("stop");
+  process.env["LOOK_STOP"] = stop;
+  const queueTimeoutMs = 2_000;
+  const config = configOf("strangers", strangers, { ...own, context: { tokens: 256, sequences: 3 } });
+  const entry = new URL("../support/looking-child.mjs", import.meta.url);
+  const looking = await startRealEngine([config], { queueTimeoutMs }, entry);
+  onTestFinished(() => looking.close());
+  const ask = (index: number) => ({
+    ...textRequest("strangers", ""),
+    prompt: { type: "chat" as const, messages: items[index]!.messages },
+    ...{ maxTokens: 60, minTokens: 60, topLogprobs: 5 },
+  });
+  const alone = [await answer(looking, ask(0)), await answer(looking, ask(1))];
+  const leaving = new AbortController();
+  const left = (async () => {
+    let isDone = false;
+    for await (const { type } of looking.generate({ ...ask(2), maxTokens: 200 }, leaving.signal))
+      isDone ||= type === "done";
+    return isDone;
+  })();
+  const neighbours = [0, 1].map((index) => answer(looking, ask(index)));
+  await expect.poll(() => looking.stats.running, { interval: 5 }).toBe(3);
+  const { pid } = looking.description!;
+  const untilLooking = async () => {
+    writeFileSync(stop, "");
+    await expect.poll(() => isStopped(pid), { interval: 5 }).toBe(true);
+  };
+
+  const late = answer(looking, ask(3));
+  const askedMs = performance.now();
+  let outcome: unknown = null;
+  late.catch((error: unknown) => (outcome = error));
+  await expect.poll(() => looking.stats.waiting, { interval: 1 }).toBe(1);
+  await untilLooking();
+  expect(outcome).toBeNull();
+  await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(queueTimeoutMs);
+  process.kill(pid, "SIGCONT");
+  await expect(late).rejects.toMatchObject({ code: "queue_timeout" });
+  expect(looking.stats.running).toBe(3);
+
+  await untilLooking();
+  leaving.abort();
+  expect(await left).toBe(false);
+  const running: number[] = [];
+  looking.onStep(() => running.push(looking.stats.running));
+  process.kill(pid, "SIGCONT");
+  const together = await Promise.all(neighbours);
+  // The step that stood still, and one without it.
+  expect(running[1]).toBe(2);
+  for (const [index, one] of together.entries()) expectSameButTies(alone[index]!, one, `neighbour ${index}`);
+  await expect.poll(() => looking.stats.running).toBe(0);
+  for (const [model, { used }] of Object.entries(looking.stats.cells)) expect(used, model).toBe(0);
 });
 
 it("are told in notes, and refused without the setting or where they keep a state", async () => {

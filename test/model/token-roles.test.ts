@@ -4,7 +4,13 @@ import { openLibrary } from "../../src/llama/library.js";
 import { fusionConfigSchema } from "../../src/config/fusion-config.js";
 import type { LoadedModel } from "../../src/llama/types.js";
 import type { Engine, ResolvedFusionConfig } from "../../src/protocol/protocol.js";
-import { type GgufParts, readGguf, saveGguf, stringBytes, uint32Bytes } from "../support/gguf-editor.js";
+import {
+  type GgufParts,
+  readGguf,
+  saveGguf,
+  uint32Bytes,
+  withControlTokens,
+} from "../support/gguf-editor.js";
 import { load, starterModel } from "../support/llama.js";
 import { located } from "../support/members.js";
 import { answer, questions, startRealEngine, textRequest } from "../support/real-engine.js";
@@ -36,21 +42,19 @@ function swapped(name: "dwarf" | "dwarf-trivia" | "dwarf-sums"): string {
 }
 
 function renamed(parts: GgufParts, [first, second]: [string, string]): GgufParts {
-  const utf8 = (text: string) => stringBytes(Buffer.from(text, "utf8").toString("latin1"));
+  const { entries, ...rest } = withControlTokens(
+    parts,
+    new Map([
+      [0, first],
+      [1, second],
+    ]),
+  );
   return {
-    ...parts,
-    entries: parts.entries.map((entry) => {
-      const { key, value } = entry;
-      if (key === "tokenizer.ggml.bos_token_id") return { ...entry, value: uint32Bytes(eos) };
-      if (key === "tokenizer.ggml.eos_token_id") return { ...entry, value: uint32Bytes(bos) };
-      if (key !== "tokenizer.ggml.tokens") return entry;
-      // Type of the elements and their number; then each with its length.
-      let at = 12;
-      for (let skipped = 0; skipped < 2; skipped++) at += 8 + Number(value.readBigUInt64LE(at));
-      return {
-        ...entry,
-        value: Buffer.concat([value.subarray(0, 12), utf8(first), utf8(second), value.subarray(at)]),
-      };
+    ...rest,
+    entries: entries.map((entry) => {
+      if (entry.key === "tokenizer.ggml.bos_token_id") return { ...entry, value: uint32Bytes(eos) };
+      if (entry.key === "tokenizer.ggml.eos_token_id") return { ...entry, value: uint32Bytes(bos) };
+      return entry;
     }),
   };
 }

@@ -19,7 +19,9 @@ import {
   readCompared,
   readTokenTable,
 } from "../support/vocabularies.js";
+import { readSharedIds } from "../../src/engine/shared-ids.js";
 import type { ShouldersError } from "../../src/errors.js";
+import type { LoadedModel } from "../../src/llama/types.js";
 import { compareVocabularies } from "../../src/llama/vocabulary.js";
 
 const sources = temporaryDirectory();
@@ -101,7 +103,7 @@ it.each(taggedForms)(
     const builder = new GrammarBuilder("tools");
     const functions = [{ name: "f", schema, path: "tools.0", isStrict: false }];
     const { starts } = addCalls(builder, toolForm!, { functions, mayBeSeveral: false });
-    const grammar = builder.build(throughText(builder, starts, true));
+    const grammar = builder.build(throughText(builder, starts, { isOptional: true }));
     const args = JSON.stringify({ c: "Grüße, 你好 <b> 안녕", n: 12, o: { x: [1, "日本"] } });
     const text = `Mal sehen. ${writeCalls([{ id: "c", name: "f", arguments: args }], toolForm!)}`;
     for (const file of ["qwen2", "llama-spm"]) {
@@ -224,6 +226,28 @@ describe("which of them go together", () => {
     const third = qwen.renamed(151_665, ["<tool_response>", "</tool_response>", "<think>", "</think>"]);
     expect(renamedIn(qwen, third)).toEqual([151_665, 151_666, 151_667, 151_668]);
     expect(renamedIn(third, distilled)).toHaveLength(10);
+  });
+
+  it("Qwen2.5 with R1-Distill-Qwen, whose closing mark of a thought can be shared", async () => {
+    const qwen = await compared("qwen2");
+    const model = (vocabulary: EditableVocabulary) =>
+      ({
+        path: "model.gguf",
+        vocabulary,
+        tokenize: (text: string) =>
+          Array.from({ length: vocabulary.size }, (_, token) => token).filter(
+            (token) => vocabulary.rawText(token) === text,
+          ),
+      }) as unknown as LoadedModel;
+    const [opening, closing] = [151_648, 151_649];
+    const base = model(qwen.renamed(opening, ["<|box_start|>", "<|box_end|>"]));
+    const distilled = model(qwen.renamed(opening, ["<think>", "</think>"]));
+    const models = { base, reference: base, experts: [distilled] };
+    expect([...readSharedIds(["</think>", opening], models)]).toEqual([
+      [closing, "</think>"],
+      [opening, "<think>"],
+    ]);
+    expect(() => readSharedIds([90], models)).toThrow(/token 90 is ".*" to the experts as to the base/);
   });
 
   it("Llama 3 with 3.1, whose reserved tokens are counted otherwise", async () => {

@@ -65,7 +65,7 @@ describe.each(realModels)("$id", ({ id, file, vocabularySize, chats, unlike }) =
       }
       if (expectSameButTies(ours, { ...ours, ids }, content, unlike.batches)) same += 1;
     }
-    expect(same).toBeGreaterThanOrEqual(unlike.batches < 0.1 ? 50 : 40);
+    expect(same).toBeGreaterThanOrEqual((unlike.batches < 0.1 ? 1 : 0.8) * requests.length);
   }, 240_000);
 
   it("eight at once say what each says alone", async () => {

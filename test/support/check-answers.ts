@@ -31,7 +31,7 @@ export function checkAnswersOf(port: number): void {
 
 const routes = createRoutes({} as ApiContext).map((route) => ({
   route,
-  pattern: new RegExp(`^${route.path.replace(":id", "[^/]+")}$`),
+  pattern: new RegExp(`^${route.path.replaceAll(/:\w+/g, "[^/]+")}$`),
 }));
 
 interface Begun {

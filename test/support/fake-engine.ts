@@ -43,6 +43,7 @@ export type Script = (request: GenerationRequest) => Iterable<ScriptStep>;
 /** An `Engine` whose requests follow a script; it remembers what was submitted and cancelled. */
 export class FakeEngine implements Engine {
   description: EngineDescription | null = describeEngine();
+  trouble: string | null = null;
   stats: EngineStats = {
     steps: 0,
     running: 0,
@@ -326,6 +327,7 @@ export function describeEngine(): EngineDescription {
         giant: [
           { tokens: 1, rows: 1, ms: 10 },
           { tokens: 2, rows: 2, ms: 15 },
+          { tokens: 2, rows: 1, ms: 12 },
         ],
       },
     },

@@ -162,6 +162,34 @@ export function randomWindowed(seed = 1): GgufContent {
   return { ...content, tensors: content.tensors.filter(({ name }) => name !== "output.weight") };
 }
 
+/** An encoder: it reads texts and writes none. */
+export function randomEncoder(seed = 1): GgufContent {
+  const [heads, feedForward, buckets] = [4, 128, 8];
+  return contentOf(
+    "t5encoder",
+    {
+      feed_forward_length: uint(feedForward),
+      "attention.head_count": uint(heads),
+      "attention.relative_buckets_count": uint(buckets),
+    },
+    [
+      norm("enc.output_norm.weight"),
+      ...layers((layer) => [
+        norm(`enc.${layer}.attn_norm.weight`),
+        norm(`enc.${layer}.ffn_norm.weight`),
+        filled(`enc.${layer}.attn_rel_b.weight`, [heads, buckets], { spread: 0.1 }),
+        ...["attn_q", "attn_k", "attn_v", "attn_o"].map((name) =>
+          matrix(`enc.${layer}.${name}.weight`, width, width),
+        ),
+        matrix(`enc.${layer}.ffn_gate.weight`, width, feedForward),
+        matrix(`enc.${layer}.ffn_up.weight`, width, feedForward),
+        matrix(`enc.${layer}.ffn_down.weight`, feedForward, width),
+      ]),
+    ],
+    seed,
+  );
+}
+
 /** A gated feed-forward network. */
 const gated = (layer: string, feedForward = 128): GgufTensor[] => [
   matrix(`${layer}.ffn_gate.weight`, width, feedForward),

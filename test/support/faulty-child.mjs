@@ -1,8 +1,7 @@
 // An engine child with faults behind its native door; the product has none of this. A fault happens when a
 // batch takes a token sequence that ends a prompt with the fault's name, written by the tests as "!name!".
-import { openLibrary } from "../../dist/llama/library.js";
-import { runEngineProcess } from "../../dist/engine/process.js";
 import { ShouldersError } from "../../dist/errors.js";
+import { runWatchedEngine } from "./watched-child.mjs";
 
 let isBroken = false;
 const deviceLost = () => Promise.reject(new ShouldersError("decode_failed", "Decoding failed: device lost."));
@@ -59,14 +58,4 @@ function watchFaults(model, context) {
   return context;
 }
 
-runEngineProcess(async (options) => {
-  const library = await openLibrary(options);
-  const loadModel = library.loadModel.bind(library);
-  library.loadModel = async (...parameters) => {
-    const model = await loadModel(...parameters);
-    const createContext = model.createContext.bind(model);
-    model.createContext = (contextOptions) => watchFaults(model, createContext(contextOptions));
-    return model;
-  };
-  return library;
-});
+runWatchedEngine((context, model) => watchFaults(model, context));

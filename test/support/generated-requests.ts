@@ -73,6 +73,11 @@ const targets: Target[] = [
     good: (model) => ({ model, messages, max_tokens: 2 }),
   },
   {
+    paths: ["/v1/responses/input_tokens"],
+    schema: responsesSchema,
+    good: (model) => ({ model, input: "hi" }),
+  },
+  {
     paths: ["/v1/messages/count_tokens"],
     schema: countTokensSchema,
     good: (model) => ({ model, messages }),

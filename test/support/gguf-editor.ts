@@ -126,3 +126,35 @@ export function stringBytes(text: string): Buffer {
   const bytes = Buffer.from(text, "latin1");
   return Buffer.concat([uint64Bytes(bytes.length), bytes]);
 }
+
+const controlType = 3;
+
+/** The parts with tokens of the vocabulary called otherwise, which are control tokens then. */
+export function withControlTokens(parts: GgufParts, names: ReadonlyMap<number, string>): GgufParts {
+  const entries = parts.entries.map((entry): GgufEntry => {
+    if (entry.key === "tokenizer.ggml.token_type") {
+      const value = Buffer.from(entry.value);
+      for (const token of names.keys()) value.writeInt32LE(controlType, 12 + 4 * token);
+      return { ...entry, value };
+    }
+    if (entry.key !== "tokenizer.ggml.tokens") return entry;
+    const texts = textsOf(entry.value).map((text, token) => {
+      const name = names.get(token);
+      return name === undefined ? text : stringBytes(Buffer.from(name, "utf8").toString("latin1"));
+    });
+    return { ...entry, value: Buffer.concat([entry.value.subarray(0, 12), ...texts]) };
+  });
+  return { ...parts, entries };
+}
+
+/** The texts of an array, each with its length. */
+function textsOf(array: Buffer): Buffer[] {
+  // Type of the elements and their number come first.
+  const texts: Buffer[] = [];
+  for (let at = 12; at < array.length;) {
+    const start = at;
+    at += 8 + Number(array.readBigUInt64LE(at));
+    texts.push(array.subarray(start, at));
+  }
+  return texts;
+}

@@ -12,7 +12,6 @@ export const softwareDevice = { GGML_VK_VISIBLE_DEVICES: "0" };
 
 /** Gives the tests of a file the software device, and a cache folder of their own. @returns the folder. */
 export function useSoftwareDevice(): string {
-  // The device's threads wait by spinning: beside another file's models it is ten times as slow.
   vi.setConfig({ testTimeout: 300_000 });
   const folder = mkdtempSync(path.join(tmpdir(), "gpu-cache-"));
   Object.assign(process.env, softwareDevice, { SHOULDERS_CACHE_DIR: folder });

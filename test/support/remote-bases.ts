@@ -32,7 +32,7 @@ export function familyConfig(
   const written = JSON.parse(readFileSync(loaded!.file, "utf8")) as Record<string, unknown>;
   const parsed = fusionConfigSchema.parse({
     ...written,
-    ...(base && { base: { tokenizer: giant, ...base } }),
+    ...(base && { base: "url" in base ? { tokenizer: giant, ...base } : base }),
     context,
     ...changes,
   });

@@ -95,6 +95,9 @@ function asItIsSent(schema: ObjectSchema): void {
   // OpenAI's pages promise null in all chunks but the last; the type of a text completion lacks it.
   if ("usage" in properties && "choices" in properties)
     properties["usage"] = { anyOf: [properties["usage"], { type: "null" }] };
+  // Custom tools are called in streams, too.
+  if ("index" in properties && "function" in properties && "type" in properties)
+    properties["type"] = { enum: ["function", "custom"] };
   // Nothing comes before the first token of an echoed prompt.
   for (const name of ["token_logprobs", "top_logprobs"]) {
     const list =
@@ -117,7 +120,7 @@ export function sdkFaultsOf(type: SdkType, value: unknown): string[] {
 const whole: readonly (readonly [RegExp, SdkType])[] = [
   [/^\/chat\/completions$/, "OpenAiChatCompletion"],
   [/^\/completions$/, "OpenAiCompletion"],
-  [/^\/responses(?:\/[^/]+)?$/, "OpenAiResponse"],
+  [/^\/responses(?:\/(?!input_tokens$)[^/]+)?$/, "OpenAiResponse"],
   [/^\/responses\/[^/]+\/input_items$/, "OpenAiResponseItemList"],
   [/^\/models\/[^/]+$/, "OpenAiModel"],
   [/^\/messages$/, "AnthropicMessage"],

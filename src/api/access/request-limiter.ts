@@ -74,6 +74,12 @@ export class RequestLimiter {
     };
   }
 
+  /** Requests of a key that may run; Infinity: any number. */
+  get mostRunning(): number {
+    const { concurrentRequests } = this.#limits;
+    return concurrentRequests > 0 ? concurrentRequests : Infinity;
+  }
+
   get isOn(): boolean {
     return this.#limits.requestsPerMinute > 0 || this.#limits.concurrentRequests > 0;
   }

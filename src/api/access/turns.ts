@@ -41,6 +41,19 @@ export class Turns {
     this.#workOff();
   }
 
+  /** The same for a part of longer work; resolves to what it returns, and rejects with what it throws. */
+  run<Result>(party: string, work: () => Result): Promise<Result> {
+    return new Promise((resolve, reject) =>
+      this.take(party, () => {
+        try {
+          resolve(work());
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      }),
+    );
+  }
+
   #awaitNextTurn(): void {
     this.#nextTurn ??= setImmediate(() => {
       this.#nextTurn = null;

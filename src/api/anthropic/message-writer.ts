@@ -137,7 +137,7 @@ function begunBlock({ kind, call }: AnswerItem): MessageBlock {
     case "reasoning":
       return { type: "thinking", thinking: "", signature: "" };
     case "call":
-      return { type: "tool_use", ...call, input: {}, caller: { type: "direct" } };
+      return { type: "tool_use", id: call.id, name: call.name, input: {}, caller: { type: "direct" } };
   }
 }
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { chatSchema, mostMessages, mostParts, stopStrings } from "../openai/schemas.js";
+import { asText, chatSchema, mostMessages, mostParts, stopStrings } from "../openai/schemas.js";
 import { unsupportedUnless } from "../parse.js";
 
 /** Bodies of `POST /v1/messages` and `POST /v1/messages/count_tokens`. */
@@ -10,7 +10,7 @@ const isNothing = (value: unknown) => value == null || (Array.isArray(value) && 
 const otherThan = <const Type extends string>(types: readonly [Type, ...Type[]], known: string) =>
   z.looseObject({ type: z.enum(types) }).refine(() => false, {
     params: { code: "unsupported_field" },
-    error: `not supported; only ${known} are`,
+    error: `not supported; only ${known} are: ${asText}`,
   });
 
 // In blocks, what clients add (`cache_control`, `citations`, …) is left out.

@@ -1,13 +1,12 @@
 import type { RequestHandler } from "express";
-import type { Prompt } from "../../protocol/protocol.js";
 import type { CountedTokens, Message } from "../../wire/message.js";
-import { planOptions } from "../completion/answering.js";
+import { planAnswer, planOptions } from "../completion/answering.js";
 import { planCompletion, traceId, type PlanOptions, type RequestPlan } from "../completion/plan.js";
 import { serveAnswer } from "../completion/serve-answer.js";
 import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { readFields } from "../openai/read-body.js";
-import { askEngine } from "../vocabulary.js";
+import { countPrompt } from "../vocabulary.js";
 import { MessageWriter } from "./message-writer.js";
 import { countTokensSchema, messagesSchema, otherTools, type PromptBody } from "./messages-schema.js";
 import { toChat, toChatPrompt, type ChatRequest } from "./to-chat.js";
@@ -16,7 +15,8 @@ import { toChat, toChatPrompt, type ChatRequest } from "./to-chat.js";
 export function messagesHandler(context: ApiContext): RequestHandler<object, Message> {
   return async (request, response) => {
     const { body, ignored } = readFields(messagesSchema, request.body);
-    const plan = planMessage(toChat(body), planOptions(context, response));
+    const chat = toChat(body);
+    const plan = await planAnswer(context, response, (options) => planMessage(chat, options));
     plan.ignored.unshift(...ignored, ...unheard(body));
     const { requestId } = localsOf(response);
     await serveAnswer({ context, response, plan }, new MessageWriter(plan, requestId));
@@ -28,11 +28,9 @@ export function countTokens(context: ApiContext): RequestHandler<object, Counted
   return async (request, response) => {
     const { body } = readFields(countTokensSchema, request.body);
     const chat = toChatPrompt(body);
-    const { model: configId, prompts } = planMessage(chat, planOptions(context, response));
-    localsOf(response).model = configId;
-    const [prompt] = prompts as [Prompt];
-    const result = await askEngine(context, response, { type: "renderPrompt", configId, prompt });
-    if (result !== null) response.json({ input_tokens: result.prompts["base"]?.tokens.length ?? 0 });
+    const plan = planMessage(chat, planOptions(context, response));
+    const count = await countPrompt(context, response, plan);
+    if (count !== null) response.json({ input_tokens: count });
   };
 }
 

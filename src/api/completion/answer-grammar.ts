@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { fieldError } from "../../errors.js";
 import type { ArgumentKinds } from "../../grammar/call-grammar.js";
-import { GrammarBuilder, literal } from "../../grammar/json/grammar-builder.js";
+import { GrammarBuilder, HeavyGrammar, literal } from "../../grammar/json/grammar-builder.js";
 import { addSchema } from "../../grammar/json/json-grammar.js";
 import { automatonOf } from "../../grammar/regular/automaton.js";
 import { NotRegular } from "../../grammar/regular/expression.js";
@@ -12,6 +12,8 @@ import { addTools, type ToolPlan } from "../openai/tools.js";
 /** What an answer must be: from `response_format`, `grammar` and `tools`. */
 
 const mostBytes = 64 * 1024;
+/** Characters of JSON that are looked at where others wait. */
+const mostAtOnce = 32 * 1024;
 
 export const grammarSchema = z
   .string()
@@ -34,10 +36,8 @@ export const responseFormatSchema = z
     z.object({
       type: z.literal("json_schema"),
       json_schema: z.object({
-        name: z
-          .string()
-          .regex(/^[\w-]{1,64}$/, "expected 1 to 64 letters, digits, _ or -")
-          .nullish(),
+        // Titles of generic classes have brackets, those that people wrote have spaces; nothing is done with it.
+        name: z.string().nullish(),
         strict: z
           .boolean()
           .nullish()
@@ -55,7 +55,7 @@ export const responseFormatSchema = z
   .nullish()
   .describe("json_object: any JSON object; json_schema: JSON that matches the schema.");
 
-interface AnswerFields {
+export interface AnswerFields {
   grammar?: string | null | undefined;
   response_format?: z.output<typeof responseFormatSchema>;
 }
@@ -72,8 +72,18 @@ export interface AnswerGrammar {
 
 const noKinds: ArgumentKinds = new Map();
 
-/** @throws ShouldersError that names the field that asks for what cannot be done */
-export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): AnswerGrammar {
+/** Writes the grammar of an answer, here or elsewhere. */
+export type WriteGrammar = (body: AnswerFields, tools: ToolPlan | null) => AnswerGrammar;
+
+/** For a prompt that nothing is answered to. */
+export const withoutGrammar: WriteGrammar = () => ({ grammar: null, ignored: [], kinds: noKinds });
+
+/**
+ * @param isAtOnce others wait for this thread
+ * @throws ShouldersError that names the field that asks for what cannot be done
+ * @throws HeavyGrammar where it would take long at once
+ */
+export function answerGrammar(body: AnswerFields, tools: ToolPlan | null, isAtOnce: boolean): AnswerGrammar {
   const format = body.response_format ?? { type: "text" as const };
   const given = body.grammar || (format.type === "grammar" && format.grammar) || null;
   if (given !== null) {
@@ -81,7 +91,8 @@ export function answerGrammar(body: AnswerFields, tools: ToolPlan | null): Answe
     if (other !== null) throw fieldError(grammarParamOf(body, false), `leave out ${other}, or the grammar`);
     return { grammar: given, ignored: [], kinds: noKinds };
   }
-  const builder = new GrammarBuilder(grammarParamOf(body, tools !== null));
+  if (isAtOnce && JSON.stringify([format, tools?.tools]).length > mostAtOnce) throw new HeavyGrammar();
+  const builder = new GrammarBuilder(grammarParamOf(body, tools !== null), isAtOnce);
   const content = addFormat(builder, format);
   const { root, kinds } =
     tools === null ? { root: content, kinds: noKinds } : addTools(builder, tools, content);

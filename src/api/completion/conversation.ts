@@ -24,10 +24,11 @@ function thinkingOf({
   think,
   chat_template_kwargs: kwargs,
 }: ChatBody): Pick<Prompt & { type: "chat" }, "isThinking" | "effort" | "variables"> {
-  const asked = effort ?? (typeof think === "string" ? think : null);
+  const given = effort ?? (typeof think === "string" ? think : null);
+  const asked = given === "auto" ? null : given;
   const switches = [kwargs?.["enable_thinking"], kwargs?.["thinking"], enabled, think];
-  const given = switches.find((value) => typeof value === "boolean");
-  const isThinking = given ?? (asked === null ? null : asked !== "none");
+  const switched = switches.find((value) => typeof value === "boolean");
+  const isThinking = switched ?? (asked === null ? null : asked !== "none");
   return {
     isThinking,
     effort: isThinking === true && asked !== "none" ? asked : null,
@@ -40,10 +41,11 @@ function endingOf({
   continue_final_message: continues,
   add_generation_prompt: addsPrompt,
 }: ChatBody): "answer" | "continue" | "none" {
-  if (continues !== true) return addsPrompt === false ? "none" : "answer";
-  if (addsPrompt === true)
-    throw fieldError("add_generation_prompt", "it cannot be true together with continue_final_message");
   const last = messages.at(-1);
+  const isBegun = last?.role === "assistant" && (last.prefix === true || last.partial === true);
+  if (continues !== true && !isBegun) return addsPrompt === false ? "none" : "answer";
+  if (addsPrompt === true && !isBegun)
+    throw fieldError("add_generation_prompt", "it cannot be true together with continue_final_message");
   if (last?.role !== "assistant")
     throw fieldError("continue_final_message", "the last message must be the assistant's");
   if (last.tool_calls?.length)
@@ -58,7 +60,7 @@ function toMessage(message: BodyMessage): ChatMessage {
     case "user":
       return { role, content };
     case "assistant": {
-      const reasoning = message.reasoning_content ?? message.reasoning;
+      const reasoning = message.reasoning_content ?? message.reasoning ?? thoughtOf(message);
       const thought = typeof reasoning === "string" && reasoning !== "" ? { reasoning } : {};
       if (!calls?.length) return { role, content, ...thought };
       return {
@@ -79,5 +81,14 @@ function toMessage(message: BodyMessage): ChatMessage {
 function textOf({ content, refusal }: BodyMessage): string {
   if (content == null) return refusal ?? "";
   if (typeof content === "string") return content;
-  return content.map((part) => (part.type === "text" ? part.text : "")).join("\n");
+  return content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n");
+}
+
+/** What was thought, where it is a part of the content. */
+function thoughtOf({ content }: BodyMessage): string {
+  const parts = typeof content === "string" || content == null ? [] : content;
+  const thoughts = parts.flatMap((part) => (part.type === "thinking" ? [part.thinking] : []));
+  return thoughts
+    .map((thought) => (typeof thought === "string" ? thought : thought.map(({ text }) => text).join("")))
+    .join("\n");
 }

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { SamplingSettings } from "../../config/fusion-config.js";
 import { plainRequest } from "../../protocol/protocol.js";
 import type {
@@ -11,15 +11,17 @@ import type {
 import { fieldError, withFieldNames } from "../../errors.js";
 import type { PolicyDraw } from "../../feedback/feedback-log.js";
 import { findConfig } from "../context.js";
-import { answerGrammar, grammarParamOf } from "./answer-grammar.js";
+import { grammarParamOf, type WriteGrammar } from "./answer-grammar.js";
 import { toConversation } from "./conversation.js";
 import { endingsOf } from "./endings.js";
 import { fusionOf } from "./fusion-fields.js";
 import { policyOf, type PolicyPlan } from "./policy.js";
+import { systemFingerprint } from "./system-fingerprint.js";
 import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "../openai/schemas.js";
+import { namesFunctions } from "../openai/old-functions.js";
 import { readBody } from "../openai/read-body.js";
-import { mayFollowText, openingsOf, type CallForm } from "../openai/tool-calls.js";
-import { planTools } from "../openai/tools.js";
+import { openingsOf, type CallForm } from "../openai/tool-calls.js";
+import { callForm, formatPath, planTools } from "../openai/tools.js";
 import { fullerOf, type TraceLevel } from "../../wire/token-record.js";
 
 export type CompletionKind = "chat" | "text";
@@ -126,6 +128,7 @@ export interface PlanOptions {
   keptTrace: TraceLevel;
   /** Name of this server among others; empty: it has none. */
   replica: string;
+  writeGrammar: WriteGrammar;
   /** What the client calls a field of a completion's body, where it sent another one. */
   fieldName?: (param: string) => string;
 }
@@ -137,7 +140,9 @@ export function planCompletion(kind: CompletionKind, body: unknown, options: Pla
     const read = kind === "chat" ? readBody(chatSchema, body) : readBody(textSchema, body);
     return withFieldNames(read.fieldName, () => {
       const { paramOf, ...plan } =
-        kind === "chat" ? planChat(read.body as ChatBody, options) : planText(read.body as TextBody, options);
+        kind === "chat"
+          ? planChat(read.body as ChatBody, body, options)
+          : planText(read.body as TextBody, options);
       return {
         ...plan,
         ignored: [...read.ignored, ...plan.ignored].map(fieldName),
@@ -150,36 +155,40 @@ export function planCompletion(kind: CompletionKind, body: unknown, options: Pla
 /** `paramOf`: which of a body's fields has given what the engine names, where there are several. */
 type NamelessPlan = Omit<RequestPlan, "fieldName"> & { paramOf: Record<string, string> };
 
-function planChat(chat: ChatBody, options: PlanOptions): NamelessPlan {
+function planChat(chat: ChatBody, sent: unknown, options: PlanOptions): NamelessPlan {
+  const { writeGrammar } = options;
+  const hasFunctions = namesFunctions(sent);
   const { toolForm, takesTemplates } = findConfig(options.description, chat.model);
   if (chat.chat_template != null && chat.chat_template !== "" && !takesTemplates)
     throw fieldError(
       "chat_template",
       'leave it out: this model writes chats by its own template (unless its config says "requestChatTemplate": true)',
     );
-  const tools = planTools(chat, toolForm);
-  const { kinds, ...held } = answerGrammar(chat, tools);
+  const tools = planTools(hasFunctions ? { ...chat, parallel_tool_calls: false } : chat, toolForm);
+  const { kinds, ...held } = withFieldNames(formatPath, () => writeGrammar(chat, tools));
   return planParsed("chat", chat, options, {
     prompts: [toConversation(chat, tools)],
     isEchoed: false,
-    toolForm: tools && { ...tools.form, kinds },
+    toolForm: tools && callForm(tools, kinds, hasFunctions),
     paramOf: {
       grammar: grammarParamOf(chat, tools !== null),
       max_tokens: chat.max_completion_tokens == null ? "max_tokens" : "max_completion_tokens",
     },
     ...held,
+    ignored: held.ignored.map(formatPath),
     maxTokens: boundOf(chat.max_completion_tokens ?? chat.max_tokens ?? -1),
     topLogprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : null,
   });
 }
 
 function planText(text: TextBody, options: PlanOptions): NamelessPlan {
+  const { writeGrammar } = options;
   return planParsed("text", text, options, {
     prompts: toPrompts(text.prompt),
     isEchoed: text.echo ?? false,
     toolForm: null,
     paramOf: { grammar: grammarParamOf(text, false) },
-    ...answerGrammar(text, null),
+    ...writeGrammar(text, null),
     maxTokens: boundOf(text.max_tokens ?? 16),
     topLogprobs: text.logprobs ?? null,
   });
@@ -239,7 +248,7 @@ function planParsed(
       answerPrefix,
       prediction: predictionOf(body.prediction),
       configId: config.id,
-      callOpening: toolForm && { texts: openingsOf(toolForm), mayFollowText: mayFollowText(toolForm) },
+      callOpening: toolForm && openingsOf(toolForm),
       ...endingsOf(body, own.maxTokens),
       sampling,
       logitBias: logitBiasOf(body, config),
@@ -359,13 +368,4 @@ function toGiven(beginning: string | number[] | null | undefined): GivenText | n
   return typeof beginning === "string"
     ? { type: "text", text: beginning }
     : { type: "tokens", tokens: beginning };
-}
-
-/** Changes with everything that can change an answer: the config, the library and its backend, the kernel. */
-export function systemFingerprint(
-  { library, kernel }: EngineDescription,
-  { digest }: ConfigDescription,
-): string {
-  const hash = createHash("sha256").update(JSON.stringify([digest, library, kernel]));
-  return `fp_${hash.digest("hex").slice(0, 12)}`;
 }

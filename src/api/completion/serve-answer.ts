@@ -41,11 +41,9 @@ export async function serveAnswer<Whole, Event extends object>(
   writer: AnswerWriter<Whole, Event>,
 ): Promise<void> {
   nameAnswer(response, plan);
-  const events = eventsOf(context, plan, closedSignal(response, context.cut));
+  const signal = closedSignal(response, context.cut);
   const isHeld = !plan.isStream || writer.repeatsAll;
-  const bounded = isHeld
-    ? within(new AnswerBudget(plan, findConfig(requireEngine(context), plan.model)), events)
-    : events;
+  const bounded = isHeld ? heldEvents(context, plan, signal) : eventsOf(context, plan, signal);
   if (plan.isStream) {
     await stream({ context, response, plan }, bounded, writer);
     return;
@@ -57,6 +55,16 @@ export async function serveAnswer<Whole, Event extends object>(
   }
   // Otherwise the client has left.
   if (isOver) response.json(writer.whole());
+}
+
+/** The events of an answer that is held until it is whole. @throws ShouldersError of the engine, or when it is too much */
+export function heldEvents(
+  context: ApiContext,
+  plan: RequestPlan,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationEvent, void> {
+  const budget = new AnswerBudget(plan, findConfig(requireEngine(context), plan.model));
+  return within(budget, eventsOf(context, plan, signal));
 }
 
 async function* eventsOf(
@@ -90,7 +98,7 @@ async function stream<Whole, Event extends object>(
 ): Promise<void> {
   const sse = new SseWriter(response, context.limits);
   const send = async (sent: Event[]) => {
-    for (const event of sent) await sse.send(event, nameOf(event));
+    for (const event of sent) await sse.send(event, eventName(event));
   };
   try {
     for await (const event of events) await send(writer.events(event));
@@ -114,6 +122,7 @@ export function failureOf(response: Response, thrown: unknown): ShouldersError {
   return error;
 }
 
-function nameOf(event: object): string | null {
+/** What an event is called on the wire. */
+export function eventName(event: object): string | null {
   return "type" in event && typeof event.type === "string" ? event.type : null;
 }

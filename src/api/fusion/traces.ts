@@ -47,57 +47,73 @@ export function getTrace(context: ApiContext): RequestHandler<{ id: string }, Tr
       response.end();
       return;
     }
-    const pieces = format === "json" ? jsonOf(trace, part) : csvOf(trace, part);
-    await writePieces(response, pieces, context.limits.drainTimeoutMs);
+    const reading = { trace, ...part };
+    const pieces = format === "json" ? jsonOf(reading) : csvOf(reading);
+    const { turns, limits } = context;
+    await writePieces(response, pieces, { turns, party: localsOf(response).party, ...limits });
   };
 }
 
-/** Characters after which others have a turn. */
+/** Characters of a part that is read in one turn. */
 const pieceCharacters = 64 * 1024;
 
 /** Which of a trace's records are asked for, and what of each. */
-type TracePart = Omit<z.output<typeof traceQuerySchema>, "format">;
+interface Reading extends Omit<z.output<typeof traceQuerySchema>, "format"> {
+  trace: StoredTrace;
+}
 
-const parseRecord = (json: string) => JSON.parse(json) as TokenRecord;
+const isThinned = ({ level, trace }: Reading) => level === "weights" && trace.header.level === "full";
+
+/** Reads a kept record as it is asked for. */
+const recordOf = (reading: Reading) => (json: string) => {
+  const record = JSON.parse(json) as TokenRecord;
+  return isThinned(reading) ? withoutFull(record) : record;
+};
 
 /**
- * The records of a trace in pieces, oldest first; others have a turn between two of them.
+ * What is made of each record, oldest first, in pieces.
  * @throws ShouldersError when the trace is dropped meanwhile
  */
-async function* piecesOf(trace: StoredTrace, part: TracePart): AsyncGenerator<string[], void> {
-  const { level, offset, limit = Infinity } = part;
-  const isThinned = level === "weights" && trace.header.level === "full";
-  let piece: string[] = [];
+function* piecesOf<Made>(
+  { trace, offset, limit = Infinity }: Reading,
+  make: (json: string) => Made,
+): Generator<Made[], void> {
+  let made: Made[] = [];
   let size = 0;
   for (let index = offset; index < Math.min(trace.numTokens, offset + limit); index++) {
     const record = trace.recordAt(index);
     if (record === null) throw traceNotFound(null);
-    piece.push(isThinned ? JSON.stringify(withoutFull(parseRecord(record))) : record);
+    made.push(make(record));
     size += record.length;
     if (size < pieceCharacters) continue;
-    yield piece;
-    [piece, size] = [[], 0];
-    await nextTurn();
+    yield made;
+    [made, size] = [[], 0];
   }
-  if (piece.length > 0) yield piece;
+  if (made.length > 0) yield made;
 }
 
-async function* jsonOf(trace: StoredTrace, part: TracePart): AsyncGenerator<string, void> {
-  yield JSON.stringify(trace.header).slice(0, -1) + ',"tokens":[';
+function* jsonOf(reading: Reading): Generator<string, void> {
+  const read = recordOf(reading);
+  const written = (json: string) => (isThinned(reading) ? JSON.stringify(read(json)) : json);
+  yield JSON.stringify(reading.trace.header).slice(0, -1) + ',"tokens":[';
   let separator = "";
-  for await (const records of piecesOf(trace, part)) {
+  for (const records of piecesOf(reading, written)) {
     yield separator + records.join(",");
     separator = ",";
   }
   yield "]}";
 }
 
-async function* csvOf(trace: StoredTrace, part: TracePart): AsyncGenerator<string, void> {
-  const csv = new TraceCsv();
-  for await (const records of piecesOf(trace, part)) records.forEach((json) => csv.see(parseRecord(json)));
+function* csvOf(reading: Reading): Generator<string, void> {
+  const [csv, read] = [new TraceCsv(), recordOf(reading)];
+  // Columns are known once all has been seen; nothing is written until then.
+  const seen = (json: string) => {
+    csv.see(read(json));
+    return "";
+  };
+  for (const nothing of piecesOf(reading, seen)) yield nothing.join("");
   yield csv.head();
-  for await (const records of piecesOf(trace, part))
-    yield records.map((json) => csv.line(parseRecord(json))).join("");
+  for (const lines of piecesOf(reading, (json) => csv.line(read(json)))) yield lines.join("");
 }
 
 /** `GET /v1/fusion/traces/{completion id}/events`: what is there, then what comes, until the end. */

@@ -1,7 +1,7 @@
 import type { RequestHandler } from "express";
 import { z } from "zod";
 import type { LlamaCompletion } from "../../wire/llama-cpp.js";
-import { planOptions } from "../completion/answering.js";
+import { planAnswer } from "../completion/answering.js";
 import { planCompletion } from "../completion/plan.js";
 import { serveAnswer } from "../completion/serve-answer.js";
 import { requireEngine, type ApiContext } from "../context.js";
@@ -45,7 +45,9 @@ export function llamaCompletion(context: ApiContext): RequestHandler<object, Lla
     const names: Record<string, string> = { logprobs: "n_probs" };
     if (n_predict != null) names["max_tokens"] = "n_predict";
     const fieldName = (param: string) => names[param] ?? param;
-    const plan = planCompletion("text", text, { ...planOptions(context, response), fieldName });
+    const plan = await planAnswer(context, response, (options) =>
+      planCompletion("text", text, { ...options, fieldName }),
+    );
     const writer = new CompletionWriter(plan, { prompt: body.prompt, hasTokens: return_tokens === true });
     await serveAnswer({ context, response, plan }, writer);
   };

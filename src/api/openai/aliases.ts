@@ -1,4 +1,6 @@
 import { fieldError } from "../../errors.js";
+import { withoutFunctions } from "./old-functions.js";
+import { isNothing } from "./other-fields.js";
 import { isObject } from "../../grammar/json/json-schema.js";
 
 /** What other servers taught people to send, as the fields that it means here. */
@@ -17,6 +19,9 @@ const names: Readonly<Record<string, string>> = {
   stop_sequence: "stop",
   stopping_strings: "stop",
   guided_grammar: "grammar",
+  ebnf: "grammar",
+  typ_p: "typical_p",
+  random_seed: "seed",
 };
 
 type Convert = (value: unknown, path: string) => Meaning;
@@ -26,6 +31,8 @@ interface Meaning {
   fields: Record<string, unknown>;
   /** Path here to path in the body, where it is another. */
   names: Record<string, string>;
+  /** Paths of what in it asks for what is not done. */
+  ignored?: string[];
 }
 
 /** Fields whose value is written otherwise here. */
@@ -42,10 +49,32 @@ const conversions: Readonly<Record<string, Convert>> = {
   guided_json: (value, path) => schemaOf(value, path),
   guided_choice: (value, path) => formatOf({ type: "choice", choices: value }, path),
   guided_regex: (value, path) => formatOf({ type: "regex", regex: value }, path),
-  structured_outputs: structured,
+  regex: (value, path) => formatOf({ type: "regex", regex: value }, path),
+  // OpenRouter lists it as a thing that models can do, and some send it so.
+  structured_outputs: (value, path) =>
+    typeof value === "boolean" ? { fields: {}, names: {} } : structured(value, path),
+  reasoning: (value, path) => thinkingOf(value, path),
+  thinking: (value, path) => thinkingOf(value, path),
   // Ollama's: "json", or a schema.
   format: (value, path) =>
     value === "json" ? formatOf({ type: "json_object" }, path) : schemaOf(value, path),
+  functions: (value, path) => {
+    if (isNothing(value)) return { fields: {}, names: {} };
+    if (!Array.isArray(value)) throw fieldError(path, "expected a list of functions");
+    const places = [...value.keys()].flatMap((index) => [
+      [`tools.${index}`, `${path}.${index}`],
+      [`tools.${index}.function`, `${path}.${index}`],
+    ]);
+    return {
+      fields: { tools: value.map((one: unknown) => ({ type: "function", function: one })) },
+      names: { ...(Object.fromEntries(places) as Record<string, string>), tools: path },
+    };
+  },
+  function_call: (value, path) => {
+    if (value === "auto" || isNothing(value)) return { fields: {}, names: {} };
+    const choice = isObject(value) ? { type: "function", function: value } : value;
+    return { fields: { tool_choice: choice }, names: { "tool_choice.function": path, tool_choice: path } };
+  },
   n_probs: (value, path) => {
     const isAsked = typeof value === "number" && value > 0;
     if (!isAsked) return { fields: {}, names: {} };
@@ -75,6 +104,25 @@ function parsed(text: string, path: string): unknown {
   } catch {
     throw fieldError(path, "expected a JSON schema");
   }
+}
+
+/** OpenRouter's, Anthropic's and DeepSeek's ways to say whether and how much is thought. */
+function thinkingOf(value: unknown, path: string): Meaning {
+  const given = typeof value === "boolean" ? { enabled: value } : value;
+  if (!isObject(given)) throw fieldError(path, "expected an object");
+  const { type, enabled, effort, ...others } = given;
+  const isOn = enabled ?? (type == null ? null : type !== "disabled");
+  return {
+    fields: {
+      ...(isOn != null && { enable_thinking: isOn }),
+      ...(effort != null && { reasoning_effort: effort }),
+    },
+    names: {
+      enable_thinking: `${path}.${type == null ? "enabled" : "type"}`,
+      reasoning_effort: `${path}.effort`,
+    },
+    ignored: Object.keys(others).flatMap((key) => (isNothing(others[key]) ? [] : `${path}.${key}`)),
+  };
 }
 
 /** vLLM's way to say what an answer must be. */
@@ -127,6 +175,11 @@ export function withoutAliases(given: Record<string, unknown>): UnaliasedBody {
   if (Object.hasOwn(given, "__proto__")) throw fieldError("__proto__", "nothing has this name");
   const own = Object.entries(given).filter(([field]) => !aliasNames.includes(field));
   const result: UnaliasedBody = { body: Object.fromEntries(own), names: {}, ignored: [] };
+  if (Array.isArray(given["messages"])) {
+    const { messages, names: inner } = withoutFunctions(given["messages"]);
+    Object.assign(result.body, { messages });
+    Object.assign(result.names, inner);
+  }
   for (const alias of aliasNames) {
     if (Object.hasOwn(given, alias) && given[alias] != null)
       add(result, alias, meaningOf(alias, given[alias]));
@@ -151,6 +204,7 @@ function add({ body, names: called, ignored }: UnaliasedBody, alias: string, mea
     ignored.push(alias);
     return;
   }
+  ignored.push(...(meaning.ignored ?? []));
   for (const [field, value] of Object.entries(meaning.fields)) {
     if (taken.includes(field)) ignored.push(meaning.names[field] ?? alias);
     else body[field] = value;

@@ -6,6 +6,7 @@ import type { RequestPlan } from "../completion/plan.js";
 import { recordsOf } from "../completion/records.js";
 import type { ChoiceChunk } from "./choice-format.js";
 import { formatsOf } from "./shapes.js";
+import { pieceOf } from "./tool-calls.js";
 
 /** An answer as a list of what was thought, said and called, as newer APIs have it. */
 
@@ -16,12 +17,12 @@ export interface AnswerItem {
   kind: "reasoning" | "text" | "call";
   /** Place in the answer. */
   index: number;
-  /** Thoughts, text, or the JSON of a call's arguments. */
+  /** Thoughts, text, the JSON of a call's arguments, or the input of a custom tool. */
   text: string;
   /** Of text, where they were asked for. */
   logprobs: Logprobs;
   /** Of a call. */
-  call: { id: string; name: string };
+  call: { id: string; name: string; isCustom: boolean };
   /** The answer came to its end in it: a call's arguments are no JSON then. */
   isCut: boolean;
 }
@@ -68,7 +69,7 @@ export class AnswerItems {
     const events = this.#read(this.#format.rest(finishReason));
     const reason = this.#format.ending(finishReason, event.tokens).finish_reason ?? finishReason;
     this.ending = { finishReason: reason, stopString, usage, outlook };
-    return [...events, ...this.#finish(finishReason)];
+    return [...events, ...this.#finish(finishReason, reason === "tool_calls")];
   }
 
   #read(chunk: ChoiceChunk | null): ItemEvent[] {
@@ -91,10 +92,12 @@ export class AnswerItems {
     return isSpace ? [] : this.#grow("text", text, all);
   }
 
-  #call({ id, function: piece }: ToolCallDelta): ItemEvent[] {
+  #call(call: ToolCallDelta): ItemEvent[] {
     this.#space = { text: "", logprobs: [] };
-    const begun = id === undefined ? [] : this.#begin("call", { id, name: piece.name ?? "" });
-    return [...begun, ...(piece.arguments === "" ? [] : this.#grow("call", piece.arguments))];
+    const { id } = call;
+    const { name = "", text } = pieceOf(call);
+    const begun = id === undefined ? [] : this.#begin("call", { id, name, isCustom: "custom" in call });
+    return [...begun, ...(text === "" ? [] : this.#grow("call", text))];
   }
 
   /** Goes on with the open item, or begins one where another kind is open. */
@@ -106,7 +109,7 @@ export class AnswerItems {
     return [...begun, { type: "piece", item, piece, logprobs, records: this.#untold() }];
   }
 
-  #begin(kind: AnswerItem["kind"], call = { id: "", name: "" }): ItemEvent[] {
+  #begin(kind: AnswerItem["kind"], call = { id: "", name: "", isCustom: false }): ItemEvent[] {
     const ended = this.#end(false);
     const item = { kind, index: this.items.length, text: "", logprobs: [], call, isCut: false };
     this.items.push(item);
@@ -122,8 +125,11 @@ export class AnswerItems {
     return [{ type: "ended", item }];
   }
 
-  /** What was held back, an empty text where there is nothing at all, and the end. */
-  #finish(finishReason: FinishReason): ItemEvent[] {
+  /**
+   * What was held back, an empty text where there is nothing at all, and the end.
+   * @param hasWholeCalls nothing of its calls is missing
+   */
+  #finish(finishReason: FinishReason, hasWholeCalls: boolean): ItemEvent[] {
     const { text, logprobs } = this.#space;
     const hasCalls = this.items.some(({ kind }) => kind === "call");
     const isSaid = this.items.length === 0 || (text !== "" && !hasCalls);
@@ -132,7 +138,7 @@ export class AnswerItems {
     const records = this.#untold();
     if (last !== null && records.length > 0)
       rest.push({ type: "piece", item: last, piece: "", logprobs: [], records });
-    const isWhole = last?.kind === "call" && isJson(last.text);
+    const isWhole = last?.kind === "call" && (hasWholeCalls || (!last.call.isCustom && isJson(last.text)));
     return [...rest, ...this.#end(finishReason === "length" && !isWhole)];
   }
 

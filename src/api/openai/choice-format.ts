@@ -10,7 +10,7 @@ import type {
 import type { ChatLogprobs, TextLogprobs } from "../../wire/logprobs.js";
 import type { Echo } from "../completion/echo.js";
 import { chatLogprobs, joinLogprobs, TextLogprobsWriter } from "./logprobs.js";
-import { readAnswer, ToolCallReader, type CallForm } from "./tool-calls.js";
+import { pieceOf, readAnswer, ToolCallReader, type CallForm } from "./tool-calls.js";
 
 type Tokens = readonly GeneratedToken[];
 type Delta = Pick<Extract<GenerationEvent, { type: "delta" }>, "reasoning" | "text" | "tokens">;
@@ -43,26 +43,43 @@ export interface ChoiceFormat<Chunk, Whole> {
 }
 
 /** A call of a whole answer: its first piece is all of it. */
-const toCall = ({ id = "", function: { name = "", arguments: given } }: ToolCallDelta): ToolCall => ({
-  id,
-  type: "function",
-  function: { name, arguments: given },
-});
+function toCall(call: ToolCallDelta): ToolCall {
+  const { id = "" } = call;
+  const { name = "", text } = pieceOf(call);
+  return "custom" in call
+    ? { id, type: "custom", custom: { name, input: text } }
+    : { id, type: "function", function: { name, arguments: text } };
+}
 
 /** Log-probabilities are of the content. */
 const isSaid = ({ record }: GeneratedToken): boolean => record.thought !== true;
 
 /** Calls that are whole are calls, though the cap ends with them. */
-function reasonOf(finishReason: FinishReason, numCalls: number, isWhole: boolean): ChoiceFinishReason {
-  return numCalls > 0 && (finishReason === "stop" || isWhole) ? "tool_calls" : finishReason;
+function reasonOf(
+  finishReason: FinishReason,
+  { numCalls, isWhole, isOld }: { numCalls: number; isWhole: boolean; isOld: boolean },
+): ChoiceFinishReason {
+  if (numCalls === 0 || (finishReason !== "stop" && !isWhole)) return finishReason;
+  return isOld ? "function_call" : "tool_calls";
+}
+
+/** The one call of an answer, or a piece of it, as programs from before tools read it. */
+function oldCall(pieces: readonly ToolCallDelta[]): { name?: string; arguments: string } {
+  const [first, ...others] = pieces.map(pieceOf);
+  return {
+    ...(first?.name !== undefined && { name: first.name }),
+    arguments: [first, ...others].map((piece) => piece?.text ?? "").join(""),
+  };
 }
 
 export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
   readonly #options: ChoiceOptions;
   readonly #reader: ToolCallReader | null;
+  readonly #isOld: boolean;
 
   constructor(options: ChoiceOptions) {
     this.#options = options;
+    this.#isOld = options.toolForm?.isOld === true;
     this.#reader = options.toolForm && new ToolCallReader(options.toolForm);
   }
 
@@ -79,7 +96,7 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
     const delta = {
       ...(reasoning !== undefined && { reasoning_content: reasoning }),
       ...((content !== "" || !isOther) && { content }),
-      ...(hasCalls && { tool_calls: toolCalls }),
+      ...(hasCalls && (this.#isOld ? { function_call: oldCall(toolCalls) } : { tool_calls: toolCalls })),
     };
     return this.#chunk(delta, tokens);
   }
@@ -95,7 +112,7 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
 
   ending(finishReason: FinishReason): ChatChunkChoice {
     const { numCalls = 0, isWhole = false } = this.#reader ?? {};
-    return this.#chunk({}, null, reasonOf(finishReason, numCalls, isWhole));
+    return this.#chunk({}, null, reasonOf(finishReason, { numCalls, isWhole, isOld: this.#isOld }));
   }
 
   whole({ reasoning, text, tokens }: Answer, finishReason: FinishReason): ChatChoice {
@@ -112,13 +129,17 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
         content: hasCalls && content.trim() === "" ? null : content,
         refusal: null,
         ...(reasoning !== "" && { reasoning_content: reasoning }),
-        ...(hasCalls && {
-          tool_calls: toolCalls.map(toCall),
-        }),
+        ...(hasCalls && this.#calls(toolCalls)),
       },
       logprobs: this.#logprobs(tokens),
-      finish_reason: reasonOf(finishReason, toolCalls.length, isWhole),
+      finish_reason: reasonOf(finishReason, { numCalls: toolCalls.length, isWhole, isOld: this.#isOld }),
     };
+  }
+
+  #calls(pieces: readonly ToolCallDelta[]): Pick<ChatChoice["message"], "tool_calls" | "function_call"> {
+    if (!this.#isOld) return { tool_calls: pieces.map(toCall) };
+    const { name = "", arguments: text } = oldCall(pieces);
+    return { function_call: { name, arguments: text } };
   }
 
   #showsTokens(tokens: Tokens): boolean {

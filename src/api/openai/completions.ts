@@ -1,7 +1,7 @@
 import type { RequestHandler, Response } from "express";
 import { AnswerBudget } from "../completion/answer-budget.js";
-import { nameAnswer, planOptions } from "../completion/answering.js";
-import { findConfig, type ApiContext } from "../context.js";
+import { nameAnswer, planAnswer } from "../completion/answering.js";
+import { findConfig, requireEngine, type ApiContext } from "../context.js";
 import { toOpenAiError } from "../openai-error.js";
 import {
   collectChoices,
@@ -22,10 +22,11 @@ export function completionHandler<Kind extends CompletionKind>(
   kind: Kind,
 ): RequestHandler<object, CompletionOf[Kind]> {
   return async (request, response) => {
-    const options = planOptions(context, response);
-    const plan = planCompletion(kind, request.body, options);
+    const plan = await planAnswer(context, response, (options) =>
+      planCompletion(kind, request.body, options),
+    );
     nameAnswer(response, plan);
-    const config = findConfig(options.description, plan.model);
+    const config = findConfig(requireEngine(context), plan.model);
     const budget = new AnswerBudget(plan, config);
     // However many are asked for, no answer is longer than the context.
     const mostTokens = Math.min(plan.request.maxTokens ?? 0, config.contextTokens);

@@ -1,44 +1,91 @@
-import type { RequestHandler } from "express";
+import type { RequestHandler, Response } from "express";
 import { z } from "zod";
 import { fieldError, ShouldersError } from "../../errors.js";
-import type { DeletedResponse, ResponseBody } from "../../wire/response.js";
+import type { DeletedResponse, ResponseBody, ResponseEvent } from "../../wire/response.js";
 import type { ItemList } from "../../wire/response-item.js";
 import type { ApiContext } from "../context.js";
 import { localsOf } from "../middleware/locals.js";
 import { parseRequest } from "../parse.js";
-import type { KeptResponse } from "./response-store.js";
+import { replicaOf } from "../completion/plan.js";
+import { eventName } from "../completion/serve-answer.js";
+import { closedSignal, SseWriter } from "../sse-writer.js";
+import { itemsQuerySchema, pageOf } from "./item-page.js";
+import { isUnfinished, type KeptResponse } from "./response-store.js";
 
 /** Routes for responses that are kept; nobody sees another's. */
 
 export const keptQuerySchema = z.looseObject({
   stream: z
     .enum(["false", "true"])
-    .refine((asked) => asked === "false", {
-      params: { code: "unsupported_field" },
-      error: "not supported; a kept response is answered whole",
-    })
-    .optional(),
-});
-
-export const itemsQuerySchema = z.looseObject({
-  limit: z.coerce.number().int().min(1).max(100).optional().describe("Most items. Default: 20."),
-  order: z.enum(["asc", "desc"]).optional().describe("asc: oldest first. Default: desc."),
-  after: z.string().optional().describe("Id of the item after which to go on."),
+    .optional()
+    .describe("true: its events, of a response in the background that was asked for as a stream."),
+  starting_after: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe("Events after the one with this sequence_number only."),
 });
 
 /** `GET /v1/responses/{id}` */
 export function getResponse(context: ApiContext): RequestHandler<{ id: string }, ResponseBody> {
   return async (request, response) => {
-    parseRequest(keptQuerySchema, { ...request.query });
-    response.json((await keptOf(context, request.params.id, localsOf(response).owner)).response);
+    const { stream, starting_after: after = -1 } = parseRequest(keptQuerySchema, { ...request.query });
+    const { id } = request.params;
+    const { owner } = localsOf(response);
+    const kept = await keptOf(context, id, owner);
+    if (stream !== "true") {
+      response.json(kept.response);
+      return;
+    }
+    if (kept.events === undefined)
+      throw fieldError("stream", "only a background response that was asked for as a stream is told again");
+    const { events } = kept;
+    const run = context.background.get(id, owner);
+    await sendEvents(context, response, (closed) => run?.follow(closed) ?? events, after);
   };
 }
 
-/** `DELETE /v1/responses/{id}` */
-export function deleteResponse({ responses }: ApiContext): RequestHandler<{ id: string }, DeletedResponse> {
+/** `POST /v1/responses/{id}/cancel`: of a background response; one that is over stays as it is. */
+export function cancelResponse(context: ApiContext): RequestHandler<{ id: string }, ResponseBody> {
   return async (request, response) => {
     const { id } = request.params;
-    if (!(await responses.delete(id, localsOf(response).owner))) throw notFound();
+    const { owner } = localsOf(response);
+    const run = context.background.get(id, owner);
+    await run?.cancel();
+    const { response: kept } = run?.kept ?? (await keptOf(context, id, owner));
+    if (!kept.background || isUnfinished(kept))
+      throw fieldError("", "only background responses can be cancelled, at the server that runs them");
+    response.json(kept);
+  };
+}
+
+/** Sends events as they come, to the end or until the client has left. @param after the last number that it knows */
+export async function sendEvents(
+  { limits, cut }: ApiContext,
+  response: Response,
+  eventsUntil: (closed: AbortSignal) => AsyncIterable<ResponseEvent> | Iterable<ResponseEvent>,
+  after = -1,
+): Promise<void> {
+  const sse = new SseWriter(response, limits);
+  try {
+    for await (const event of eventsUntil(closedSignal(response, cut)))
+      if (event.sequence_number > after) await sse.send(event, eventName(event));
+  } finally {
+    sse.close();
+  }
+}
+
+/** `DELETE /v1/responses/{id}` */
+export function deleteResponse({
+  responses,
+  background,
+}: ApiContext): RequestHandler<{ id: string }, DeletedResponse> {
+  return async (request, response) => {
+    const { id } = request.params;
+    const { owner } = localsOf(response);
+    await background.get(id, owner)?.forget();
+    if (!(await responses.delete(id, owner))) throw notFound();
     response.json({ id, object: "response", deleted: true });
   };
 }
@@ -46,27 +93,26 @@ export function deleteResponse({ responses }: ApiContext): RequestHandler<{ id: 
 /** `GET /v1/responses/{id}/input_items`: what it was an answer to, all before it included. */
 export function listInputItems(context: ApiContext): RequestHandler<{ id: string }, ItemList> {
   return async (request, response) => {
-    const { limit = 20, order = "desc", after } = parseRequest(itemsQuerySchema, { ...request.query });
+    const query = parseRequest(itemsQuerySchema, { ...request.query });
     const { input } = await keptOf(context, request.params.id, localsOf(response).owner);
-    const all = order === "asc" ? input : input.reverse();
-    const before = after === undefined ? -1 : all.findIndex(({ id }) => id === after);
-    if (after !== undefined && before < 0) throw fieldError("after", "no item of this id is in the list");
-    const data = all.slice(before + 1, before + 1 + limit);
-    response.json({
-      object: "list",
-      data,
-      first_id: data[0]?.id ?? "",
-      last_id: data.at(-1)?.id ?? "",
-      has_more: before + 1 + limit < all.length,
-    });
+    response.json(pageOf(input, query));
   };
 }
 
 /** @throws ShouldersError `response_not_found` */
-async function keptOf({ responses }: ApiContext, id: string, owner: string): Promise<KeptResponse> {
-  const kept = await responses.get(id, owner);
+async function keptOf(context: ApiContext, id: string, owner: string): Promise<KeptResponse> {
+  const run = context.background.get(id, owner);
+  if (run !== null) return run.kept;
+  const kept = await context.responses.get(id, owner);
   if (kept === null) throw notFound();
-  return kept;
+  return isUnfinished(kept.response) && (replicaOf(id) ?? "") === context.replica ? interrupted(kept) : kept;
+}
+
+/** Nobody runs it any more. */
+function interrupted(kept: KeptResponse): KeptResponse {
+  const message = "The server was started again before the answer was complete; ask again.";
+  const error = { code: "server_error", message } as const;
+  return { ...kept, response: { ...kept.response, status: "failed", error } };
 }
 
 function notFound(): ShouldersError {

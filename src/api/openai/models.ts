@@ -86,7 +86,7 @@ export function requireReady({ models, closing }: ApiContext): void {
   if (!models.isReady)
     throw new ShouldersError(
       "engine_not_ready",
-      "The models are not loaded yet; ask GET /readyz, and try again.",
+      models.trouble ?? "The models are not loaded yet; ask GET /readyz, and try again.",
     );
 }
 

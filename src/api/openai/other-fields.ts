@@ -77,6 +77,6 @@ export const foreignFields: ReadonlySet<string> = new Set(
     "prefix priority provider reasoning_format repeat_last_n repetition_penalty_range request_id response_fields " +
     "return_progress return_token_ids return_tokens route sampler_order sampler_priority samplers slot_id " +
     "smoothing_curve spaces_between_special_tokens t_max_predict_ms temperature_last timings_per_token transforms " +
-    "truncation_length usage use_cache vllm_xargs watermark xtc_threshold"
+    "truncation_length type usage use_cache vllm_xargs watermark xtc_threshold"
   ).split(" "),
 );

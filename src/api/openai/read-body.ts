@@ -8,6 +8,8 @@ import { foreignFields, idleFields, isNothing } from "./other-fields.js";
 
 /** Unknown fields of a body; more of them are no client's. */
 const mostUnknown = 128;
+/** Characters in which a mistyped name differs: programs have fields of their own that are further from ours. */
+const mostMistyped = 2;
 /** Of a field's name that is given back. */
 const longestName = 64;
 
@@ -64,7 +66,7 @@ function requireObject(given: unknown): asserts given is Record<string, unknown>
 }
 
 function refuseMistyped(key: string, known: readonly string[]): void {
-  const meant = nearestKey(key, known);
+  const meant = nearestKey(key, known, mostMistyped);
   if (meant === null) return;
   throw fieldError(key, `unknown key ${JSON.stringify(key)}; did you mean "${meant}"?`);
 }

@@ -1,6 +1,6 @@
 import type { Journal } from "../../store/journal.js";
 import type { NewEntry, Retention } from "../../store/store.js";
-import type { ResponseBody } from "../../wire/response.js";
+import type { ResponseBody, ResponseEvent } from "../../wire/response.js";
 import type { ResponseItem } from "../../wire/response-item.js";
 
 /** A response that is kept. */
@@ -8,7 +8,12 @@ export interface KeptResponse {
   response: ResponseBody;
   /** The items that it was an answer to, all before it included; oldest first. */
   input: ResponseItem[];
+  /** What its stream told, where it may be asked for again. */
+  events?: ResponseEvent[];
 }
+
+export const isUnfinished = ({ status }: ResponseBody): boolean =>
+  status === "queued" || status === "in_progress";
 
 interface ResponseLimits {
   maxBytes: number;
@@ -36,11 +41,16 @@ export class ResponseStore {
   /** What may stay. */
   get retention(): Retention {
     const { maxBytes } = this.#limits;
-    return { kinds: ["response", "item"], oldest: this.#oldest, maxBytes };
+    return {
+      kinds: ["response", "item", "conversation", "conversation_item"],
+      oldest: this.#oldest,
+      maxBytes,
+    };
   }
 
   /** Does not wait for the disk; what is asked for next sees it all the same. */
-  keep(owner: string, response: ResponseBody, input: readonly ResponseItem[]): void {
+  keep(owner: string, kept: KeptResponse): void {
+    const { response, input } = kept;
     const { id } = response;
     const own = { at: this.#limits.now(), owner, topic: "" };
     const places = [...input, ...response.output].map((item): NewEntry => ({
@@ -49,7 +59,7 @@ export class ResponseStore {
       key: item.id,
       body: JSON.stringify(id),
     }));
-    const body = JSON.stringify({ response, input });
+    const body = JSON.stringify(kept);
     // Where it fails the journal says so, and the next response that it is not kept.
     this.#journal.write([{ ...own, kind: "response", key: id, body }, ...places]).catch(() => undefined);
   }

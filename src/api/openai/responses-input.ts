@@ -17,24 +17,34 @@ type Parts = Exclude<Extract<InputItem, { role: string }>["content"], string>;
 type MessageInput = Extract<InputItem, { role: string }>;
 type TextItem = Extract<
   InputItem,
-  MessageInput | { type: "function_call" | "function_call_output" | "reasoning" }
+  | MessageInput
+  | {
+      type:
+        | "function_call"
+        | "function_call_output"
+        | "custom_tool_call"
+        | "custom_tool_call_output"
+        | "reasoning";
+    }
 >;
 
 /**
  * The items of a request, each with an id.
  *
  * @param find an item of a response that is kept
+ * @param field what the client calls them
  * @throws ShouldersError that names a reference to what is not kept
  */
 export async function sentItems(
   { input }: Pick<ResponsesBody, "input">,
   find: (id: string) => Promise<ResponseItem | null>,
+  field = "input",
 ): Promise<SentItem[]> {
   if (typeof input === "string")
     return [{ item: toMessage({ role: "user", content: input }), name: "input" }];
   const sent: SentItem[] = [];
   for (const [index, given] of input.entries()) {
-    const name = `input.${index}`;
+    const name = `${field}.${index}`;
     // The schema refuses the others.
     const item = given.type === "item_reference" ? await find(given.id) : toItem(given as TextItem);
     if (item === null) throw fieldError(`${name}.id`, "no item of this id is kept; send the item itself");
@@ -50,7 +60,12 @@ function toItem(given: TextItem): ResponseItem {
       const { id, type, call_id, name, arguments: json } = given;
       return { id: id ?? newId("fc_"), type, status, call_id, name, arguments: json };
     }
-    case "function_call_output": {
+    case "custom_tool_call": {
+      const { id, type, call_id, name, input } = given;
+      return { id: id ?? newId("ctc_"), type, status, call_id, name, input };
+    }
+    case "function_call_output":
+    case "custom_tool_call_output": {
       const { id, type, call_id, output } = given;
       const told = typeof output === "string" ? output : textsOf(output).map(inputText);
       return { id: id ?? newId("fco_"), type, status, call_id, output: told };
@@ -100,7 +115,7 @@ interface Turn {
   role: string;
   content: string | { type: "text"; text: string }[] | null;
   reasoning_content?: string;
-  tool_calls?: { id: string; type: "function"; function: { name: string; arguments: string } }[];
+  tool_calls?: object[];
   tool_call_id?: string;
 }
 
@@ -129,14 +144,14 @@ export function toTurns(instructions: string | null | undefined, items: readonly
         answer.reasoning_content = (answer.reasoning_content ?? "") + thoughtOf(item);
         break;
       }
-      case "function_call": {
+      case "function_call":
+      case "custom_tool_call": {
         answer ??= add({ role: "assistant", content: null }, name);
-        const { call_id: id, name: called, arguments: json } = item;
-        const call = { id, type: "function" as const, function: { name: called, arguments: json } };
-        answer.tool_calls = [...(answer.tool_calls ?? []), call];
+        answer.tool_calls = [...(answer.tool_calls ?? []), toCall(item)];
         break;
       }
-      case "function_call_output": {
+      case "function_call_output":
+      case "custom_tool_call_output": {
         answer = null;
         const { output, call_id } = item;
         const content = typeof output === "string" ? output : output.map(textPart);
@@ -155,6 +170,15 @@ export function toTurns(instructions: string | null | undefined, items: readonly
     }
   }
   return turns;
+}
+
+type CallItem = Extract<ResponseItem, { type: "function_call" | "custom_tool_call" }>;
+
+function toCall(item: CallItem): object {
+  const { call_id: id, name } = item;
+  return item.type === "function_call"
+    ? { id, type: "function", function: { name, arguments: item.arguments } }
+    : { id, type: "custom", custom: { name, input: item.input } };
 }
 
 const textPart = ({ text }: { text: string }) => ({ type: "text", text }) as const;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { recordOf } from "../../strategies/record-of.js";
 import { unsupportedUnless } from "../parse.js";
-import { chatSchema, mostMessages, mostParts } from "./schemas.js";
+import { asText, chatSchema, mostMessages, mostParts } from "./schemas.js";
 
 /** Bodies of `POST /v1/responses`. */
 
@@ -13,7 +13,7 @@ const refused = (hint = "leave it out") => unsupportedUnless(z.unknown(), isNoth
 const otherThan = <const Type extends string>(types: readonly [Type, ...Type[]], known: string) =>
   z.looseObject({ type: z.enum(types) }).refine(() => false, {
     params: { code: "unsupported_field" },
-    error: `not supported; only ${known} are`,
+    error: `not supported; only ${known} are: ${asText}`,
   });
 
 const textPart = z.object({
@@ -53,6 +53,19 @@ const functionCallOutput = z.object({
   call_id: z.string(),
   output: z.union([z.string(), parts]),
 });
+const customCall = z.object({
+  ...own,
+  type: z.literal("custom_tool_call"),
+  call_id: z.string(),
+  name: z.string(),
+  input: z.string(),
+});
+const customCallOutput = z.object({
+  ...own,
+  type: z.literal("custom_tool_call_output"),
+  call_id: z.string(),
+  output: z.union([z.string(), parts]),
+});
 const reasoning = z.object({
   ...own,
   type: z.literal("reasoning"),
@@ -66,14 +79,13 @@ const itemReference = z.object({
 });
 const otherItem = otherThan(
   [
+    "additional_tools",
     "apply_patch_call",
     "apply_patch_call_output",
     "code_interpreter_call",
     "compaction",
     "computer_call",
     "computer_call_output",
-    "custom_tool_call",
-    "custom_tool_call_output",
     "file_search_call",
     "image_generation_call",
     "local_shell_call",
@@ -82,23 +94,30 @@ const otherItem = otherThan(
     "mcp_approval_response",
     "mcp_call",
     "mcp_list_tools",
+    "program",
+    "program_output",
     "shell_call",
     "shell_call_output",
     "tool_search_call",
     "tool_search_output",
     "web_search_call",
   ],
-  "messages, function calls, their outputs, reasoning and item references",
+  "messages, calls of functions and custom tools, their outputs, reasoning and item references",
 );
 
 const inputItem = z.discriminatedUnion("type", [
   message,
   functionCall,
   functionCallOutput,
+  customCall,
+  customCallOutput,
   reasoning,
   itemReference,
   otherItem,
 ]);
+
+export const inputItems = z.array(inputItem).min(1).max(mostMessages);
+export const metadataSchema = recordOf(z.string(), z.string(), mostMetadata).nullish();
 
 const functionTool = z.object({
   type: z.literal("function"),
@@ -107,10 +126,19 @@ const functionTool = z.object({
   parameters: z.looseObject({}).nullish().describe("JSON schema of the arguments. Default: no arguments."),
   strict: z.boolean().nullish().describe("true: refuse a schema that arguments cannot be held to."),
 });
+const customTool = z.object({
+  type: z.literal("custom"),
+  name: z.string(),
+  description: z.string().nullish(),
+  format: z
+    .looseObject({ type: z.string() })
+    .nullish()
+    .describe("What its input is: text, or of a grammar, with syntax (lark or regex) and definition."),
+});
 /** A tool that is the API's own, which nobody offers here: agents send them with their functions, and do without. */
-const otherTool = z.looseObject({ type: z.string().refine((type) => type !== "function") });
+const otherTool = z.looseObject({ type: z.string().refine((type) => !isClients({ type })) });
 
-const namedFunction = z.object({ type: z.literal("function"), name: z.string() });
+const namedTool = z.object({ type: z.enum(["function", "custom"]), name: z.string() });
 
 const { temperature, top_p, top_logprobs, user, store, service_tier, fusion } = chatSchema.shape;
 
@@ -132,7 +160,7 @@ const format = z
 export const responsesSchema = z.object({
   model: chatSchema.shape.model,
   input: z
-    .union([z.string(), z.array(inputItem).min(1).max(mostMessages)], {
+    .union([z.string(), inputItems], {
       error: ({ input }) => (Array.isArray(input) ? undefined : "expected text or a list of items"),
     })
     .describe("Text of the user, or messages, calls, their outputs, reasoning and item references."),
@@ -157,22 +185,22 @@ export const responsesSchema = z.object({
     .describe("message.output_text.logprobs, reasoning.encrypted_content; others find nothing to include."),
   text: z.object({ format, verbosity: z.string().nullish() }).nullish(),
   tools: z
-    .array(z.union([functionTool, otherTool]))
+    .array(z.union([functionTool, customTool, otherTool]))
     .max(128)
     .nullish()
-    .describe("Functions that the answer may call; tools of other types are left out, and named."),
+    .describe("Functions and custom tools that the answer may call; others are left out, and named."),
   tool_choice: z
     .union(
       [
         z.enum(["none", "auto", "required"]),
-        namedFunction,
+        namedTool,
         z.object({
           type: z.literal("allowed_tools"),
           mode: z.enum(["auto", "required"]),
-          tools: z.array(namedFunction).min(1).max(128),
+          tools: z.array(namedTool).min(1).max(128),
         }),
       ],
-      { error: 'expected "none", "auto", "required", a function or allowed_tools' },
+      { error: 'expected "none", "auto", "required", a function, a custom tool or allowed_tools' },
     )
     .nullish(),
   parallel_tool_calls: z.boolean().nullish().describe("false: at most one call in an answer."),
@@ -184,15 +212,21 @@ export const responsesSchema = z.object({
     })
     .nullish(),
   fusion,
-  conversation: refused("send previous_response_id, or the whole conversation as input"),
-  background: unsupportedUnless(z.boolean(), (isWanted) => !isWanted, "leave it out"),
+  conversation: z
+    .union([z.string(), z.object({ id: z.string() })])
+    .nullish()
+    .describe("Its items come before the input; input and answer are added to it."),
+  background: z
+    .boolean()
+    .nullish()
+    .describe("true: it is answered at once, and runs on; GET tells what became of it. Needs store."),
   prompt: refused(),
   // What asks for nothing that changes an answer here.
   truncation: z.enum(["auto", "disabled"]).nullish(),
   max_tool_calls: z.int().nullish(),
   context_management: z.unknown().optional(),
   user,
-  metadata: recordOf(z.string(), z.string(), mostMetadata).nullish().describe("Given back in the answer."),
+  metadata: metadataSchema.describe("Given back in the answer."),
   service_tier,
   safety_identifier: z.string().nullish(),
   prompt_cache_key: z.string().nullish(),
@@ -203,19 +237,22 @@ export const responsesSchema = z.object({
 
 export type ResponsesBody = z.output<typeof responsesSchema>;
 
-/** The functions that an answer may call. */
-export function functionsOf({ tools }: ResponsesBody): FunctionTool[] {
-  return (tools ?? []).filter(isFunction);
+/** The tools that an answer may call. */
+export function toolsOf({ tools }: ResponsesBody): ClientsTool[] {
+  return (tools ?? []).filter(isClients);
 }
 
-/** What the client calls its tools: those that are functions, and those that are left out. */
-export function toolNamesOf({ tools }: ResponsesBody): { functions: string[]; others: string[] } {
-  const names = (tools ?? []).map((tool, index) => ({ name: `tools.${index}`, isOne: isFunction(tool) }));
+/** What the client calls its tools: those that may be called, and those that are left out. */
+export function toolNamesOf({ tools }: ResponsesBody): { known: string[]; others: string[] } {
+  const names = (tools ?? []).map((tool, index) => ({ name: `tools.${index}`, isOne: isClients(tool) }));
   const namesOf = (isOne: boolean) => names.filter((tool) => tool.isOne === isOne).map(({ name }) => name);
-  return { functions: namesOf(true), others: namesOf(false) };
+  return { known: namesOf(true), others: namesOf(false) };
 }
 
-type FunctionTool = z.output<typeof functionTool>;
+type ClientsTool = z.output<typeof functionTool> | z.output<typeof customTool>;
 
-const isFunction = (tool: { type: string }): tool is FunctionTool => tool.type === "function";
+/** Whether the client runs it. */
+function isClients(tool: { type: string }): tool is ClientsTool {
+  return tool.type === "function" || tool.type === "custom";
+}
 export type InputItem = z.output<typeof inputItem>;

@@ -8,7 +8,7 @@ import { newId } from "../completion/plan.js";
 import type { AnswerWriter } from "../completion/serve-answer.js";
 import { toOpenAiError } from "../openai-error.js";
 import { AnswerItems, type AnswerItem, type ItemEvent } from "./answer-items.js";
-import { functionsOf, type ResponsesBody } from "./responses-schema.js";
+import { toolsOf, type ResponsesBody } from "./responses-schema.js";
 
 /** An event before it has its number. */
 type Unnumbered = ResponseEvent extends infer Event
@@ -37,6 +37,9 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
   readonly #ids: string[] = [];
   readonly #isSummed: boolean;
   #numEvents = 0;
+  /** An answer has begun. */
+  #isBegun = false;
+  #last: ResponseBody | null = null;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -45,11 +48,12 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
   }
 
   events(event: GenerationEvent): ResponseEvent[] {
-    if (event.type === "accepted") return [];
+    if (event.type === "accepted") return this.#options.body.background === true ? this.#queued() : [];
     const shown = this.#answer.push(event).flatMap((item) => this.#eventsOf(item));
     const opening = this.#opening();
     if (this.#answer.ending === null) return this.#number([...opening, ...shown]);
     const response = this.whole();
+    this.#last = response;
     this.#options.keep(response);
     const type = response.status === "incomplete" ? "response.incomplete" : "response.completed";
     return this.#number([...opening, ...shown, { type, response }]);
@@ -60,7 +64,20 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
     const code = type === "rate_limit_error" ? "rate_limit_exceeded" : "server_error";
     const output = this.#answer.items.map((item) => this.#item(item, item === this.#answer.items.at(-1)));
     const response = { ...this.#response("failed", output), error: { code, message } as const };
+    this.#last = response;
     return this.#number([...this.#opening(), { type: "response.failed", response }]);
+  }
+
+  /** The response as it is now: what was said is told when it is over. */
+  get now(): ResponseBody {
+    return this.#last ?? this.#response(this.#isBegun ? "in_progress" : "queued", []);
+  }
+
+  cancelled(): void {
+    this.#last = this.#response(
+      "cancelled",
+      this.#answer.items.map((item) => this.#item(item, true)),
+    );
   }
 
   whole(): ResponseBody {
@@ -81,12 +98,19 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
 
   /** Before the first of the others; nothing after it. */
   #opening(): Unnumbered[] {
-    if (this.#numEvents > 0) return [];
+    if (this.#isBegun) return [];
+    this.#isBegun = true;
     const response = this.#response("in_progress", []);
-    return [
+    const begun: Unnumbered = { type: "response.in_progress", response };
+    return this.#numEvents > 0 ? [begun] : [{ type: "response.created", response }, begun];
+  }
+
+  #queued(): ResponseEvent[] {
+    const response = this.#response("queued", []);
+    return this.#number([
       { type: "response.created", response },
-      { type: "response.in_progress", response },
-    ];
+      { type: "response.queued", response },
+    ]);
   }
 
   #number(events: Unnumbered[]): ResponseEvent[] {
@@ -128,11 +152,14 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
   }
 
   #piece(
-    { kind }: AnswerItem,
+    { kind, call }: AnswerItem,
     place: Place,
     { logprobs, ...told }: { delta: string; logprobs: OutputText["logprobs"] },
   ): Unnumbered {
-    if (kind === "call") return { type: "response.function_call_arguments.delta", ...place, ...told };
+    if (kind === "call") {
+      const of = call.isCustom ? "custom_tool_call_input" : "function_call_arguments";
+      return { type: `response.${of}.delta`, ...place, ...told };
+    }
     const content = { ...place, content_index: 0 } as const;
     if (kind === "text") return { type: "response.output_text.delta", ...content, ...told, logprobs };
     if (this.#isSummed)
@@ -140,9 +167,11 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
     return { type: "response.reasoning_text.delta", ...content, ...told };
   }
 
-  #partEnded({ kind, text, logprobs, call: { name } }: AnswerItem, place: Place): Unnumbered[] {
+  #partEnded({ kind, text, logprobs, call }: AnswerItem, place: Place): Unnumbered[] {
     if (kind === "call")
-      return [{ type: "response.function_call_arguments.done", ...place, name, arguments: text }];
+      return call.isCustom
+        ? [{ type: "response.custom_tool_call_input.done", ...place, input: text }]
+        : [{ type: "response.function_call_arguments.done", ...place, name: call.name, arguments: text }];
     const content = { ...place, content_index: 0 } as const;
     if (kind === "text")
       return [
@@ -162,14 +191,15 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
     ];
   }
 
-  #idOf({ index, kind }: AnswerItem): string {
-    return (this.#ids[index] ??= newId(idPrefixes[kind]));
+  #idOf({ index, kind, call }: AnswerItem): string {
+    return (this.#ids[index] ??= newId(call.isCustom ? "ctc_" : idPrefixes[kind]));
   }
 
   /** An item before its first piece. */
   #begun(item: AnswerItem): OutputItem {
     const whole = this.#item({ ...item, text: "", logprobs: [] });
-    if (whole.type === "function_call") return { ...whole, status: "in_progress" };
+    if (whole.type === "function_call" || whole.type === "custom_tool_call")
+      return { ...whole, status: "in_progress" };
     if (whole.type === "message") return { ...whole, status: "in_progress", content: [] };
     return { ...whole, status: "in_progress", content: [], summary: [] };
   }
@@ -182,6 +212,8 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
       case "text":
         return { ...own, type: "message", role: "assistant", content: [outputText(text, logprobs)] };
       case "call":
+        if (call.isCustom)
+          return { ...own, type: "custom_tool_call", call_id: call.id, name: call.name, input: text };
         return { ...own, type: "function_call", call_id: call.id, name: call.name, arguments: text };
       case "reasoning":
         return {
@@ -205,7 +237,12 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
       object: "response",
       created_at: created,
       status,
-      background: false,
+      background: body.background ?? false,
+      ...(body.conversation != null && {
+        conversation: {
+          id: typeof body.conversation === "string" ? body.conversation : body.conversation.id,
+        },
+      }),
       error: null,
       incomplete_details: status === "incomplete" ? { reason: "max_output_tokens" } : null,
       instructions: body.instructions ?? null,
@@ -220,12 +257,7 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
       temperature: request.sampling.temperature,
       text: { format: body.text?.format ?? { type: "text" } },
       tool_choice: body.tool_choice ?? "auto",
-      tools: functionsOf(body).map(({ type, name, description, parameters, strict }) => ({
-        ...{ type, name },
-        description: description ?? null,
-        parameters: parameters ?? null,
-        strict: strict ?? null,
-      })),
+      tools: toolsOf(body).map(shownTool),
       top_logprobs: body.top_logprobs ?? 0,
       top_p: request.sampling.topP,
       truncation: "disabled",
@@ -237,6 +269,19 @@ export class ResponseWriter implements AnswerWriter<ResponseBody, ResponseEvent>
 interface Place {
   item_id: string;
   output_index: number;
+}
+
+function shownTool(tool: ReturnType<typeof toolsOf>[number]): ResponseBody["tools"][number] {
+  const { name, description } = tool;
+  if (tool.type === "custom") {
+    const { type, format } = tool;
+    return { type, name, ...(description != null && { description }), format: format ?? { type: "text" } };
+  }
+  const { type, parameters, strict } = tool;
+  return {
+    ...{ type, name, description: description ?? null },
+    ...{ parameters: parameters ?? null, strict: strict ?? null },
+  };
 }
 
 function outputText(text: string, logprobs: OutputText["logprobs"]): OutputText {

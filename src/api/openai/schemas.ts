@@ -5,6 +5,7 @@ import { fieldError } from "../../errors.js";
 import { unsupportedUnless } from "../parse.js";
 import { grammarSchema, responseFormatSchema } from "../completion/answer-grammar.js";
 import { fusionSchema, givenTokens } from "../completion/fusion-fields.js";
+import { isObject } from "../../grammar/json/json-schema.js";
 import { tokenIds } from "../long-list.js";
 import { isNothing, undoneFields } from "./other-fields.js";
 import { toolCallSchema, toolChoiceSchema, toolsSchema } from "./tools.js";
@@ -125,13 +126,43 @@ const maxTokens = (least: number) =>
     .refine((most) => most === -1 || most >= least, `expected -1, or at least ${least}`)
     .nullish();
 
+/** What to do about a part that is none. */
+export const asText = "send what it says as text";
+
 // In messages, what clients add (`cache_control`, `index`, `parsed`, …) is left out: they send back what they got.
 const otherPart = z
-  .looseObject({ type: z.enum(["image_url", "input_audio", "file", "refusal"]) })
+  .looseObject({
+    type: z.enum([
+      "image_url",
+      "image",
+      "input_image",
+      "input_audio",
+      "audio_url",
+      "video_url",
+      "file",
+      "input_file",
+    ]),
+  })
   .refine(() => false, {
     params: { code: "unsupported_field" },
-    error: "not supported; only parts of type text are",
+    error: `not supported; only parts of type text are: ${asText}`,
   });
+/** Mistral's, in answers that are sent back. */
+const thinkingPart = z.object({
+  type: z.literal("thinking"),
+  thinking: z.union([z.string(), z.array(textPart).max(mostParts)]),
+});
+
+/** A text alone, and texts as `/v1/responses` has them. */
+function partOf(given: unknown): unknown {
+  if (typeof given === "string") return { type: "text", text: given };
+  if (!isObject(given)) return given;
+  const { type, refusal } = given;
+  if (type === "refusal") return { type: "text", text: refusal };
+  return type === "input_text" || type === "output_text" ? { ...given, type: "text" } : given;
+}
+
+const messagePart = z.preprocess(partOf, z.discriminatedUnion("type", [textPart, thinkingPart, otherPart]));
 
 const mostTemplateBytes = 256 * 1024;
 
@@ -144,16 +175,13 @@ const isEmptyList = (value: unknown) => Array.isArray(value) && value.length ===
 
 const messageSchema = z
   .object({
-    role: z
-      .enum(["system", "developer", "user", "assistant", "tool", "function"])
-      .refine((role) => role !== "function", {
-        params: { code: "unsupported_field" },
-        error: "not supported; use tool",
-      }),
+    role: z.enum(["system", "developer", "user", "assistant", "tool"]),
     content: z
-      .union([z.string(), z.array(z.discriminatedUnion("type", [textPart, otherPart])).max(mostParts)])
+      .union([z.string(), z.array(messagePart).max(mostParts)])
       .nullish()
       .describe("Text, or text parts, which are joined by line breaks."),
+    prefix: z.boolean().nullish().describe("true, of the last message: the answer goes on with it."),
+    partial: z.boolean().nullish().describe("As prefix."),
     refusal: z.string().nullish().describe("What an answer said instead of its content."),
     audio: unsupportedUnless(z.unknown(), (value) => value == null, "leave it out"),
     reasoning_content: z.string().nullish().describe("What was thought before an answer."),
@@ -168,7 +196,9 @@ const messageSchema = z
       context.issues.push({ code: "custom", input: context.value, path: [field], message });
     const hasCalls = (tool_calls?.length ?? 0) > 0;
     // An answer may have been nothing but thinking, which is not sent back.
-    if (content == null && role !== "assistant") problem("content", "missing: expected text");
+    // A tool may have nothing to say.
+    if (content == null && role !== "assistant" && role !== "tool")
+      problem("content", "missing: expected text");
     if (hasCalls && role !== "assistant") problem("tool_calls", "only an assistant's message has calls");
     if (role === "tool" && tool_call_id == null) problem("tool_call_id", "a tool's message needs it");
   });
@@ -202,12 +232,6 @@ export const chatSchema = z
       .boolean()
       .nullish()
       .describe("The answer goes on after the last message, which must be the assistant's."),
-    functions: unsupportedUnless(z.unknown(), isEmptyList, "leave it out"),
-    function_call: unsupportedUnless(
-      z.unknown(),
-      (choice) => choice === "none" || choice === "auto",
-      "leave it out",
-    ),
     modalities: unsupportedUnless(
       z.array(z.string()).max(16),
       (list) => list.every((entry) => entry === "text"),
@@ -271,6 +295,8 @@ export const textSchema = z
       )
       .describe("Report log-probabilities and this many alternatives."),
     echo: z.boolean().nullish().describe("Begin the answer with the prompt, with logprobs where asked for."),
+    // No template is put around a prompt here.
+    raw: z.unknown().optional(),
     messages: unsupportedUnless(z.unknown(), isEmptyList, "ask /v1/chat/completions"),
     chat_template: unsupportedUnless(z.unknown(), isNothing, "ask /v1/chat/completions"),
     suffix: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),

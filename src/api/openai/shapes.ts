@@ -208,10 +208,11 @@ function formatOptions({ prompts, numAnswers, request, toolForm }: RequestPlan):
   }));
 }
 
-/** One for each choice. */
+/** One for each choice, in which calls are told as those of tools. */
 export function formatsOf(plan: RequestPlan): ChoiceFormat<ChoiceChunk, unknown>[] {
   const Format = plan.kind === "chat" ? ChatFormat : TextFormat;
-  return formatOptions(plan).map((options) => new Format(options));
+  const toolForm = plan.toolForm && { ...plan.toolForm, isOld: false };
+  return formatOptions({ ...plan, toolForm }).map((options) => new Format(options));
 }
 
 /** @param usages by index of the choice; a prompt counts once, however many answers it has. */

@@ -1,6 +1,9 @@
 import type { ArgumentKind } from "../../grammar/call-grammar.js";
-import { formPattern } from "../../grammar/form-marks.js";
+import { present } from "../../errors.js";
+import { formPattern, ofArgument } from "../../grammar/form-marks.js";
+import type { JsonSchema } from "../../grammar/json/json-schema.js";
 import type { ArgumentTags, ToolForm } from "../../protocol/protocol.js";
+import { ElementEnd, ElementReader } from "./elements.js";
 import { LiteralEnd, literalToJson } from "./literals.js";
 
 /** What could be read of arguments that each stand for themselves. */
@@ -19,14 +22,26 @@ export class TaggedArguments {
   /** What ends the text that is being read. */
   #textEnd = "";
   readonly #kindOf: (name: string) => ArgumentKind;
-  #state: "name" | "text" | "value" | "either" | "after" | "end" = "name";
+  /** Of values that are elements. */
+  readonly #elements: ElementReader | null;
+  #state: "name" | "text" | "value" | "either" | "element" | "after" | "end" = "name";
   #numRead = 0;
-  #literal: LiteralEnd | null = null;
+  #literal: LiteralEnd | ElementEnd | null = null;
+  /** Of the argument that is being read. */
+  #name = "";
 
-  /** @param kindOf what an argument is, where the form does not tell */
-  constructor({ between, ending }: ToolForm, tags: ArgumentTags, kindOf: (name: string) => ArgumentKind) {
+  /**
+   * @param kindOf what an argument is, where the form does not tell
+   * @param schema of all of them
+   */
+  constructor(
+    { between, ending }: ToolForm,
+    tags: ArgumentTags,
+    { kindOf, schema }: { kindOf: (name: string) => ArgumentKind; schema: JsonSchema },
+  ) {
     this.#tags = tags;
     this.#kindOf = kindOf;
+    this.#elements = tags.elements ? new ElementReader(tags.elements, schema) : null;
     this.#ends = [ending, ...(between === null ? [] : [between])].map((text) => tags.last + text);
   }
 
@@ -58,6 +73,8 @@ export class TaggedArguments {
         return this.#readValue(text);
       case "either":
         return this.#readEither(text);
+      case "element":
+        return this.#readElement(text);
       case "after":
         return this.#readAfter(text);
       case "end":
@@ -78,8 +95,9 @@ export class TaggedArguments {
     const name = text.slice(0, found.index);
     const isText = around !== null && found === asText;
     const kind = around === null ? "value" : this.#kindHere(name, around, isText);
-    this.#state = kind;
-    this.#textEnd = isText ? around.after : value.after;
+    this.#state = kind !== "text" && this.#elements !== null ? "element" : kind;
+    this.#name = name;
+    this.#textEnd = ofArgument(isText ? around.after : value.after, name);
     const opening = this.#numRead++ === 0 ? "{" : ",";
     return {
       json: `${opening}${JSON.stringify(name)}:${kind === "text" ? '"' : ""}`,
@@ -117,21 +135,29 @@ export class TaggedArguments {
     return at < 0 ? null : this.#converted(text.slice(0, at), text.slice(at + after.length));
   }
 
+  #readElement(text: string): ReadPart | null {
+    const end = (this.#literal ??= new ElementEnd(present(this.#tags.elements, "marks"))).find(text);
+    if (end === null || text.length < end + this.#textEnd.length) return null;
+    return this.#converted(text.slice(0, end), text.slice(end + this.#textEnd.length));
+  }
+
   #converted(written: string, rest: string): ReadPart {
     this.#state = "after";
     this.#literal = null;
-    return { json: literalToJson(written) ?? JSON.stringify(written), rest };
+    const json = this.#elements?.argumentToJson(this.#name, written) ?? literalToJson(written);
+    return { json: json ?? JSON.stringify(written), rest };
   }
 
   #readAfter(text: string): ReadPart | null {
     const { next, last } = this.#tags;
-    if (text.startsWith(next)) {
-      this.#state = "name";
-      return { json: "", rest: text.slice(next.length) };
+    if (this.#ends.some((end) => text.startsWith(end))) {
+      this.#state = "end";
+      return { json: "}", rest: text.slice(last.length) };
     }
-    if (!this.#ends.some((end) => text.startsWith(end))) return null;
-    this.#state = "end";
-    return { json: "}", rest: text.slice(last.length) };
+    // An end may begin as the next argument does.
+    if (!text.startsWith(next) || this.#ends.some((end) => end.startsWith(text))) return null;
+    this.#state = "name";
+    return { json: "", rest: text.slice(next.length) };
   }
 }
 

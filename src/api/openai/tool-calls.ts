@@ -1,14 +1,24 @@
 import { randomUUID } from "node:crypto";
-import type { ArgumentKinds } from "../../grammar/call-grammar.js";
-import { beforeMarks, formPattern } from "../../grammar/form-marks.js";
-import type { ArgumentTags, ToolForm } from "../../protocol/protocol.js";
+import { leads, type ArgumentKinds } from "../../grammar/call-grammar.js";
+import { beforeMarks, formPattern, ofFunction } from "../../grammar/form-marks.js";
+import type { ArgumentTags, CallOpening, ToolForm } from "../../protocol/protocol.js";
+import type { JsonSchema } from "../../grammar/json/json-schema.js";
 import type { ToolCallDelta } from "../../wire/completion.js";
+import { CustomInput } from "./custom-input.js";
 import { heldLength, TaggedArguments } from "./tagged-arguments.js";
 
 /** How calls stand in an answer is the models' own form; the grammar holds them to it, so nothing is guessed. */
 
 /** A form, and what its arguments are where it does not tell. */
-export type CallForm = ToolForm & { kinds?: ArgumentKinds };
+export type CallForm = ToolForm & {
+  kinds?: ArgumentKinds;
+  /** Schemas of arguments by function. */
+  schemas?: ReadonlyMap<string, JsonSchema>;
+  /** Names of those that take a text: their one argument is unwrapped. */
+  customs?: ReadonlySet<string>;
+  /** Calls are told as `function_call`, as programs from before tools want them. */
+  isOld?: boolean;
+};
 
 export interface AnswerDelta {
   content: string;
@@ -16,22 +26,42 @@ export interface AnswerDelta {
 }
 
 /** What an answer may begin calls with. */
-export function openingsOf({ opening, others = [] }: ToolForm): string[] {
-  return [opening, ...others.map((other) => other.opening)].map(beforeMarks);
-}
-
-/** Whether calls may come after text: what begins like plain JSON would be taken for a call in the middle of it. */
-export function mayFollowText({ opening }: ToolForm): boolean {
-  return !opening.startsWith("{");
+export function openingsOf(form: CallForm): CallOpening {
+  const starts = startsOf(form);
+  const textsOf = (ways: readonly Start[]) => ways.map(({ text }) => text);
+  return {
+    texts: textsOf(starts.filter(({ isLeading }) => !isLeading)),
+    leading: textsOf(starts.filter(({ isLeading }) => isLeading)),
+  };
 }
 
 /** A way in which the first call begins. */
 interface Start {
   /** What tells it. */
   text: string;
+  /** How much of that stands before the name. */
+  length: number;
+  /** It counts only where the answer begins with it. */
+  isLeading: boolean;
   /** What the form has after that and before the name. */
   rest: RegExp;
   middle: string;
+}
+
+function startsOf(form: CallForm): Start[] {
+  const ways = [{ ...form, isLeading: leads(form) }, ...(form.others ?? [])];
+  return ways.flatMap((way): Start[] => {
+    const { opening, middle } = way;
+    const isLeading = "isLeading" in way && way.isLeading;
+    if (opening === "")
+      return [...(form.kinds?.keys() ?? [])].map((name) => {
+        const text = name + beforeMarks(ofFunction(middle, name));
+        return { text, length: 0, isLeading, rest: patternOf(""), middle };
+      });
+    const text = beforeMarks(opening);
+    const rest = patternOf(opening.slice(text.length));
+    return [{ text, length: text.length, isLeading, rest, middle }];
+  });
 }
 
 /** Takes an answer apart as it comes: text, then calls. Arguments are passed on as they come. */
@@ -42,7 +72,9 @@ export class ToolCallReader {
   readonly #between: RegExp | null;
   readonly #newId: () => string;
   #state: "text" | "plain" | "opening" | "name" | "arguments" | "end" = "text";
-  #start: Start;
+  #start: Start | null = null;
+  /** Something was said. */
+  #hasText = false;
   /** The text before the first name. */
   #opened = "";
   #held = "";
@@ -52,15 +84,12 @@ export class ToolCallReader {
   #isInString = false;
   #isEscaped = false;
   #tagged: TaggedArguments | null = null;
+  /** Of a call that takes a text. */
+  #input: CustomInput | null = null;
 
   constructor(form: CallForm, newId = () => `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`) {
     this.#form = form;
-    const starts = [form, ...(form.others ?? [])].map(({ opening, middle }): Start => {
-      const text = beforeMarks(opening);
-      return { text, rest: patternOf(opening.slice(text.length)), middle };
-    });
-    this.#starts = starts;
-    this.#start = starts[0] as Start;
+    this.#starts = startsOf(form);
     this.#between = form.between === null ? null : patternOf(form.between);
     this.#newId = newId;
   }
@@ -103,19 +132,19 @@ export class ToolCallReader {
         delta.content += this.#take(this.#held.length);
         return false;
       case "opening":
-        return this.#passToName(this.#start.rest);
+        return this.#passToName(this.#start?.rest ?? null);
       case "name":
         return this.#form.tags ? this.#readTaggedName(delta, this.#form.tags) : this.#readName(delta);
       case "arguments":
         return this.#tagged ? this.#readTagged(delta, this.#tagged) : this.#readArguments(delta);
       case "end":
-        return this.#between !== null && this.#passToName(this.#between);
+        return this.#passToName(this.#between);
     }
   }
 
   /** Passes over what the form has before a name, once it is whole. */
-  #passToName(pattern: RegExp): boolean {
-    const found = pattern.exec(this.#held);
+  #passToName(pattern: RegExp | null): boolean {
+    const found = pattern?.exec(this.#held) ?? null;
     if (found === null) return false;
     this.#opened += this.#take(found[0].length);
     this.#state = "name";
@@ -127,30 +156,41 @@ export class ToolCallReader {
     const found = this.#findStart();
     if (found !== null) {
       delta.content += this.#take(found.at);
-      this.#opened = this.#take(found.start.text.length);
+      this.#opened = this.#take(found.start.length);
       this.#start = found.start;
       this.#state = "opening";
       return true;
     }
-    const texts = this.#starts.map(({ text }) => text);
-    if (mayFollowText(this.#form)) {
-      const held = Math.max(...texts.map((text) => numHeld(this.#held, text)));
-      delta.content += this.#take(this.#held.length - held);
-    } else if (!texts.some((text) => text.startsWith(this.#held))) this.#state = "plain";
+    const isBeginning = this.#starts.some(
+      (start) => this.#isHere(start) && start.text.startsWith(this.#held),
+    );
+    if (isBeginning) return false;
+    const others = this.#starts.filter(({ isLeading }) => !isLeading);
+    if (others.length === 0) this.#state = "plain";
+    const held = Math.max(0, ...others.map(({ text }) => numHeld(this.#held, text)));
+    const said = this.#take(this.#held.length - held);
+    this.#hasText ||= said !== "";
+    delta.content += said;
     return this.#state === "plain";
+  }
+
+  /** Whether it counts, as what is held is the beginning of the answer. */
+  #isHere({ isLeading }: Start): boolean {
+    return isLeading && !this.#hasText;
   }
 
   /** The first way to begin; of two at one place the longer. */
   #findStart(): { at: number; start: Start } | null {
     const found = this.#starts
       .map((start) => ({ at: this.#held.indexOf(start.text), start }))
-      .filter(({ at }) => at === 0 || (at > 0 && mayFollowText(this.#form)))
+      .filter(({ at, start }) => (start.isLeading ? at === 0 && this.#isHere(start) : at >= 0))
       .sort((a, b) => a.at - b.at || b.start.text.length - a.start.text.length);
     return found[0] ?? null;
   }
 
   #readName(delta: AnswerDelta): boolean {
-    const middle = new RegExp(formPattern(this.#numCalls === 0 ? this.#start.middle : this.#form.middle));
+    const first = this.#numCalls === 0 ? this.#start?.middle : undefined;
+    const middle = new RegExp(formPattern(first ?? this.#form.middle));
     const found = middle.exec(this.#held);
     if (found === null) return false;
     const name = this.#take(found.index);
@@ -174,7 +214,7 @@ export class ToolCallReader {
     if (without.some((text) => after.startsWith(text))) {
       this.#take(length + tags.none.length - shared.length);
       this.#begin(name, delta);
-      addArguments(delta, this.#numCalls - 1, "{}");
+      this.#addArguments(delta, "{}");
       this.#state = "end";
       return true;
     }
@@ -182,20 +222,42 @@ export class ToolCallReader {
     this.#take(length + rest.length);
     this.#begin(name, delta);
     const ofCall = kinds?.get(name);
-    this.#tagged = new TaggedArguments(this.#form, tags, (argument) => ofCall?.get(argument) ?? "either");
+    this.#tagged = new TaggedArguments(this.#form, tags, {
+      kindOf: (argument) => ofCall?.get(argument) ?? "either",
+      schema: this.#form.schemas?.get(name) ?? {},
+    });
     return true;
   }
 
   #begin(name: string, delta: AnswerDelta): void {
-    const index = this.#numCalls++;
-    delta.toolCalls.push({ index, id: this.#newId(), type: "function", function: { name, arguments: "" } });
+    const place = { index: this.#numCalls++, id: this.#newId() };
+    const isCustom = this.#form.customs?.has(name) === true;
+    this.#input = isCustom ? new CustomInput() : null;
+    delta.toolCalls.push(
+      isCustom
+        ? { ...place, type: "custom", custom: { name, input: "" } }
+        : { ...place, type: "function", function: { name, arguments: "" } },
+    );
     this.#state = "arguments";
+  }
+
+  /** @param json a piece of the arguments */
+  #addArguments(delta: AnswerDelta, json: string): void {
+    const index = this.#numCalls - 1;
+    const last = delta.toolCalls.at(-1);
+    const open = last?.index === index ? last : null;
+    if (this.#input !== null) {
+      const input = this.#input.read(json);
+      if (open && "custom" in open) open.custom.input += input;
+      else if (input !== "") delta.toolCalls.push({ index, custom: { input } });
+    } else if (open && "function" in open) open.function.arguments += json;
+    else delta.toolCalls.push({ index, function: { arguments: json } });
   }
 
   #readTagged(delta: AnswerDelta, tagged: TaggedArguments): boolean {
     const { json, rest } = tagged.read(this.#held);
     this.#held = rest;
-    if (json !== "") addArguments(delta, this.#numCalls - 1, json);
+    if (json !== "") this.#addArguments(delta, json);
     if (!tagged.isOver) return false;
     this.#tagged = null;
     this.#state = "end";
@@ -207,7 +269,7 @@ export class ToolCallReader {
     const isOver = () => this.#state === "end";
     let length = 0;
     while (length < this.#held.length && !isOver()) this.#readCharacter(this.#held[length++] as string);
-    if (length > 0) addArguments(delta, this.#numCalls - 1, this.#take(length));
+    if (length > 0) this.#addArguments(delta, this.#take(length));
     return isOver();
   }
 
@@ -243,10 +305,11 @@ function commonStart(one: string, other: string): string {
   return one.slice(0, length);
 }
 
-function addArguments(delta: AnswerDelta, index: number, piece: string): void {
-  const last = delta.toolCalls.at(-1);
-  if (last?.index === index) last.function.arguments += piece;
-  else delta.toolCalls.push({ index, function: { arguments: piece } });
+/** A piece of a call, whichever it is of. */
+export function pieceOf(call: ToolCallDelta): { name?: string | undefined; text: string } {
+  return "custom" in call
+    ? { name: call.custom.name, text: call.custom.input }
+    : { name: call.function.name, text: call.function.arguments };
 }
 
 /**

@@ -3,16 +3,18 @@ import type { ToolForm, ToolText } from "../../protocol/protocol.js";
 import { fieldError } from "../../errors.js";
 import { addCalls, type ArgumentKinds } from "../../grammar/call-grammar.js";
 import { literal, type GrammarBuilder } from "../../grammar/json/grammar-builder.js";
-import { classText } from "../../grammar/regular/write-automaton.js";
-import { complement, pointsIn } from "../../grammar/regular/code-points.js";
+import { larkKeyword } from "../../grammar/json/json-strings.js";
+import { isObject } from "../../grammar/json/json-schema.js";
 import { throughText } from "../../grammar/through-text.js";
-import { mayFollowText } from "./tool-calls.js";
+import { customInput } from "./custom-input.js";
+import type { CallForm } from "./tool-calls.js";
 
 /** What a request says of functions, how the models are told, and how they are held to it. */
 
-const toolName = z.string().regex(/^[\w-]{1,64}$/, "expected 1 to 64 letters, digits, _ or -");
+/** OpenAI's names have 64 at most, Anthropic's 128. */
+const toolName = z.string().regex(/^[\w-]{1,128}$/, "expected 1 to 128 letters, digits, _ or -");
 
-export const toolSchema = z.object({
+const functionTool = z.object({
   type: z.literal("function"),
   function: z.object({
     name: toolName,
@@ -22,11 +24,64 @@ export const toolSchema = z.object({
   }),
 });
 
+/** Characters of a grammar. */
+const mostDefinition = 64 * 1024;
+
+const customTool = z
+  .object({
+    type: z.literal("custom"),
+    custom: z.object({
+      name: toolName,
+      description: z.string().nullish(),
+      format: z
+        .discriminatedUnion("type", [
+          z.object({ type: z.literal("text") }),
+          z.object({
+            type: z.literal("grammar"),
+            grammar: z.object({
+              syntax: z.enum(["lark", "regex"]),
+              definition: z.string().min(1).max(mostDefinition),
+            }),
+          }),
+        ])
+        .nullish()
+        .describe("What its input is: any text, or one of a grammar."),
+    }),
+  })
+  // The models are told of a function with one argument.
+  .transform(({ type, custom: { name, description, format } }) => {
+    const grammar = format?.type === "grammar" ? format.grammar : null;
+    const input = {
+      type: "string",
+      ...(grammar && { description: `A text of this ${grammar.syntax} grammar:\n${grammar.definition}` }),
+      ...(grammar?.syntax === "lark" && { [larkKeyword]: grammar.definition }),
+      ...(grammar?.syntax === "regex" && { pattern: `^(?:${grammar.definition})$` }),
+    };
+    const parameters = {
+      properties: { [customInput]: input },
+      required: [customInput],
+      additionalProperties: false,
+    };
+    return { type, function: { name, description, parameters, strict: null } };
+  });
+
+export const toolSchema = z.discriminatedUnion("type", [functionTool, customTool]);
+
 /** Most bytes of all tools of a request, as JSON: what the models are told and answers are held to. */
 const mostBytes = 256 * 1024;
 
+/** A function as `/v1/responses` or Anthropic's API has it: editors send them here, too. */
+function wrapped(tool: unknown): unknown {
+  if (!isObject(tool) || typeof tool["name"] !== "string" || "function" in tool || "custom" in tool)
+    return tool;
+  const { type, name, description, strict } = tool;
+  if (type !== undefined && type !== "function") return tool;
+  const parameters = tool["parameters"] ?? tool["input_schema"];
+  return { type: "function", function: { name, description, parameters, strict } };
+}
+
 export const toolsSchema = z
-  .array(toolSchema)
+  .array(z.preprocess(wrapped, toolSchema))
   .max(128)
   .refine(
     (tools) => Buffer.byteLength(JSON.stringify(tools)) <= mostBytes,
@@ -39,9 +94,24 @@ export const toolsSchema = z
   .nullish()
   .describe("Functions that the answer may call.");
 
-const namedTool = z.object({ type: z.literal("function"), function: z.object({ name: toolName }) });
+const namedTool = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("function"), function: z.object({ name: toolName }) }),
+  z
+    .object({ type: z.literal("custom"), custom: z.object({ name: toolName }) })
+    .transform(({ custom }) => ({ type: "function" as const, function: custom })),
+]);
 
-export const toolChoiceSchema = z
+/** `{"type": "auto"}`, and a function without its wrapping. */
+function choiceOf(given: unknown): unknown {
+  if (!isObject(given)) return given;
+  const { type, name } = given;
+  if (type === "function" && typeof name === "string" && !("function" in given))
+    return { type, function: { name } };
+  const isWord = type === "auto" || type === "none" || type === "required" || type === "any";
+  return isWord ? type : given;
+}
+
+const knownChoice = z
   .union(
     [
       z.enum(["none", "auto", "required", "any"]),
@@ -60,23 +130,43 @@ export const toolChoiceSchema = z
         '{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}',
     },
   )
-  .nullish()
+  .nullish();
+
+export const toolChoiceSchema = z
+  .preprocess(choiceOf, knownChoice)
   .describe(
     "auto (default with tools): text or calls; required: calls; a name: a call of it; allowed_tools: of these alone.",
   );
 
-export const toolCallSchema = z.object({
-  id: z
-    .string()
-    .nullish()
-    .transform((id) => id ?? ""),
-  type: z.literal("function").nullish(),
-  function: z.object({
-    name: z.string(),
-    // Some clients send what they have parsed.
-    arguments: z.union([z.string(), z.looseObject({}).transform((given) => JSON.stringify(given))]),
-  }),
-});
+const callId = z
+  .string()
+  .nullish()
+  .transform((id) => id ?? "");
+
+export const toolCallSchema = z.union(
+  [
+    z.object({
+      id: callId,
+      type: z.literal("function").nullish(),
+      function: z.object({
+        name: z.string(),
+        // Some clients send what they have parsed.
+        arguments: z.union([z.string(), z.looseObject({}).transform((given) => JSON.stringify(given))]),
+      }),
+    }),
+    z
+      .object({
+        id: callId,
+        type: z.literal("custom"),
+        custom: z.object({ name: z.string(), input: z.string() }),
+      })
+      .transform(({ id, custom: { name, input } }) => ({
+        ...{ id, type: "function" as const },
+        function: { name, arguments: JSON.stringify({ [customInput]: input }) },
+      })),
+  ],
+  { error: "expected a call of a function, or of a custom tool" },
+);
 
 type AskedTool = z.output<typeof toolSchema>;
 
@@ -135,9 +225,12 @@ export function toldTools({ told }: ToolPlan): ToolText[] {
   return told.map(({ function: { name, description, parameters } }) => ({
     name,
     description: description ?? "",
-    parameters: JSON.stringify({ type: "object", properties: {}, ...parameters }),
+    parameters: JSON.stringify({ type: "object", properties: {}, ...parameters }, withoutLark),
   }));
 }
+
+/** The description has it. */
+const withoutLark = (key: string, value: unknown): unknown => (key === larkKeyword ? undefined : value);
 
 /**
  * Adds what an answer with functions may be.
@@ -150,9 +243,9 @@ export function addTools(
   { form, tools, isRequired, mayBeSeveral }: ToolPlan,
   content: string | null,
 ): { root: string; kinds: ArgumentKinds } {
-  const functions = tools.map(({ index, function: { name, parameters, strict } }) => {
+  const functions = tools.map(({ index, type, function: { name, parameters, strict } }) => {
     const schema = { type: "object", ...(parameters ?? { additionalProperties: false }) };
-    const path = `tools.${index}.function.parameters`;
+    const path = `tools.${index}.${type === "custom" ? "custom.format" : "function.parameters"}`;
     if (schema.type !== "object") throw fieldError(`${path}.type`, "arguments are an object");
     return { name, schema, path, isStrict: strict === true };
   });
@@ -163,16 +256,26 @@ export function addTools(
     .join(" | ");
   if (isRequired) return { root: opened, kinds };
   if (content !== null) return { root: `${opened} | ${content}`, kinds };
-  if (mayFollowText(form)) return { root: throughText(builder, starts, true), kinds };
-  const text = builder.rule(textUnlike(form.opening));
-  return { root: `${opened} | ${text}`, kinds };
+  const leading = starts.filter(({ isLeading }) => isLeading);
+  const others = starts.filter(({ isLeading }) => !isLeading);
+  return { root: throughText(builder, others, { isOptional: true, leading }), kinds };
 }
 
-/** Any text that does not begin with this one. */
-function textUnlike(beginning: string): string {
-  const branches = Array.from(beginning, (character, at) => {
-    const before = at === 0 ? "" : `${literal(beginning.slice(0, at))} `;
-    return `${before}(${classText(complement(pointsIn(character)))} .*)?`;
-  });
-  return branches.join(" | ");
+/**
+ * How calls stand in the answer.
+ *
+ * @param isOld they are told as those of functions were before tools
+ */
+export function callForm(plan: ToolPlan, kinds: ArgumentKinds, isOld = false): CallForm {
+  const { form, tools } = plan;
+  const schemas = new Map(tools.map(({ function: { name, parameters } }) => [name, parameters ?? {}]));
+  return { ...form, kinds, schemas, customs: customNames(plan), isOld };
+}
+
+/** Of what a grammar says in a custom tool the client sees one field. */
+export const formatPath = (path: string): string => path.replace(/(\.custom\.format)\..*/, "$1");
+
+/** Names of those that take a text. */
+export function customNames({ tools }: ToolPlan): ReadonlySet<string> {
+  return new Set(tools.flatMap((tool) => (tool.type === "custom" ? [tool.function.name] : [])));
 }

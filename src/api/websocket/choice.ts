@@ -1,4 +1,5 @@
 import { noUsage, type GeneratedToken, type Outlook, type Usage } from "../../protocol/protocol.js";
+import { pieceOf } from "../openai/tool-calls.js";
 import type { ChoiceChunk, ChoiceFormat } from "../openai/choice-format.js";
 import { recordsOf } from "../completion/records.js";
 import type { TraceLevel } from "../../wire/token-record.js";
@@ -93,24 +94,28 @@ export class SocketChoice {
   }
 
   /** A piece of a call; the first one brings id and name, and ends the call before. */
-  #call({ index, id, function: piece }: ToolCallDelta): ChoiceFrame[] {
-    const before = id === undefined ? [] : this.#callDone();
-    const call = (this.#calls[index] ??= {
-      id: id ?? "",
-      type: "function",
-      function: { name: piece.name ?? "", arguments: "" },
-    });
-    call.function.arguments += piece.arguments;
+  #call(piece: ToolCallDelta): ChoiceFrame[] {
+    const before = piece.id === undefined ? [] : this.#callDone();
+    const { name: begun = "", text: delta } = pieceOf(piece);
+    const own = { id: piece.id ?? "", type: "function" } as const;
+    const call = (this.#calls[piece.index] ??=
+      "custom" in piece
+        ? { ...own, type: "custom", custom: { name: begun, input: "" } }
+        : { ...own, function: { name: begun, arguments: "" } });
+    if (call.type === "custom") call.custom.input += delta;
+    else call.function.arguments += delta;
     const type = "response.function_call_arguments.delta";
-    const { name } = call.function;
-    return [...before, { type, ...this.#place, call_id: call.id, name, delta: piece.arguments }];
+    const { name = "" } = pieceOf({ ...call, index: piece.index });
+    return [...before, { type, ...this.#place, call_id: call.id, name, delta }];
   }
 
   /** The frame that ends the last call. */
   #callDone(): ChoiceFrame[] {
     const call = this.#calls.at(-1);
     const type = "response.function_call_arguments.done";
-    return call ? [{ type, ...this.#place, call_id: call.id, ...call.function }] : [];
+    if (call === undefined) return [];
+    const { name = "", text } = pieceOf({ ...call, index: 0 });
+    return [{ type, ...this.#place, call_id: call.id, name, arguments: text }];
   }
 }
 

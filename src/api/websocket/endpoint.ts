@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ServerOptions, type WebSocket, WebSocketServer } from "ws";
-import { ShouldersError } from "../../errors.js";
+import { present, ShouldersError } from "../../errors.js";
 import { allBusy } from "../access/connections.js";
 import { networkOf } from "../access/network.js";
 import { anonymous } from "../access/key-ring.js";
@@ -27,6 +27,8 @@ export class StreamEndpoint {
   readonly #context: ApiContext;
   readonly #sockets: WebSocketServer;
   readonly #sessions = new Set<StreamSession>();
+  /** The same by party, the oldest first. */
+  readonly #sessionsOf = new Map<string, Set<StreamSession>>();
   readonly #pings: NodeJS.Timeout;
 
   constructor(context: ApiContext, server: Server) {
@@ -120,30 +122,38 @@ export class StreamEndpoint {
    * @throws ShouldersError where the newcomer would have as many
    */
   #makeRoom(party: string): void {
-    const partyToSessions = new Map<string, StreamSession[]>([[party, []]]);
-    for (const session of this.#sessions) {
-      const sessions = partyToSessions.get(session.party) ?? [];
-      sessions.push(session);
-      partyToSessions.set(session.party, sessions);
-    }
-    const most = [...partyToSessions.values()].reduce((a, b) => (b.length > a.length ? b : a));
-    const numOwn = partyToSessions.get(party)?.length ?? 0;
-    const newestFirst = [...most].reverse();
-    const leaving = newestFirst.find((session) => session.isIdle) ?? newestFirst[0];
-    if (leaving === undefined || most.length <= numOwn + 1)
+    const none = new Set<StreamSession>();
+    const most = [...this.#sessionsOf.values()].reduce((a, b) => (b.size > a.size ? b : a), none);
+    const numOwn = this.#sessionsOf.get(party)?.size ?? 0;
+    if (most.size <= numOwn + 1)
       throw new ShouldersError(
         "too_many_responses",
         `${this.#sessions.size} sockets are open, of yours your share: try again later.`,
       );
-    this.#sessions.delete(leaving);
+    const newestFirst = [...most].reverse();
+    const leaving = present(newestFirst.find((session) => session.isIdle) ?? newestFirst[0], "session");
+    this.#forget(leaving);
     leaving.giveWay();
+  }
+
+  #keep(session: StreamSession): void {
+    this.#sessions.add(session);
+    const own = this.#sessionsOf.get(session.party) ?? new Set();
+    this.#sessionsOf.set(session.party, own.add(session));
+  }
+
+  #forget(session: StreamSession): void {
+    this.#sessions.delete(session);
+    const own = this.#sessionsOf.get(session.party);
+    own?.delete(session);
+    if (own?.size === 0) this.#sessionsOf.delete(session.party);
   }
 
   #open(webSocket: WebSocket, { requestId, owner, party, startedAt }: SocketClient): void {
     const session = new StreamSession(this.#context, webSocket, { owner, party });
-    this.#sessions.add(session);
+    this.#keep(session);
     webSocket.once("close", (code) => {
-      this.#sessions.delete(session);
+      this.#forget(session);
       const durationMs = Math.round(performance.now() - startedAt);
       this.#context.log.info(
         { requestId, route: streamRoute, key: owner, code, durationMs },

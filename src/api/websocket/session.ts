@@ -2,29 +2,19 @@ import { randomUUID } from "node:crypto";
 import type { WebSocket } from "ws";
 import { jsonExcess } from "../../config/json-size.js";
 import { fieldError, ShouldersError } from "../../errors.js";
-import { requireEngine, type ApiContext } from "../context.js";
+import type { ApiContext } from "../context.js";
 import { outcomeOf, type Outcome } from "../metrics.js";
 import { toOpenAiError } from "../openai-error.js";
-import { planCompletion, type Requester } from "../completion/plan.js";
-import { isDebate } from "../fusion/debate.js";
-import { planJudgement } from "../fusion/judge.js";
+import type { WriteGrammar } from "../completion/answer-grammar.js";
+import { tryPlan } from "../completion/grammar-desk.js";
+import type { GrammarTask } from "../completion/grammar-thread.js";
+import type { Requester } from "../completion/plan.js";
 import { parseRequest } from "../parse.js";
 import { clientFrameSchema, type ClientFrame, type ServerFrame } from "../../wire/frames.js";
-import { runSocketDebate } from "./debate.js";
 import { answerFeedback } from "./feedback.js";
-import { runResponse, type SocketResponse } from "./response.js";
-import { runVerdict } from "./verdict.js";
+import { planJob, type Asked, type Job, type JobKind } from "./job.js";
 
 export const streamRoute = "/v1/stream";
-
-type JobKind = "response" | "verdict";
-
-/** What a frame asked for, understood. */
-interface Job {
-  planId: string;
-  model: string;
-  run: (parts: Omit<SocketResponse, "plan">) => Promise<Outcome>;
-}
 
 /** One client on the WebSocket and its running responses. */
 export class StreamSession {
@@ -38,7 +28,7 @@ export class StreamSession {
   readonly #frames: { bytes: Buffer; isBinary: boolean }[] = [];
   #hasAnsweredPing = true;
   #isClosing = false;
-  #numLoading = 0;
+  #numWaiting = 0;
 
   constructor(context: ApiContext, socket: WebSocket, { owner, party }: Requester) {
     this.#context = context;
@@ -154,6 +144,7 @@ export class StreamSession {
   #create({ id: givenId, ...body }: { id?: string | null | undefined }, kind: JobKind): void {
     const { metrics, log, gate, models } = this.#context;
     metrics.requestStarted();
+    const asked = { givenId: givenId ?? null, body, kind };
     const leaves: (() => void)[] = [];
     const leave = () => leaves.splice(0).forEach((end) => end());
     try {
@@ -162,11 +153,10 @@ export class StreamSession {
       const held = models.tryHold(model);
       if (held !== null) leaves.push(held);
       else if (models.has(model)) {
-        const asked = { model, givenId: givenId ?? null, body, kind };
-        void this.#createLater(asked, leaves).finally(leave);
+        void this.#createLater(asked, model, leaves).finally(leave);
         return;
       }
-      this.#begin(givenId ?? null, body, kind)
+      this.#begin(asked)
         .catch((error: unknown) => log.error({ err: error }, "response failed"))
         .finally(leave);
     } catch (thrown) {
@@ -178,79 +168,85 @@ export class StreamSession {
   }
 
   /** @throws ShouldersError at once, before anything runs. */
-  #begin(givenId: string | null, body: object, kind: JobKind): Promise<void> {
-    const job = this.#plan(body, kind);
-    const id = givenId ?? job.planId;
-    if (this.#running.has(id))
-      throw fieldError(`${kind}.id`, `response "${id}" is still running; choose another id`);
-    return this.#run(id, job);
+  #begin(asked: Asked): Promise<void> {
+    const tried = tryPlan((writeGrammar) => this.#plan(asked, writeGrammar));
+    if ("task" in tried) return this.#beginLater(asked, tried.task);
+    const id = asked.givenId ?? tried.plan.planId;
+    this.#checkFree(id, asked.kind);
+    return this.#run(id, tried.plan);
+  }
+
+  /** Waits until its grammar is written, and begins then; never throws. */
+  async #beginLater(asked: Asked, task: GrammarTask): Promise<void> {
+    await this.#after(asked, async (signal) => {
+      const writeGrammar = await this.#context.grammars.write({ party: this.party, signal }, task);
+      return () => {
+        const job = this.#plan(asked, writeGrammar);
+        return this.#run(asked.givenId ?? job.planId, job);
+      };
+    });
   }
 
   /** Waits until the model is loaded, says how far it is, and begins then; never throws. */
-  async #createLater(
-    { model, givenId, body, kind }: { model: string; givenId: string | null; body: object; kind: JobKind },
-    leaves: (() => void)[],
-  ): Promise<void> {
+  async #createLater(asked: Asked, model: string, leaves: (() => void)[]): Promise<void> {
     const { models, limits } = this.#context;
-    const key = givenId ?? `loading ${++this.#numLoading}`;
-    const controller = new AbortController();
-    this.#running.set(key, controller);
     let progress = 0;
-    const named = givenId === null ? {} : { response_id: givenId };
+    const named = asked.givenId === null ? {} : { response_id: asked.givenId };
     const tell = () => this.#reply({ type: "model.loading", ...named, model, progress });
     const timer = setInterval(tell, limits.loadProgressMs);
     tell();
     try {
-      const onProgress = (now: number) => (progress = now);
-      leaves.push(await models.hold(model, { signal: controller.signal, onProgress }));
-      this.#running.delete(key);
-      clearInterval(timer);
-      await this.#begin(givenId, body, kind);
-    } catch (thrown) {
-      this.#running.delete(key);
-      // Aborted for no reason of ours: the client has cancelled it, or left.
-      const isCancelled = controller.signal.aborted && !(controller.signal.reason instanceof ShouldersError);
-      const error = isCancelled
-        ? new ShouldersError("invalid_request", "The response was cancelled while its model was loading.")
-        : ShouldersError.from(thrown);
-      this.#ended({ model, outcome: isCancelled ? "aborted" : outcomeOf(error.status), code: error.code });
-      this.#reply({ type: "error", error: toOpenAiError(error).body.error });
-      if (this.#isClosing) this.closeWhenIdle();
+      await this.#after(asked, async (signal) => {
+        const onProgress = (now: number) => (progress = now);
+        leaves.push(await models.hold(model, { signal, onProgress }));
+        clearInterval(timer);
+        return () => this.#begin(asked);
+      });
     } finally {
       clearInterval(timer);
     }
   }
 
-  /** @throws ShouldersError */
-  #plan(body: object, kind: JobKind): Job {
+  /** Runs what cannot begin at once, which may be cancelled meanwhile; never throws. */
+  async #after(asked: Asked, wait: (signal: AbortSignal) => Promise<() => Promise<void>>): Promise<void> {
+    const key = asked.givenId ?? `waiting ${++this.#numWaiting}`;
+    const controller = new AbortController();
+    try {
+      this.#checkFree(key, asked.kind);
+      this.#running.set(key, controller);
+      const begin = await wait(controller.signal).finally(() => this.#running.delete(key));
+      await begin();
+    } catch (thrown) {
+      // Aborted for no reason of ours: the client has cancelled it, or left.
+      const isCancelled = controller.signal.aborted && !(controller.signal.reason instanceof ShouldersError);
+      const error = isCancelled
+        ? new ShouldersError("invalid_request", "The response was cancelled before it began.")
+        : ShouldersError.from(thrown);
+      if (error.status === 500) this.#context.log.error({ err: error }, "response failed");
+      const { model = "none" } = asked.body as { model?: string };
+      this.#ended({ model, outcome: isCancelled ? "aborted" : outcomeOf(error.status), code: error.code });
+      this.#reply({ type: "error", error: toOpenAiError(error).body.error });
+      if (this.#isClosing) this.closeWhenIdle();
+    }
+  }
+
+  /** @throws ShouldersError where a response of this socket that runs has the id */
+  #checkFree(id: string, kind: JobKind): void {
+    if (this.#running.has(id))
+      throw fieldError(`${kind}.id`, `response "${id}" is still running; choose another id`);
+  }
+
+  #plan(asked: Asked, writeGrammar: WriteGrammar): Job {
     const most = this.#context.limits.socketResponses;
     if (this.#running.size >= most)
       throw new ShouldersError(
         "too_many_responses",
         `A socket runs at most ${most} responses at a time; wait for one to end.`,
       );
-    const options = {
+    return planJob(this.#context, asked, {
       requester: { owner: this.owner, party: this.party },
-      description: requireEngine(this.#context),
-      keptTrace: this.#context.keptTrace,
-      replica: this.#context.replica,
-      fieldName: (param: string) => `${kind}.${param}`,
-    };
-    if (kind === "verdict") {
-      const plan = planJudgement(body, options);
-      return {
-        ...{ planId: plan.id, model: plan.model },
-        run: (parts) =>
-          isDebate(plan)
-            ? runSocketDebate(this.#context, { plan, ...parts })
-            : runVerdict(this.#context, { plan, ...parts }),
-      };
-    }
-    const plan = planCompletion("messages" in body ? "chat" : "text", body, options);
-    return {
-      ...{ planId: plan.id, model: plan.model },
-      run: (parts) => runResponse(this.#context, { plan, ...parts }),
-    };
+      writeGrammar,
+    });
   }
 
   async #run(id: string, { planId, model, run }: Job): Promise<void> {

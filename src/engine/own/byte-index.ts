@@ -36,16 +36,29 @@ export class ByteIndex {
 
   /** Whether a token has these bytes and more. */
   isBegun(text: string): boolean {
-    for (const token of this.beginningWith(text)) if (this.text(token).length > text.length) return true;
-    return false;
+    const [from, to] = this.range(text);
+    // Those with just these bytes come first.
+    return to > from && this.text(this.tokenAt(to - 1)).length > text.length;
   }
 
-  *beginningWith(text: string): Generator<Token> {
-    for (let at = this.#first(text); at < this.#order.length; at++) {
-      const token = this.#order[at] ?? 0;
-      if (!this.text(token).startsWith(text)) return;
-      yield token;
+  /** Places [from, to) of the tokens that begin with these bytes. */
+  range(text: string): Range {
+    return [this.#first(text), this.#place((token) => this.text(token).slice(0, text.length) <= text)];
+  }
+
+  tokenAt(place: number): Token {
+    return this.#order[place] ?? -1;
+  }
+
+  /** The bytes with which its tokens go on after these. */
+  nextBytes(text: string): string[] {
+    const bytes: string[] = [];
+    for (let [at, to] = this.range(text); at < to;) {
+      const byte = this.text(this.tokenAt(at))[text.length];
+      if (byte !== undefined) bytes.push(byte);
+      at = byte === undefined ? at + 1 : this.range(text + byte)[1];
     }
+    return bytes;
   }
 
   /** The longest tokens that the bytes begin with, one after the other; what none begins is left out. */
@@ -63,15 +76,23 @@ export class ByteIndex {
 
   /** Place of the first token that is not before these bytes. */
   #first(text: string): number {
+    return this.#place((token) => this.text(token) < text);
+  }
+
+  /** Place of the first token that is not before something. */
+  #place(isBefore: (token: Token) => boolean): number {
     let [low, high] = [0, this.#order.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.text(this.#order[middle] ?? 0) < text) low = middle + 1;
+      if (isBefore(this.tokenAt(middle))) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 }
+
+/** Places [from, to) in the order of bytes. */
+export type Range = readonly [from: number, to: number];
 
 export interface TokenTexts {
   size: number;

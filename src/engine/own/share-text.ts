@@ -1,18 +1,23 @@
 import type { Roles } from "../../config/members.js";
+import type { FusionConfig } from "../../config/fusion-config.js";
 import { present, ShouldersError } from "../../errors.js";
 import type { LoadedModel, Token } from "../../llama/types.js";
 import { compareVocabularies } from "../../llama/vocabulary.js";
 import type { ConfigDescription } from "../../protocol/protocol.js";
 import type { ModelSlot } from "../model-slot.js";
+import { readSharedIds, type SharedIds } from "../shared-ids.js";
 import { readAs, shareTokens, type TokenRoles } from "../token-roles.js";
 import { readVocabulary, TextReader } from "./text-reader.js";
 
 /** What the models of a config have in common. */
 export interface SharedText {
   /** Model index to what it makes of others' tokens, where it names some of them otherwise. */
-  roles: Map<number, TokenRoles>;
+  roles: ReadonlyMap<number, TokenRoles>;
+  /** How the vocabularies differ, and what is done about it, for people. */
   vocabularyNotes: readonly string[];
-  /** null: all have the base's tokens. */
+  /** Tokens that keep their shift although the base names them otherwise. */
+  sharedIds: SharedIds;
+  /** What reads texts of the base's tokens in those of the small models; null: all have the same. */
   reader: TextReader | null;
 }
 
@@ -21,20 +26,29 @@ export interface SharedText {
  * where they may.
  *
  * @param small members that are not the base, by their index among the models, the reference first
- * @throws ShouldersError `vocabulary_mismatch`
+ * @throws ShouldersError `vocabulary_mismatch`, `fusion_config_invalid`: `sharedIds` cannot be shared
  */
 export function shareText(
   base: LoadedModel,
   small: readonly { model: number }[],
-  { models, mayDiffer }: { models: readonly LoadedModel[]; mayDiffer: boolean },
+  { models, config }: { models: readonly LoadedModel[]; config: FusionConfig },
 ): SharedText {
-  const [first] = small;
-  const reference = first && present(models[first.model], "model");
-  if (!mayDiffer || reference === undefined || isShared(base, reference))
-    return { ...shareTokens(base, small, models), reader: null };
-  const { roles, vocabularyNotes } = shareTokens(reference, small, models);
-  const reader = new TextReader(readVocabulary(base), readVocabulary(reference));
-  return { roles, reader, vocabularyNotes };
+  const [first, ...experts] = small.map(({ model }) => present(models[model], "model"));
+  if (first === undefined || config.vocabulary !== "own" || isShared(base, first)) {
+    const sharing = first && { base, reference: first, experts };
+    const shared = sharing ? readSharedIds(config.sharedIds ?? [], sharing) : new Map<Token, string>();
+    return { ...shareTokens(base, small, { models, shared }), sharedIds: shared, reader: null };
+  }
+  if (config.sharedIds !== undefined)
+    throw new ShouldersError(
+      "fusion_config_invalid",
+      `Config "${config.id}": sharedIds are of one vocabulary, and the small models have another than the base. ` +
+        `Remove them, or use small models of the base's family.`,
+      { param: "sharedIds" },
+    );
+  const { roles, vocabularyNotes } = shareTokens(first, small, { models });
+  const reader = new TextReader(readVocabulary(base), readVocabulary(first));
+  return { roles, reader, vocabularyNotes, sharedIds: new Map() };
 }
 
 function isShared(base: LoadedModel, other: LoadedModel): boolean {

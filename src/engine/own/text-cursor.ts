@@ -2,7 +2,7 @@ import type { ModelContext, Token } from "../../llama/types.js";
 import { Cursor } from "../cursor.js";
 import type { HeldRow, HeldRows } from "../held-rows.js";
 import { commonPrefix } from "../prefix.js";
-import { numReread, type Row, rowOf } from "./text-law.js";
+import { numReread, type Row, rowOf } from "./way.js";
 import type { TextReader } from "./text-reader.js";
 
 interface KeptRow {
@@ -18,6 +18,8 @@ export class TextCursor extends Cursor {
   readonly reader: TextReader;
   /** Tokens of its own that an answer begins after. */
   readonly numPrompt: number;
+  /** Of its law for the next token the share that was not read. */
+  unread = 0;
   readonly #mostTokens: number;
   #own: readonly Token[];
   /** Bytes of the answer so far, and how the base has written them. */
@@ -79,12 +81,13 @@ export class TextCursor extends Cursor {
     const own = [...this.#own.slice(0, this.numPrompt), ...this.reader.ownIdsAfter(this.#text, answer)];
     const numSame = commonPrefix(this.#own, own);
     this.#own = own;
-    this.lookFrom(numSame);
     for (const [position, { held }] of this.#rows) {
       if (position < numSame && position >= this.#firstRow) continue;
       held.release();
       this.#rows.delete(position);
     }
+    // Where tokens have become fewer, rows are asked for that were let go.
+    this.lookFrom(Math.min(numSame, own.length - this.numTail));
   }
 
   override tokenAt(position: number): Token {
@@ -119,6 +122,11 @@ export class TextCursor extends Cursor {
   /** Tokens were decoded behind `numDecoded` that are not its own. */
   hasLooked(): void {
     this.#isAhead = true;
+  }
+
+  /** What was decoded for a look ahead that was left. */
+  override get holdsMore(): boolean {
+    return this.#isAhead;
   }
 
   override takeBack(): boolean {

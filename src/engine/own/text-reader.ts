@@ -1,4 +1,6 @@
-import { ByteIndex, textsOf, type TokenTexts } from "./byte-index.js";
+import { setImmediate } from "node:timers/promises";
+import { present } from "../../errors.js";
+import { ByteIndex, type Range, textsOf, type TokenTexts } from "./byte-index.js";
 import type { LoadedModel, Token } from "../../llama/types.js";
 
 /** What is read of one vocabulary. */
@@ -12,6 +14,9 @@ export interface ReadVocabulary extends TokenTexts {
 /** How many readings of bytes are remembered. */
 const mostKnown = 50_000;
 
+/** Tokens of which static parts are made without a pause: milliseconds. */
+const partTokens = 64;
+
 /** Texts of more bytes are read from a word's beginning on, this far back at least. */
 const rereadBytes = 128;
 
@@ -24,11 +29,16 @@ export class TextReader {
   readonly baseSize: number;
   readonly baseEnds: readonly Token[];
   readonly ownEnds: readonly Token[];
+  /** Tokens of small models that are no text and no ends. */
+  readonly ownSilent: readonly Token[];
   readonly #baseVocabulary: ReadVocabulary;
   readonly #ownVocabulary: ReadVocabulary;
   readonly #known = new Map<string, readonly Token[]>();
+  /** Of their own tokens by first byte. */
+  readonly #ranges = new Map<string, Range>();
+  readonly #next = new Map<string, readonly string[]>();
   #base: ByteIndex | null = null;
-  #firsts: Int32Array | null = null;
+  #static: StaticParts | null = null;
 
   constructor(base: ReadVocabulary, own: ReadVocabulary) {
     this.#baseVocabulary = base;
@@ -37,6 +47,9 @@ export class TextReader {
     this.baseSize = base.size;
     this.baseEnds = base.ends;
     this.ownEnds = own.ends;
+    this.ownSilent = Array.from({ length: own.size }, (_, token) => token).filter(
+      (token) => this.own.text(token) === "" && !own.ends.includes(token),
+    );
   }
 
   /** Made on first use: which control tokens are shown as text is known only when all models are loaded. */
@@ -53,6 +66,27 @@ export class TextReader {
     if (this.#known.size >= mostKnown) this.#known.clear();
     this.#known.set(text, ids);
     return ids;
+  }
+
+  /**
+   * Where in the order of their own tokens are those by whose first byte a token of the base goes on.
+   *
+   * @param beginnings of tokens of the base
+   */
+  goingOn(beginnings: readonly string[]): readonly Range[] {
+    const bytes = new Set(beginnings.flatMap((beginning) => this.#nextBytes(beginning)));
+    return [...bytes].map((byte) => {
+      const range = this.#ranges.get(byte) ?? this.own.range(byte);
+      this.#ranges.set(byte, range);
+      return range;
+    });
+  }
+
+  #nextBytes(beginning: string): readonly string[] {
+    const known = this.#next.get(beginning) ?? this.base.nextBytes(beginning);
+    if (this.#next.size >= mostKnown) this.#next.clear();
+    this.#next.set(beginning, known);
+    return known;
   }
 
   /** How small models read bytes that go on after others. */
@@ -75,14 +109,60 @@ export class TextReader {
     return [...before.slice(0, kept), ...this.ownIds(text.slice(length))];
   }
 
+  /** Whether small models read some token of the base as these tokens and more. */
+  isBegun(tokens: readonly Token[]): boolean {
+    return this.#parts.begun.has(tokens.join());
+  }
+
   /** By token of small models the base's first one in its bytes; −1: it is no text. */
   get firsts(): Int32Array {
-    this.#firsts ??= Int32Array.from({ length: this.#ownVocabulary.size }, (_, token) => {
-      const text = this.own.text(token);
-      return text === "" ? -1 : (this.baseIds(text)[0] ?? -1);
-    });
-    return this.#firsts;
+    return this.#parts.firsts;
   }
+
+  /**
+   * Makes what is looked up in each step, which takes seconds with large vocabularies; the event loop goes on meanwhile.
+   *
+   * @param onPart called again and again
+   */
+  async prepare(onPart: () => void): Promise<void> {
+    const making = this.#make();
+    while (this.#static === null && making.next().done !== true) {
+      onPart();
+      await setImmediate();
+    }
+  }
+
+  /** Made at once where nobody has prepared them. */
+  get #parts(): StaticParts {
+    if (this.#static === null) Array.from(this.#make());
+    return present(this.#static, "static parts");
+  }
+
+  /** A part of them at a time. */
+  *#make(): Generator<void, void> {
+    const begun = new Set<string>();
+    for (let token = 0; token < this.baseSize; token++) {
+      if (token % partTokens === 0) yield;
+      const text = this.base.text(token);
+      if (text === "" || this.own.exact(text) !== null) continue;
+      const ids = this.ownIds(text);
+      for (let length = 1; length < ids.length; length++) begun.add(ids.slice(0, length).join());
+    }
+    const firsts = new Int32Array(this.#ownVocabulary.size).fill(-1);
+    for (const token of firsts.keys()) {
+      if (token % partTokens === 0) yield;
+      const text = this.own.text(token);
+      if (text !== "") firsts[token] = this.baseIds(text)[0] ?? -1;
+    }
+    this.#static = { begun, firsts };
+  }
+}
+
+/** What is the same for every text. */
+interface StaticParts {
+  /** How small models begin to read tokens of the base that are several to them. */
+  begun: ReadonlySet<string>;
+  firsts: Int32Array;
 }
 
 /** By the tokenizer where the bytes are text; cut into the longest tokens where they are not, or it changes them. */

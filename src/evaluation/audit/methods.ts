@@ -29,7 +29,7 @@ export interface OwnSetting {
 
 /**
  * At its own weight where that is fixed, else at 1; over the tokens that the config lets take part. A component's set
- * becomes one of base or expert: a sum over the experts' own sets is deaf to an expert that is sure, whose set is one token.
+ * becomes one of base or expert, so that the base has a say on both sides, however sure an expert is.
  */
 export function ownSetting({ strategy, experts }: AuditedConfig, objective: string): OwnSetting {
   if (strategy.type === "static")

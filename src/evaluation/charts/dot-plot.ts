@@ -190,7 +190,8 @@ export function gapChart(report: Report, methods: readonly Method[]): string | n
     range: [-0.5, 1.5],
     interval: 0.5,
     methods: methods.filter(({ name, kind }) => name !== "giant" && kind !== "tuned"),
-    dotOf: ({ pgr }) => (pgr === null ? null : { value: pgr, low: pgr, high: pgr }),
+    dotOf: ({ pgr, pgrLow, pgrHigh }) =>
+      pgr === null ? null : { value: pgr, low: pgrLow ?? pgr, high: pgrHigh ?? pgr },
     linesOf: () => [
       { value: 0, colour: "#6e6e6e" },
       { value: 1, colour: "#000000" },

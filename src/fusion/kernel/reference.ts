@@ -286,14 +286,14 @@ function makeAxis(
   const centred = shift.map((value) => value - centre);
 
   const size = (row: Row, i: number) => Math.abs(at(row.logits, i)) + Math.abs(row.best);
-  const isConstant =
-    Math.max(target.forward, target.reverse) < constantShiftTarget &&
-    tokens.every(
-      (i) => Math.abs(at(centred, i)) <= constantShiftResolution * (size(expert, i) + size(small, i)),
-    );
-  return isConstant
-    ? { tokens, takesPart, logBase, shift: centred.fill(0), target: { forward: 0, reverse: 0 } }
-    : { tokens, takesPart, logBase, shift: centred, target };
+  const isStill = (i: number) =>
+    Math.abs(at(centred, i)) <= constantShiftResolution * (size(expert, i) + size(small, i));
+  const isConstant = Math.max(target.forward, target.reverse) < constantShiftTarget && tokens.every(isStill);
+  if (!isConstant) return { tokens, takesPart, logBase, shift: centred, target };
+  // In a sum it may still move tokens of another expert's set.
+  const still = new Set(unmasked.every(isStill) ? unmasked : tokens);
+  const moved = centred.map((value, i) => (still.has(i) ? 0 : value));
+  return { tokens, takesPart, logBase, shift: moved, target: { forward: 0, reverse: 0 } };
 }
 
 /** Σ_i P_i (ln P_i − ln Q_i) over a row's tokens, from the logarithms; Infinity where Q excludes a token of P. */

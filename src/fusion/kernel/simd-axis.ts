@@ -20,6 +20,8 @@ export interface AxisRows {
   referenceWeights: { at: number; sum: number };
 }
 
+type WholeRows = Pick<AxisRows, "base" | "reference" | "expert" | "length">;
+
 /** Least logit of base and of expert with which a token takes part. */
 export interface Floors {
   base: number;
@@ -49,6 +51,7 @@ export class SimdAxis {
   readonly rows: AxisRows;
   readonly floors: Floors | null;
   readonly target: Divergence;
+  /** Over the tokens that take part. */
   readonly isConstant: boolean;
   /** ln Σ exp(b) over the tokens that take part. */
   readonly logBase: number;
@@ -100,14 +103,22 @@ export class SimdAxis {
     this.residual = mean - offset;
     this.#secondMoment = pdd / baseWeights.sum - offset * (2 * mean - offset);
     this.logBase = base.best + Math.log(baseWeights.sum);
-    const magnitude = expert.magnitude + reference.magnitude;
     this.isConstant =
       Math.max(target.forward, target.reverse) < constantShiftTarget &&
-      wasm.isConstantShift(
-        ...[base.at, reference.at, expert.at, length, this.centre, magnitude, constantShiftResolution],
-      ) !== 0;
+      this.#isConstantOver({ base, reference, expert, length });
     this.target = this.isConstant ? { forward: 0, reverse: 0 } : target;
     if (floors) this.#gatherAll({ base, reference, expert, length });
+  }
+
+  /** Whether it moves no token at all: in a sum the tokens of other experts' sets take part, too. */
+  get isStill(): boolean {
+    return this.isConstant && (this.floors === null || this.#isConstantOver(this.rows));
+  }
+
+  #isConstantOver({ base, reference, expert, length }: WholeRows): boolean {
+    const magnitude = expert.magnitude + reference.magnitude;
+    const shared = [base.at, reference.at, expert.at, length, this.centre, magnitude];
+    return this.#memory.wasm.isConstantShift(...shared, constantShiftResolution) !== 0;
   }
 
   /** Whether the sums of `evaluate` are over every token that takes part. */
@@ -170,12 +181,7 @@ export class SimdAxis {
     return alpha >= 0 && alpha <= this.#gathered.high;
   }
 
-  #gatherAll({
-    base,
-    reference,
-    expert,
-    length,
-  }: Pick<AxisRows, "base" | "reference" | "expert" | "length">) {
+  #gatherAll({ base, reference, expert, length }: WholeRows) {
     this.#numGathered = this.#memory.wasm.gatherAll(
       ...[base.at, reference.at, expert.at, length, this.centre, this.logBase, this.#logs, this.#shifts],
     );

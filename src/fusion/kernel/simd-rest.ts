@@ -7,8 +7,8 @@ export interface LoadedRows {
   base: Row;
   reference: Row | null;
   experts: readonly Row[];
-  /** By expert: it does not move; its row alone says which tokens take part. */
-  axes: readonly { isConstant: boolean; isAlone: boolean }[];
+  /** By expert: it moves no token; its row alone says which tokens take part. */
+  axes: readonly { isStill: boolean; isAlone: boolean }[];
   /** ln of the ratio of the plausible sets; −Infinity: all tokens take part. */
   floor: number;
   view: (row: Row) => Float32Array;
@@ -64,9 +64,9 @@ export function unknownShare(rest: RowRest, weights: readonly number[] | null, r
 /** The experts whose sets make up the row that these weights give: those that have one, or else all. */
 function usedExperts(weights: readonly number[] | null, { axes, experts, view }: LoadedRows): Used[] {
   if (weights === null) return [];
-  const all = axes.map(({ isConstant, isAlone }, t): Used => {
+  const all = axes.map(({ isStill, isAlone }, t): Used => {
     const row = experts[t] as Row;
-    return { row, logits: view(row), weight: isConstant ? 0 : (weights[t] ?? 0), isAlone };
+    return { row, logits: view(row), weight: isStill ? 0 : (weights[t] ?? 0), isAlone };
   });
   const weighed = all.filter((_, t) => (weights[t] ?? 0) !== 0);
   return weighed.length > 0 ? weighed : all;

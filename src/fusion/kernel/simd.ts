@@ -178,7 +178,7 @@ export class SimdKernel implements FusionKernel {
     if (this.#rest === null) return 0;
     return unknownShare(this.#rest, weights, {
       ...{ base: this.#base, reference: this.#hasReference ? this.#reference : null, experts: this.#experts },
-      axes: this.#axes.map(({ isConstant }, t) => ({ isConstant, isAlone: this.#areAlone[t] ?? false })),
+      axes: this.#axes.map(({ isStill }, t) => ({ isStill, isAlone: this.#areAlone[t] ?? false })),
       floor: this.#floor,
       view: ({ at }) => this.#view(at),
       nextAbove: this.#memory.wasm.nextAbove,
@@ -325,9 +325,10 @@ export class SimdKernel implements FusionKernel {
         floors?.base ?? -Infinity,
         floors?.expert ?? -Infinity,
       );
-    this.#axes.forEach(({ rows, centre, isConstant }, t) => {
+    this.#axes.forEach((axis, t) => {
       const weight = weights[t] ?? 0;
-      if (weight === 0 || isConstant) return;
+      if (weight === 0 || axis.isStill) return;
+      const { rows, centre } = axis;
       wasm.addShift(fused, rows.reference.at, rows.expert.at, length, centre, weight);
     });
     // The best token may be outside of a set, and so far above it that weights relative to it would be 0.

@@ -24,49 +24,71 @@ export function literal(text: string): string {
   return `"${escaped}"`;
 }
 
-/** Characters of one grammar: more than the engine's reader takes would be made in vain. */
-const mostCharacters = 1024 * 1024;
-/** What may be looked at beyond what is written: pairs of branches that must be told apart. */
-const mostWork = 200_000;
+/** What one grammar may cost. */
+export interface GrammarBounds {
+  /** Of the text. */
+  characters: number;
+  /** What is looked at beyond what is written: pairs of branches that must be told apart. */
+  pairs: number;
+  /** What patterns, grammars, ranges of numbers and named values take to read, as `Spend` counts it. */
+  texts: number;
+}
 
-/** As `Spend` counts it. */
-const mostTextWork = 3_000_000;
+/** More characters than the engine's reader takes would be made in vain. It takes some 500 ms at most. */
+const mostOfAll: GrammarBounds = { characters: 1024 * 1024, pairs: 200_000, texts: 3_000_000 };
+
+/** What is written at once, where others wait: some 20 ms, 50 at most. */
+const mostAtOnce: GrammarBounds = { characters: 64 * 1024, pairs: 20_000, texts: 150_000 };
+
+/** A grammar costs more than is done where others wait: it must be written elsewhere. */
+export class HeavyGrammar extends Error {
+  override name = "HeavyGrammar";
+}
 
 /** Rules of one grammar. What they cost is counted, whichever schemas they are made of. */
 export class GrammarBuilder {
   readonly #nameOf = new Map<string, string>();
   readonly #param: string;
+  readonly #isAtOnce: boolean;
+  readonly #payer: GrammarBuilder | null;
   /** Paths of what schemas say and the grammar does not hold to. */
   readonly ignored: string[] = [];
-  #numCharacters = 0;
-  #work = 0;
-  #textWork = 0;
+  readonly #spent: GrammarBounds = { characters: 0, pairs: 0, texts: 0 };
   readonly #rules: string[] = Object.entries(sharedRules).map(([name, body]) => `${name} ::= ${body}`);
 
-  /** @param param the field of the request that a grammar which costs too much is laid to */
-  constructor(param: string) {
-    this.#param = param;
-  }
-
-  /** @throws ShouldersError `invalid_request` past what one request may cost. */
-  spend(work: number): void {
-    this.#work += work;
-    if (this.#work > mostWork)
-      throw fieldError(this.#param, "it has too many branches of oneOf to tell apart; use anyOf");
-  }
-
   /**
-   * What patterns, ranges of numbers and named values take to read: some 100 ms at most.
-   *
-   * @throws ShouldersError `invalid_request` past what one request may cost.
+   * @param param the field of the request that a grammar which costs too much is laid to
+   * @param isAtOnce others wait: it throws HeavyGrammar where it would take long
+   * @param payer a grammar to which all that this one costs is counted, too
    */
+  constructor(param: string, isAtOnce = false, payer: GrammarBuilder | null = null) {
+    this.#param = param;
+    this.#isAtOnce = isAtOnce;
+    this.#payer = payer;
+  }
+
+  /** Rules to try something with, which cost this grammar what they cost. */
+  apart(): GrammarBuilder {
+    return new GrammarBuilder(this.#param, this.#isAtOnce, this);
+  }
+
+  /** Before what costs much however little is written. @throws HeavyGrammar where others wait */
+  takesLong(): void {
+    if (this.#isAtOnce) throw new HeavyGrammar();
+  }
+
+  /** Counts pairs of branches that are told apart. @throws ShouldersError `invalid_request` past what one request may cost. */
+  spend(work: number): void {
+    this.#spend("pairs", work, "it has too many branches of oneOf to tell apart; use anyOf");
+  }
+
+  /** Counts what reading a text takes. @throws ShouldersError `invalid_request` past what one request may cost. */
   readonly spendOnTexts: Spend = (work) => {
-    this.#textWork += work;
-    if (this.#textWork > mostTextWork)
-      throw fieldError(
-        this.#param,
-        "its patterns, ranges of numbers and named values take too long to read; use fewer or simpler ones",
-      );
+    this.#spend(
+      "texts",
+      work,
+      "its patterns, grammars, ranges of numbers and named values take too long to read; use fewer or simpler ones",
+    );
   };
 
   /** @returns the name of a rule with this body. */
@@ -99,11 +121,17 @@ export class GrammarBuilder {
   }
 
   #count(body: string): void {
-    this.#numCharacters += body.length + 16;
-    if (this.#numCharacters > mostCharacters)
-      throw fieldError(
-        this.#param,
-        `the grammar that it stands for has more than ${mostCharacters} characters; ask for less at a time`,
-      );
+    this.#spend(
+      "characters",
+      body.length + 16,
+      `the grammar that it stands for has more than ${mostOfAll.characters} characters; ask for less at a time`,
+    );
+  }
+
+  #spend(kind: keyof GrammarBounds, cost: number, reason: string): void {
+    if (this.#payer !== null) this.#payer.#spend(kind, cost, reason);
+    this.#spent[kind] += cost;
+    if (this.#spent[kind] > mostOfAll[kind]) throw fieldError(this.#param, reason);
+    if (this.#isAtOnce && this.#spent[kind] > mostAtOnce[kind]) throw new HeavyGrammar();
   }
 }

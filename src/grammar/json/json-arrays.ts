@@ -31,7 +31,9 @@ function counts(atoms: readonly Atom[], keyword: string): number[] {
 }
 
 function itemRule(conditions: readonly Located[], writer: SchemaWriter): string | null {
-  return conditions.length === 0 ? writer.notation.value : writer.visit(conditions);
+  const { value, list } = writer.notation;
+  const rule = conditions.length === 0 ? value : writer.visit(conditions);
+  return rule && list.item(rule);
 }
 
 /** Schemas by place, where an atom names places; before 2020 `items` could be a list. */
@@ -107,7 +109,7 @@ interface Items {
 function written(
   { rules, rest, least, most }: Items,
   atoms: readonly Atom[],
-  { widen, notation: { comma } }: SchemaWriter,
+  { widen, notation: { comma, list } }: SchemaWriter,
 ): string {
   if (least > mostRepetitions)
     throw refuse(valuesAt(atoms, "minItems")[0]?.path ?? "", `at most ${mostRepetitions}`);
@@ -128,7 +130,7 @@ function written(
     const item = `${place > 0 ? `${comma} ` : ""}${rules[place] as string} ${tail}`;
     tail = place < least ? item : `(${item})?`;
   }
-  return `"[" ${tail} "]"`;
+  return `${list.opening} ${tail} ${list.closing}`;
 }
 
 function alone(item: string, comma: string, { from, to }: { from: number; to: number | null }): string {

@@ -52,7 +52,7 @@ export interface WriterParts extends Pick<SchemaOptions, "isStrict"> {
   /** Default: JSON. */
   notation?: Notation;
   /** Of every object that is visited. Default: between braces. */
-  layout?: ObjectLayout;
+  layout?: ObjectLayout | ((writer: SchemaWriter) => ObjectLayout);
 }
 
 export class JsonSchemaWriter implements SchemaWriter {
@@ -70,7 +70,7 @@ export class JsonSchemaWriter implements SchemaWriter {
     this.builder = builder;
     this.document = document;
     this.notation = notation;
-    this.layout = layout ?? bracedLayout(this);
+    this.layout = typeof layout === "function" ? layout(this) : (layout ?? bracedLayout(this));
     this.#isStrict = isStrict;
   }
 
@@ -183,7 +183,8 @@ export class JsonSchemaWriter implements SchemaWriter {
   #typeRules(types: readonly TypeName[], atoms: readonly Atom[]): string[] | null {
     const bodies = types.flatMap((type) => {
       const body = this.#typeRule(type, atoms);
-      return body === null ? [] : [`(${body})`];
+      if (body === null) return [];
+      return [type === "string" ? `(${body})` : `(${body})${this.notation.end}`];
     });
     return bodies.length === 0 ? null : bodies;
   }

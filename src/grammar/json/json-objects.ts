@@ -2,6 +2,7 @@ import { both, isEmpty, type Automaton, type Spend } from "../regular/automaton.
 import { NotRegular } from "../regular/expression.js";
 import { isWithin, schemasAt, scopeWithin, valuesAt, withoutKeywords, type Atom } from "./conditions.js";
 import { literal } from "./grammar-builder.js";
+import { bareName } from "./notation.js";
 import type { ObjectLayout, SchemaWriter } from "./schema-writer.js";
 import { countAt, isObject, objectAt, refuse } from "./json-schema.js";
 import { matches } from "./json-values.js";
@@ -34,6 +35,25 @@ export function bracedLayout(writer: SchemaWriter): ObjectLayout {
       const key = isFree ? anyName : writer.visit([textSchema, ...names]);
       if (key === null || value === null) return [];
       return [isFree ? `${key} ${value}` : `${key} ${colon} ${value}`];
+    },
+  };
+}
+
+/** As elements, each behind a mark that its value ends with, too. */
+export function elementLayout(writer: SchemaWriter, mark: string): ObjectLayout {
+  const { notation } = writer;
+  const valueRule = (conditions: readonly Located[]) =>
+    conditions.length === 0 ? notation.value : writer.visit(conditions);
+  return {
+    ...{ opening: `""`, comma: `""`, closing: `""`, empty: `""` },
+    member: (name, conditions) => {
+      const rule = valueRule(conditions);
+      return rule === null ? null : `${literal(`${mark}<${name}>`)} ${rule} ${literal(`</${name}>`)}`;
+    },
+    other: (names, conditions) => {
+      for (const { path } of names) writer.widen(path, "names are written without quotes");
+      const rule = valueRule(conditions);
+      return rule === null ? [] : [`${literal(`${mark}<`)} ${bareName} ">" ${rule} "</" ${bareName} ">"`];
     },
   };
 }

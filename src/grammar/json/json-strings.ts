@@ -3,6 +3,8 @@ import { allPoints } from "../regular/code-points.js";
 import { NotRegular, repeat, set } from "../regular/expression.js";
 import { readRegex } from "../regular/regex-reader.js";
 import { writeAutomaton } from "../regular/write-automaton.js";
+import { addLark } from "../lark/lark-grammar.js";
+import { LarkError, UndoneLark } from "../lark/lark-reader.js";
 import { textsBefore, throughText } from "../through-text.js";
 import { valuesAt, type Atom, type Widen } from "./conditions.js";
 import { formats } from "./formats.js";
@@ -24,8 +26,13 @@ interface Writer {
 const block = 1_000;
 const mostCharacters = block * block;
 
+/** A text that is of a grammar in Lark's notation: a keyword of ours, for the input of custom tools. */
+export const larkKeyword = "x-lark";
+
 /** @returns null: no string fits. */
 export function stringRule(atoms: readonly Atom[], writer: Writer): string | null {
+  const ofLark = larkRule(atoms, writer);
+  if (ofLark !== null) return ofLark;
   const lengths = lengthsOf(atoms);
   const { least, most } = lengths;
   if (most !== null && least > most) return null;
@@ -40,6 +47,25 @@ export function stringRule(atoms: readonly Atom[], writer: Writer): string | nul
     return rest === null ? [] : [opening + rest];
   });
   return ways.length === 0 ? null : ways.join(" | ");
+}
+
+/** @returns null: any text may stand there */
+function larkRule(atoms: readonly Atom[], { builder, notation, widen }: Writer): string | null {
+  const [grammar] = valuesAt(atoms, larkKeyword);
+  if (typeof grammar?.value !== "string") return null;
+  const { value: definition, path } = grammar;
+  try {
+    const ways = notation.texts.map(
+      ({ opening, closing, writing }) =>
+        `${literal(opening)} ${addLark(builder, definition, writing)} ${literal(closing)}`,
+    );
+    return ways.join(" | ");
+  } catch (thrown) {
+    if (thrown instanceof LarkError) throw refuse(path, thrown.message);
+    if (!(thrown instanceof UndoneLark)) throw thrown;
+    widen(path, thrown.message);
+    return null;
+  }
 }
 
 interface Lengths {

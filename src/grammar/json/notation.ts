@@ -1,8 +1,10 @@
-import { bareQuote } from "../../llama/types.js";
+import { bareQuote, type ArgumentTags } from "../../llama/types.js";
 import { jsonWriting, plainWriting, pythonWriting, type Writing } from "../regular/write-automaton.js";
 import { throughText } from "../through-text.js";
 import { literal, type GrammarBuilder } from "./grammar-builder.js";
 import { isObject } from "./json-schema.js";
+
+type Elements = NonNullable<ArgumentTags["elements"]>;
 
 /** How values are written down: as JSON, or as templates write the arguments of a call. */
 export interface Notation {
@@ -12,6 +14,10 @@ export interface Notation {
   readonly value: string;
   readonly anyName: string;
   readonly comma: string;
+  /** Around the items of a list, and each of them. */
+  readonly list: { opening: string; closing: string; item: (rule: string) => string };
+  /** Behind any value but a text; "": nothing. */
+  readonly end: string;
   /** Behind the name of a property. */
   readonly colon: string;
   /** The ways to write a text. */
@@ -38,6 +44,8 @@ export const jsonNotation: Notation = {
   value: "value",
   anyName: `string ":" space`,
   comma: `"," space`,
+  list: { opening: `"["`, closing: `"]"`, item: (rule) => rule },
+  end: "",
   colon: `":" space`,
   texts: [{ opening: '"', closing: '"', character: "char", writing: jsonWriting }],
   hasQuotedNames: true,
@@ -122,4 +130,34 @@ export function bareLiteral(value: unknown): string {
       .map(([name, one]) => `${name}:${bareLiteral(one)}`)
       .join(",")}}`;
   return JSON.stringify(value);
+}
+
+/** MiniMax's: lists and objects as elements within elements, a mark before every tag; it ends every value, too. */
+export function elementNotation(builder: GrammarBuilder, { mark, item }: Elements): Notation {
+  const value = builder.reserve();
+  const inner = `${literal(`${mark}<`)} ${bareName} ">" ${value.name} "</" ${bareName} ">"`;
+  const text = throughText(builder, [{ text: mark, follows: `""` }]);
+  value.define(`${text} | (${inner})+ ${literal(mark)}`);
+  const within = (rule: string) => `${literal(`${mark}<${item}>`)} ${rule} ${literal(`</${item}>`)}`;
+  return {
+    ...rawTexts(mark),
+    value: value.name,
+    comma: `""`,
+    list: { opening: `""`, closing: `""`, item: within },
+    end: literal(mark),
+    constant: (constant) => literal(elementLiteral(constant, { mark, item }) + mark),
+  };
+}
+
+/** As MiniMax writes what stands within an element. */
+export function elementLiteral(value: unknown, elements: Elements): string {
+  const { mark, item } = elements;
+  const within = (name: string, one: unknown) =>
+    `${mark}<${name}>${elementLiteral(one, elements)}${mark}</${name}>`;
+  if (Array.isArray(value)) return value.map((one) => within(item, one)).join("");
+  if (isObject(value))
+    return Object.entries(value)
+      .map(([name, one]) => within(name, one))
+      .join("");
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -20,9 +20,9 @@ function storeWithin(limits: { maxBytes: number; maxAgeMs: number; now?: () => n
 
 it("bytes are bounded: the owner with most loses his oldest, and their items with them", async () => {
   const { journal, store } = storeWithin({ maxBytes: 8000, maxAgeMs: 60_000 });
-  store.keep("ann", response("a"), [message("item-a")]);
+  store.keep("ann", { response: response("a"), input: [message("item-a")] });
   for (let index = 0; index < 20; index++)
-    store.keep("bob", response(`b${index}`), [message(`item-b${index}`)]);
+    store.keep("bob", { response: response(`b${index}`), input: [message(`item-b${index}`)] });
   await journal.purge();
   expect((await store.get("a", "ann"))?.input).toHaveLength(1);
   expect(await store.get("b0", "bob")).toBeNull();
@@ -34,9 +34,9 @@ it("bytes are bounded: the owner with most loses his oldest, and their items wit
 it("what is old is not found, before it goes; an item that a younger one has stays", async () => {
   let now = 0;
   const { journal, store } = storeWithin({ maxBytes: 1e6, maxAgeMs: 1000, now: () => now });
-  store.keep("ann", response("a"), [message("item")]);
+  store.keep("ann", { response: response("a"), input: [message("item")] });
   now = 600;
-  store.keep("ann", response("b"), [message("item")]);
+  store.keep("ann", { response: response("b"), input: [message("item")] });
   now = 1200;
   expect(await store.get("a", "ann")).toBeNull();
   expect((await store.item("item", "ann"))?.id).toBe("item");

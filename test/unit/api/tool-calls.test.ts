@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { readAnswer, ToolCallReader } from "../../../src/api/openai/tool-calls.js";
+import { pieceOf, readAnswer, ToolCallReader } from "../../../src/api/openai/tool-calls.js";
 import type { ToolCallDelta } from "../../../src/wire/completion.js";
 import { toolIdMark, type ToolForm } from "../../../src/protocol/protocol.js";
 import { plainToolForm } from "../../../src/engine/tool-prompts.js";
@@ -41,9 +41,10 @@ it("calls come out as they went in, however the text is cut", () => {
         const places = [0, ...cuts.map((cut) => cut % text.length), text.length].sort((a, b) => a - b);
         const reader = new ToolCallReader(form);
         const read: { name: string | undefined; arguments: string }[] = [];
-        const take = ({ index, function: piece }: ToolCallDelta) => {
-          const call = (read[index] ??= { name: piece.name, arguments: "" });
-          call.arguments += piece.arguments;
+        const take = (piece: ToolCallDelta) => {
+          const { name, text: args } = pieceOf(piece);
+          const call = (read[piece.index] ??= { name, arguments: "" });
+          call.arguments += args;
         };
         for (const [index, place] of places.slice(1).entries()) {
           const { content, toolCalls } = reader.push(text.slice(places[index], place));

@@ -78,4 +78,16 @@ describe("Turns", () => {
     while (worked.length < 3) await nextTurn();
     expect(worked).toEqual(["a1", "a2", "a3"]);
   });
+
+  it("runs parts of longer work in their turn, and hands on what they return or throw", async () => {
+    const { turns, take, worked } = workshop();
+    take("a1", 20);
+    const part = turns.run("b", () => worked.push("part"));
+    expect(worked).toEqual(["a1"]);
+    expect(await part).toBe(2);
+    const wrong = turns.run("b", () => {
+      throw new Error("wrong");
+    });
+    await expect(wrong).rejects.toThrow("wrong");
+  });
 });

@@ -5,8 +5,9 @@ import {
   figuresOf,
   isBetter,
   isClearlyBetter,
-  mostTrials,
+  trialReadings,
 } from "../../../src/calibration/choose-component.js";
+import { mixture } from "../../../src/strategies/mixture.js";
 import type { ComponentConfig } from "../../../src/strategies/fields.js";
 
 const wrong: AnswerScore = { numTokens: 4, numAgreed: 3, logprob: -6 };
@@ -16,18 +17,24 @@ const right: AnswerScore = { numTokens: 4, numAgreed: 4, logprob: -1 };
 const scores = (numRight: number): AnswerScore[] =>
   Array.from({ length: 20 }, (_, index) => (index < numRight ? right : wrong));
 
-const usual = { kind: "fused", weight: 1, plausibility: { ratio: 0.02, of: "expert" } };
+const usual = { kind: "fused", weight: 1, plausibility: { ratio: 0.1, of: "gated" } };
 
-async function choose(numRightOf: (component: ComponentConfig) => number, areOwn = false) {
+async function choose(
+  numRightOf: (component: ComponentConfig) => number,
+  areOwn = false,
+  scoresFor: (numRight: number) => AnswerScore[] = scores,
+) {
   const asked: ComponentConfig[] = [];
-  const chosen = await chooseComponent((component) => {
-    asked.push(component);
-    return Promise.resolve(scores(numRightOf(component)));
+  let numReadings = 0;
+  const chosen = await chooseComponent((components) => {
+    numReadings++;
+    asked.push(...components);
+    return Promise.resolve(components.map((component) => scoresFor(numRightOf(component))));
   }, areOwn);
   expect(chosen.trials.map(({ kind, weight, plausibility }) => ({ kind, weight, plausibility }))).toEqual(
     asked,
   );
-  expect(asked.length).toBeLessThanOrEqual(mostTrials);
+  expect(numReadings).toBeLessThanOrEqual(trialReadings);
   return chosen;
 }
 
@@ -62,6 +69,49 @@ describe("a clear difference", () => {
 });
 
 describe("the choice of a component", () => {
+  it("begins with what a config does that has no card", async () => {
+    expect((await choose(() => 10)).component).toEqual(
+      mixture.schema.parse({
+        type: "mixture",
+        components: { e: {} },
+      }).components["e"],
+    );
+  });
+
+  it("sees which tokens are to take part in answers that never come out whole, but not how strongly", async () => {
+    const long = (numRight: number): AnswerScore[] =>
+      Array.from({ length: 20 }, (_, index) => ({
+        numTokens: 40,
+        numAgreed: index < numRight ? 30 : 29,
+        logprob: -9,
+      }));
+    const numRightOf = ({ plausibility, weight }: ComponentConfig) =>
+      plausibility?.of !== "expert" ? 5 : weight === 1 ? 12 : 20;
+    const { component } = await choose(numRightOf, false, long);
+    expect(component).toEqual({ kind: "fused", weight: 1, plausibility: { ratio: 0.02, of: "expert" } });
+  });
+
+  it("does not lose whole answers for tokens", async () => {
+    const whole = (numRight: number): AnswerScore[] =>
+      Array.from({ length: 20 }, (_, index) =>
+        index === 0 && numRight < 10 ? right : { ...wrong, numAgreed: index > 0 && index < numRight ? 3 : 2 },
+      );
+    const { component } = await choose(
+      ({ plausibility }) => (plausibility?.of === "joint" ? 18 : 5),
+      false,
+      whole,
+    );
+    expect(component).toEqual(usual);
+  });
+
+  it("wants more of own answers, in which the expert errs as well", async () => {
+    const numRightOf = (num: number) => (component: ComponentConfig) =>
+      component.plausibility?.ratio === 0.02 ? num : 5;
+    expect((await choose(numRightOf(13))).component).toMatchObject({ plausibility: { ratio: 0.02 } });
+    expect((await choose(numRightOf(13), true)).component).toEqual(usual);
+    expect((await choose(numRightOf(15), true)).component).toMatchObject({ plausibility: { ratio: 0.02 } });
+  });
+
   it("stays with the usual one where nothing is clearly better", async () => {
     const { component } = await choose(({ plausibility, weight }) =>
       plausibility?.of === "joint" || weight === "solved" ? 14 : 10,

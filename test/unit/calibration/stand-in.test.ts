@@ -19,9 +19,11 @@ const speaker = (expert: string) => ({ expert, component: null });
 
 function decide(table: Table, owners = Object.keys(table)) {
   const asked: [string, Speaker][] = [];
-  const shares = sharesOutOfDomain(Object.keys(table).map(speaker), owners, (owner, who) => {
-    asked.push([owner, who]);
-    return Promise.resolve(scores(who.expert === null ? 0 : (table[who.expert]?.[owner] ?? 0)));
+  const shares = sharesOutOfDomain(Object.keys(table).map(speaker), owners, (owner, speakers) => {
+    asked.push(...speakers.map((who): [string, Speaker] => [owner, who]));
+    return Promise.resolve(
+      speakers.map((who) => scores(who.expert === null ? 0 : (table[who.expert]?.[owner] ?? 0))),
+    );
   });
   return shares.then((found) => ({ found, asked }));
 }

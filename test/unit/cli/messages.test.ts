@@ -27,7 +27,7 @@ describe("banner", () => {
     expect(text).toMatch(
       /Decoding +1 token: together, threads giant 2; 1.00 ms \(threads as set, measured\)\n +a batch: together/,
     );
-    expect(text).toContain("giant: 1, 2 tokens take 1.0, 1.5 times one");
+    expect(text).toContain("giant: 1, 2 tokens take 1.0, 1.5 times one; with one row 1.2");
   });
 
   it("quotes the question for a shell", () => {

@@ -61,6 +61,16 @@ describe("parseFusionConfig", () => {
     );
   });
 
+  it("takes RPC servers of this machine, and of others where that is asked for", () => {
+    const rpcOf = (rpc: object) =>
+      parseFusionConfig(JSON.stringify({ ...minimal, base: { model: "b", rpc } }), "F").config.base.rpc;
+    expect(rpcOf({ servers: ["localhost:50052"] })).toEqual({
+      ...{ servers: ["127.0.0.1:50052"], keepOutputLocal: true, allowNetwork: false },
+    });
+    const servers = ["ten.example:50052"];
+    expect(rpcOf({ servers, allowNetwork: true })).toMatchObject({ servers });
+  });
+
   it("says file, line and column of what is wrong", () => {
     const text = '{\n  "id": "tutor",\n  "base": "b.gguf",\n  "context": { "tokens": 3 }\n}';
     expect(() => parseFusionConfig(text, "a/b.json")).toThrow(
@@ -79,6 +89,20 @@ describe("parseFusionConfig", () => {
     [{ ...minimal, base: "" }, "base: too small"],
     [{ ...minimal, base: { model: "b", gpuLayers: 1.5 } }, 'base.gpuLayers: expected "auto" or int, got 1.5'],
     [{ ...minimal, base: { modle: "b" } }, 'base.modle: unknown key "modle"; did you mean "model"?'],
+    [
+      { ...minimal, base: { model: "b", rpc: { servers: ["10.0.0.2:50052"] } } },
+      "base.rpc.servers.0: 10.0.0.2:50052 is on the network, and RPC has neither keys nor encryption",
+    ],
+    [
+      { ...minimal, base: { model: "b", rpc: { servers: ["localhost:1", "127.0.0.1:1"] } } },
+      "127.0.0.1:1 is named twice",
+    ],
+    [{ ...minimal, base: { model: "b", rpc: { servers: ["[::1]:50052"] } } }, "expected host:port"],
+    [
+      { ...minimal, base: { model: "b", split: [1], rpc: { servers: ["127.0.0.1:1"] } } },
+      "base.split: has no meaning with rpc",
+    ],
+    [{ ...minimal, reference: { model: "b", rpc: {} } }, 'reference.rpc: unknown key "rpc"'],
     [{ ...minimal, refrence: "b" }, 'refrence: unknown key "refrence"; did you mean "reference"?'],
     [{ ...minimal, colour: 1 }, 'colour: unknown key "colour"; known: $schema, id, description'],
     [{ ...withExpert, reference: null }, "reference: a config with experts needs the reference"],

@@ -6,7 +6,6 @@ import { Backends } from "../../../src/engine/backends.js";
 import type { EngineSettings } from "../../../src/protocol/protocol.js";
 import { ShouldersError } from "../../../src/errors.js";
 import type { GpuDriver } from "../../../src/llama/gpu-drivers.js";
-import { resolvedConfig } from "../../support/real-engine.js";
 
 let folder: string;
 let lines: { level: "warn" | "info" | "debug"; text: string }[];
@@ -27,18 +26,15 @@ const both: GpuDriver[] = [
   { backend: "vulkan", identity: "mesa 22" },
 ];
 
-const giant = resolvedConfig({ id: "giant", base: "giant" });
-const dwarf = resolvedConfig({ id: "dwarf", base: "dwarf" });
-
 function backends(
   requested: EngineSettings["backend"] = "auto",
-  { drivers = both, configs = [giant] }: { drivers?: GpuDriver[]; configs?: (typeof giant)[] } = {},
+  { drivers = both, models = ["giant"] }: { drivers?: GpuDriver[]; models?: string[] } = {},
 ): Backends {
   const write = (level: "warn" | "info" | "debug") => (first: unknown, second?: string) => {
     lines.push({ level, text: typeof first === "string" ? first : (second ?? "") });
   };
   const log = { warn: write("warn"), info: write("info"), debug: write("debug") };
-  return new Backends({ requested, configs, drivers, log });
+  return new Backends({ requested, models, drivers, log });
 }
 
 const died = () =>
@@ -110,7 +106,7 @@ describe("auto", () => {
       "cpu auto",
     ]);
     expect(start(backends("auto", { drivers: [both[0]!] }), () => true)).toEqual(["cpu auto"]);
-    expect(start(backends("auto", { drivers: [both[0]!], configs: [dwarf] }), () => true)).toEqual([
+    expect(start(backends("auto", { drivers: [both[0]!], models: ["dwarf"] }), () => true)).toEqual([
       "cuda auto",
     ]);
   });

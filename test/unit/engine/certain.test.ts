@@ -13,22 +13,11 @@ import {
   type FakeLaw,
   type FakeModelsOptions,
   greedy,
+  partlySure,
   peak,
   says,
 } from "../../support/fake-models.js";
 import { doneOf, entered, type Outcome, recordsOf, start, tokensOf } from "../../support/scripted-engine.js";
-
-/** A law that is sure of its token at `sure` of ten places, by all that came before, and dreams elsewhere. */
-function partlySure(seed: number, sure: number): FakeLaw {
-  const law = dream(seed);
-  return (tokens) => {
-    const row = law(tokens);
-    const best = row.indexOf(Math.max(...row));
-    // Whether it is sure goes by another hash than what of.
-    const mark = tokens.reduce((sum, token) => (Math.imul(sum, 31) + token + seed) % 9973, 7);
-    return mark % 10 < sure ? row.map((logit, id) => (id === best ? logit + 12 : logit)) : row;
-  };
-}
 
 const models = (sure: number, numExperts = 1): FakeModelsOptions => ({
   base: dream(1),
@@ -378,8 +367,8 @@ describe("tokens that experts settle", () => {
     // Sure of everything after the second prompt, of nothing after the first.
     options.experts = [(tokens) => (tokens[0] === 0x62 ? peak(0x78, 30) : expert(tokens))];
     const { run, models: loaded, outcomes } = start(options);
-    const unsure = run(fakeRequest("unsure", { ...prompt("a:"), maxTokens: 50 }));
     const sure = run(fakeRequest("sure", { ...prompt("b:"), maxTokens: 50 }));
+    const unsure = run(fakeRequest("unsure", { ...prompt("a:"), maxTokens: 50 }));
     const base = loaded.contexts[0]!;
     let open!: () => void;
     const gate = new Promise<void>((resolve) => (open = resolve));

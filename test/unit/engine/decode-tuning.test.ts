@@ -75,6 +75,30 @@ describe("the choice of threads", () => {
     expect(plan.promptTokenMs).toBeCloseTo(80 / 32, 6);
   });
 
+  it("gives each model its own, where they take turns", async () => {
+    let numRunning = 0;
+    const apart: (cost: Cost) => Cost = (cost) => (threads, numTokens, nowMs) =>
+      (numRunning > 1 ? 1000 : 1) * cost(threads, numTokens, nowMs);
+    // Small models wait for their threads longer than these help.
+    const dwarf: Cost = (threads) => 2 * threads;
+    const costs = { giant: apart((threads) => 80 / threads), dwarf: apart(dwarf), other: apart(dwarf) };
+    const slots = Object.entries(costs).map(([id, cost]) => slotOf(id, cost));
+    for (const { context } of slots) {
+      const decode = context.decode.bind(context);
+      context.decode = async () => {
+        numRunning++;
+        await decode();
+        numRunning--;
+      };
+    }
+    const tuning = new DecodeTuning(slots, { numSequences: 8, numCores: 2, fixedThreads: null });
+    const running = tuning.start().then(() => tuning.refine(() => false));
+    await vi.runAllTimersAsync();
+    await running;
+    const way = { mode: "in-turn", threads: { giant: 2, dwarf: 1, other: 1 }, stepMs: 44 };
+    expect(tuning.timings).toMatchObject({ ...way, batch: way });
+  });
+
   it("takes turns where models at the same time are in each other's way", async () => {
     let numRunning = 0;
     const crowded = (id: string) => {

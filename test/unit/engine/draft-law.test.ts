@@ -76,10 +76,10 @@ describe("tokens that an expert guessed", () => {
     expect(chiSquared(firsts, ofFirst)).toBeLessThan(18.4);
     expect(chiSquared(counts, ofPair)).toBeLessThan(31.8);
 
-    // And they were guessed, right and wrong.
+    // And they were guessed, right and wrong; how many, hangs on who came into the same step.
     const second = outcomes.map((outcome) => recordsOf(outcome)[1]!);
     const guessed = second.filter(({ drafted }) => drafted);
-    expect(guessed.length).toBeGreaterThan(0.8 * numDraws);
+    expect(guessed.length).toBeGreaterThan(0.5 * numDraws);
     const right = guessed.filter(({ accepted }) => accepted).length;
     expect(right).toBeGreaterThan(0.2 * guessed.length);
     expect(right).toBeLessThan(0.95 * guessed.length);

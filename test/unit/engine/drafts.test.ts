@@ -251,6 +251,28 @@ describe("guesses of experts", () => {
     expect(records.some(({ accepted, certain }) => accepted ?? certain)).toBe(false);
   });
 
+  it("come from the reference where a mixture has left all its experts, for several answers too", async () => {
+    const options = {
+      base: says(text),
+      reference: says(text),
+      experts: [says("y".repeat(60))],
+      strategy: { type: "mixture", prior: { base: 0.9, e0: 0.1 }, components: {}, floor: 0.01 } as const,
+    };
+    const requests = [0, 1, 2].map((index) => request(index, {}));
+    const { outcomes, loaded } = await answers(options, requests);
+    const off = requests.map((one) => ({ ...one, speculation: "off" as const }));
+    const { outcomes: plain } = await answers(options, off);
+    expect(outcomes.map(tokensOf)).toEqual(plain.map(tokensOf));
+    for (const outcome of outcomes) {
+      expect(outcome.text).toBe(text);
+      const { fusion } = doneOf(outcome).usage;
+      expect(fusion.accepted).toBeGreaterThan(20);
+      expect(fusion.basePasses).toBeLessThan(30);
+    }
+    // The expert had left.
+    expect(loaded.contexts[2]!.batchSizes.length).toBeLessThan(20);
+  });
+
   it("are made for several answers in one batch of the expert", async () => {
     const options = {
       base: says(text),
@@ -393,19 +415,51 @@ describe("costs of batches", () => {
     costs.observe(7, 7, 30);
     expect([costs.of(1, 1), costs.of(8, 8)]).toEqual([10, 30]);
     expect(costs.of(5, 5)).toBe(30);
-    expect(costs.of(16, 16)).toBe(85);
     expect(costs.of(2, 2)).toBe(15);
+    // As much a token as eight take, which is less than by a token's cost alone.
+    expect(costs.of(16, 16)).toBe(60);
     costs.observe(16, 16, 300);
     expect(costs.of(32, 32)).toBe(300);
     for (let index = 0; index < 100; index++) costs.observe(1, 1, 20);
     expect(costs.of(1, 1)).toBeCloseTo(20, 1);
   });
 
-  it("tell batches with few rows from those with many, and take the next with more where they were not met", () => {
-    const costs = new BatchCosts([{ tokens: 4, rows: 4, ms: 40 }]);
+  it("are told apart for as many answers as run at once", () => {
+    const costs = new BatchCosts();
+    costs.observe(64, 64, 100);
+    costs.observe(72, 72, 180);
+    expect([costs.of(64, 64), costs.of(72, 72), costs.of(128, 128)]).toEqual([100, 180, 180]);
+    // What one takes is not known: in no case more than these.
+    expect(costs.of(1, 1)).toBeLessThan(10);
+  });
+
+  it("are the mean over how many tokens may come between rows", () => {
+    const measured = [1, 2, 4, 8, 16, 32].map((tokens) => ({ tokens, rows: 1, ms: 10 * tokens }));
+    const costs = new BatchCosts(measured);
+    // Every token gives a row: one number of tokens.
+    expect(costs.expected(1, 1)).toBe(10);
+    expect(costs.expected(4, 1)).toBe(40);
+    // One of two does: 1, 2, 3 … tokens with the chances 1/2, 1/4, 1/8 …
+    const sizeFor = (count: number) => 2 ** Math.ceil(Math.log2(count));
+    const mean = (chanceOf: (count: number) => number) =>
+      Array.from({ length: 60 }, (_, index) => chanceOf(index + 1) * 10 * sizeFor(index + 1));
+    const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
+    expect(costs.expected(1, 0.5)).toBeCloseTo(sum(mean((count) => 0.5 ** count)), 0);
+    // Two rows: one less than that many places for the first of them.
+    expect(costs.expected(2, 0.5)).toBeCloseTo(sum(mean((count) => (count - 1) * 0.5 ** count)), 0);
+    expect(costs.expected(4, 0.001)).toBeGreaterThan(1000);
+  });
+
+  it("lie between those of fewer and of more rows, where just as many were not met", () => {
+    const costs = new BatchCosts([
+      { tokens: 4, rows: 4, ms: 40 },
+      { tokens: 8, rows: 8, ms: 90 },
+      { tokens: 8, rows: 1, ms: 20 },
+    ]);
     expect(costs.of(4, 1)).toBe(40);
-    costs.observe(4, 1, 20);
-    expect([costs.of(4, 1), costs.of(3, 2), costs.of(4, 4)]).toEqual([20, 40, 40]);
+    costs.observe(4, 1, 22);
+    expect([costs.of(4, 1), costs.of(3, 2), costs.of(4, 4)]).toEqual([22, 28, 40]);
+    expect(costs.of(8, 2)).toBe(30);
     expect(costs.of(0, 0)).toBe(0);
   });
 });

@@ -169,4 +169,23 @@ describe("what is to be read", () => {
     expect(read.map((text) => text.split(".")[0])).toEqual(["a0", "short", "a1", "b"]);
     await engine.close();
   });
+
+  it("does not wait for another's question about a hundred thousand ids", async () => {
+    const { engine, models, run } = start({ base: says("x") });
+    const [config] = models.configs.values();
+    const { tokenNames, resolved } = config!;
+    const bytes = vi.spyOn(tokenNames, "bytes");
+    const numRead = () => bytes.mock.calls.length;
+    const tokens = new Int32Array(100_000).fill(1);
+    engine.ask("question", "a", { type: "detokenize", configId: resolved.config.id, tokens });
+    let numBefore = 0;
+    models.slots[0]!.model.tokenizeAside = () => {
+      numBefore = numRead();
+      return Promise.resolve([1, 2]);
+    };
+    await run(fakeRequest("short", { party: "b", prompt: { type: "text", text: "y" } }));
+    await vi.waitUntil(() => numRead() >= tokens.length);
+    expect(numBefore).toBeLessThan(tokens.length / 2);
+    await engine.close();
+  });
 });

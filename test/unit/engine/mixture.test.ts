@@ -280,7 +280,7 @@ describe("routing by the prompt", () => {
     const [first] = recordsOf(await run(ask("a", "a")));
     expect(first?.shares).toEqual({ base: 0, e0: 1 / 2, e1: 1 / 2 });
     const before = models.contexts[1]!.batchSizes.length;
-    await run(ask("b", "about:", { ...prior({ shares: { base: 1 } }) }));
+    await run(ask("b", "about:", { ...prior({ shares: { base: 1 } }), speculation: "off" }));
     expect(models.contexts[1]!.batchSizes).toHaveLength(before);
   });
 

@@ -46,7 +46,12 @@ const measure: Measure = ({ path, options }, placement) => {
   }
   for (const place of placement.devices.length > 0 ? placement.devices : [mainMemory])
     at(place).compute = computeBytes;
-  return { memory, numLayers: layers, vocabularySize: 1000 };
+  return {
+    memory,
+    numLayers: layers,
+    layersByDevice: new Map(),
+    vocabulary: { size: 1000, digest: "", bytes: 0 },
+  };
 };
 
 function need(path: string, wishes: Partial<ModelNeed["wishes"]> = {}, tokens = 4096): ModelNeed {
@@ -83,6 +88,44 @@ const where = (needs: ModelNeed[], devices: Device[], mainGib?: number) =>
   placeModels(needs, machine(devices, mainGib), measure).map(
     ({ placement }): Partial<Placement> => placement,
   );
+
+describe("RPC servers", () => {
+  const rpc = { servers: ["b:2", "a:1"], keepOutputLocal: true, allowNetwork: true };
+  const there = [gpu("RPC0[a:1]", 16, { server: "a:1" }), gpu("RPC0[b:2]", 8, { server: "b:2" })];
+
+  it("hold the base's layers in their order, and no other model", () => {
+    const [base, reference] = where([need("base", { rpc }), need("reference")], there);
+    expect(base).toMatchObject({
+      ...{ devices: ["RPC0[b:2]", "RPC0[a:1]"], gpuLayers: 41, split: [8192, 16384], keepsOutput: true },
+    });
+    expect(reference).toMatchObject({ devices: [], gpuLayers: 0 });
+  });
+
+  it("come before the cards here, which have the output then", () => {
+    const [base] = where([need("base", { rpc })], [gpu("A", 12), ...there]);
+    expect(base).toMatchObject({ devices: ["RPC0[b:2]", "RPC0[a:1]", "A"], keepsOutput: false });
+    const [without] = where([need("base", { rpc, device: "none" })], [gpu("A", 12), ...there]);
+    expect(without).toMatchObject({ devices: ["RPC0[b:2]", "RPC0[a:1]"], keepsOutput: true });
+  });
+
+  it("share the layers as they are told", () => {
+    const [base] = where([need("base", { rpc: { ...rpc, split: [1, 3] } })], there);
+    expect(base).toMatchObject({ split: [1, 3] });
+    expect(() => where([need("base", { rpc: { ...rpc, split: [1] } })], there)).toThrow(
+      "rpc.split has 1 shares for 2 devices",
+    );
+  });
+
+  it("that have too little memory are told of", () => {
+    const small = there.map((device) => ({ ...device, freeBytes: gib }));
+    const plan = () =>
+      planMemory({
+        ...{ needs: [need("base", { rpc, gpuLayers: 41 })], machine: machine(small), measure },
+        programBytes: () => 0,
+      });
+    expect(plan).toThrow(/RPC0\[a:1\] would need/);
+  });
+});
 
 describe("automatic placement", () => {
   it("without a device is main memory", () => {

@@ -12,8 +12,10 @@ import { samplingSchema } from "../../../src/config/fusion-config.js";
 import { answering, describeEngine, FakeEngine, Gate } from "../../support/fake-engine.js";
 import { silentLogger } from "../../support/silent-logger.js";
 
-const configOf = (id: string, description = ""): LoadedFusionConfig =>
-  parseFusionConfig(JSON.stringify({ id, base: `${id}.gguf`, description }), `${id}.json`);
+const configOf = (id: string, description = "", servers: string[] = []): LoadedFusionConfig => {
+  const base = servers.length === 0 ? `${id}.gguf` : { model: `${id}.gguf`, rpc: { servers } };
+  return parseFusionConfig(JSON.stringify({ id, base, description }), `${id}.json`);
+};
 
 /** An engine that has loaded configs of 100 bytes each, and says in its answers which. */
 class TestEngine extends FakeEngine {
@@ -255,4 +257,33 @@ describe("a router of models", () => {
     expect(statusOf(router)).toEqual({ a: "loaded", b: "loaded" });
     expect(engines).toHaveLength(1);
   });
+});
+
+it("what has an RPC server goes before another config of that server is loaded", async () => {
+  const { router, open } = routed([]);
+  const server = "127.0.0.1:50052";
+  router.know([
+    configOf("one", "", [server]),
+    configOf("two", "", [server, "127.0.0.1:50053"]),
+    configOf("other"),
+  ]);
+  for (const id of ["other", "one"]) await router.load(id, { pin: null, signal: never });
+  const release = router.tryHold("one")!;
+  const asked = ask(router, "two");
+  await expect.poll(() => router.list().find(({ id }) => id === "one")!.status).toBe("unloaded");
+  expect(open()).toHaveLength(2);
+  release();
+  expect(await asked).toBe("two");
+  expect(statusOf(router)).toEqual({ one: "unloaded", two: "loaded", other: "loaded" });
+  await router.replace(configOf("two", "!", [server]));
+  expect(await ask(router, "two")).toBe("two!");
+  expect(open()).toHaveLength(2);
+});
+
+it("tells why an engine is down", async () => {
+  const { router, engines } = routed(["one", "two"]);
+  for (const id of ["one", "two"]) await router.load(id, { pin: null, signal: never });
+  expect(router.trouble).toBeNull();
+  Object.assign(engines[1]!, { description: null, trouble: "RPC server 127.0.0.1:50052 cannot be reached." });
+  expect(router.trouble).toMatch(/50052 cannot be reached/);
 });

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { END, fakeRequest, says } from "../../support/fake-models.js";
+import type { Plausibility } from "../../../src/fusion/types.js";
+import { fixedWeights, type StrategyConfig } from "../../../src/strategies/registry.js";
+import { dream, END, fakeRequest, says } from "../../support/fake-models.js";
 import { doneOf, type Outcome, start, tokensOf } from "../../support/scripted-engine.js";
 
 describe("teacher forcing", () => {
@@ -61,6 +63,59 @@ describe("teacher forcing", () => {
     expect(
       plain.events.flatMap((event) => (event.type === "delta" ? event.tokens : []))[0],
     ).not.toHaveProperty("members");
+  });
+
+  it("weighs every token by other strategies too, each as if it were the answer's", async () => {
+    const models = {
+      base: dream(1),
+      reference: dream(2),
+      experts: [dream(3), dream(4)],
+      limits: { speculation: "off" } as const,
+    };
+    const part = (weight: number | "solved", plausibility: Plausibility | null) =>
+      ({ kind: "fused", weight, plausibility }) as const;
+    const strategies: StrategyConfig[] = [
+      { type: "base" },
+      { type: "static", weights: { e0: 1.5, e1: 0.5 }, plausibility: { ratio: 0.1, of: "joint" } },
+      { type: "dynamic", solver: "exact", plausibility: null },
+      // Its shares follow the answer, and one expert falls asleep.
+      {
+        type: "mixture",
+        prior: { base: 0.2, e0: 1, e1: 1 },
+        components: { e0: part(1, { ratio: 0.1, of: "gated" }), e1: part("solved", null) },
+        floor: 0.01,
+      },
+      {
+        type: "mixture",
+        prior: { e1: 1 },
+        components: { e1: { kind: "alone", weight: 1, plausibility: null } },
+        floor: 0.01,
+      },
+    ];
+    const answerPrefix = { type: "text", text: "rivaright" } as const;
+    const all = { ...models, strategy: fixedWeights({}, null) };
+    const together = await start(all).run(
+      fakeRequest("a", { answerPrefix, maxTokens: 1, alsoBy: strategies }),
+    );
+    const tokensIn = ({ events }: Outcome) =>
+      events.flatMap((event) => (event.type === "accepted" ? [] : event.tokens));
+    for (const [index, strategy] of strategies.entries()) {
+      const alone = await start({ ...models, strategy }).run(
+        fakeRequest("b", { answerPrefix, maxTokens: 1, topLogprobs: 1, audit: "rows" }),
+      );
+      const laws = tokensIn(together).map(({ alsoBy }) => alsoBy![index]!);
+      const given = tokensIn(alone);
+      expect(laws).toHaveLength(given.length);
+      for (const [at, { record, topLogprobs }] of given.entries()) {
+        const { logprob, best } = laws[at]!;
+        expect(best).toMatchObject({ token: topLogprobs[0]!.id, isEnd: topLogprobs[0]!.id === END });
+        expect(best.logprob).toBeCloseTo(topLogprobs[0]!.logprob, 6);
+        // What is drawn at the end is each law's own.
+        if (at < answerPrefix.text.length) expect(logprob).toBeCloseTo(record.logprob, 6);
+      }
+    }
+    const plain = await start(all).run(fakeRequest("c", { answerPrefix, maxTokens: 1 }));
+    expect(tokensIn(plain)[0]).not.toHaveProperty("alsoBy");
   });
 
   it("goes on past an end of sequence and over stop strings", async () => {

@@ -1,36 +1,21 @@
 import { expect, it } from "vitest";
-import {
-  addLikely,
-  addWay,
-  type Begun,
-  LawBuffers,
-  lawOf,
-  rowOf,
-  type Row,
-  Way,
-} from "../../../src/engine/own/text-law.js";
+import { addLikely } from "../../../src/engine/own/likely-ways.js";
+import { LawBuffers, lawOf } from "../../../src/engine/own/text-law.js";
+import { addWay, type Begun, logTextOf, rowOf, type Row, Way } from "../../../src/engine/own/way.js";
 import { type ReadVocabulary, TextReader } from "../../../src/engine/own/text-reader.js";
+import { greedyTokens } from "../../support/greedy-tokens.js";
 
 /** A small model whose tokens are others than the base's, against the sum over everything that it can write. */
 
 /** Tokens of letters, the last of which ends a text. The longest that fits is read. */
 function vocabularyOf(texts: readonly string[]): ReadVocabulary {
   const all = [...texts, ""];
-  const longest = [...texts].sort((a, b) => b.length - a.length);
   return {
     size: all.length,
     bytes: (token) => Buffer.from(all[token]!),
     rawText: (token) => all[token]!,
     ends: [texts.length],
-    tokenize: (text) => {
-      const tokens: number[] = [];
-      for (let rest = text; rest !== "";) {
-        const next = longest.find((one) => rest.startsWith(one))!;
-        tokens.push(texts.indexOf(next));
-        rest = rest.slice(next.length);
-      }
-      return tokens;
-    },
+    tokenize: greedyTokens(texts),
   };
 }
 
@@ -110,9 +95,17 @@ function lawAfter(text: string, written: readonly number[]): number[] {
   const now = addWay(root, own.tokenize(text), reader);
   addAll(root, reader, text);
   const rowAfter = (way: Way): Row => rowOf(logitsAfter(way.tokens, own.size));
-  addLikely(root, begun, { reader, share: 0, rowAfter, most: 1000, mostDepth: text.length + 6 });
-  const law = lawOf(root, begun, { reader, rowAfter, now, buffers });
-  return Array.from(law, Math.exp);
+  // Other tokens than its tokenizer's too.
+  const isBegun = (tokens: readonly number[]) =>
+    reader.base.isBegun(tokens.map((token) => reader.own.text(token)).join(""));
+  const logText = logTextOf(now, begun, { reader, rowAfter });
+  const likely = { reader, isBegun, logText, share: 0, rowAfter, most: 1000, mostDepth: text.length + 6 };
+  // What is added has a row at once here.
+  for (const done = new Set<Way>(); done.size < [...root.all()].length;)
+    addLikely(root, begun, { ...likely, done });
+  const { row, unread } = lawOf(root, begun, { reader, rowAfter, logText, wanted: [], buffers });
+  expect(unread).toBeLessThan(1e-6);
+  return Array.from(row, Math.exp);
 }
 
 const texts = ["", "a", "b", "ab", "aab", "bba", "abaab", "bbbab"];
@@ -131,7 +124,10 @@ it("is the model's own row where the base has the same tokens", () => {
     const now = addWay(root, tokens, same);
     const rowAfter = (way: Way): Row => rowOf(logitsAfter(way.tokens, own.size));
     const begun = { rest: text, since: "", written: tokens };
-    const law = lawOf(root, begun, { reader: same, rowAfter, now, buffers: new LawBuffers(own.size) });
+    const { row: law } = lawOf(root, begun, {
+      ...{ reader: same, rowAfter, logText: logTextOf(now, begun, { reader: same, rowAfter }), wanted: [] },
+      buffers: new LawBuffers(own.size),
+    });
     const { values, logSum } = rowAfter(now);
     values.forEach((logit, token) => expect(law[token]).toBeCloseTo(logit - logSum, 5));
   }

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { CallOpening } from "../../../src/protocol/protocol.js";
 import { TextStream, unfinishedBytes } from "../../../src/engine/text-stream.js";
 import { numRuns } from "../../support/num-runs.js";
 
@@ -156,8 +157,8 @@ describe("TextStream", () => {
 });
 
 describe("where calls of functions begin", () => {
-  const qwen = { texts: ['<tool_call>\n{"name": "'], mayFollowText: true };
-  const llama = { texts: ['{"name": "'], mayFollowText: false };
+  const qwen: CallOpening = { texts: ['<tool_call>\n{"name": "'], leading: [] };
+  const llama: CallOpening = { texts: [], leading: ['{"name": "'] };
   const call = '<tool_call>\n{"name": "f", "arguments": {"person": "school\\n"}}\n</tool_call>';
 
   it.each<[string, string[], typeof qwen, string, string | null]>([

@@ -58,6 +58,9 @@ describe("buildReport", () => {
     expect(figures.score).toBeCloseTo(0.7);
     expect(figures.ratio).toBeCloseTo(0.7 / 0.9);
     expect(figures.pgr).toBeCloseTo((0.7 - 0.1) / (0.9 - 0.1));
+    expect(figures.pgrLow).toBeGreaterThan(0);
+    expect(figures.pgrLow).toBeLessThan(figures.pgr!);
+    expect(figures.pgrHigh).toBeGreaterThan(figures.pgr!);
     expect(figures.burnsPgr).toBeCloseTo((0.7 - 0.3) / (0.9 - 0.3));
     expect(figures.harm).toBeCloseTo(0.7 - 0.3);
     expect(figures).toMatchObject({ items: 10, errors: 0, forward: 0.4, flipped: 0.2 });
@@ -78,6 +81,7 @@ describe("buildReport", () => {
       score: 0.5,
       ratio: null,
       pgr: null,
+      pgrLow: null,
       burnsPgr: null,
       harm: null,
     });
@@ -250,7 +254,7 @@ describe("writeReport", () => {
     expect(text).toContain("`shoulders eval`\n\n2 cores of a test; 2026-01-02 03:04 UTC.");
     expect(text).toContain("| dynamic-exact | 0.70 |");
     expect(text).toMatch(
-      /\| dynamic-exact \| 0\.70 \| 0\.\d\d to [01]\.\d\d \| 10 \| 0\.78 \| 0\.75 \| 0\.67 \| \+0\.40 \|/,
+      /\| dynamic-exact \| 0\.70 \| 0\.\d\d to [01]\.\d\d \| 10 \| 0\.78 \| 0\.75 \| 0\.\d\d to [01]\.\d\d \| 0\.67 \| \+0\.40 \|/,
     );
     expect(text).toContain("![Gap recovered by task and method](gap.svg)");
     expect(text).toContain("(score − base alone) ÷ (tuned base − base alone)");

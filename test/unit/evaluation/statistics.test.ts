@@ -1,7 +1,12 @@
 import { mean } from "simple-statistics";
 import { describe, expect, it } from "vitest";
 import { createRandom, shuffled } from "../../../src/evaluation/random.js";
-import { bootstrapInterval, fisherExact, unionLength } from "../../../src/evaluation/statistics.js";
+import {
+  bootstrapInterval,
+  fisherExact,
+  ratioInterval,
+  unionLength,
+} from "../../../src/evaluation/statistics.js";
 
 describe("bootstrapInterval", () => {
   const values = Array.from({ length: 400 }, (_, index) => (index % 10 < 3 ? 1 : 0));
@@ -31,6 +36,26 @@ describe("bootstrapInterval", () => {
 
   it("has no width where all values are equal", () => {
     expect(bootstrapInterval([0, 0, 0], 1)).toEqual({ low: 0, high: 0 });
+  });
+});
+
+describe("ratioInterval", () => {
+  it("comes to the delta method where that holds", () => {
+    // Wholes are 1 for four items of five; parts are 1 for half of those: the ratio is 1/2.
+    const items = Array.from({ length: 1000 }, (_, index) => ({
+      part: index % 5 !== 0 && index % 2 === 0 ? 1 : 0,
+      whole: index % 5 === 0 ? 0 : 1,
+    }));
+    const half = 1.96 * Math.sqrt(0.25 / 800);
+    const interval = ratioInterval(items, 1);
+    expect(Math.abs(interval!.low - (0.5 - half))).toBeLessThan(0.006);
+    expect(Math.abs(interval!.high - (0.5 + half))).toBeLessThan(0.006);
+  });
+
+  it("is none where a resample has no whole", () => {
+    expect(
+      ratioInterval([{ part: 1, whole: 1 }, ...Array.from({ length: 9 }, () => ({ part: 0, whole: 0 }))], 1),
+    ).toBeNull();
   });
 });
 

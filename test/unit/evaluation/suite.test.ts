@@ -60,6 +60,19 @@ describe("parseSuite", () => {
     expect(parse(written)).toMatchObject({ configs: ["/fusion-configs/all.json"], methods: ["*"] });
   });
 
+  it("takes an adapter of the reference as an expert", () => {
+    const adapted = {
+      ...written,
+      experts: { recall: { adapter: "lora.gguf" }, problems: { model: "problems.gguf" } },
+    };
+    const { roles } = parse({ ...adapted, bystanders: { spell: { adapter: "/spell.gguf" } } });
+    expect(roles.experts).toMatchObject([
+      { id: "recall", adapter: path.resolve("/models/lora.gguf"), bounds: [0, 2] },
+      { id: "problems", model: { model: path.resolve("/models/problems.gguf") } },
+    ]);
+    expect(roles.bystanders).toMatchObject([{ id: "spell", adapter: "/spell.gguf" }]);
+  });
+
   it.each<[string, object, RegExp]>([
     [
       "a misspelt key",
@@ -163,6 +176,20 @@ describe("deriveMethods", () => {
     expect(planOf("mixture-right", recall)?.prior).toMatchObject({ shares: { recall: 1 }, isPinned: true });
     expect(planOf("mixture-right", words)?.prior).toMatchObject({ shares: { base: 1 } });
     expect(planOf("dynamic-hard", recall)?.configId).toBe("eval.hard.recall");
+  });
+
+  it("asks an adapter alone on the reference, at weight 1 over all tokens", () => {
+    const roles = parse({
+      ...written,
+      experts: { recall: { adapter: "lora.gguf" } },
+      tasks: written.tasks,
+    }).roles;
+    const derived = deriveMethods(roles, [recall]);
+    const plan = derived.methods.find(({ name }) => name === "right-expert")?.planFor(recall);
+    expect(plan?.strategy).toEqual({ type: "static", weights: { recall: 1 }, plausibility: null });
+    const made = derived.configs.find(({ config }) => config.id === plan?.configId)?.config;
+    expect(made?.base).toEqual(made?.reference);
+    expect(made?.experts).toMatchObject([{ id: "recall", adapter: path.resolve("/models/lora.gguf") }]);
   });
 
   it("leaves out what does not apply to a task", () => {

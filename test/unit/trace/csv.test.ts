@@ -20,6 +20,12 @@ it("a text that a spreadsheet would take for a formula is marked, a number is no
     expect(cellsOf(text)).toEqual(["100", text, "-0.25"]);
 });
 
+it("what was not read of another vocabulary has a column, empty where all was", () => {
+  const { record } = tokenOf("a");
+  const [head, ...cells] = linesOf([record, { ...record, unread: 0.012 }]).map((line) => line.split(","));
+  expect(cells.map((line) => line[head!.indexOf("unread")])).toEqual(["", "0.012"]);
+});
+
 it("a mixture's shares have a column each, empty where a token has none", () => {
   const { record } = tokenOf("a");
   const lines = linesOf([record, { ...record, shares: { base: 0.25, trivia: 0.75 } }]).map((line) =>
