@@ -81,17 +81,15 @@ export async function writePieces(
   pieces: Iterator<string, void>,
   { turns, party, drainTimeoutMs }: { turns: Turns; party: string; drainTimeoutMs: number },
 ): Promise<void> {
-  const write = (): "gone" | "full" | "on" => {
+  /** Whether there may be more. Waits from within the turn: a reader may take all before the next. */
+  const write = async (): Promise<boolean> => {
     const { done, value } = pieces.next();
     if (done) response.end();
-    if (done || response.destroyed) return "gone";
-    return value === "" || response.write(value) ? "on" : "full";
+    if (done || response.destroyed) return false;
+    if (value !== "" && !response.write(value)) await drained(response, drainTimeoutMs);
+    return true;
   };
-  for (;;) {
-    const state = await turns.run(party, write);
-    if (state === "gone") return;
-    if (state === "full") await drained(response, drainTimeoutMs);
-  }
+  while (await turns.run(party, write));
 }
 
 /** Aborted when the client has left, or the response is complete, or with the reason of `cut`. */

@@ -41,8 +41,11 @@ export class Turns {
     this.#workOff();
   }
 
-  /** The same for a part of longer work; resolves to what it returns, and rejects with what it throws. */
-  run<Result>(party: string, work: () => Result): Promise<Result> {
+  /**
+   * The same for a part of longer work; resolves to what it returns, and rejects with what it throws. Of a promise that
+   * it returns only what comes before its first wait is in the turn.
+   */
+  run<Result>(party: string, work: () => Result | Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) =>
       this.take(party, () => {
         try {
