@@ -1,4 +1,5 @@
 import express, { type Express, type RequestHandler } from "express";
+import { Refusals } from "./access/refusals.js";
 import type { ApiContext } from "./context.js";
 import { access } from "./middleware/access.js";
 import { errorHandler, methodNotAllowed, routeNotFound } from "./middleware/errors.js";
@@ -32,7 +33,7 @@ export function createApp(context: ApiContext): Express {
   app.use(playground());
 
   app.use(routeNotFound);
-  app.use(errorHandler);
+  app.use(errorHandler(new Refusals()));
   return app;
 }
 

@@ -1,4 +1,5 @@
-import type { ErrorRequestHandler, RequestHandler } from "express";
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from "express";
+import type { Refusals } from "../access/refusals.js";
 import { ShouldersError } from "../../errors.js";
 import { toOpenAiError } from "../openai-error.js";
 import { outcomeOf } from "../metrics.js";
@@ -25,12 +26,24 @@ export function methodNotAllowed(allowed: string): RequestHandler {
 }
 
 /** Answers whatever a route threw, and keeps what is inside from the wire. */
-// Express knows an error handler by its four parameters.
-// eslint-disable-next-line @typescript-eslint/no-unused-vars
-export const errorHandler: ErrorRequestHandler = (thrown: unknown, request, response, _next) => {
-  const error = fromExpress(thrown) ?? ShouldersError.from(thrown);
-  localsOf(response).error = error;
-  if (response.destroyed) return;
+export function errorHandler(refusals: Pick<Refusals, "delayMs">): ErrorRequestHandler {
+  // Express knows an error handler by its four parameters.
+  // eslint-disable-next-line @typescript-eslint/no-unused-vars
+  return (thrown: unknown, request, response, _next) => {
+    const error = fromExpress(thrown) ?? ShouldersError.from(thrown);
+    localsOf(response).error = error;
+    if (response.destroyed) return;
+    const delayMs = error.code === "queue_full" ? refusals.delayMs(localsOf(response).party) : 0;
+    if (delayMs === 0) {
+      send(error, request, response);
+      return;
+    }
+    const timer = setTimeout(() => send(error, request, response), delayMs);
+    response.once("close", () => clearTimeout(timer));
+  };
+}
+
+function send(error: ShouldersError, request: Request, response: Response): void {
   const { status, headers, body: openAiBody } = toOpenAiError(error);
   const isMessage = isMessagesPath(request.path);
   const body = isMessage ? toMessageError(error, localsOf(response).requestId) : openAiBody;
@@ -45,7 +58,7 @@ export const errorHandler: ErrorRequestHandler = (thrown: unknown, request, resp
     return;
   }
   response.status(status).set(headers).json(body);
-};
+}
 
 /** What express and body-parser throw: a type or a status, and a message that may repeat the body. */
 function fromExpress(thrown: unknown): ShouldersError | null {
