@@ -10,14 +10,19 @@ export interface ObservedStep {
 const smallestBudget = 8;
 /** A step that also takes prompt tokens may last this many times one that does not. */
 const targetRatio = 2.5;
-/** … and this many times more where so many more wait for their prompts than decode: whoever comes in crowds is felt, but within bounds. */
-const mostCrowd = 4;
 const smoothing = 0.2;
 
+/** A sequence, as far as it matters whose it is. */
+interface OfParty {
+  party: string;
+}
+
 /**
- * How many prompt tokens may join a step in which others decode: as many as keep the step within 2.5 times its
- * length without them, learned from the steps themselves, so that a long prompt is never felt as a stall. Where more
- * wait for their prompts than decode, more join: a step that all feel is worth it to most.
+ * How many prompt tokens may join a step in which others decode. As many as keep the step within 2.5 times its length
+ * without them, learned from the steps themselves, so that a long prompt is never felt as a stall. As many as the batch
+ * holds where more wait for their prompts than decode: those who decode pause once, and end no later, for all the
+ * prompts then take fewer steps. Each party counts as one, however much it sends, so that nobody's crowd holds up
+ * another's answer.
  */
 export class PrefillBudget {
   readonly #largest: number;
@@ -33,11 +38,10 @@ export class PrefillBudget {
   /**
    * Most prompt tokens for a model in the next step that also decodes.
    *
-   * @param numReading sequences whose prompts are being read.
+   * @param reading sequences whose prompts are being read.
    */
-  tokensFor(numReading: number, numDecoding: number): number {
-    const crowd = numDecoding === 0 ? 1 : Math.min(mostCrowd, Math.max(1, numReading / numDecoding));
-    return Math.min(this.#largest, Math.round(this.#tokens * crowd));
+  tokensFor(reading: readonly OfParty[], decoding: readonly OfParty[]): number {
+    return isCrowd(reading, decoding) ? this.#largest : this.#tokens;
   }
 
   observe({ ms, numDecoding, numPromptTokens }: ObservedStep): void {
@@ -55,4 +59,18 @@ export class PrefillBudget {
     const next = fitting < this.#tokens ? fitting : Math.min(fitting, this.#tokens * 1.25);
     this.#tokens = Math.round(Math.min(this.#largest, Math.max(smallestBudget, next)));
   }
+}
+
+/** Whether more wait than decode, where each party is one, in parts that wait and parts that decode. */
+function isCrowd(reading: readonly OfParty[], decoding: readonly OfParty[]): boolean {
+  const parties = new Map<string, { lead: number; count: number }>();
+  const count = (sequences: readonly OfParty[], lead: number) => {
+    for (const { party } of sequences) {
+      const known = parties.get(party) ?? { lead: 0, count: 0 };
+      parties.set(party, { lead: known.lead + lead, count: known.count + 1 });
+    }
+  };
+  count(reading, 1);
+  count(decoding, -1);
+  return [...parties.values()].reduce((sum, { lead, count: of }) => sum + lead / of, 0) > 0;
 }

@@ -159,9 +159,9 @@ export class Stepper {
     // One whose expert could not be decoded has ended.
     const sequences = candidates.filter(({ lease }) => lease !== null);
     const budgets = this.#slots.map(({ context }) => context.batch.capacity);
-    const numReading = sequences.filter((one) => one.isReading && !isDecoding(one)).length;
-    const numTaking = sequences.filter((one) => isDecoding(one) && !one.isSettled).length;
-    const prefillTokens = this.#prefillBudget.tokensFor(numReading, numTaking);
+    const reading = sequences.filter((one) => one.isReading && !isDecoding(one));
+    const taking = sequences.filter((one) => isDecoding(one) && !one.isSettled);
+    const prefillTokens = this.#prefillBudget.tokensFor(reading, taking);
     const plan = schedule(sequences, budgets, { prefillTokens, routingRows });
     if (plan.length === 0) return [];
     const numDecoding = plan.filter(({ sequence }) => isDecoding(sequence)).length;

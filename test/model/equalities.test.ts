@@ -42,6 +42,26 @@ describe("equalities on the starter models", () => {
     expect(numEqual).toBeGreaterThanOrEqual(22);
   });
 
+  it("a crowd of long prompts beside one answer gives the tokens of one by one, but for ties", async () => {
+    const long = Array.from({ length: 6 }, (_, index) => prompts.slice(index, index + 12).join(" "));
+    const options = { topLogprobs: 2, maxTokens: 24 };
+    const ask = (text: string) => answer(engine, textRequest("trivia", text, options));
+    const first = engine
+      .generate(
+        textRequest("trivia", prompts[0]!, { minTokens: 300, maxTokens: 300 }),
+        new AbortController().signal,
+      )
+      [Symbol.asyncIterator]();
+    const isAnswering = async () => (await first.next()).value?.type !== "accepted";
+    while (!(await isAnswering()));
+    const together = await Promise.all(long.map(ask));
+    await first.return?.();
+    let numEqual = 0;
+    for (const [index, text] of long.entries())
+      if (expectSameButTies(await ask(text), together[index]!, text)) numEqual++;
+    expect(numEqual).toBeGreaterThanOrEqual(5);
+  });
+
   it("the base alone, and every weight at zero, are node-llama-cpp's own greedy tokens", async () => {
     const length = 64;
     const expected = await greedyThroughLibrary(prompts, length);

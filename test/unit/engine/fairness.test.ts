@@ -115,6 +115,53 @@ describe("running sequences", () => {
   });
 });
 
+describe("a crowd of prompts", () => {
+  const long: Parameters<typeof start>[0] = {
+    ...endless,
+    batchTokens: 512,
+    config: { context: { tokens: 256, sequences: 4 } },
+    limits: { speculation: "off" },
+  };
+  const prompts = (party: string) =>
+    ["p", "q", "r"].map((letter) =>
+      fakeRequest(`${party}-${letter}`, {
+        party,
+        prompt: { type: "text", text: `${letter.repeat(99)}:` },
+        maxTokens: 4,
+      }),
+    );
+
+  /** Prompts that come while an answer of `a` runs. @returns the tokens of each batch, and what became of the prompts. */
+  async function join(party: string) {
+    const { run, models } = start(long);
+    const [context] = models.contexts;
+    let open = () => {};
+    context!.gate = new Promise((resolve) => (open = resolve));
+    const first = run(fakeRequest("a", { party: "a", prompt: { type: "text", text: "a:" }, maxTokens: 60 }));
+    await entered();
+    const outcomes = prompts(party).map(run);
+    await entered();
+    open();
+    await first;
+    return { batchSizes: context!.batchSizes, outcomes: await Promise.all(outcomes) };
+  }
+
+  it("is read in one step beside an answer of its own party", async () => {
+    const { batchSizes, outcomes } = await join("a");
+    expect(Math.max(...batchSizes)).toBe(3 * 100 + 1);
+    const alone = [];
+    for (const request of prompts("a")) alone.push(await start(long).run(request));
+    expect(outcomes.map(tokensOf)).toEqual(alone.map(tokensOf));
+  });
+
+  it("is read bit by bit beside another's answer", async () => {
+    const { batchSizes, outcomes } = await join("b");
+    expect(batchSizes.filter((size) => size > 1).length).toBeGreaterThan(2);
+    expect(Math.max(...batchSizes)).toBeLessThan(2 * 100);
+    expect(outcomes.every(({ error }) => error === null)).toBe(true);
+  });
+});
+
 describe("what is to be read", () => {
   it("is read once for all answers to a prompt", async () => {
     const { engine, models, outcomes, untilIdle } = start(endless);

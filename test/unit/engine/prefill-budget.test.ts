@@ -2,6 +2,16 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PrefillBudget } from "../../../src/engine/prefill-budget.js";
 
+/** So many sequences of each party: `of({ a: 2, b: 1 })` */
+function of(counts: Record<string, number>): { party: string }[] {
+  return Object.entries(counts).flatMap(([party, count]) => Array.from({ length: count }, () => ({ party })));
+}
+
+/** What fits beside two that decode. */
+function usual(budget: PrefillBudget): number {
+  return budget.tokensFor(of({ a: 1 }), of({ a: 2 }));
+}
+
 /** A machine whose steps cost a fixed time and so much a prompt token. */
 function settle(
   decodeMs: number,
@@ -12,9 +22,9 @@ function settle(
   for (let i = 0; i < 10; i++) budget.observe({ ms: decodeMs, numDecoding: 2, numPromptTokens: 0 });
   let longest = 0;
   for (let i = 0; i < steps; i++) {
-    const ms = decodeMs + promptTokenMs * budget.tokensFor(1, 2);
+    const ms = decodeMs + promptTokenMs * usual(budget);
     if (i > 0) longest = Math.max(longest, ms);
-    budget.observe({ ms, numDecoding: 2, numPromptTokens: budget.tokensFor(1, 2) });
+    budget.observe({ ms, numDecoding: 2, numPromptTokens: usual(budget) });
   }
   return { budget, longest };
 }
@@ -27,7 +37,7 @@ describe("PrefillBudget", () => {
   ])(
     "with steps of %d ms and %d ms a prompt token settles near %d tokens",
     (decodeMs, promptTokenMs, expected) => {
-      const tokens = settle(decodeMs, promptTokenMs).budget.tokensFor(1, 2);
+      const tokens = usual(settle(decodeMs, promptTokenMs).budget);
       expect(Math.abs(tokens - expected)).toBeLessThanOrEqual(expected * 0.1);
     },
   );
@@ -46,25 +56,40 @@ describe("PrefillBudget", () => {
   });
 
   it("never falls below 8 tokens, nor rises above the batch", () => {
-    expect(settle(1, 50).budget.tokensFor(1, 2)).toBe(8);
-    expect(settle(1000, 0.001).budget.tokensFor(1, 2)).toBe(512);
+    expect(usual(settle(1, 50).budget)).toBe(8);
+    expect(usual(settle(1000, 0.001).budget)).toBe(512);
   });
 
-  it("is as many times larger as more wait than decode, up to four, and never above the batch", () => {
+  it.each([
+    ["one long prompt beside four answers", { a: 1 }, { a: 4 }, false],
+    ["as many wait as decode", { a: 2 }, { a: 2 }, false],
+    ["more of a party wait than decode", { a: 2 }, { a: 1 }, true],
+    ["three parties wait, and one decodes", { b: 1, c: 1, d: 1 }, { a: 1 }, true],
+    ["a party's crowd beside another's answer", { b: 7 }, { a: 1 }, false],
+    ["a party's crowd beside the answers of two others", { b: 60 }, { a: 1, c: 1 }, false],
+    ["two parties' crowds beside one's answer", { b: 2, c: 1 }, { a: 1 }, true],
+    ["a party that itself waits for more, beside another's crowd", { a: 2, b: 7 }, { a: 1 }, true],
+    ["crowds of parties that decode more", { a: 3, b: 3 }, { a: 4, b: 4 }, false],
+  ])(
+    "holds all of a batch where more wait than decode, each party as one: %s",
+    (_, reading, decoding, is) => {
+      const { budget } = settle(50, 1);
+      expect(usual(budget)).toBeLessThan(100);
+      expect(budget.tokensFor(of(reading), of(decoding))).toBe(is ? 512 : usual(budget));
+    },
+  );
+
+  it("learns from steps in which all of a batch was read what it learns from others", () => {
     const { budget } = settle(50, 1);
-    const tokens = budget.tokensFor(4, 4);
-    expect([1, 2, 3, 8, 100].map((numReading) => budget.tokensFor(numReading, 2))).toEqual(
-      [1, 1, 1.5, 4, 4].map((factor) => Math.min(512, Math.round(factor * tokens))),
-    );
-    // What it has learned does not change by that: a step of four times the tokens takes as much longer.
-    budget.observe({ ms: 50 + 4 * tokens, numDecoding: 2, numPromptTokens: 4 * tokens });
-    expect(budget.tokensFor(1, 2)).toBeGreaterThan(0.9 * tokens);
+    const before = usual(budget);
+    budget.observe({ ms: 50 + 500, numDecoding: 2, numPromptTokens: 500 });
+    expect(Math.abs(usual(budget) - before)).toBeLessThanOrEqual(0.1 * before);
   });
 
   it("learns nothing from steps in which nobody decodes", () => {
     const budget = new PrefillBudget(512);
-    const before = budget.tokensFor(1, 2);
+    const before = usual(budget);
     budget.observe({ ms: 5000, numDecoding: 0, numPromptTokens: 512 });
-    expect(budget.tokensFor(1, 2)).toBe(before);
+    expect(usual(budget)).toBe(before);
   });
 });
