@@ -9,7 +9,7 @@ import {
   textRequest,
 } from "../support/real-engine.js";
 import { expectSameButTies } from "../support/ties.js";
-import type { Engine } from "../../src/protocol/protocol.js";
+import type { Engine, GenerationEvent } from "../../src/protocol/protocol.js";
 
 const prompts = [...questions("recall").slice(0, 10), ...questions("sums").slice(0, 10)].map(
   ({ prompt }) => prompt,
@@ -52,8 +52,8 @@ describe("equalities on the starter models", () => {
         new AbortController().signal,
       )
       [Symbol.asyncIterator]();
-    const isAnswering = async () => (await first.next()).value?.type !== "accepted";
-    while (!(await isAnswering()));
+    const next = async () => ((await first.next()) as IteratorResult<GenerationEvent, undefined>).value;
+    while ((await next())?.type === "accepted");
     const together = await Promise.all(long.map(ask));
     await first.return?.();
     let numEqual = 0;
