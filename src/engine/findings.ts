@@ -38,7 +38,7 @@ export function findingsOf(examined: Examined): Finding[] {
   const small = reference === null ? experts : [reference, ...experts];
   return [
     ...(reference === null ? [] : pairFindings(reference, experts, examined)),
-    ...(reference === null ? [] : sizeFindings(base, reference)),
+    ...(reference === null ? [] : sizeFindings(base, reference, examined)),
     ...contextFindings(config.context, [base, ...small]),
     ...templateFindings(base, small, examined.templateProblems ?? new Map()),
     ...tokenFindings(base, small),
@@ -92,7 +92,15 @@ function shapeDifference(reference: ModelFacts, expert: ModelFacts): string | nu
   return `${key} is ${expert.shape[key] ?? "not given"} and ${reference.shape[key] ?? "not given"}`;
 }
 
-function sizeFindings(base: Named, reference: Named): Finding[] {
+function sizeFindings(base: Named, reference: Named, { contentOf = String }: Examined): Finding[] {
+  if (contentOf(base.facts.path) === contentOf(reference.facts.path))
+    return [
+      {
+        code: "base_is_reference",
+        message: `the base and the reference are the same model (${nameOf(base.facts)}): the expert alone says as much`,
+        advice: "Name the large model as the base.",
+      },
+    ];
   if (base.facts.numParameters >= reference.facts.numParameters) return [];
   return [
     {
@@ -208,7 +216,7 @@ export function measuredFindings({ experts, text }: MeasuredFigures): Finding[] 
       return [
         {
           code: "expert_unmoved",
-          message: `expert "${id}" says what the reference says: KL(expert||reference) is ${klNats.toExponential(1)} nats a token`,
+          message: `expert "${id}" says what the reference says: KL(expert||reference) is ${klNats === 0 ? 0 : klNats.toExponential(1)} nats a token`,
           advice: "Look whether the tuned weights were merged and saved before the file was converted.",
         },
       ];

@@ -54,6 +54,11 @@ describe("findings", () => {
     ["another architecture", { expert: { architecture: "llama" } }, "expert_no_sibling"],
     ["another depth", { expert: { shape: { block_count: 12, embedding_length: 896 } } }, "expert_no_sibling"],
     ["another type", { expert: { quantization: "Q8_0" } }, "quantization_differs"],
+    [
+      "a base that is the reference",
+      { rest: { contentOf: (path) => (path === "/m/maths.gguf" ? "m" : "s") } },
+      "base_is_reference",
+    ],
     ["a small base", { base: { numParameters: 1e8 } }, "base_smaller"],
     ["a short training", { reference: { contextTrain: 1024 } }, "context_beyond_training"],
     ["no template", { base: { chatTemplate: null } }, "no_template"],
