@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { z } from "zod";
 import type { Example } from "../calibration/ask.js";
 import { mostTaskBytes, readTextFile } from "../config/read-text-file.js";
@@ -39,17 +40,20 @@ const exampleLineSchema = z
     "give either prompt or messages",
   );
 
-function readLines(file: string): Example[] {
-  let lines: string;
+function rowsOf(file: string): unknown[] {
   try {
-    lines = readTextFile(file, mostTaskBytes);
+    return readRows(readTextFile(file, mostTaskBytes), file);
   } catch (error) {
+    if (error instanceof ShouldersError) throw error;
     throw invalid(
       `${file}: cannot be read (${error instanceof Error ? error.message : String(error)})`,
       error,
     );
   }
-  return parseRows(readRows(lines, file), exampleLineSchema, file).map(
+}
+
+function readLines(file: string): Example[] {
+  return parseRows(rowsOf(file), exampleLineSchema, file).map(
     ({ expert, prompt, messages, answers, choices }) => ({
       expert,
       prompt: messages === undefined ? { type: "text", text: prompt ?? "" } : { type: "chat", messages },
@@ -71,13 +75,32 @@ function readTask(expert: string, argument: string): Example[] {
   }));
 }
 
-/** All examples of files, each `FILE` or `EXPERT=FILE`. */
-export function readExamples(given: readonly string[]): Example[] {
-  return given.flatMap((argument) => {
-    const named = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/.exec(argument);
-    return named?.[1] === undefined || named[2] === undefined
-      ? readLines(argument)
-      : readTask(named[1], named[2]);
+const splitName = (argument: string): { expert: string; file: string } | null => {
+  const [, expert, file] = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/.exec(argument) ?? [];
+  return expert === undefined || file === undefined ? null : { expert, file };
+};
+
+const namesNobody = (row: unknown): boolean => typeof row === "object" && row !== null && !("expert" in row);
+
+/** Files as they are given; one whose lines do not say whose they are is the only expert's. @param ids of the experts */
+export function nameFiles(given: readonly string[], ids: readonly string[]): string[] {
+  const [only = "", ...others] = ids;
+  return given.map((argument) => {
+    if (splitName(argument) !== null || !existsSync(argument)) return argument;
+    const rows = rowsOf(argument);
+    if (rows.length === 0 || !rows.every(namesNobody)) return argument;
+    if (others.length === 0) return `${only}=${argument}`;
+    throw invalid(
+      `${argument}: no line says which "expert" it is for; if all are for one, name it: ${only}=${argument}`,
+    );
+  });
+}
+
+/** All examples of files, each `FILE` or `EXPERT=FILE`. @param ids of the config's experts */
+export function readExamples(given: readonly string[], ids: readonly string[]): Example[] {
+  return nameFiles(given, ids).flatMap((argument) => {
+    const named = splitName(argument);
+    return named === null ? readLines(argument) : readTask(named.expert, named.file);
   });
 }
 
@@ -94,7 +117,7 @@ export interface ExampleGroup {
  * @throws ShouldersError `evaluation_invalid`, `settings_invalid`: an unknown expert, or one with too few prompts.
  */
 export function loadExamples(given: readonly string[], ids: readonly string[]): ExampleGroup[] {
-  const all = readExamples(given);
+  const all = readExamples(given, ids);
   const unknown = all.find(({ expert }) => expert !== null && !ids.includes(expert));
   if (unknown !== undefined)
     throw new ShouldersError(

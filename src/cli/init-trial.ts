@@ -7,7 +7,7 @@ import { loadTask, parseTaskArgument } from "../evaluation/tasks/load-task.js";
 import { defaultMaxTokens, type Item } from "../evaluation/tasks/task.js";
 import type { Engine, ResolvedFusionConfig } from "../protocol/protocol.js";
 import { invariant } from "../errors.js";
-import { promptCounts, readExamples } from "./calibrate-options.js";
+import { nameFiles, promptCounts, readExamples } from "./calibrate-options.js";
 import { renderTable, visible } from "./table.js";
 
 /** What `init` tries at its end: the same questions by the base, the expert, and both together. */
@@ -29,12 +29,12 @@ export function trialsOf(examples: readonly string[], ids: readonly string[]): T
   const add = (expert: string, items: readonly Item[]) =>
     given.set(expert, [...(given.get(expert) ?? []), ...items]);
   const lines: string[] = [];
-  for (const argument of examples) {
+  for (const argument of nameFiles(examples, ids)) {
     const [expert = "", file] = argument.split(/=(.*)/s, 2);
     if (file === undefined || !ids.includes(expert)) lines.push(argument);
     else add(expert, loadTask(parseTaskArgument(file), { limit: null, seed: 1, numExamples: 0 }).items);
   }
-  for (const { expert, prompt, answer } of readExamples(lines))
+  for (const { expert, prompt, answer } of readExamples(lines, ids))
     if (expert !== null) add(expert, [itemOf(prompt, answer)]);
   return [...given].map(([expert, items]) => ({
     expert,
