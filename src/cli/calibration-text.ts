@@ -4,6 +4,7 @@ import { type Figures, isBetter } from "../calibration/choose-component.js";
 import type { Comparison } from "../calibration/compare.js";
 import type { Work } from "../calibration/estimate.js";
 import type { Card, ExpertCard } from "../routing/card.js";
+import { cardFindings } from "../routing/card-findings.js";
 import { type ComponentConfig, componentInWords } from "../strategies/fields.js";
 import { strategyOf, type StrategyConfig } from "../strategies/registry.js";
 import { type ExampleGroup, promptCounts } from "./calibrate-options.js";
@@ -148,6 +149,9 @@ export function describeCalibration(
   { cardFile, config, strategy }: { cardFile: string; config: string; strategy: StrategyConfig },
 ): string {
   const { figures, experts, prior } = card;
+  const doubt = cardFindings({ config: { id: card.config, strategy, experts }, card }).find(
+    ({ code }) => code === "card_tells_little",
+  );
   return [
     confusionTable(card),
     `right       ${percent(figures.accuracy)} of the prompts, each by a fit that has not seen it`,
@@ -168,7 +172,9 @@ export function describeCalibration(
     ...experts.filter(({ trials }) => trials.length > 0).map(trialsTable),
     ...(comparison === null ? [] : [comparisonTable(comparison)]),
     `${cardFile} is written.`,
-    advice(comparison, strategy, experts, config),
+    ...(doubt === undefined
+      ? [advice(comparison, strategy, experts, config)]
+      : [`Do not serve it so: ${doubt.message}.`, doubt.advice]),
     "",
   ].join("\n");
 }

@@ -113,6 +113,10 @@ async function askExperts(
   return experts;
 }
 
+/** What becomes of a config whose experts have no examples of people. */
+const withoutExamples = ({ length }: readonly string[]): string =>
+  length === 1 ? "the expert makes some" : "the experts make some, which seldom say whose a prompt is";
+
 async function askExamples(
   flags: readonly string[] | undefined,
   ids: readonly string[],
@@ -124,7 +128,7 @@ async function askExamples(
   };
   if (flags !== undefined || questions === null) return check(flags ?? []);
   return questions.askUntil(
-    `Example prompts with answers, as ${ids.map((id) => `${id}=FILE`).join(" ")} (empty: the experts make some)`,
+    `Example prompts with answers, as ${ids.map((id) => `${id}=FILE`).join(" ")} (empty: ${withoutExamples(ids)})`,
     "",
     { signal, use: (given) => Promise.resolve(check(given.split(/\s+/).filter((part) => part !== ""))) },
   );

@@ -13,6 +13,7 @@ import { ShouldersError, invariant } from "../errors.js";
 import type { Logger } from "../log.js";
 import type { Finding } from "../protocol/protocol.js";
 import { cardPathOf } from "../routing/card.js";
+import { cardFindings } from "../routing/card-findings.js";
 import { calibrate } from "./calibrate.js";
 import { memoryLines } from "./engine-text.js";
 import { type InitAnswers, type InitFlags, askForModels, writeExamples } from "./init-questions.js";
@@ -28,6 +29,13 @@ interface Setup {
   settings: Settings;
   log: Logger;
   signal: AbortSignal;
+}
+
+/** How this program was called, for a person to call it again. */
+function program(): string {
+  const [, script = ""] = process.argv;
+  const isInstalled = !script.endsWith(".js");
+  return isInstalled ? "shoulders" : `node ${path.relative(process.cwd(), script)}`;
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -116,8 +124,12 @@ async function examplesFor(
   }
 }
 
-/** Asks ten examples of each expert by every way. */
-async function tryConfig(answers: InitAnswers, examples: readonly string[], setup: Setup): Promise<void> {
+/** Asks ten examples of each expert by every way. @returns what is wrong with the config now that it has a card */
+async function tryConfig(
+  answers: InitAnswers,
+  examples: readonly string[],
+  setup: Setup,
+): Promise<readonly Finding[]> {
   const configs = loadFusionConfigs(path.resolve(answers.out));
   const [resolved] = await resolveConfigs(configs, setup.settings, setup.signal);
   invariant(resolved !== undefined, "a config that was written is found");
@@ -133,6 +145,7 @@ async function tryConfig(answers: InitAnswers, examples: readonly string[], setu
       say(verdict(trial.expert, ways));
       if (trial.isSeen) say(seenText);
     }
+    return cardFindings(resolved);
   } finally {
     await engine.close();
   }
@@ -183,8 +196,10 @@ export async function init(flags: InitFlags, stop: Stop): Promise<number> {
     const examples = await examplesFor(answers, config, setup);
     say("\nCalibrating.");
     await calibrate(path.resolve(answers.out), { ...settingsOf(flags), examples, force: true }, stop);
-    await tryConfig(answers, examples, setup);
-    say(`\nServe it:  shoulders serve --fusion-configs ${path.dirname(answers.out)}`);
+    const findings = await tryConfig(answers, examples, setup);
+    say(findings.length > 0 ? `\n${findingsText(findings)}` : "");
+    const verb = findings.length > 0 ? "Then serve it" : "Serve it";
+    say(`${verb}:  ${program()} serve --fusion-configs ${path.dirname(answers.out)}`);
     return 0;
   } finally {
     questions?.close();

@@ -1,14 +1,16 @@
 import type { DebateAudit } from "../config/debate-audit.js";
-import type { FusionConfig } from "../config/fusion-config.js";
 import { strategyOf, type StrategyConfig } from "../strategies/registry.js";
 import type { Card } from "./card.js";
 
+/** Below this a card is right about too few of its own examples to say whose a prompt is. */
+const leastAccuracy = 0.5;
+
 /** What somebody should know about a config and its calibration card: start, `check`, API and page say it. */
 export function cardFindings({
-  config: { strategy, experts },
+  config: { id, strategy, experts },
   card,
 }: {
-  config: Pick<FusionConfig, "experts"> & { strategy: StrategyConfig };
+  config: { id: string; strategy: StrategyConfig; experts: readonly { id: string }[] };
   card: Card | null;
 }): { code: string; message: string; advice: string }[] {
   const type = strategyOf(strategy);
@@ -20,13 +22,26 @@ export function cardFindings({
         advice: 'Remove "strategy" from the config to use the card.',
       },
     ];
-  if (card === null && experts.length > 1 && type.readsCard(strategy))
+  if (experts.length < 2 || !type.readsCard(strategy)) return [];
+  const command = `shoulders calibrate ${id} --examples ${experts.map((expert) => `${expert.id}=FILE`).join(" ")}`;
+  if (card === null)
     return [
       {
         code: "no_card",
         message:
-          "it has no calibration card: nobody knows which expert a prompt is for, and all have equal shares",
-        advice: "Run `shoulders calibrate` with example prompts of each expert.",
+          "it has no calibration card: every expert begins each answer before one of them is chosen, which is slower, " +
+          "and more often wrong",
+        advice: `Give 4 to 64 example prompts of each expert: \`${command}\`.`,
+      },
+    ];
+  if (card.figures.accuracy < leastAccuracy)
+    return [
+      {
+        code: "card_tells_little",
+        message:
+          `its calibration card is right about ${(100 * card.figures.accuracy).toFixed(0)} % of its own example ` +
+          "prompts, so experts answer prompts that are not for them",
+        advice: `Calibrate with prompts that people ask of each expert: \`${command}\`.`,
       },
     ];
   return [];

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadExamples } from "../../../src/cli/calibrate-options.js";
+import { loadExamples, nameFiles } from "../../../src/cli/calibrate-options.js";
 import { ShouldersError } from "../../../src/errors.js";
 import { type TemporaryDirectory, temporaryDirectory } from "../../support/temporary-directory.js";
 
@@ -62,6 +62,18 @@ describe("examples", () => {
       prompt: { type: "text", text: "Once upon a time" },
       answer: null,
     });
+  });
+
+  it("of lines that name nobody are the only expert's, and of several nobody's", () => {
+    const lines = repeat(5, (index) => ({ prompt: `Case ${index}`, answers: ["7"], scorer: "number" }));
+    const bare = fileOf("nameless.jsonl", lines);
+    const [group] = loadExamples([bare], ["law"]);
+    expect(group).toMatchObject({ expert: "law", numLeftOut: 0 });
+    expect(group!.examples).toHaveLength(5);
+    expect(nameFiles([bare, `law=${bare}`], ["law"])).toEqual([`law=${bare}`, `law=${bare}`]);
+    expect(refusal([bare], ["law", "maths"])).toBe(
+      `${bare}: no line says which "expert" it is for; if all are for one, name it: law=${bare}`,
+    );
   });
 
   it("are 64 at most", () => {

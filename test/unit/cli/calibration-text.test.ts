@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { advice, workText } from "../../../src/cli/calibration-text.js";
+import { advice, describeCalibration, workText } from "../../../src/cli/calibration-text.js";
 import type { Comparison } from "../../../src/calibration/compare.js";
+import { fakeCard } from "../../support/fake-card.js";
 import { defaultStrategy, paperStrategy } from "../../../src/strategies/registry.js";
 
 const figures = (exact: number, agreed = exact) => ({ exact, agreed, logprob: -1 });
@@ -40,6 +41,23 @@ describe("the last sentence of calibrate", () => {
   it("says that nothing is known without answers", () => {
     expect(say(null, byDefault)).toMatch(/not known: without answers.* weaker\.$/);
     expect(say(null, paperStrategy)).toMatch(/^Remove "strategy"/);
+  });
+});
+
+describe("a card that does not know whose its own examples are", () => {
+  const ids = ["law", "maths"];
+  const card = fakeCard(Object.fromEntries(ids.map((id) => [id, new Float32Array([1, 2, 3])])));
+  const described = (accuracy: number) =>
+    describeCalibration({ card: { ...card, figures: { ...card.figures, accuracy } }, comparison: null }, [], {
+      cardFile: "mine.card.json",
+      config: "mine.json",
+      strategy: defaultStrategy(ids.map((id) => ({ id }))),
+    });
+
+  it("is not to be served, and the last line says what to give", () => {
+    expect(described(0.1)).toMatch(/Do not serve it so: .* 10 % .*\n.*--examples law=FILE maths=FILE`\.\n$/);
+    expect(described(0.1)).not.toContain("Leave mine.json");
+    expect(described(0.9)).toContain("Leave mine.json as it is, it uses the card");
   });
 });
 

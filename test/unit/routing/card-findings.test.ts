@@ -1,16 +1,24 @@
 import { describe, expect, it } from "vitest";
 import { cardFindings } from "../../../src/routing/card-findings.js";
+import type { Card } from "../../../src/routing/card.js";
 import { strategySchema, strategyTypes, type StrategyConfig } from "../../../src/strategies/registry.js";
 import { fakeCard } from "../../support/fake-card.js";
 
 const row = new Float32Array([1, 2, 3]);
-const findingsOf = (settings: object, ids: readonly string[], hasCard: boolean) =>
+const cardOf = (ids: readonly string[]) => fakeCard(Object.fromEntries(ids.map((id) => [id, row])));
+const findingsOf = (
+  settings: object,
+  ids: readonly string[],
+  hasCard: boolean,
+  card: Card | null = hasCard ? cardOf(ids) : null,
+) =>
   cardFindings({
     config: {
+      id: "mine",
       strategy: strategySchema.parse(settings),
       experts: ids.map((id) => ({ id, model: { model: "m", gpuLayers: "auto" }, bounds: [0, 2] })),
     },
-    card: hasCard ? fakeCard(Object.fromEntries(ids.map((id) => [id, row]))) : null,
+    card,
   });
 
 describe("findings about a card", () => {
@@ -40,8 +48,27 @@ describe("findings about a card", () => {
   });
 
   it("miss it where several experts depend on it", () => {
-    expect(findingsOf({ type: "mixture" }, ["a", "b"], false)[0]?.code).toBe("no_card");
+    const [finding] = findingsOf({ type: "mixture" }, ["a", "b"], false);
+    expect(finding).toMatchObject({
+      code: "no_card",
+      advice: expect.stringContaining("`shoulders calibrate mine --examples a=FILE b=FILE`") as string,
+    });
     expect(findingsOf({ type: "mixture" }, ["a"], false)).toEqual([]);
     expect(findingsOf({ type: "mixture", prior: "uniform" }, ["a", "b"], false)).toEqual([]);
+  });
+
+  it("tell of one that is wrong about most of its own examples, where several experts depend on it", () => {
+    const card = cardOf(["a", "b"]);
+    const saying = (accuracy: number, ids = ["a", "b"], settings: object = {}) =>
+      findingsOf({ type: "mixture", ...settings }, ids, true, {
+        ...card,
+        figures: { ...card.figures, accuracy },
+      });
+    expect(saying(0.2)).toMatchObject([
+      { code: "card_tells_little", message: expect.stringContaining("20 %") as string },
+    ]);
+    expect(saying(0.9)).toEqual([]);
+    expect(saying(0.2, ["a"])).toEqual([]);
+    expect(saying(0.2, ["a", "b"], { prior: "uniform" })).toEqual([]);
   });
 });
