@@ -99,7 +99,7 @@ function severalShort(): string {
     ["fusion:all:right", "right expert, fused"],
     ["paper-all", "four experts, the paper's rule"],
     ["uniform", "four experts, each at weight 1/4"],
-    ["mixture", "four experts, mixture without a card"],
+    ["mixture", "four experts, mixture of equal shares"],
     ["fusion:all", "four experts, mixture (the default)"],
     ["paper-all+bystanders", "and four that fit nothing, the paper's rule"],
     ["fusion:all-bystanders", "and four that fit nothing, mixture"],

@@ -16,11 +16,19 @@ export interface Comparison {
 export interface Today {
   strategy: StrategyConfig;
   card: Card | null;
+  /** Where there is no card: the shares that a prompt was found to begin with. */
+  shares?: Readonly<Record<string, number>> | null;
 }
 
 /** A strategy as it begins the answer to one prompt by a card, with what it takes from the card written into it. */
-export function strategyFor({ strategy, card }: Today, feature: Float64Array): StrategyConfig {
-  if (card === null) return strategy;
+export function strategyFor(
+  { strategy, card, shares: found = null }: Today,
+  feature: Float64Array,
+): StrategyConfig {
+  if (card === null)
+    return found === null
+      ? strategy
+      : strategyOf(strategy).withCard(strategy, { shares: { ...found }, components: {} });
   const shares = priorOf(card, feature);
   const ids = ["base", ...card.experts.map(({ id }) => id)];
   const known = card.experts.flatMap(({ id, component }) =>

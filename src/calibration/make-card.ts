@@ -1,4 +1,5 @@
 import type { LocalMember } from "../config/members.js";
+import type { Prompt } from "../protocol/protocol.js";
 import type { ComponentConfig } from "../strategies/fields.js";
 import { defaultStrategy, type StrategyConfig } from "../strategies/registry.js";
 import {
@@ -10,6 +11,7 @@ import {
   featureOfPrompt,
   mixtureOf,
   readingsOf,
+  run,
   scoreAnswer,
 } from "./ask.js";
 import { backgroundPrompts } from "./background.js";
@@ -142,6 +144,8 @@ async function answersOf(
   return { given: given.filter(({ tokens }) => tokens.length > 0), areOwn };
 }
 
+type Shares = Readonly<Record<string, number>>;
+
 interface Calibrated {
   card: ExpertCard;
   given: readonly Given[];
@@ -198,6 +202,14 @@ async function outOfDomainShares(
   return shares;
 }
 
+/** The shares with which several experts begin where no card knows: the engine finds them out of the prompt. */
+async function sharesToday({ asked, models, today }: CardParts, prompt: Prompt): Promise<Shares | null> {
+  const isOpen = today.card === null && today.strategy.type === "mixture" && today.strategy.prior === "card";
+  if (!isOpen || models.members.experts.length < 2) return null;
+  const { tokens } = await run(asked, { prompt, strategy: today.strategy, audit: "rows" });
+  return tokens[0]?.record.shares ?? null;
+}
+
 /** What the given answers come to today and by the card. */
 async function compare(
   parts: CardParts,
@@ -208,9 +220,16 @@ async function compare(
   const given = answered.flatMap((one) => one.given);
   if (given.length === 0) return null;
   const what = "answers as today and by the card";
-  const ways: readonly Today[] = [parts.today, { strategy: defaultStrategy(card.experts), card }];
+  const begun = new Map<Given, Shares | null>();
+  await inParallel(given, parts.concurrency, async (one) =>
+    begun.set(one, await sharesToday(parts, one.prompt)),
+  );
+  const byCardNow: Today = { strategy: defaultStrategy(card.experts), card };
   const [today = [], byCard = []] = await scoreAll(parts, given, {
-    strategiesFor: ({ feature }) => ways.map((way) => strategyFor(way, feature)),
+    strategiesFor: (one) => [
+      strategyFor({ ...parts.today, shares: begun.get(one) ?? null }, one.feature),
+      strategyFor(byCardNow, one.feature),
+    ],
     expert: null,
     onDone: counter(parts, what, given.length),
   });

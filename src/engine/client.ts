@@ -6,6 +6,7 @@ import { modelPaths } from "../config/members.js";
 import { Backends, trialTimeoutMs } from "./backends.js";
 import { diedEarlyError, diedError } from "./child-errors.js";
 import { Deaths } from "./deaths.js";
+import { ElectingEngine } from "./electing-engine.js";
 import { endOf, forkChild } from "./fork-child.js";
 import { Mailbox } from "./mailbox.js";
 import { OpenQueries } from "./open-queries.js";
@@ -48,8 +49,7 @@ const defaultLoadTimeoutMs = 120_000;
  * Unread events of one request: past the first number its sequence is paused, down to the second it goes on. A full
  * trace has ten candidates of every model at each token, some 23 KB with eight experts.
  */
-const unread = { pauseAt: 64, resumeAt: 16 };
-const unreadFull = { pauseAt: 16, resumeAt: 4 };
+const unread = { plain: { pauseAt: 64, resumeAt: 16 }, full: { pauseAt: 16, resumeAt: 4 } };
 
 const noStats: EngineStats = { steps: 0, running: 0, waiting: 0, cached: 0, residentBytes: 0, cells: {} };
 
@@ -66,7 +66,7 @@ export async function startEngine(options: StartEngineOptions): Promise<Engine> 
     await client.close();
     throw error;
   }
-  return client;
+  return new ElectingEngine(client, options);
 }
 
 /** The server's handle on the engine child: fails what was running when it dies, and starts another one. */
@@ -201,7 +201,7 @@ class EngineClient implements Engine {
     const { requestId } = request;
     const onFull = (isPaused: boolean) => this.#send({ type: "pause", requestId, isPaused });
     const mailbox = new Mailbox<GenerationEvent>({
-      ...(request.trace === "full" ? unreadFull : unread),
+      ...unread[request.trace === "full" ? "full" : "plain"],
       onFull,
     });
     this.#mailboxes.set(requestId, mailbox);

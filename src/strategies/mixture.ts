@@ -17,8 +17,8 @@ const schema = z
       .union([z.enum(["card", "uniform"]), recordOf(idSchema, z.number().min(0).max(1), mostNamed)])
       .default("card")
       .describe(
-        "Shares at the start of an answer: from the calibration card (where there is none, or one expert, every " +
-          "expert has the same and the base none), uniform, or given by expert id and base, in proportion.",
+        "Shares at the start of an answer: from the calibration card (where there is none, each expert begins the " +
+          "answer, and the one that the prompt is for gets all), uniform, or given by expert id and base, in proportion.",
       ),
     components: recordOf(idSchema, componentSchema, mostNamed)
       .default({})
@@ -88,7 +88,7 @@ function isAllZero(shares: Readonly<Record<string, number>>): boolean {
 }
 
 /**
- * Where nobody knows what a prompt is about: every expert alike. The base by itself has no share, for who attaches an
+ * Where nobody has found out what a prompt is about (`engine/election.ts` does): every expert alike. The base by itself has no share, for who attaches an
  * expert wants to hear it. (With a share, the base's habits win: the experts that a prompt is not for agree with it.)
  */
 const equalShares = (experts: readonly Expert[]): Record<string, number> =>
