@@ -7,6 +7,7 @@ import { jsonBody } from "./middleware/json-body.js";
 import { untilLoaded } from "./middleware/loaded.js";
 import { localsOf } from "./middleware/locals.js";
 import { observe } from "./middleware/observe.js";
+import { plainPath } from "./middleware/plain-path.js";
 import { playground } from "./playground.js";
 import { createRoutes } from "./routes.js";
 
@@ -16,6 +17,7 @@ export function createApp(context: ApiContext): Express {
   app.disable("x-powered-by").disable("etag").enable("case sensitive routing");
   app.use(observe(context));
   app.use(access(context));
+  app.use(plainPath);
 
   const readBody = jsonBody(context, context.limits.bodyBytes);
   const routes = createRoutes(context);

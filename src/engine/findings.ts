@@ -12,6 +12,7 @@ export interface Examined {
   config: {
     experts: readonly { id: string }[];
     context: { tokens: number; rope?: RopeOverrides | undefined };
+    chatTemplate?: string | undefined;
   };
   /** Facts of each model. */
   facts: Roles<ModelFacts>;
@@ -40,7 +41,10 @@ export function findingsOf(examined: Examined): Finding[] {
     ...(reference === null ? [] : pairFindings(reference, experts, examined)),
     ...(reference === null ? [] : sizeFindings(base, reference, examined)),
     ...contextFindings(config.context, [base, ...small]),
-    ...templateFindings(base, small, examined.templateProblems ?? new Map()),
+    // Where the config has a template, no file's is asked for.
+    ...(config.chatTemplate === undefined
+      ? templateFindings(base, small, examined.templateProblems ?? new Map())
+      : []),
     ...tokenFindings(base, small),
     ...(examined.measured === null ? [] : measuredFindings(examined.measured)),
   ];

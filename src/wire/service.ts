@@ -11,6 +11,30 @@ export const modelEntrySchema = named(
     object: z.literal("model"),
     created: countSchema,
     owned_by: z.literal("shoulders"),
+    context_length: countSchema
+      .optional()
+      .describe("Most tokens of a prompt and its answer; once it is loaded."),
+    max_model_len: countSchema.optional().describe("The same, as vLLM calls it."),
+    capabilities: z
+      .array(z.enum(["completion", "tools", "thinking"]))
+      .optional()
+      .describe("As Ollama calls them."),
+    architecture: z
+      .strictObject({
+        input_modalities: z.array(z.literal("text")),
+        output_modalities: z.array(z.literal("text")),
+      })
+      .describe("As OpenRouter and llama-server have it."),
+    meta: z
+      .strictObject({
+        n_ctx: countSchema,
+        n_ctx_train: countSchema,
+        n_vocab: countSchema,
+        n_params: countSchema,
+        size: countSchema,
+      })
+      .optional()
+      .describe("Of the base, as llama-server has it; once it is loaded."),
     status: z
       .strictObject({
         value: z.enum(["unloaded", "loading", "loaded"]),

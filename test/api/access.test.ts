@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
+import { hostname } from "node:os";
 import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { hashOf, parseApiKeys } from "../../src/config/api-keys.js";
@@ -154,6 +155,14 @@ describe("with a key", () => {
     expect(await (await get("/v1/fusion/traces", annKey)).json()).toMatchObject({ data: [{ id }] });
   });
 
+  it("it may come in the headers of other APIs", async () => {
+    const server = await startTestServer({ access: { keys } });
+    for (const name of ["x-api-key", "api-key"]) {
+      const ask = (key: string) => fetch(`${server.url}/v1/models`, { headers: { [name]: key } });
+      expect([(await ask(annKey)).status, (await ask("other")).status], name).toEqual([200, 401]);
+    }
+  });
+
   it("a browser shows it as a subprotocol, which does not come back", async () => {
     const server = await startTestServer({ access: { keys } });
     const url = `${server.url.replace("http", "ws")}/v1/stream`;
@@ -177,11 +186,19 @@ describe("hosts and origins", () => {
       "[::1]:80",
       "10.1.2.3",
       "SHOULDERS.example:443",
+      "host.docker.internal:8080",
+      "app.localhost",
+      hostname(),
+      `${hostname()}.local:1`,
     ])
       expect(await hostStatus(server, `Host: ${host}`), host).toBe(200);
     for (const host of [
       "evil.example",
       "localhost.evil.example",
+      "internal",
+      "evil.internal.example",
+      ".internal",
+      "x.local",
       "127.0.0.1.nip.example",
       "[::1].x",
       "a b",
@@ -191,6 +208,10 @@ describe("hosts and origins", () => {
     expect(await hostStatus(server, "Host: localhost", "Host: evil.example")).toBe(400);
     expect(await hostStatus(server, "Host: ")).toBe(400);
     expect(await hostStatus(server)).toBe(400);
+    expect(statusOf(await sendRaw(server.url, "GET /livez HTTP/1.0\r\n\r\n"))).toBe(200);
+    expect(statusOf(await sendRaw(server.url, "GET /livez HTTP/1.0\r\nHost: evil.example\r\n\r\n"))).toBe(
+      403,
+    );
     const absolute = (authority: string) =>
       sendRaw(server.url, rawRequest(`GET http://${authority}/livez`, ["Host: localhost"]));
     expect(statusOf(await absolute("localhost"))).toBe(200);

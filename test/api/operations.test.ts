@@ -50,6 +50,9 @@ describe("models and configs", () => {
       object: "model",
       created: expect.any(Number) as number,
       owned_by: "shoulders",
+      ...{ context_length: 512, max_model_len: 512, capabilities: ["completion", "tools"] },
+      architecture: { input_modalities: ["text"], output_modalities: ["text"] },
+      meta: expect.objectContaining({ n_ctx: 512, n_vocab: 980 }) as object,
       status: { value: "loaded" },
     });
     expect(await (await fetch(`${server.url}/v1/models`)).json()).toEqual({

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import type { GenerationRequest } from "../../src/protocol/protocol.js";
+import { rawRequest, sendRaw, statusOf } from "../support/raw-http.js";
 import { startTestServer } from "../support/server.js";
 
 /** What programs send that were written for other servers, and what becomes of it. */
@@ -49,6 +50,13 @@ it.each<[object, object?]>([
   [{ prompt: "" }],
   [{ raw: true }, text],
   [{ structured_outputs: true, reasoning: {}, reasoning_effort: "auto" }],
+  [{ format: "", json_schema: "", guided_regex: "", guided_grammar: "", response_format: {} }],
+  [{ temprature: null, mirostat_lr: null, mode: null }],
+  [{ include_reasoning: true, separate_reasoning: true, add_bos_token: true, reasoning: { exclude: false } }],
+  [{ prediction: { type: "content", content: "" } }],
+  [{ prediction: { type: "content", content: [] } }, text],
+  [{ max_tokens: -2 }],
+  [{ max_completion_tokens: null, top_logprobs: 0, add_special_tokens: true }, text],
   [{ echo: false, user: "u", store: false, metadata: {}, service_tier: "auto", verbosity: "medium" }],
 ])("%j asks for nothing, and nothing is said of it", async (fields, base) => {
   const { status, reply, request } = await send(fields, base);
@@ -82,6 +90,12 @@ it.each<[object, Partial<GenerationRequest>, object?]>([
   [{ stop_token_ids: [3, 4] }, { stopTokens: [3, 4] }],
   [{ logit_bias: [[3, -1.5], [4, false]] }, { logitBias: [{ token: 3, bias: -1.5 }, { token: 4, bias: -100 }] }], // prettier-ignore
   [{ n_probs: 4 }, { topLogprobs: 4 }],
+  [{ n_probs: 4 }, { topLogprobs: 4 }, text],
+  [{ logprobs: true, top_logprobs: 3 }, { topLogprobs: 3 }, text],
+  [{ max_completion_tokens: 5, max_tokens: 7 }, { maxTokens: 5 }, text],
+  [{ max_tokens: Number.MAX_SAFE_INTEGER }, { maxTokens: 2 ** 31 - 1 }],
+  [{ do_sample: false, temperature: 0.7 }, sampling({ temperature: 0 })],
+  [{ do_sample: true, temperature: 0.7 }, sampling({ temperature: 0.7 })],
   [{ logprobs: 15 }, { topLogprobs: 15 }, text],
   [{ logprobs: true }, { topLogprobs: 0 }, text],
   [{ json_schema: schema }, grammar("town")],
@@ -98,6 +112,11 @@ it.each<[object, Partial<GenerationRequest>, object?]>([
     { response_format: { type: "json_schema", json_schema: { name: "Answer[int, str]", schema } } },
     grammar("town"),
   ],
+  [{ response_format: { type: "json", value: schema } }, grammar("town")],
+  [{ response_format: { type: "json_object", value: schema } }, grammar("town")],
+  [{ response_format: { type: "json_schema", value: { name: "a", schema } } }, grammar("town")],
+  [{ response_format: { type: "regex", value: "[ab]{2}" } }, grammar("\\U00000061-\\U00000062")],
+  [{ response_format: { type: "regex", pattern: "[ab]{2}" } }, grammar("\\U00000061-\\U00000062")],
   [{ format: schema }, grammar("town")],
   [{ format: "json" }, grammar("object")],
   [{ structured_outputs: { json_object: true } }, grammar("object")],
@@ -142,6 +161,16 @@ it.each<[string, unknown[], object]>([
     { content: "a", reasoning: "hm" },
   ],
   ["assistant", [{ type: "refusal", refusal: "I cannot." }], { content: "I cannot." }],
+  ["assistant", [{ type: "reasoning", text: "hm" }, { text: "a" }], { content: "a", reasoning: "hm" }],
+  ["assistant", [{ type: "reasoning", reasoning: "hm" }, "a"], { content: "a", reasoning: "hm" }],
+  [
+    "assistant",
+    [
+      { type: "redacted_thinking", data: "x" },
+      { type: "text", text: "a" },
+    ],
+    { content: "a" },
+  ],
 ])("parts of a message of the %s are read: %j", async (role, content, expected) => {
   const { status, request } = await send({ messages: [...chat.messages, { role, content }] });
   expect(status).toBe(200);
@@ -170,6 +199,11 @@ it.each<[object, string[], object?]>([
   [{ x_session: "a", litellm_call_id: "b" }, ["x_session", "litellm_call_id"]],
   [{ guided_decoding_backend: "x", priority: 1 }, ["guided_decoding_backend", "priority"], text],
   [{ verbosity: "low", top_a: 0 }, ["verbosity"]],
+  [
+    { separate_reasoning: false, add_bos_token: false, mode: "instruct" },
+    ["separate_reasoning", "add_bos_token", "mode"],
+  ],
+  [{ top_logprobs: 3, add_special_tokens: false }, ["top_logprobs", "add_special_tokens"], text],
   [{ store: true, metadata: { a: "b" }, service_tier: "flex" }, ["store", "metadata", "service_tier"]],
   [{ max_tokens: 3, n_predict: 5 }, ["n_predict"]],
   [{ reasoning: { max_tokens: 2000, exclude: false } }, ["reasoning.max_tokens"]],
@@ -234,7 +268,9 @@ it.each<[object, string, string, RegExp, object?]>([
   [{ min_new_tokens: 3, max_tokens: 2 }, "invalid_request", "min_new_tokens", /more than max_tokens = 2/],
   [{ mirostat: 2 }, "unsupported_field", "mirostat", /leave it out/],
   [{ top_a: 0.5 }, "unsupported_field", "top_a", /leave it out/],
-  [{ do_sample: false }, "unsupported_field", "do_sample", /temperature/],
+  [{ stop_regex: "a+" }, "unsupported_field", "stop_regex", /leave it out/],
+  [{ response_format: { type: "json", value: 3 } }, "invalid_request", "response_format.value", /object/],
+  [{ max_tokens: -3 }, "invalid_request", "max_tokens", /-1/],
   [{ skip_special_tokens: false }, "unsupported_field", "skip_special_tokens", /leave it out/],
   [{ best_of: 3, n: 2 }, "invalid_request", "best_of", /leave n out/, text],
   [JSON.parse('{"__proto__": 1}') as object, "invalid_request", "__proto__", /nothing/],
@@ -298,4 +334,78 @@ it("every route of the API is there without /v1, too", async () => {
   expect((await server.post("/responses", { model: "both", input: "hi" })).status).toBe(200);
   expect((await server.post("/completions", text)).status).toBe(200);
   expect((await server.post("/chat/completions", chat)).status).toBe(200);
+});
+
+const call = (id: string, name: string, more: object = {}) => ({
+  id,
+  type: "function",
+  function: { name, arguments: "{}", ...more },
+});
+
+it.each<[string, object[], object[], [string, string][]]>([
+  ["nothing for no arguments", [call("a", "f", { arguments: null }), { id: "b", function: { name: "g" } }], [], []],
+  ["no id, in order", [call("a", "f"), call("b", "g")], [{ role: "tool", content: "1" }, { role: "tool", content: "2" }], [["a", "1"], ["b", "2"]]],
+  ["no id, by name", [call("a", "f"), call("b", "g")], [{ role: "tool", tool_name: "g", content: "2" }, { role: "tool", name: "f", content: "1" }], [["b", "2"], ["a", "1"]]],
+  ["a value", [call("a", "f")], [{ role: "tool", tool_call_id: "a", content: { degrees: 3 } }], [["a", '{"degrees":3}']]],
+  ["a number", [call("a", "f")], [{ role: "tool", tool_call_id: "a", content: 3 }], [["a", "3"]]],
+])("calls and results are read as programs send them: %s", async (_, calls, results, expected) => {
+  const messages = [...chat.messages, { role: "assistant", tool_calls: calls }, ...results];
+  const { status, reply, request } = await send({ messages });
+  expect([status, reply.error]).toEqual([200, undefined]);
+  const told = expected.map(([toolCallId, content]) => ({ role: "tool", toolCallId, content }));
+  expect((request?.prompt as { messages: unknown[] }).messages.slice(2)).toEqual(told);
+}); // prettier-ignore
+
+it("a result that no call is open for is refused", async () => {
+  const messages = [...chat.messages, { role: "assistant", tool_calls: [call("a", "f")] }, { role: "tool", name: "x", content: "1" }]; // prettier-ignore
+  const { status, reply } = await send({ messages });
+  expect([status, reply.error?.param]).toEqual([400, "messages.2.tool_call_id"]);
+});
+
+const tool = { type: "function", function: { name: "f", parameters: { type: "object" } } };
+
+it.each([
+  { type: "web_search" },
+  { type: "openrouter:datetime" },
+  { type: "mcp", server_label: "x", server_url: "y" },
+])("a tool that a server would run is left out, and named: %j", async (hosted) => {
+  const { status, reply, request } = await send({ tools: [hosted, tool] });
+  expect([status, reply.fusion?.ignored]).toEqual([200, ["tools.0"]]);
+  expect(request?.prompt).toMatchObject({ tools: [{ name: "f" }] });
+  expect((await send({ tools: [hosted], tool_choice: "required" })).reply.error?.param).toBe("tool_choice");
+});
+
+it.each([
+  { type: "tool", name: "f" },
+  { function: { name: "f" } },
+  { type: "allowed_tools", mode: "required", tools: [{ type: "function", name: "f" }] },
+])("a tool is chosen by %j", async (tool_choice) => {
+  const { status, request } = await send({ tools: [tool], tool_choice });
+  expect(status).toBe(200);
+  const required = await send({ tools: [tool], tool_choice: { type: "function", function: { name: "f" } } });
+  const list = await send({ tools: [tool], tool_choice: "required" });
+  expect([required.request?.grammar, list.request?.grammar]).toContain(request?.grammar);
+});
+
+it("a schema that is none is left out of tools, and named; with strict, and as an answer's format, it is refused", async () => {
+  const parameters = { type: "OBJECT", properties: { a: { type: "str1ng" }, b: { type: "INTEGER", enum: null } }, required: [] };
+  const of = (strict: boolean) => ({ tools: [{ type: "function", function: { name: "f", parameters, strict } }] });
+  const { status, reply, request } = await send({ ...of(false), tool_choice: "required" });
+  expect([status, reply.fusion?.ignored]).toEqual([200, ["tools.0.function.parameters.properties.a.type"]]);
+  expect(request?.grammar).toContain('("-"? digits)');
+  expect((await send(of(true))).status).toBe(400);
+  expect((await send({ format: parameters })).reply.error?.param).toBe("format.properties.a.type");
+  expect((await send({ format: { ...parameters, properties: { b: parameters.properties.b } } })).status).toBe(200);
+}); // prettier-ignore
+
+it.each([
+  "//v1/models/both",
+  "/v1//models/both",
+  "/v1/v1/models/both",
+  "/v1/models/both/",
+  "/openai/v1/models/both",
+  "/openai/deployments/both/models/both?api-version=2024-10-21",
+])("an address and a path that do not fit together are understood: %s", async (path) => {
+  const server = await startTestServer();
+  expect(statusOf(await sendRaw(server.url, rawRequest(`GET ${path}`, ["Host: localhost"])))).toBe(200);
 });

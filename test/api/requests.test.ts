@@ -345,7 +345,7 @@ describe("what is refused", () => {
       invalid("outside the vocabulary", { prompt: [980] }, "prompt", /980/),
       invalid("below the vocabulary", { prompt: [-1] }, "prompt.0"),
       invalid("21 alternatives", { logprobs: 21 }, "logprobs"),
-      invalid("negative tokens", { max_tokens: -2 }, "max_tokens"),
+      invalid("negative tokens", { max_tokens: -3 }, "max_tokens"),
       unsupported({ messages: [{ role: "user", content: "hi" }] }, "messages"),
       unsupported({ suffix: "x" }, "suffix"),
     ]);
@@ -377,6 +377,10 @@ describe("HTTP", () => {
     }
     const charset = { headers: { "Content-Type": "application/json; charset=latin1" } };
     expect((await server.post("/v1/chat/completions", chat, charset)).status).toBe(415);
+    for (const name of ["utf8", '"UTF-8"', "us-ascii"]) {
+      const utf8 = { headers: { "Content-Type": `application/json; charset=${name}` } };
+      expect((await server.post("/v1/chat/completions", chat, utf8)).status, name).toBe(200);
+    }
   });
 
   it("a body over the limit is 413, one at the limit is read", async () => {

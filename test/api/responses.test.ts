@@ -59,6 +59,44 @@ it("the openai package creates a response", async () => {
   });
 });
 
+it("fields of a chat completion that others have here are done", async () => {
+  const server = await startTestServer();
+  const fields = {
+    seed: 7,
+    stop: ["x"],
+    top_k: 3,
+    frequency_penalty: 0.5,
+    repeat_penalty: 1.5,
+    logit_bias: { 5: -100 },
+  };
+  const response = await server.post("/v1/responses", {
+    ...plain,
+    ...fields,
+    chat_template_kwargs: { enable_thinking: false },
+  });
+  expect(await response.json()).not.toHaveProperty("fusion");
+  expect(server.engine.submitted[0]).toMatchObject({
+    seed: 7,
+    stop: ["x"],
+    sampling: { topK: 3, frequencyPenalty: 0.5, repeatPenalty: 1.5 },
+    logitBias: [{ token: 5, bias: -100 }],
+    prompt: { isThinking: false },
+  });
+  const refused = await server.post("/v1/responses", { ...plain, top_k: -7 });
+  expect(await refused.json()).toMatchObject({ error: { param: "top_k" } });
+});
+
+it("a function may stand as in a chat completion", async () => {
+  const server = await startTestServer();
+  const tools = [{ type: "function", function: { name: "f", parameters: { type: "object" } } }];
+  expect((await server.post("/v1/responses", { ...plain, tools })).status).toBe(200);
+  expect(server.engine.submitted[0]).toMatchObject({ prompt: { tools: [{ name: "f" }] } });
+  const nameless = await server.post("/v1/responses", { ...plain, tools: [{ type: "function" }] });
+  expect(await nameless.json()).toMatchObject({
+    error: { message: expect.stringMatching(/name/) as string },
+  });
+});
+
 it("its stream helper sees every event in order, and the same text", async () => {
   const server = await startTestServer();
   const stream = clientOf(server).responses.stream({

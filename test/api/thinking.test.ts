@@ -103,6 +103,26 @@ it.each([
   expect(usage!.completion_tokens_details).not.toHaveProperty("reasoning_tokens");
 });
 
+it.each([{ include_reasoning: false }, { reasoning: { exclude: true } }])(
+  "what was thought is counted and not shown with %j",
+  async (hidden) => {
+    const body = { ...fields, ...hidden } as typeof fields;
+    const { choices, usage } = await server.client.chat.completions.create(body);
+    const { message } = (await server.client.chat.completions.create(fields)).choices[0]!;
+    expect(choices[0]!.message).toEqual({ role: "assistant", content: message.content, refusal: null });
+    expect(usage!.completion_tokens_details?.reasoning_tokens).toBeGreaterThan(1);
+    let content = "";
+    for await (const { choices: parts } of await server.client.chat.completions.create({
+      ...body,
+      stream: true,
+    })) {
+      expect(parts[0]!.delta).not.toHaveProperty("reasoning_content");
+      content += parts[0]!.delta.content ?? "";
+    }
+    expect(content).toBe(message.content);
+  },
+);
+
 it("messages have it as a block where thinking is asked for, and responses as an item; both as a chat has it", async () => {
   const { model, messages, max_tokens } = fields;
   const body = { model, messages, max_tokens, temperature: 0 };

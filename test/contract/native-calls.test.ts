@@ -47,13 +47,15 @@ const parameters = {
   required: ["town"],
   additionalProperties: false,
 };
-const tools = toolsSchema.parse([
-  {
-    type: "function",
-    function: { name: "get_weather", description: "How it is.", parameters, strict: true },
-  },
-  { type: "function", function: { name: "now", description: "The time." } },
-])!;
+const tools = toolsSchema
+  .parse([
+    {
+      type: "function",
+      function: { name: "get_weather", description: "How it is.", parameters, strict: true },
+    },
+    { type: "function", function: { name: "now", description: "The time." } },
+  ])!
+  .flatMap((tool) => (tool.type === "hosted" ? [] : [tool]));
 
 const planOf = (form: CallForm, isRequired = true): ToolPlan =>
   planTools({ tools, tool_choice: isRequired ? "required" : "auto" }, form)!;

@@ -5,6 +5,7 @@ import { afterEach, expect } from "vitest";
 import type { z } from "zod";
 import { isMessagesPath } from "../../src/api/anthropic/message-error.js";
 import type { ApiContext } from "../../src/api/context.js";
+import { joinedPath } from "../../src/api/middleware/plain-path.js";
 import type { Route } from "../../src/api/route.js";
 import { createRoutes } from "../../src/api/routes.js";
 import { errorBodySchema } from "../../src/wire/error.js";
@@ -45,7 +46,8 @@ diagnostics.subscribe("http.server.request.start", (message) => {
   const address = server.address() as AddressInfo | null;
   if (!ports.has(address?.port ?? 0) || request.method === "HEAD") return;
   // Proxies ask for a whole URL.
-  const [path = ""] = (request.url ?? "").replace(/^https?:\/\/[^/]*/, "").split("?");
+  const [sent = ""] = (request.url ?? "").replace(/^https?:\/\/[^/]*/, "").split("?");
+  const path = joinedPath(sent).replace(/(.)\/$/, "$1");
   const route = routes.find(
     ({ route: { method }, pattern }) => method === request.method && pattern.test(path),
   )?.route;

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
+import { hostname } from "node:os";
 import type { ApiKey } from "../../config/api-keys.js";
 import { ShouldersError } from "../../errors.js";
 import { networkOf } from "./network.js";
@@ -27,6 +28,12 @@ export const openRules: AccessRules = {
 const openPaths = new Set(["/livez", "/readyz", "/"]);
 const pageFile = /^\/playground(?:\/[\w-][\w.-]*)+$/;
 
+/**
+ * Names under domains that nobody can register: a page cannot have one. Containers call their host so
+ * (`host.docker.internal`).
+ */
+const privateName = /^[a-z\d-]+(?:\.[a-z\d-]+)*\.(?:localhost|internal)$/;
+
 /** OpenAI's way to show a key where a browser can set no header: a WebSocket's second subprotocol. */
 const keyProtocol = "openai-insecure-api-key.";
 
@@ -44,7 +51,13 @@ export class Gate {
   constructor({ keys, allowedHosts, allowedOrigins, ...limits }: AccessRules) {
     this.#keys = new KeyRing(keys);
     this.#operators = new Set(keys.filter(({ isOperator = false }) => isOperator).map(({ name }) => name));
-    this.#hosts = new Set(["localhost", ...allowedHosts.map((host) => host.toLowerCase())]);
+    const own = hostname().toLowerCase();
+    this.#hosts = new Set([
+      "localhost",
+      own,
+      `${own}.local`,
+      ...allowedHosts.map((host) => host.toLowerCase()),
+    ]);
     this.#origins = new Set(allowedOrigins);
     this.limiter = new RequestLimiter(limits);
   }
@@ -70,16 +83,18 @@ export class Gate {
 
   /** @throws ShouldersError for a message that two servers could read differently, a wrong host or origin. */
   checkOrigin(request: IncomingMessage): void {
-    const { url = "", headers, headersDistinct } = request;
-    const [host = "", ...otherHosts] = headersDistinct["host"] ?? [];
-    if (otherHosts.length > 0 || host === "") throw unreadable("Send exactly one Host header.");
+    const { url = "", headers, headersDistinct, httpVersion } = request;
+    const [host, ...otherHosts] = headersDistinct["host"] ?? [];
+    // HTTP/1.0 knows no such header: checks of balancers speak it, browsers do not.
+    const isOld = httpVersion === "1.0" && host === undefined;
+    if (otherHosts.length > 0 || (!isOld && !host)) throw unreadable("Send exactly one Host header.");
     const coding = headers["transfer-encoding"];
     if (coding !== undefined && coding.toLowerCase() !== "chunked")
       throw unreadable("Transfer-Encoding may only be 'chunked'.");
-    this.#checkHost(host);
+    if (host !== undefined) this.#checkHost(host);
     if (!url.startsWith("/") && url !== "*") this.#checkHost(authorityOf(url));
     const { origin } = headers;
-    if (origin === undefined || isSameHost(origin, host) || this.isListedOrigin(origin)) return;
+    if (origin === undefined || isSameHost(origin, host ?? "") || this.isListedOrigin(origin)) return;
     throw new ShouldersError(
       "origin_forbidden",
       "Pages of other sites may not use this server; its owner can list an origin (--allowed-origins).",
@@ -109,7 +124,7 @@ export class Gate {
   #checkHost(host: string): void {
     const name = /^(.*?)(?::\d{1,5})?$/.exec(host)?.[1]?.toLowerCase() ?? "";
     const isAddress = isIP(name) === 4 || (/^\[.*\]$/.test(name) && isIP(name.slice(1, -1)) === 6);
-    if (isAddress || this.#hosts.has(name) || this.#hosts.has("*")) return;
+    if (isAddress || this.#hosts.has(name) || this.#hosts.has("*") || privateName.test(name)) return;
     throw new ShouldersError(
       "host_forbidden",
       "This server does not go by that name; use its address, or have its owner list the name (--allowed-hosts).",
@@ -120,8 +135,8 @@ export class Gate {
 function keyOf({ headers }: IncomingMessage): string | null {
   const shown = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? "")?.[1];
   if (shown !== undefined) return shown;
-  // Clients of Anthropic's API.
-  const bare = headers["x-api-key"];
+  // Clients of Anthropic's API, and of Azure's.
+  const bare = headers["x-api-key"] ?? headers["api-key"];
   if (typeof bare === "string" && bare !== "") return bare.trim();
   const protocols = headers["sec-websocket-protocol"]?.split(",").map((protocol) => protocol.trim()) ?? [];
   return protocols.find((protocol) => protocol.startsWith(keyProtocol))?.slice(keyProtocol.length) ?? null;

@@ -7,6 +7,7 @@ import { automatonOf } from "../../grammar/regular/automaton.js";
 import { NotRegular } from "../../grammar/regular/expression.js";
 import { readRegex } from "../../grammar/regular/regex-reader.js";
 import { plainWriting, writeAutomaton } from "../../grammar/regular/write-automaton.js";
+import { mendedSchema } from "../../grammar/json/mended-schema.js";
 import { addTools, type ToolPlan } from "../openai/tools.js";
 
 /** What an answer must be: from `response_format`, `grammar` and `tools`. */
@@ -119,13 +120,15 @@ function addFormat(
       return null;
     case "json_object": {
       if (format.schema == null) return "space object";
-      return `space ${addSchema(builder, format.schema, { param: "response_format.schema", isStrict: false })}`;
+      const param = "response_format.schema";
+      return `space ${addSchema(builder, mendedSchema(format.schema, param), { param, isStrict: false })}`;
     }
     case "json_schema": {
       const { schema, strict } = format.json_schema;
       const param = "response_format.json_schema.schema";
       const isStrict = strict === true;
-      return `space ${addSchema(builder, schema ?? { type: "object" }, { param, isStrict })}`;
+      const given = schema ?? { type: "object" };
+      return `space ${addSchema(builder, isStrict ? given : mendedSchema(given, param), { param, isStrict })}`;
     }
     case "choice":
       return format.choices.map(literal).join(" | ");

@@ -16,13 +16,16 @@ import { toConversation } from "./conversation.js";
 import { endingsOf } from "./endings.js";
 import { fusionOf } from "./fusion-fields.js";
 import { policyOf, type PolicyPlan } from "./policy.js";
+import { ignoredWishes } from "./ignored-wishes.js";
 import { systemFingerprint } from "./system-fingerprint.js";
 import { chatSchema, mostChoices, textSchema, type ChatBody, type TextBody } from "../openai/schemas.js";
 import { namesFunctions } from "../openai/old-functions.js";
 import { readBody } from "../openai/read-body.js";
 import { openingsOf, type CallForm } from "../openai/tool-calls.js";
-import { callForm, formatPath, planTools } from "../openai/tools.js";
+import { callForm, formatPath, hostedTools, planTools } from "../openai/tools.js";
 import { fullerOf, type TraceLevel } from "../../wire/token-record.js";
+
+const maxInt32 = 2 ** 31 - 1;
 
 export type CompletionKind = "chat" | "text";
 
@@ -55,6 +58,8 @@ export interface RequestPlan {
   seed: number | null;
   /** The answer begins with its prompt. */
   isEchoed: boolean;
+  /** What is thought is not shown. */
+  hidesThought: boolean;
   /** Of which law the log-probabilities of a prompt are that is given back. */
   echoLogprobs: "fused" | "unrestricted";
   /** How calls stand in the answer; null: it may have none. */
@@ -169,39 +174,48 @@ function planChat(chat: ChatBody, sent: unknown, options: PlanOptions): Nameless
   return planParsed("chat", chat, options, {
     prompts: [toConversation(chat, tools)],
     isEchoed: false,
+    hidesThought: chat.include_reasoning === false,
     toolForm: tools && callForm(tools, kinds, hasFunctions),
     paramOf: {
       grammar: grammarParamOf(chat, tools !== null),
-      max_tokens: chat.max_completion_tokens == null ? "max_tokens" : "max_completion_tokens",
+      ...capNameOf(chat),
     },
     ...held,
-    ignored: held.ignored.map(formatPath),
+    ignored: [...hostedTools(chat), ...(tools?.ignored ?? []), ...held.ignored.map(formatPath)],
     maxTokens: boundOf(chat.max_completion_tokens ?? chat.max_tokens ?? -1),
     topLogprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : null,
   });
 }
+
+const capNameOf = ({ max_completion_tokens: most }: ChatBody | TextBody) => ({
+  max_tokens: most == null ? "max_tokens" : "max_completion_tokens",
+});
 
 function planText(text: TextBody, options: PlanOptions): NamelessPlan {
   const { writeGrammar } = options;
   return planParsed("text", text, options, {
     prompts: toPrompts(text.prompt),
     isEchoed: text.echo ?? false,
+    hidesThought: false,
     toolForm: null,
-    paramOf: { grammar: grammarParamOf(text, false) },
+    paramOf: { grammar: grammarParamOf(text, false), ...capNameOf(text) },
     ...writeGrammar(text, null),
-    maxTokens: boundOf(text.max_tokens ?? 16),
-    topLogprobs: text.logprobs ?? null,
+    maxTokens: boundOf(text.max_completion_tokens ?? text.max_tokens ?? 16),
+    topLogprobs: text.logprobs == null ? null : Math.max(text.logprobs, text.top_logprobs ?? 0),
   });
 }
 
-type OwnParts = Pick<NamelessPlan, "prompts" | "isEchoed" | "toolForm" | "paramOf" | "ignored"> &
+type OwnParts = Pick<
+  NamelessPlan,
+  "prompts" | "isEchoed" | "hidesThought" | "toolForm" | "paramOf" | "ignored"
+> &
   Pick<SharedRequest, "maxTokens" | "topLogprobs" | "grammar">;
 
 function planParsed(
   kind: CompletionKind,
   body: ChatBody | TextBody,
   options: PlanOptions,
-  { prompts, isEchoed, toolForm, paramOf, ignored, ...own }: OwnParts,
+  { prompts, isEchoed, hidesThought, toolForm, paramOf, ignored, ...own }: OwnParts,
 ): NamelessPlan {
   const { requester, description, keptTrace } = options;
   const config = findConfig(description, body.model);
@@ -234,7 +248,7 @@ function planParsed(
     pick: sampling.temperature === 0 ? null : pick,
     // Any integer but -1, by its low 32 bits.
     seed: body.seed == null || body.seed === -1 ? null : body.seed >>> 0,
-    isEchoed,
+    ...{ isEchoed, hidesThought },
     // Harnesses add up what candidate answers get: under a plausible set most of them would get nothing.
     echoLogprobs: body.fusion?.logprobs === "fused" ? "fused" : "unrestricted",
     toolForm,
@@ -306,24 +320,12 @@ export function newId(prefix: string): string {
   return prefix + randomUUID().replaceAll("-", "");
 }
 
-/** What is known and annotates only. */
-function ignoredWishes(body: ChatBody | TextBody): string[] {
-  const { store, metadata, service_tier: tier } = body;
-  const { verbosity = null } = "messages" in body ? (body as ChatBody) : {};
-  return [
-    ...(verbosity !== null && verbosity !== "medium" ? ["verbosity"] : []),
-    ...(store === true ? ["store"] : []),
-    ...(Object.keys(metadata ?? {}).length > 0 ? ["metadata"] : []),
-    ...(tier != null && tier !== "auto" && tier !== "default" ? ["service_tier"] : []),
-  ];
-}
-
-/** -1 is none. */
-const boundOf = (most: number): number | null => (most === -1 ? null : most);
+/** None where it is negative; more than any context has is as good. */
+const boundOf = (most: number): number | null => (most < 0 ? null : Math.min(most, maxInt32));
 
 function samplingOf(body: ChatBody | TextBody, defaults: SamplingSettings): SamplingSettings {
   return {
-    temperature: body.temperature ?? defaults.temperature,
+    temperature: body.do_sample === false ? 0 : (body.temperature ?? defaults.temperature),
     topK: body.top_k == null ? defaults.topK : Math.max(0, body.top_k),
     // OpenAI's range has 0, which keeps the best token alone, as this does with any vocabulary.
     topP: body.top_p == null ? defaults.topP : Math.max(1e-7, body.top_p),
@@ -355,12 +357,10 @@ function toPrompts(prompt: TextBody["prompt"]): Prompt[] {
 
 /** What the client expects to be answered. */
 function predictionOf(prediction: ChatBody["prediction"]): GivenText | null {
-  if (prediction == null) return null;
-  const { content } = prediction;
-  return {
-    type: "text",
-    text: typeof content === "string" ? content : content.map(({ text }) => text).join("\n"),
-  };
+  const { content = "" } = prediction ?? {};
+  const text = typeof content === "string" ? content : content.map(({ text: part }) => part).join("\n");
+  // A file that is edited may be empty yet.
+  return text === "" ? null : { type: "text", text };
 }
 
 function toGiven(beginning: string | number[] | null | undefined): GivenText | null {

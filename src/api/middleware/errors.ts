@@ -5,6 +5,7 @@ import { toOpenAiError } from "../openai-error.js";
 import { outcomeOf } from "../metrics.js";
 import { isMessagesPath, toMessageError } from "../anthropic/message-error.js";
 import { localsOf } from "./locals.js";
+import { joinedPath } from "./plain-path.js";
 
 /** The last route: nothing else took the request. */
 export const routeNotFound: RequestHandler = () => {
@@ -45,7 +46,8 @@ export function errorHandler(refusals: Pick<Refusals, "delayMs">): ErrorRequestH
 
 function send(error: ShouldersError, request: Request, response: Response): void {
   const { status, headers, body: openAiBody } = toOpenAiError(error);
-  const isMessage = isMessagesPath(request.path);
+  // The gate refuses before any path is made plain.
+  const isMessage = isMessagesPath(joinedPath(request.path));
   const body = isMessage ? toMessageError(error, localsOf(response).requestId) : openAiBody;
   if (response.headersSent && String(response.getHeader("Content-Type")).startsWith("text/event-stream")) {
     localsOf(response).outcome = outcomeOf(error.status);

@@ -30,6 +30,8 @@ function whenThereIsRoom(bodies: Bodies, most: number): RequestHandler {
 }
 
 const decoder = new TextDecoder();
+/** Of UTF-8 and of what is a part of it. */
+const utf8Names = new Set(["utf-8", "utf8", "us-ascii", "ascii"]);
 
 /** In its turn: what comes after it up to the first wait is done in the same turn. */
 function parseJson(turns: Turns): RequestHandler {
@@ -58,7 +60,7 @@ function parseJson(turns: Turns): RequestHandler {
 /** @throws ShouldersError */
 function parsed(bytes: Buffer, charset: string): unknown {
   // In UTF-16 brackets and quotes could hide in other characters.
-  if (charset !== "utf-8")
+  if (!utf8Names.has(charset))
     throw new ShouldersError(
       "unsupported_media_type",
       "Send the body as UTF-8, plain or compressed with gzip, deflate or br.",

@@ -35,31 +35,25 @@ interface Meaning {
   ignored?: string[];
 }
 
+const noMeaning: Meaning = { fields: {}, names: {} };
+
 /** Fields whose value is written otherwise here. */
 const conversions: Readonly<Record<string, Convert>> = {
-  // llama.cpp's: a schema without its wrapping.
-  response_format: (value, path) => {
-    const { type, schema, ...rest } = isObject(value) ? value : {};
-    if (type !== "json_schema" || schema == null || rest["json_schema"] != null)
-      return { fields: { response_format: value }, names: {} };
-    const format = { type, json_schema: { name: "answer", ...rest, schema } };
-    return { fields: { response_format: format }, names: { "response_format.json_schema": path } };
-  },
+  response_format: (value, path) => (isNothing(value) ? noMeaning : responseFormatOf(value, path)),
   json_schema: (value, path) => schemaOf(value, path),
   guided_json: (value, path) => schemaOf(value, path),
   guided_choice: (value, path) => formatOf({ type: "choice", choices: value }, path),
   guided_regex: (value, path) => formatOf({ type: "regex", regex: value }, path),
   regex: (value, path) => formatOf({ type: "regex", regex: value }, path),
   // OpenRouter lists it as a thing that models can do, and some send it so.
-  structured_outputs: (value, path) =>
-    typeof value === "boolean" ? { fields: {}, names: {} } : structured(value, path),
+  structured_outputs: (value, path) => (typeof value === "boolean" ? noMeaning : structured(value, path)),
   reasoning: (value, path) => thinkingOf(value, path),
   thinking: (value, path) => thinkingOf(value, path),
   // Ollama's: "json", or a schema.
   format: (value, path) =>
     value === "json" ? formatOf({ type: "json_object" }, path) : schemaOf(value, path),
   functions: (value, path) => {
-    if (isNothing(value)) return { fields: {}, names: {} };
+    if (isNothing(value)) return noMeaning;
     if (!Array.isArray(value)) throw fieldError(path, "expected a list of functions");
     const places = [...value.keys()].flatMap((index) => [
       [`tools.${index}`, `${path}.${index}`],
@@ -71,16 +65,31 @@ const conversions: Readonly<Record<string, Convert>> = {
     };
   },
   function_call: (value, path) => {
-    if (value === "auto" || isNothing(value)) return { fields: {}, names: {} };
+    if (value === "auto" || isNothing(value)) return noMeaning;
     const choice = isObject(value) ? { type: "function", function: value } : value;
     return { fields: { tool_choice: choice }, names: { "tool_choice.function": path, tool_choice: path } };
   },
   n_probs: (value, path) => {
     const isAsked = typeof value === "number" && value > 0;
-    if (!isAsked) return { fields: {}, names: {} };
+    if (!isAsked) return noMeaning;
     return { fields: { logprobs: true, top_logprobs: value }, names: { top_logprobs: path, logprobs: path } };
   },
 };
+
+/** llama.cpp's and others' schema without its wrapping; TGI's forms, whose content is `value`. */
+function responseFormatOf(given: unknown, path: string): Meaning {
+  const { type, schema, value, ...rest } = isObject(given) ? given : {};
+  if (value != null && (type === "json" || type === "json_object")) return schemaOf(value, `${path}.value`);
+  const pattern = value ?? rest["pattern"];
+  if (type === "regex" && pattern != null && rest["regex"] == null)
+    return formatOf({ type, regex: pattern }, `${path}.${value == null ? "pattern" : "value"}`);
+  if (type !== "json_schema" || rest["json_schema"] != null || (schema == null && !isObject(value)))
+    return { fields: { response_format: given }, names: {} };
+  const inner = schema == null ? (value as object) : { ...rest, schema };
+  const format = { type, json_schema: { name: "answer", ...inner } };
+  const called = schema == null ? `${path}.value` : path;
+  return { fields: { response_format: format }, names: { "response_format.json_schema": called } };
+}
 
 function formatOf(format: object, path: string): Meaning {
   const inner = ["choices", "regex", "json_schema.schema", "json_schema"].map((name) => [
@@ -110,12 +119,13 @@ function parsed(text: string, path: string): unknown {
 function thinkingOf(value: unknown, path: string): Meaning {
   const given = typeof value === "boolean" ? { enabled: value } : value;
   if (!isObject(given)) throw fieldError(path, "expected an object");
-  const { type, enabled, effort, ...others } = given;
+  const { type, enabled, effort, exclude, ...others } = given;
   const isOn = enabled ?? (type == null ? null : type !== "disabled");
   return {
     fields: {
       ...(isOn != null && { enable_thinking: isOn }),
       ...(effort != null && { reasoning_effort: effort }),
+      ...(exclude === true && { include_reasoning: false }),
     },
     names: {
       enable_thinking: `${path}.${type == null ? "enabled" : "type"}`,
@@ -130,7 +140,7 @@ function structured(value: unknown, path: string): Meaning {
   if (!isObject(value)) throw fieldError(path, "expected an object");
   const given = Object.keys(value).filter((key) => value[key] != null && value[key] !== false);
   const [key, other] = given;
-  if (key === undefined) return { fields: {}, names: {} };
+  if (key === undefined) return noMeaning;
   if (other !== undefined) throw fieldError(`${path}.${other}`, `leave it out, or ${key}`);
   const inner = value[key];
   const innerPath = `${path}.${key}`;
@@ -181,8 +191,9 @@ export function withoutAliases(given: Record<string, unknown>): UnaliasedBody {
     Object.assign(result.names, inner);
   }
   for (const alias of aliasNames) {
-    if (Object.hasOwn(given, alias) && given[alias] != null)
-      add(result, alias, meaningOf(alias, given[alias]));
+    // Programs have a field for a schema or a grammar, and send it empty.
+    const isEmpty = given[alias] == null || given[alias] === "";
+    if (Object.hasOwn(given, alias) && !isEmpty) add(result, alias, meaningOf(alias, given[alias]));
   }
   return result;
 }

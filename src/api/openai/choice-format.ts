@@ -20,6 +20,7 @@ type Answer = Required<Delta> & { echo: Echo | null; endTokens: Tokens };
 export interface ChoiceOptions {
   index: number;
   hasLogprobs: boolean;
+  hidesThought: boolean;
   /** How calls stand in the answer; null: it has none. */
   toolForm: CallForm | null;
 }
@@ -87,7 +88,8 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
     return this.#chunk({ role: "assistant", content: "" });
   }
 
-  delta({ reasoning, text, tokens }: Delta, isTraced: boolean): ChatChunkChoice | null {
+  delta({ reasoning: thought, text, tokens }: Delta, isTraced: boolean): ChatChunkChoice | null {
+    const reasoning = this.#options.hidesThought ? undefined : thought;
     const { content, toolCalls } = this.#reader?.push(text) ?? { content: text, toolCalls: [] };
     const hasCalls = toolCalls.length > 0;
     const isSilent = content === "" && !hasCalls && reasoning === undefined;
@@ -116,7 +118,7 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
   }
 
   whole({ reasoning, text, tokens }: Answer, finishReason: FinishReason): ChatChoice {
-    const { toolForm } = this.#options;
+    const { toolForm, hidesThought } = this.#options;
     const answer = toolForm
       ? readAnswer(text, toolForm, finishReason === "length")
       : { content: text, toolCalls: [], isWhole: false };
@@ -128,7 +130,7 @@ export class ChatFormat implements ChoiceFormat<ChatChunkChoice, ChatChoice> {
         role: "assistant",
         content: hasCalls && content.trim() === "" ? null : content,
         refusal: null,
-        ...(reasoning !== "" && { reasoning_content: reasoning }),
+        ...(reasoning !== "" && !hidesThought && { reasoning_content: reasoning }),
         ...(hasCalls && this.#calls(toolCalls)),
       },
       logprobs: this.#logprobs(tokens),

@@ -1,6 +1,7 @@
 import type { RequestHandler, Response } from "express";
 import { z } from "zod";
 import { ShouldersError } from "../../errors.js";
+import type { ConfigDescription } from "../../protocol/description.js";
 import type { ModelState } from "../../protocol/models.js";
 import type { ModelEntry, ModelList, Reloaded, Success } from "../../wire/service.js";
 import type { ApiContext } from "../context.js";
@@ -101,13 +102,33 @@ function stateOf({ models }: ApiContext, id: string): ModelState {
   });
 }
 
-function toEntry(state: ModelState, { startedAt }: ApiContext): ModelEntry {
+/** What front ends ask of a model before they use it. */
+function factsOf(config: ConfigDescription): Partial<ModelEntry> {
+  const { base, contextTokens, thinking, vocabularySize } = config;
+  return {
+    context_length: contextTokens,
+    max_model_len: contextTokens,
+    capabilities: ["completion", "tools", ...(thinking === null ? [] : (["thinking"] as const))],
+    meta: {
+      n_ctx: contextTokens,
+      n_ctx_train: base.contextTrain,
+      n_vocab: vocabularySize,
+      n_params: base.numParameters,
+      size: base.sizeBytes,
+    },
+  };
+}
+
+function toEntry(state: ModelState, { startedAt, engine }: ApiContext): ModelEntry {
   const { id, status, progress, failure, isPinned } = state;
+  const config = engine.description?.configs.find((candidate) => candidate.id === id);
   return {
     id,
     object: "model",
     created: startedAt,
     owned_by: "shoulders",
+    ...(config !== undefined && factsOf(config)),
+    architecture: { input_modalities: ["text"], output_modalities: ["text"] },
     status: {
       value: status,
       ...(progress !== null && { progress }),

@@ -34,7 +34,6 @@ export const undoneFields = {
   eta_cutoff: undone(isNought),
   penalty_alpha: undone(isNought),
   no_repeat_ngram_size: undone(isNought),
-  do_sample: undone((value) => value === true, "set temperature to 0 for the most probable tokens"),
   use_beam_search: undone(isNothing),
   num_beams: undone(isOne),
   guidance_scale: undone(isOne),
@@ -55,6 +54,8 @@ export const undoneFields = {
   images: undone(isNothing),
   lora: undone(isNothing),
   // What is answered.
+  stop_regex: undone(isNothing),
+  no_stop_trim: undone(isNothing),
   include_stop_str_in_output: undone(isNothing),
   skip_special_tokens: undone((value) => value === true),
   prompt_logprobs: undone(isNothing, "ask /v1/completions with echo and logprobs"),
@@ -66,17 +67,24 @@ export const undoneFields = {
 /** Fields that ask for nothing here, whatever they hold: they are not even named. */
 export const idleFields: ReadonlySet<string> = new Set(["cache_prompt", "keep_alive"]);
 
+/** Fields of others' that are on unless they are said to be off: only `false` asks for something, and is told. */
+export const onFields: ReadonlySet<string> = new Set(
+  "add_bos_token parse_tool_calls separate_reasoning spaces_between_special_tokens stream_reasoning".split(
+    " ",
+  ),
+);
+
 /** Fields that are known elsewhere, and so are no mistyped names of ours: they are ignored, and named. */
 export const foreignFields: ReadonlySet<string> = new Set(
   (
-    "add_bos_token add_special_tokens cache_salt cont_len decoder_input_details details detokenize " +
+    "add_special_tokens cache_salt cont_len conversation_id decoder_input_details details detokenize " +
     "dry_allowed_length dry_base dry_penalty_last_n dry_sequence_breakers dynatemp_exponent dynatemp_high dynatemp_low " +
-    "early_stopping guided_decoding_backend guided_whitespace_pattern id_slot include_reasoning inputs " +
-    "kv_transfer_params length_penalty mirostat_eta mirostat_tau min_keep mm_processor_kwargs models n_ctx n_discard " +
-    "n_indent n_keep num_batch num_ctx num_gpu num_keep num_thread parse_tool_calls penalize_nl penalize_newline plugins " +
-    "prefix priority provider reasoning_format repeat_last_n repetition_penalty_range request_id response_fields " +
+    "early_stopping guided_decoding_backend guided_whitespace_pattern id_slot inputs " +
+    "kv_transfer_params length_penalty message_id min_a min_keep mirostat_eta mirostat_lr mirostat_tau " +
+    "mm_processor_kwargs mode models n_ctx n_discard n_indent n_keep num_batch num_ctx num_gpu num_keep num_thread " +
+    "penalize_nl penalize_newline plugins prefix priority prompt_id provider reasoning_format repeat_last_n repetition_penalty_range request_id response_fields " +
     "return_progress return_token_ids return_tokens route sampler_order sampler_priority samplers slot_id " +
-    "smoothing_curve spaces_between_special_tokens t_max_predict_ms temperature_last timings_per_token transforms " +
-    "truncation_length type usage use_cache vllm_xargs watermark xtc_threshold"
+    "smoothing_curve t_max_predict_ms temperature_last timings_per_token top_e transforms " +
+    "truncation_length type usage use_cache vision vllm_xargs watermark xtc_threshold"
   ).split(" "),
 );

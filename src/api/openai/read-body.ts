@@ -4,7 +4,7 @@ import { fieldError, withFieldNames } from "../../errors.js";
 import { isObject } from "../../grammar/json/json-schema.js";
 import { parseRequest } from "../parse.js";
 import { aliasNames, withoutAliases } from "./aliases.js";
-import { foreignFields, idleFields, isNothing } from "./other-fields.js";
+import { foreignFields, idleFields, isNothing, onFields } from "./other-fields.js";
 
 /** Unknown fields of a body; more of them are no client's. */
 const mostUnknown = 128;
@@ -55,8 +55,9 @@ export function readFields<Shape extends z.ZodRawShape>(
     (key) => !Object.hasOwn(schema.shape, key) && !idleFields.has(key),
   );
   if (unknown.length > mostUnknown) throw fieldError("", `it has ${unknown.length} unknown fields`);
-  for (const key of unknown) if (!foreignFields.has(key)) refuseMistyped(key, known);
-  const told = unknown.filter((key) => !isNothing(given[key]));
+  const isMeant = (key: string) => given[key] != null && !foreignFields.has(key) && !onFields.has(key);
+  for (const key of unknown) if (isMeant(key)) refuseMistyped(key, known);
+  const told = unknown.filter((key) => (onFields.has(key) ? given[key] === false : !isNothing(given[key])));
   return { body: parseRequest(schema, given), ignored: told.map((key) => key.slice(0, longestName)) };
 }
 

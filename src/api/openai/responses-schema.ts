@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { recordOf } from "../../strategies/record-of.js";
+import { isObject } from "../../grammar/json/json-schema.js";
 import { unsupportedUnless } from "../parse.js";
 import { asText, chatSchema, mostMessages, mostParts } from "./schemas.js";
 
@@ -136,11 +137,31 @@ const customTool = z.object({
     .describe("What its input is: text, or of a grammar, with syntax (lark or regex) and definition."),
 });
 /** A tool that is the API's own, which nobody offers here: agents send them with their functions, and do without. */
-const otherTool = z.looseObject({ type: z.string().refine((type) => !isClients({ type })) });
+const otherTool = z.looseObject({
+  type: z
+    .string()
+    .refine((type) => !isClients({ type }), "such a tool has its name, a text, beside its type"),
+});
+
+/** A function as a chat completion has it. */
+function unwrapped(tool: unknown): unknown {
+  if (!isObject(tool) || tool["name"] !== undefined) return tool;
+  const { type, function: inner } = tool;
+  return type === "function" && isObject(inner) ? { type, ...inner } : tool;
+}
 
 const namedTool = z.object({ type: z.enum(["function", "custom"]), name: z.string() });
 
 const { temperature, top_p, top_logprobs, user, store, service_tier, fusion } = chatSchema.shape;
+
+const { seed, stop, top_k, min_p, typical_p, repeat_penalty, presence_penalty, frequency_penalty } =
+  chatSchema.shape;
+const { logit_bias, min_tokens, ignore_eos, enable_thinking, chat_template_kwargs } = chatSchema.shape;
+/** Fields of a chat completion that OpenAI has not here, and other servers have. */
+export const chatFields = {
+  ...{ seed, stop, top_k, min_p, typical_p, repeat_penalty, presence_penalty, frequency_penalty },
+  ...{ logit_bias, min_tokens, ignore_eos, enable_thinking, chat_template_kwargs },
+};
 
 const format = z
   .discriminatedUnion("type", [
@@ -185,7 +206,7 @@ export const responsesSchema = z.object({
     .describe("message.output_text.logprobs, reasoning.encrypted_content; others find nothing to include."),
   text: z.object({ format, verbosity: z.string().nullish() }).nullish(),
   tools: z
-    .array(z.union([functionTool, customTool, otherTool]))
+    .array(z.preprocess(unwrapped, z.union([functionTool, customTool, otherTool])))
     .max(128)
     .nullish()
     .describe("Functions and custom tools that the answer may call; others are left out, and named."),
@@ -212,6 +233,7 @@ export const responsesSchema = z.object({
     })
     .nullish(),
   fusion,
+  ...chatFields,
   conversation: z
     .union([z.string(), z.object({ id: z.string() })])
     .nullish()

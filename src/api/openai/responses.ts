@@ -13,7 +13,7 @@ import { countPrompt } from "../vocabulary.js";
 import { sendEvents } from "./kept-responses.js";
 import { readFields } from "./read-body.js";
 import { sentItems, toTurns, type SentItem, type Turns } from "./responses-input.js";
-import { responsesSchema, toolNamesOf, toolsOf, type ResponsesBody } from "./responses-schema.js";
+import { chatFields, responsesSchema, toolNamesOf, toolsOf, type ResponsesBody } from "./responses-schema.js";
 import { ResponseWriter } from "./responses-shapes.js";
 
 /** `POST /v1/responses`: a chat completion in OpenAI's newer shape. */
@@ -126,6 +126,9 @@ function planResponse(body: ResponsesBody, turns: Turns, options: PlanOptions): 
     max_completion_tokens: body.max_output_tokens,
     temperature: body.temperature,
     top_p: body.top_p,
+    ...Object.fromEntries(
+      Object.keys(chatFields).map((field) => [field, body[field as keyof typeof chatFields]]),
+    ),
     logprobs: hasLogprobs,
     top_logprobs: hasLogprobs ? body.top_logprobs : null,
     response_format: toResponseFormat(body.text?.format),

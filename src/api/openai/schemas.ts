@@ -46,6 +46,10 @@ const textPart = z.object({ type: z.literal("text"), text: z.string() });
 const sharedFields = {
   model: z.string().min(1).describe("Id of a fusion config."),
   temperature: samplingField(defaults.temperature, "0: always the most probable token."),
+  do_sample: z
+    .boolean()
+    .nullish()
+    .describe("false: always the most probable token, whatever the temperature."),
   top_p: z.number().min(0).max(1).nullish().describe("Keep the smallest set with this probability."),
   top_k: z.int().min(-1).max(1_000_000).nullish().describe("Keep the k most probable tokens; 0 or -1: all."),
   min_p: samplingField(defaults.minP, "Drop tokens below this share of the best."),
@@ -92,7 +96,7 @@ const sharedFields = {
   prediction: z
     .strictObject({
       type: z.literal("content"),
-      content: z.union([z.string().min(1), z.array(textPart).min(1).max(mostParts)]),
+      content: z.union([z.string(), z.array(textPart).max(mostParts)]),
     })
     .nullish()
     .describe("What the answer will mostly be: changes nothing but how fast it comes."),
@@ -118,12 +122,11 @@ const sharedFields = {
   ...undoneFields,
 };
 
-/** -1 sets no bound. */
+/** -1 sets no bound; nor does -2, which is Ollama's word for a full context. */
 const maxTokens = (least: number) =>
   z
     .int()
-    .max(maxInt32)
-    .refine((most) => most === -1 || most >= least, `expected -1, or at least ${least}`)
+    .refine((most) => most === -1 || most === -2 || most >= least, `expected -1, or at least ${least}`)
     .nullish();
 
 /** What to do about a part that is none. */
@@ -157,7 +160,11 @@ const thinkingPart = z.object({
 function partOf(given: unknown): unknown {
   if (typeof given === "string") return { type: "text", text: given };
   if (!isObject(given)) return given;
-  const { type, refusal } = given;
+  const { type, refusal, text, reasoning } = given;
+  if (type === undefined && typeof text === "string") return { type: "text", text };
+  // What other APIs call thinking; what only they can read of it says nothing here.
+  if (type === "reasoning") return { type: "thinking", thinking: reasoning ?? text ?? "" };
+  if (type === "redacted_thinking") return { type: "thinking", thinking: "" };
   if (type === "refusal") return { type: "text", text: refusal };
   return type === "input_text" || type === "output_text" ? { ...given, type: "text" } : given;
 }
@@ -256,6 +263,7 @@ export const chatSchema = z
       .looseObject({})
       .nullish()
       .describe("What else the chat templates may ask for, by name."),
+    include_reasoning: z.boolean().nullish().describe("false: what was thought is counted and not shown."),
     verbosity: z.string().nullish(),
     web_search_options: unsupportedUnless(z.unknown(), () => false, "leave it out"),
     echo: unsupportedUnless(z.boolean(), (isWanted) => !isWanted, "ask /v1/completions"),
@@ -288,6 +296,13 @@ export const textSchema = z
       )
       .describe("Text or token ids, or a list of either, as it is: no chat template is applied."),
     max_tokens: maxTokens(0).describe("Most tokens to generate. Default: 16."),
+    max_completion_tokens: maxTokens(0).describe("As max_tokens, and wins over it."),
+    top_logprobs: z
+      .int()
+      .min(0)
+      .max(20)
+      .nullish()
+      .describe("Alternatives, where logprobs does not count them."),
     logprobs: z
       .preprocess(
         (given) => (given === false ? null : given === true ? 0 : given),
@@ -295,6 +310,7 @@ export const textSchema = z
       )
       .describe("Report log-probabilities and this many alternatives."),
     echo: z.boolean().nullish().describe("Begin the answer with the prompt, with logprobs where asked for."),
+    add_special_tokens: z.boolean().nullish(),
     // No template is put around a prompt here.
     raw: z.unknown().optional(),
     messages: unsupportedUnless(z.unknown(), isEmptyList, "ask /v1/chat/completions"),

@@ -199,12 +199,13 @@ export function ignoredOf({ ignored }: Pick<RequestPlan, "ignored">): { fusion?:
 }
 
 /** What the format of each choice is told. */
-function formatOptions({ prompts, numAnswers, request, toolForm }: RequestPlan): ChoiceOptions[] {
+function formatOptions({ prompts, numAnswers, request, ...plan }: RequestPlan): ChoiceOptions[] {
   const hasLogprobs = request.topLogprobs !== null;
   return Array.from({ length: prompts.length * numAnswers }, (_, index) => ({
     index,
     hasLogprobs,
-    toolForm,
+    hidesThought: plan.hidesThought,
+    toolForm: plan.toolForm,
   }));
 }
 

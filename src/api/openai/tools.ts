@@ -4,7 +4,8 @@ import { fieldError } from "../../errors.js";
 import { addCalls, type ArgumentKinds } from "../../grammar/call-grammar.js";
 import { literal, type GrammarBuilder } from "../../grammar/json/grammar-builder.js";
 import { larkKeyword } from "../../grammar/json/json-strings.js";
-import { isObject } from "../../grammar/json/json-schema.js";
+import { isObject, type JsonSchema } from "../../grammar/json/json-schema.js";
+import { mendedSchema } from "../../grammar/json/mended-schema.js";
 import { throughText } from "../../grammar/through-text.js";
 import { customInput } from "./custom-input.js";
 import type { CallForm } from "./tool-calls.js";
@@ -65,13 +66,24 @@ const customTool = z
     return { type, function: { name, description, parameters, strict: null } };
   });
 
-export const toolSchema = z.discriminatedUnion("type", [functionTool, customTool]);
+/** What the API's own servers would run: nobody does here, and a client's own tools are not to fail for it. */
+const hostedTool = z.object({ type: z.literal("hosted") });
+
+const toolSchema = z.discriminatedUnion("type", [functionTool, customTool, hostedTool]);
 
 /** Most bytes of all tools of a request, as JSON: what the models are told and answers are held to. */
 const mostBytes = 256 * 1024;
 
+/** A misspelt type still has what a client's own tools have. */
+const isHosted = (tool: unknown): boolean =>
+  isObject(tool) &&
+  typeof tool["type"] === "string" &&
+  !["function", "custom", ""].includes(tool["type"]) &&
+  !["function", "custom", "parameters", "input_schema"].some((field) => field in tool);
+
 /** A function as `/v1/responses` or Anthropic's API has it: editors send them here, too. */
 function wrapped(tool: unknown): unknown {
+  if (isHosted(tool)) return { type: "hosted" };
   if (!isObject(tool) || typeof tool["name"] !== "string" || "function" in tool || "custom" in tool)
     return tool;
   const { type, name, description, strict } = tool;
@@ -88,11 +100,12 @@ export const toolsSchema = z
     `tools may have at most ${mostBytes} bytes together; send fewer, or shorter descriptions`,
   )
   .refine(
-    (tools) => new Set(tools.map((tool) => tool.function.name)).size === tools.length,
+    (tools) =>
+      new Set(tools.filter(isOwn).map((tool) => tool.function.name)).size === tools.filter(isOwn).length,
     "two functions have the same name",
   )
   .nullish()
-  .describe("Functions that the answer may call.");
+  .describe("Functions that the answer may call. Tools that a server would run are left out, and named.");
 
 const namedTool = z.discriminatedUnion("type", [
   z.object({ type: z.literal("function"), function: z.object({ name: toolName }) }),
@@ -101,12 +114,17 @@ const namedTool = z.discriminatedUnion("type", [
     .transform(({ custom }) => ({ type: "function" as const, function: custom })),
 ]);
 
-/** `{"type": "auto"}`, and a function without its wrapping. */
+/** `{"type": "auto"}`, and a function or a list without its wrapping, as other APIs have them. */
 function choiceOf(given: unknown): unknown {
+  if (given === "") return null;
   if (!isObject(given)) return given;
-  const { type, name } = given;
-  if (type === "function" && typeof name === "string" && !("function" in given))
-    return { type, function: { name } };
+  const { type, name, mode, tools } = given;
+  if (Object.keys(given).length === 0) return null;
+  if (type === undefined && "function" in given) return { type: "function", ...given };
+  if ((type === "function" || type === "tool") && typeof name === "string" && !("function" in given))
+    return { type: "function", function: { name } };
+  if (type === "allowed_tools" && Array.isArray(tools))
+    return { type, allowed_tools: { mode, tools: tools.map(choiceOf) } };
   const isWord = type === "auto" || type === "none" || type === "required" || type === "any";
   return isWord ? type : given;
 }
@@ -150,8 +168,11 @@ export const toolCallSchema = z.union(
       type: z.literal("function").nullish(),
       function: z.object({
         name: z.string(),
-        // Some clients send what they have parsed.
-        arguments: z.union([z.string(), z.looseObject({}).transform((given) => JSON.stringify(given))]),
+        // Some clients send what they have parsed, or nothing where there are none.
+        arguments: z
+          .union([z.string(), z.looseObject({}).transform((given) => JSON.stringify(given))])
+          .nullish()
+          .transform((given) => given ?? ""),
       }),
     }),
     z
@@ -168,7 +189,12 @@ export const toolCallSchema = z.union(
   { error: "expected a call of a function, or of a custom tool" },
 );
 
-type AskedTool = z.output<typeof toolSchema>;
+type GivenTool = z.output<typeof toolSchema>;
+type AskedTool = Exclude<GivenTool, { type: "hosted" }>;
+
+function isOwn(tool: GivenTool): tool is AskedTool {
+  return tool.type !== "hosted";
+}
 
 export interface ToolPlan {
   /** The form in which the models that answer write calls. */
@@ -180,26 +206,46 @@ export interface ToolPlan {
   /** The answer must be calls. */
   isRequired: boolean;
   mayBeSeveral: boolean;
+  /** Paths of what their schemas say that no schema says. */
+  ignored: readonly string[];
 }
 
 interface ToolFields {
-  tools?: AskedTool[] | null | undefined;
+  tools?: GivenTool[] | null | undefined;
   tool_choice?: z.output<typeof toolChoiceSchema>;
   parallel_tool_calls?: boolean | null | undefined;
 }
 
+/** Where a request has tools that nobody runs here. */
+export function hostedTools({ tools }: ToolFields): string[] {
+  return (tools ?? []).flatMap((tool, index) => (isOwn(tool) ? [] : [`tools.${index}`]));
+}
+
+/** A function whose schema is one, and its place in the request. Those that are strict stay as they are. */
+function callableTool(tool: AskedTool, index: number, ignored: string[]): AskedTool & { index: number } {
+  const { name, description, parameters, strict } = tool.function;
+  if (parameters == null || strict === true || tool.type === "custom") return { ...tool, index };
+  const path = `tools.${index}.function.parameters`;
+  const mended = mendedSchema(parameters, path, (at) => ignored.push(at)) as JsonSchema;
+  return { ...tool, index, function: { name, description, parameters: mended, strict } };
+}
+
 /** @returns null when nothing may be called. */
 export function planTools(
-  { tools, tool_choice: choice, parallel_tool_calls }: ToolFields,
+  { tools: given, tool_choice: choice, parallel_tool_calls }: ToolFields,
   form: ToolForm,
 ): ToolPlan | null {
+  const ignored: string[] = [];
+  const tools = (given ?? []).flatMap((tool, index) =>
+    isOwn(tool) ? [callableTool(tool, index, ignored)] : [],
+  );
   const named = typeof choice === "object" && choice?.type === "function" ? choice.function.name : null;
   const allowed =
     typeof choice === "object" && choice?.type === "allowed_tools" ? choice.allowed_tools : null;
   // "any" is Mistral's word for it.
   const isRequired =
     named !== null || choice === "required" || choice === "any" || allowed?.mode === "required";
-  if (!tools?.length) {
+  if (tools.length === 0) {
     if (isRequired || allowed !== null) throw fieldError("tool_choice", "it needs tools; send them");
     return null;
   }
@@ -207,16 +253,16 @@ export function planTools(
   const names = named === null ? allowed?.tools.map((tool) => tool.function.name) : [named];
   const stranger = names?.find((name) => !tools.some((tool) => tool.function.name === name));
   if (stranger !== undefined) throw fieldError("tool_choice", `no tool has the name "${stranger}"`);
-  const callable = tools
-    .map((tool, index) => ({ ...tool, index }))
-    .filter((tool) => names?.includes(tool.function.name) ?? true);
+  const callable = tools.filter((tool) => names?.includes(tool.function.name) ?? true);
+  // Of those that are not allowed the models know, so that their prompt stays the same; all as they were sent.
+  const told = (given ?? []).filter(isOwn);
   return {
     form,
-    // Of those that are not allowed the models know, so that their prompt stays the same.
-    told: named === null ? tools : callable,
+    told: named === null ? told : told.filter((tool) => tool.function.name === named),
     tools: callable,
     isRequired,
     mayBeSeveral: (parallel_tool_calls ?? true) && named === null,
+    ignored,
   };
 }
 
@@ -244,9 +290,9 @@ export function addTools(
   content: string | null,
 ): { root: string; kinds: ArgumentKinds } {
   const functions = tools.map(({ index, type, function: { name, parameters, strict } }) => {
-    const schema = { type: "object", ...(parameters ?? { additionalProperties: false }) };
+    const schema = argumentsOf(parameters ?? { additionalProperties: false });
     const path = `tools.${index}.${type === "custom" ? "custom.format" : "function.parameters"}`;
-    if (schema.type !== "object") throw fieldError(`${path}.type`, "arguments are an object");
+    if (schema["type"] !== "object") throw fieldError(`${path}.type`, "arguments are an object");
     return { name, schema, path, isStrict: strict === true };
   });
   const { starts, kinds } = addCalls(builder, form, { functions, mayBeSeveral });
@@ -259,6 +305,14 @@ export function addTools(
   const leading = starts.filter(({ isLeading }) => isLeading);
   const others = starts.filter(({ isLeading }) => !isLeading);
   return { root: throughText(builder, others, { isOptional: true, leading }), kinds };
+}
+
+/** Arguments are an object, whatever else a schema that may be null says they could be. */
+function argumentsOf(parameters: JsonSchema): JsonSchema {
+  const { type } = parameters;
+  return Array.isArray(type) && type.includes("object")
+    ? { ...parameters, type: "object" }
+    : { type: "object", ...parameters };
 }
 
 /**

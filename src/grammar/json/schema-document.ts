@@ -14,14 +14,15 @@ export interface Located {
 /** The pointer of the schema that something is left of. */
 export const pointerOf = (key: string): string => key.replaceAll(/~+(?=\/|$)/g, "");
 
-const single = new Set(
+/** Keywords that hold a schema, a list of them, or some by name. */
+export const single = new Set(
   (
     "additionalItems additionalProperties contains contentSchema else if items not propertyNames then " +
     "unevaluatedItems unevaluatedProperties"
   ).split(" "),
 );
-const lists = new Set(["allOf", "anyOf", "oneOf", "prefixItems", "items"]);
-const maps = new Set(["$defs", "definitions", "dependentSchemas", "patternProperties", "properties"]);
+export const lists = new Set(["allOf", "anyOf", "oneOf", "prefixItems", "items"]);
+export const maps = new Set(["$defs", "definitions", "dependentSchemas", "patternProperties", "properties"]);
 
 const defaultBase = "schema:///root.json";
 

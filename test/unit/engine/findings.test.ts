@@ -44,6 +44,11 @@ describe("findings", () => {
     expect(found({ rest: { facts: alone, config: { experts: [], context: { tokens: 16 } } } })).toEqual([]);
   });
 
+  it("are none of files' templates where the config has one", () => {
+    const config = { experts: [{ id: "e" }], context: { tokens: 16 }, chatTemplate: "{{ messages }}" };
+    expect(found({ base: { chatTemplate: null }, rest: { config } })).toEqual([]);
+  });
+
   it.each<[string, Parameters<typeof examined>[0], string]>([
     ["the same path", { expert: { path: "/m/small.gguf" } }, "expert_is_reference"],
     [
