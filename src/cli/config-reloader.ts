@@ -9,7 +9,7 @@ import type { ModelRouter } from "../engine/router.js";
 import { ShouldersError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { cardPathOf } from "../routing/card.js";
-import { findWrongPaths } from "./open-engine.js";
+import { findWrongPaths, withConfigPlace } from "./open-engine.js";
 
 /** Editors write a file in several steps. */
 const settleMs = 300;
@@ -131,7 +131,7 @@ export class ConfigReloader {
             await router.load(id, { pin: null, signal: router.signal });
           log.info({ config: id }, isNew ? "a fusion config is new" : "a fusion config has changed");
         } catch (error) {
-          problems.push(one.placeOf([]) + ": " + ShouldersError.from(error).message);
+          problems.push(withConfigPlace(one, error));
           if (before !== undefined) this.#served.set(id, before);
         }
       }

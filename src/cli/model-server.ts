@@ -4,10 +4,11 @@ import type { Settings } from "../config/settings.js";
 import { ModelRouter } from "../engine/router.js";
 import { ShouldersError } from "../errors.js";
 import type { Logger } from "../log.js";
+import { readGgufHeader } from "../llama/gguf-file.js";
 import type { Engine } from "../protocol/protocol.js";
 import { ConfigReloader, sourcesOf } from "./config-reloader.js";
 import { checkVocabularies, readFactsOf } from "./init-models.js";
-import { openEngine, resolveConfigs } from "./open-engine.js";
+import { findWrongPaths, openEngine, resolveConfigs, throwAll, withConfigPlace } from "./open-engine.js";
 import { planBytes } from "./plan-downloads.js";
 
 interface Parts {
@@ -94,13 +95,13 @@ export class ModelServer {
     const good: LoadedFusionConfig[] = [];
     for (const config of group) {
       try {
+        throwAll(await findWrongPaths(config, readGgufHeader));
         const [resolved] = await resolveConfigs([config], settings, this.router.signal);
         if (resolved !== undefined)
           checkVocabularies(readFactsOf(resolved.members), config.config.vocabulary);
         good.push(config);
       } catch (error) {
-        const { message } = ShouldersError.from(error);
-        log.error(`this fusion config is left out: ${config.placeOf([])}: ${message}`);
+        log.error(`this fusion config is left out: ${withConfigPlace(config, error)}`);
       }
     }
     return good;

@@ -7,6 +7,7 @@ import type { Settings } from "../config/settings.js";
 import { startEngine } from "../engine/client.js";
 import { ShouldersError } from "../errors.js";
 import type { Engine, ResolvedFusionConfig } from "../protocol/protocol.js";
+import { readGgufHeader } from "../llama/gguf-file.js";
 import { isRemote, resolveModel } from "../llama/resolve-model.js";
 import type { Logger } from "../log.js";
 import { planDownloads } from "./plan-downloads.js";
@@ -68,27 +69,38 @@ export interface OpenEngineOptions {
   onProgress?: (fraction: number) => void;
 }
 
-/** What is wrong with the paths of a config's models, each with its place; nothing is downloaded. */
-export async function findWrongPaths({
-  file,
-  config,
-  placeOf,
-}: LoadedFusionConfig): Promise<ShouldersError[]> {
+/**
+ * What is wrong with the paths of a config's models, each with its place; nothing is downloaded.
+ *
+ * @param check what else is asked of a file that is there
+ */
+export async function findWrongPaths(
+  { file, config, placeOf }: LoadedFusionConfig,
+  check: (path: string) => unknown = () => undefined,
+): Promise<ShouldersError[]> {
   const problems: ShouldersError[] = [];
   await locateMembers(config, async (model, field) => {
     if (isRemote(model)) return model;
     try {
-      return await resolveModel(model, {
+      const found = await resolveModel(model, {
         relativeTo: path.dirname(file),
         downloadDirectory: "",
         onProgress: () => undefined,
       });
+      check(found);
+      return found;
     } catch (error) {
       problems.push(ShouldersError.from(error).withPlace(placeOf(field)));
       return model;
     }
   });
   return problems;
+}
+
+/** A config's problem with where it is, unless it says so itself. */
+export function withConfigPlace({ file, placeOf }: LoadedFusionConfig, error: unknown): string {
+  const { message } = ShouldersError.from(error);
+  return message.startsWith(file) ? message : `${placeOf([])}: ${message}`;
 }
 
 /** @throws ShouldersError all problems as one, a line each, if there are any. */
@@ -104,7 +116,7 @@ export function throwAll(problems: readonly ShouldersError[]): void {
  */
 export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
   const { configs, settings, log, signal, ignoresCards = false } = options;
-  throwAll((await Promise.all(configs.map(findWrongPaths))).flat());
+  throwAll((await Promise.all(configs.map((one) => findWrongPaths(one)))).flat());
   await planDownloads(configs, settings, log, signal);
   const resolved = await resolveConfigs(configs, settings, signal, ignoresCards);
   const progress = createProgress("Loading");
@@ -131,6 +143,12 @@ export async function openEngine(options: OpenEngineOptions): Promise<Engine> {
       else signal.addEventListener("abort", stop, { once: true });
     });
     return await Promise.race([started, aborted]);
+  } catch (error) {
+    signal.throwIfAborted();
+    // The engine knows a file, and not who named it.
+    if (error instanceof ShouldersError && error.code === "model_file_invalid")
+      throwAll((await Promise.all(configs.map((one) => findWrongPaths(one, readGgufHeader)))).flat());
+    throw error;
   } finally {
     progress.stop();
   }

@@ -114,6 +114,11 @@ describe("shoulders serve", () => {
     );
     writeFileSync(path.join(folder, "b.json"), "{");
     writeFileSync(path.join(folder, "c.yaml"), `id: c\nbase: ${family}/gaint.gguf\n`);
+    // A file that is there, and shares none with others or some.
+    writeFileSync(
+      path.join(folder, "d.yaml"),
+      `id: d\nbase: b.json\nreference: ${family}/giant.gguf\nexperts:\n  - id: x\n    model: ${family}/giant.gguf\n`,
+    );
     try {
       const child = serve("--fusion-configs", folder);
       let log = "";
@@ -121,6 +126,7 @@ describe("shoulders serve", () => {
       const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(await untilPrinted(child, "curl"))!;
       expect(log).toMatch(/b\.json:1:2: not JSON/);
       expect(log).toMatch(/c\.yaml:2:7 base: .*Did you mean giant\.gguf\?/);
+      expect(log).toMatch(/d\.yaml:2:7 base: .*b\.json is not a GGUF file/);
       const config = (await (await fetch(`${url}/v1/fusion/configs/a`)).json()) as {
         warnings: { code: string }[];
       };
