@@ -17,12 +17,14 @@ import type { StrategyConfig } from "../strategies/registry.js";
 import type { PriorRequest } from "../strategies/strategy.js";
 import type { TokenRecord } from "../wire/token-record.js";
 import { configDigester } from "./config-digest.js";
+import { hardShift } from "./findings.js";
 import { KeptFiles } from "./kept-files.js";
 
 /**
  * Which of several experts a prompt is for, where no card knows: each begins an answer on the base, and the one with the
  * largest r · p answers. r is how far it is from the reference along its tokens, KL(Q_t‖Q), over what that is for prompts
- * of no task; p is the geometric mean of the probabilities of its tokens.
+ * of no task; p is the geometric mean of the probabilities of its tokens. Where all were tuned hard, all are far
+ * whatever they are asked, and have equal shares.
  */
 
 /** Tokens of each beginning. */
@@ -35,6 +37,9 @@ const mostRemembered = 256;
 const greedy = samplingSchema.parse({ temperature: 0 });
 const usualSchema = z.record(z.string(), z.number().positive());
 type Usual = z.output<typeof usualSchema>;
+
+/** Texts that are given as they stand are their own kind of prompt. */
+type Form = "chat" | "text";
 
 /** What an expert's beginning of an answer is like. */
 interface Beginning {
@@ -119,7 +124,9 @@ export class Elections {
   async #elect(request: GenerationRequest, signal: AbortSignal): Promise<PriorRequest> {
     const { configId, prompt } = request;
     const ids = this.#expertsOf(configId);
-    const usual = await this.#usualOf(configId);
+    const usual = await this.#usualOf(configId, prompt.type === "chat" ? "chat" : "text");
+    if (ids.every((id) => (usual[id] ?? 0) >= hardShift))
+      return { shares: Object.fromEntries(ids.map((id) => [id, 1])), bias: {}, isPinned: false };
     const begun = await Promise.all(ids.map((id) => this.#begin(configId, id, prompt, request, signal)));
     const scores = ids.map((id, index) => {
       const { distance, logprob } = begun[index] as Beginning;
@@ -133,20 +140,21 @@ export class Elections {
     return this.#configs.get(configId)?.config.experts.map(({ id }) => id) ?? [];
   }
 
-  /** How far each expert is from the reference for prompts of no task: asked once, and kept for later starts. */
-  async #usualOf(configId: string): Promise<Usual> {
-    const known = this.#usual.get(configId);
+  /** How far each expert is from the reference for prompts of no task: asked once in each form, and kept. */
+  async #usualOf(configId: string, form: Form): Promise<Usual> {
+    const key = `${configId} ${form}`;
+    const known = this.#usual.get(key);
     if (known !== undefined) return known;
-    const measured = this.#measureUsual(configId);
-    this.#usual.set(configId, measured);
-    measured.catch(() => this.#usual.delete(configId));
+    const measured = this.#measureUsual(configId, form);
+    this.#usual.set(key, measured);
+    measured.catch(() => this.#usual.delete(key));
     return measured;
   }
 
-  async #measureUsual(configId: string): Promise<Usual> {
+  async #measureUsual(configId: string, form: Form): Promise<Usual> {
     const resolved = this.#configs.get(configId) as ResolvedFusionConfig;
-    const digest = this.#digestOf(resolved);
-    const kept = this.#kept.read(digest);
+    const key = `${this.#digestOf(resolved)}-${form}`;
+    const kept = this.#kept.read(key);
     if (kept !== null) return kept;
     const asker = { owner: "election", party: "election" };
     const { signal } = new AbortController();
@@ -155,7 +163,10 @@ export class Elections {
     const distances = new Map(this.#expertsOf(configId).map((id) => [id, [] as number[]]));
     // A few at a time: others are answered meanwhile.
     for (const text of prompts) {
-      const prompt: Prompt = { type: "chat", messages: [{ role: "user", content: text }] };
+      const prompt: Prompt =
+        form === "text"
+          ? { type: "text", text }
+          : { type: "chat", messages: [{ role: "user", content: text }] };
       await Promise.all(
         [...distances].map(async ([id, values]) =>
           values.push((await this.#begin(configId, id, prompt, asker, signal)).distance),
@@ -165,7 +176,7 @@ export class Elections {
     const usual = Object.fromEntries(
       [...distances].map(([id, values]) => [id, Math.max(mean(values), leastDistance)]),
     );
-    this.#kept.keep(digest, usual);
+    this.#kept.keep(key, usual);
     return usual;
   }
 

@@ -206,7 +206,7 @@ function tokenFindings(base: Named, small: readonly Named[]): Finding[] {
 /** Less than this, nats a token, is rounding. */
 const noShift = 1e-6;
 /** An expert this far from its reference was tuned until it forgot what it knew (docs/models.md). */
-const hardShift = 4;
+export const hardShift = 4;
 
 /** Codes of what measurements show. */
 export const measuredCodes: readonly string[] = ["expert_unmoved", "expert_tuned_hard", "base_no_better"];

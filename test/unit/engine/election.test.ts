@@ -26,12 +26,16 @@ function configOf(changes: Partial<ResolvedFusionConfig> = {}): ResolvedFusionCo
   return { ...config, ...changes };
 }
 
-function engineOf(config: ResolvedFusionConfig, found: Beginnings = { trivia: [5, -1], sums: [2, -1] }) {
+function engineOf(
+  config: ResolvedFusionConfig,
+  found: Beginnings = { trivia: [5, -1], sums: [2, -1] },
+  elsewhere: Beginnings = usual,
+) {
   const fake = new FakeEngine();
   fake.script = ({ strategy, prompt: asked }) => {
     const [expert = ""] = strategy?.type === "mixture" ? Object.keys(strategy.prior) : [];
     const isOurs = asked.type === "text" && asked.text === prompt;
-    const [forward, logprob] = (isOurs ? found : usual)[expert] ?? [0, 0];
+    const [forward, logprob] = (isOurs ? found : elsewhere)[expert] ?? [0, 0];
     const divergence = { forward: 0, reverse: 0, targets: { [expert]: { forward, reverse: 0 } } };
     const token = tokenOf("a", 0, { logprob, divergence });
     return [{ ...deltaOf("a"), tokens: [token] } as never, doneAfter(1, "length")];
@@ -69,6 +73,21 @@ describe("an election", () => {
     const { fake, engine } = engineOf(configOf(), { trivia: [0.1, -3], sums: [0, 0] });
     await ask(engine);
     expect(last(fake).prior?.shares).toEqual({ trivia: 1 });
+  });
+
+  it("is held once in each form of prompts, and not at all among experts that were all tuned hard", async () => {
+    const hard: Beginnings = { trivia: [8, -1], sums: [5, -1] };
+    const { fake, engine } = engineOf(configOf(), { trivia: [5, -1], sums: [9, -1] }, hard);
+    await ask(engine);
+    expect(last(fake).prior?.shares).toEqual({ trivia: 1, sums: 1 });
+    const numFirst = fake.submitted.length;
+    expect(fake.submitted[0]?.prompt.type).toBe("text");
+    await ask(engine, { prompt: { type: "chat", messages: [{ role: "user", content: "Hello?" }] } });
+    expect(fake.submitted.length).toBe(2 * numFirst);
+    const one: Beginnings = { trivia: [8, -1], sums: [1, -1] };
+    const other = engineOf(configOf(), { trivia: [9, -1], sums: [2, -1] }, one);
+    await ask(other.engine);
+    expect(last(other.fake).prior?.shares).toEqual({ sums: 1 });
   });
 
   it("is held once for a prompt, and what is usual is measured once for a config, also by a later engine", async () => {
