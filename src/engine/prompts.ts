@@ -1,5 +1,6 @@
-import { present, ShouldersError } from "../errors.js";
+import { fieldError, present, ShouldersError } from "../errors.js";
 import type { ChatTurn, LoadedModel, Token, Tool, RenderedPrompt, ThinkingForm } from "../llama/types.js";
+import { nameOf } from "../llama/model-facts.js";
 import type { LoadedConfig } from "./loaded-models.js";
 import { rendererOf } from "./renderer.js";
 import { paramOf, tooLong } from "./prompt-size.js";
@@ -127,6 +128,8 @@ export async function renderPrompt(
       }
     }
     case "text":
+      if (prompt.suffix !== undefined)
+        return { text: null, tokens: await infillTokens(prompt.text, prompt.suffix, model), ...plain };
       return {
         text: prompt.text,
         tokens: withBos(await model.tokenizeAside(prompt.text, true), model),
@@ -136,6 +139,20 @@ export async function renderPrompt(
       checkIds(prompt.tokens, config.vocabularySize, "prompt");
       return { text: null, tokens: tokensFor(index, prompt.tokens, config, models), ...plain };
   }
+}
+
+/** As models were trained to fill in, and llama-server asks them to. @throws ShouldersError where it was not */
+async function infillTokens(text: string, suffix: string, model: LoadedModel): Promise<Token[]> {
+  const { infill } = model.vocabulary;
+  if (infill == null)
+    throw fieldError(
+      "suffix",
+      `${nameOf(model.facts)} has no tokens for filling in; leave it out`,
+      "unsupported_field",
+    );
+  const before = await model.tokenizeAside(text, false, true);
+  const after = await model.tokenizeAside(suffix, false, true);
+  return withBos([infill.prefix, ...before, infill.suffix, ...after, infill.middle], model);
 }
 
 /** What a model reads of tokens that are given as the base's. */

@@ -76,6 +76,13 @@ export interface RenderedPrompt {
   opensThought: boolean;
 }
 
+/** Tokens by which a model is asked for what stands between two texts: each stands before its part. */
+export interface Infill {
+  prefix: Token;
+  suffix: Token;
+  middle: Token;
+}
+
 export interface Vocabulary {
   /** Number of ids, padding included. */
   readonly size: number;
@@ -83,6 +90,8 @@ export interface Vocabulary {
   readonly addsBos: boolean;
   /** What ends an answer: the end of a turn, where there is such a token, else of the text; null: nothing does. */
   readonly endToken: Token | null;
+  /** null, or left out: it has none. */
+  readonly infill?: Infill | null;
   isEndOfGeneration(token: Token): boolean;
   isControl(token: Token): boolean;
   /** Whether its file says that it is no text: a control token, or one that is not used. */

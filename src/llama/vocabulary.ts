@@ -1,7 +1,7 @@
 import { invariant, ShouldersError } from "../errors.js";
 import type { NativeFunctions, Pointer } from "./abi.js";
 import { tokenAttribute, vocabularyTypes } from "./abi.js";
-import type { Token, Vocabulary } from "./types.js";
+import type { Infill, Token, Vocabulary } from "./types.js";
 
 const nothing = new Uint8Array(0);
 
@@ -12,6 +12,7 @@ export class LlamaVocabulary implements Vocabulary {
   readonly eos: Token | null;
   readonly addsBos: boolean;
   readonly endToken: Token | null;
+  readonly infill: Infill | null;
   /** The tokenizer's family: SPM, BPE, ... */
   readonly type: string;
   /** libllama's own, which models of one tokenizer share. */
@@ -29,6 +30,12 @@ export class LlamaVocabulary implements Vocabulary {
     this.bos = asToken(native.llama_vocab_bos(pointer));
     this.eos = asToken(native.llama_vocab_eos(pointer));
     this.endToken = asToken(native.llama_vocab_eot(pointer)) ?? this.eos;
+    const [prefix, suffix, middle] = [
+      asToken(native.llama_vocab_fim_pre(pointer)),
+      asToken(native.llama_vocab_fim_suf(pointer)),
+      asToken(native.llama_vocab_fim_mid(pointer)),
+    ];
+    this.infill = prefix === null || suffix === null || middle === null ? null : { prefix, suffix, middle };
     this.addsBos = native.llama_vocab_get_add_bos(pointer);
     this.type = vocabularyTypes[native.llama_vocab_type(pointer)] ?? "unknown";
     this.#bytes = new Array<undefined>(this.size);

@@ -39,7 +39,8 @@ export type Prompt =
       /** Writes the prompt in place of the models' own templates. */
       template?: string;
     }
-  | { type: "text"; text: string }
+  /** `suffix`: the answer is what stands between the two. */
+  | { type: "text"; text: string; suffix?: string }
   | { type: "tokens"; tokens: number[] };
 
 /** Text or tokens that are given instead of drawn. */

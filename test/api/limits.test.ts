@@ -34,7 +34,7 @@ const limits: [string, number, "chat" | "text", (size: number) => object, string
     "logit_bias",
   ],
   ["temperature", 2, "chat", (temperature) => ({ temperature }), "temperature"],
-  ["max_tokens", 2 ** 31 - 1, "text", (max_tokens) => ({ max_tokens }), "max_tokens"],
+  ["max_tokens", Number.MAX_SAFE_INTEGER, "text", (max_tokens) => ({ max_tokens }), "max_tokens"],
   ["a token id", 979, "text", (id) => ({ prompt: [id] }), "prompt"],
   ["a biased token id", 979, "text", (id) => ({ logit_bias: { [id]: 1 } }), "logit_bias"],
   ["choices", 128, "text", (size) => ({ prompt: list(size, () => "x") }), "prompt"],

@@ -347,7 +347,7 @@ describe("what is refused", () => {
       invalid("21 alternatives", { logprobs: 21 }, "logprobs"),
       invalid("negative tokens", { max_tokens: -3 }, "max_tokens"),
       unsupported({ messages: [{ role: "user", content: "hi" }] }, "messages"),
-      unsupported({ suffix: "x" }, "suffix"),
+      invalid("a suffix with an echo", { suffix: "x", echo: true }, "echo"),
     ]);
   });
 });

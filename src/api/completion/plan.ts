@@ -194,7 +194,7 @@ const capNameOf = ({ max_completion_tokens: most }: ChatBody | TextBody) => ({
 function planText(text: TextBody, options: PlanOptions): NamelessPlan {
   const { writeGrammar } = options;
   return planParsed("text", text, options, {
-    prompts: toPrompts(text.prompt),
+    prompts: toPrompts(text.prompt, text.suffix ?? ""),
     isEchoed: text.echo ?? false,
     hidesThought: false,
     toolForm: null,
@@ -347,12 +347,13 @@ function checkTokens(tokens: readonly number[], config: ConfigDescription, param
 }
 
 /** One prompt, or several: a list of ids is one. */
-function toPrompts(prompt: TextBody["prompt"]): Prompt[] {
-  if (typeof prompt === "string") return [{ type: "text", text: prompt }];
-  if (typeof prompt[0] === "number") return [{ type: "tokens", tokens: prompt as number[] }];
-  return (prompt as string[] | number[][]).map((one) =>
-    typeof one === "string" ? { type: "text", text: one } : { type: "tokens", tokens: one },
-  );
+function toPrompts(given: TextBody["prompt"], suffix: string): Prompt[] {
+  const isOne = typeof given === "string" || typeof given[0] === "number";
+  return (isOne ? [given as string | number[]] : (given as string[] | number[][])).map((prompt) => {
+    if (typeof prompt === "string") return { type: "text", text: prompt, ...(suffix !== "" && { suffix }) };
+    if (suffix !== "") throw fieldError("suffix", "it goes with a prompt that is text");
+    return { type: "tokens", tokens: prompt };
+  });
 }
 
 /** What the client expects to be answered. */

@@ -315,8 +315,14 @@ export const textSchema = z
     raw: z.unknown().optional(),
     messages: unsupportedUnless(z.unknown(), isEmptyList, "ask /v1/chat/completions"),
     chat_template: unsupportedUnless(z.unknown(), isNothing, "ask /v1/chat/completions"),
-    suffix: unsupportedUnless(z.string(), (text) => text === "", "leave it out"),
+    suffix: z
+      .string()
+      .nullish()
+      .describe(
+        "The answer is what stands between prompt and suffix, where the models were trained for that.",
+      ),
   })
+  .refine((body) => !body.suffix || body.echo !== true, { path: ["echo"], error: "leave it out, or suffix" })
   .refine(streamOptionsNeedStream, streamOptionsIssue);
 
 export type ChatBody = z.output<typeof chatSchema>;
