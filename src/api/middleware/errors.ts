@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from "express";
+import { anonymous } from "../access/key-ring.js";
 import type { Refusals } from "../access/refusals.js";
 import { ShouldersError } from "../../errors.js";
 import { toOpenAiError } from "../openai-error.js";
@@ -34,7 +35,10 @@ export function errorHandler(refusals: Pick<Refusals, "delayMs">): ErrorRequestH
     const error = fromExpress(thrown) ?? ShouldersError.from(thrown);
     localsOf(response).error = error;
     if (response.destroyed) return;
-    const delayMs = error.code === "queue_full" ? refusals.delayMs(localsOf(response).party) : 0;
+    const { owner } = localsOf(response);
+    // Without keys many may come from one address, and who of them was refused is not known.
+    const isKnown = owner !== anonymous;
+    const delayMs = isKnown && error.code === "queue_full" ? refusals.delayMs(owner) : 0;
     if (delayMs === 0) {
       send(error, request, response);
       return;

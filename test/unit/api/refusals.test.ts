@@ -53,7 +53,12 @@ describe("Refusals", () => {
 async function refusing(delaysMs: number[]): Promise<string> {
   const app = express();
   app.use((request, response) => {
-    Object.assign(response.locals, { requestId: "r", party: "p", outcome: null, error: null });
+    Object.assign(response.locals, {
+      requestId: "r",
+      owner: request.get("x-owner") ?? "p",
+      outcome: null,
+      error: null,
+    });
     throw new ShouldersError(request.path.slice(1) as ErrorCode, "No.");
   });
   app.use(errorHandler({ delayMs: () => delaysMs.shift() ?? 0 }));
@@ -82,6 +87,13 @@ describe("the error handler", () => {
     expect(isAnswered).toBe(false);
     leaving.abort();
     await held;
+  });
+
+  it("holds nothing back where there are no keys", async () => {
+    const delaysMs = [2 ** 31 - 1];
+    const url = await refusing(delaysMs);
+    const response = await fetch(`${url}/queue_full`, { headers: { "X-Owner": "anonymous" } });
+    expect([response.status, delaysMs.length]).toEqual([429, 1]);
   });
 
   it("sends what it held back as it would have sent it at once", async () => {
