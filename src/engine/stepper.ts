@@ -13,6 +13,7 @@ import type { ModelSlot } from "./loaded-models.js";
 import { Drafting } from "./drafting.js";
 import { endsAnswer } from "./ends-answer.js";
 import { OtherLaws } from "./other-laws.js";
+import { FirstSteps } from "./first-steps.js";
 import { isGuess } from "./draft.js";
 import { routingRows } from "./model-needs.js";
 import { type SparePlaces, TextRows } from "./own/text-rows.js";
@@ -58,6 +59,7 @@ interface StepClock extends Omit<StepSample, "decodeMs"> {
 export class Stepper {
   readonly #parts: StepperParts;
   readonly #slots: readonly ModelSlot[];
+  readonly #firstSteps = new FirstSteps();
   readonly #prefillBudget: PrefillBudget;
   readonly #drafting: Drafting;
   readonly #textRows: TextRows;
@@ -83,7 +85,9 @@ export class Stepper {
       ...{ numPlanned: 0, numFailed: 0, fuseMs: 0, sampleMs: 0, rows: 0, skippedShare: 0 },
     };
     // What was cancelled meanwhile has not had what the step has made for it so far.
-    const awake = () => running().filter(({ isPaused, isCancelled }) => !isPaused && !isCancelled);
+    const allAwake = () => running().filter(({ isPaused, isCancelled }) => !isPaused && !isCancelled);
+    const chosen = new Set(this.#firstSteps.choose(allAwake(), this.#prefillBudget.tokensFor([], [])));
+    const awake = () => allAwake().filter((sequence) => chosen.has(sequence));
     await this.#count(awake().filter(isCounting), clock);
     const active = () => awake().filter((sequence) => !isCounting(sequence));
     for (const sequence of active()) sequence.isSettled = false;
@@ -176,6 +180,8 @@ export class Stepper {
     const events = shared.flatMap((ready) => this.#advance(ready, clock));
     await this.#textRows.carry(own, clock.msOf);
     events.push(...own.flatMap((ready) => this.#advance(ready, clock)));
+    // It says nothing of steps of all.
+    if (this.#firstSteps.isOwn) return events;
     const batchTokens = Math.max(...this.#slots.map(({ context }) => context.batch.numTokens));
     this.#prefillBudget.observe({
       ms: performance.now() - clock.startMs,

@@ -97,6 +97,19 @@ describe("running sequences", () => {
     expect(together.map(positions)).toEqual(alone.map(positions));
   });
 
+  it("wait a step in which one that comes beside them has its short prompt read, and its first token", async () => {
+    const options = { ...endless, limits: { speculation: "off" } as const };
+    const { run, steps, outcomes, open } = await startBusy(options, requests.slice(0, 4));
+    const numBefore = steps.length;
+    const single = run(fakeRequest("b", { party: "b", maxTokens: 1 }));
+    await entered();
+    open();
+    expect((await single).error).toBe(null);
+    // All four, in the step that was in flight, and then one.
+    expect(steps.slice(numBefore).map(({ rows }) => rows)).toEqual([4, 1]);
+    expect((await Promise.all(outcomes)).map(({ error }) => error)).toEqual([null, null, null, null]);
+  });
+
   it("that gave up their place do not time out", async () => {
     const now = performance.now.bind(performance);
     let skippedMs = 0;
