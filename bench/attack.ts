@@ -21,8 +21,33 @@ const chatPath = "/v1/chat/completions";
 export async function benchAttack(): Promise<PartResult> {
   await using arena = await Arena.start();
   const stepMs = await measureStep(arena);
+  const outcomes = await tryAttacks(arena, stepMs, [...allAttacks(seed, numSiblings), ...everyLongField()]);
+  const idleChatMs = median(arena.idle.chat.waits);
+  const most = (read: (outcome: Outcome) => number) => Math.max(...outcomes.map(read));
+  return {
+    values: {
+      attack_held: outcomes.filter(isHeld).length / outcomes.length,
+      attack_livez_ms: most(({ livezMs }) => livezMs),
+      attack_chat_ms: most(({ chatMs }) => chatMs) - idleChatMs - stepMs,
+      attack_memory_mb: most(({ growthMb }) => growthMb),
+    },
+    tables: [
+      kindsTable(outcomes, { idleChatMs, stepMs, isContained: arena.isContained }),
+      await mutantsTable(),
+    ],
+  };
+}
+
+/** The one of them that takes all connections and asks nothing. */
+export async function benchSilence(): Promise<PartResult> {
+  await using arena = await Arena.start();
+  const silence = allAttacks(seed, 0).filter(({ name }) => name.startsWith("10000 silent"));
+  const [outcome] = await tryAttacks(arena, await measureStep(arena), silence);
+  return { values: { idle_livez_ms: outcome?.livezMs ?? NaN }, tables: [] };
+}
+
+async function tryAttacks(arena: Arena, stepMs: number, attacks: readonly Attack[]): Promise<Outcome[]> {
   const bounds = exactBounds(arena.idle, stepMs);
-  const attacks = [...allAttacks(seed, numSiblings), ...everyLongField()];
   const outcomes: Outcome[] = [];
   for (const attack of attacks) {
     const outcome = await arena.attack(attack, bounds);
@@ -32,23 +57,7 @@ export async function benchAttack(): Promise<PartResult> {
         `${attack.kind}: ${attack.name}\n  ${[...outcome.problems, ...outcome.excesses].join("\n  ")}\n`,
       );
   }
-  const idleChatMs = median(arena.idle.chat.waits);
-  const most = (read: (outcome: Outcome) => number) => Math.max(...outcomes.map(read));
-  return {
-    values: {
-      attack_held: outcomes.filter(isHeld).length / outcomes.length,
-      attack_livez_ms: most(({ livezMs }) => livezMs),
-      attack_chat_ms: most(({ chatMs }) => chatMs) - idleChatMs - stepMs,
-      attack_memory_mb: most(({ growthMb }) => growthMb),
-      idle_livez_ms: outcomes.find(({ attack }) => attack.name.startsWith("10000 silent"))?.livezMs ?? NaN,
-      ...(await measureGreedy(stepMs)),
-      ...(await measureRestart()),
-    },
-    tables: [
-      kindsTable(outcomes, { idleChatMs, stepMs, isContained: arena.isContained }),
-      await mutantsTable(),
-    ],
-  };
+  return outcomes;
 }
 
 function isHeld({ problems, excesses }: Outcome): boolean {
@@ -117,8 +126,10 @@ async function measureStep({ target }: Arena): Promise<number> {
 }
 
 /** 600 clients of one key ask again as soon as they are answered; another key asks now and then. */
-async function measureGreedy(stepMs: number) {
+export async function benchGreedy(): Promise<PartResult> {
   await using server = await Arena.start();
+  const stepMs = await measureStep(server);
+  await server.neighbour(0);
   const { target } = server;
   const before = await server.neighbour(10_000);
   const body = bodies.chat({ max_tokens: "16" });
@@ -134,11 +145,11 @@ async function measureGreedy(stepMs: number) {
   const p99 = (values: readonly number[]) => quantile(values, 0.99);
   const refused = Object.values(during.chat.failures).reduce((sum, count) => sum + count, 0);
   // A refusal is no first token at all.
-  if (refused > 0) return { greedy_first_token: Infinity };
-  return { greedy_first_token: (p99(during.chat.firsts) - stepMs) / p99(before.chat.firsts) };
+  const firstMs = refused > 0 ? Infinity : p99(during.chat.firsts);
+  return { values: { greedy_first_token: (firstMs - stepMs) / p99(before.chat.firsts) }, tables: [] };
 }
 
-async function measureRestart() {
+export async function benchRestart(): Promise<PartResult> {
   const startMs = performance.now();
   await using target = await Target.start();
   const loadS = (performance.now() - startMs) / 1000;
@@ -154,5 +165,5 @@ async function measureRestart() {
   const readyS = (performance.now() - killedMs) / 1000;
   isOver = true;
   await clients;
-  return { restart_beyond_s: readyS - loadS };
+  return { values: { restart_beyond_s: readyS - loadS }, tables: [] };
 }

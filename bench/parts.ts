@@ -1,6 +1,6 @@
 import type { FigureId } from "./figures.js";
 import { benchAdapters } from "./adapters.js";
-import { benchAttack } from "./attack.js";
+import { benchAttack, benchGreedy, benchRestart, benchSilence } from "./attack.js";
 import { benchBatch } from "./batch.js";
 import { benchEntering } from "./entering.js";
 import { benchFeedback } from "./feedback.js";
@@ -108,10 +108,10 @@ export const parts: Part[] = [
   { name: "soak", ids: ["soak_mb_per_1000"], run: benchSoak },
   {
     name: "attack",
-    ids: [
-      ...(["attack_held", "attack_livez_ms", "attack_chat_ms", "attack_memory_mb"] as const),
-      ...(["greedy_first_token", "idle_livez_ms", "restart_beyond_s"] as const),
-    ],
+    ids: ["attack_held", "attack_livez_ms", "attack_chat_ms", "attack_memory_mb"],
     run: benchAttack,
   },
+  { name: "silence", ids: ["idle_livez_ms"], run: benchSilence },
+  { name: "greedy", ids: ["greedy_first_token"], run: benchGreedy },
+  { name: "restart", ids: ["restart_beyond_s"], run: benchRestart },
 ];
