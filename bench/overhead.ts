@@ -1,17 +1,12 @@
 import { located } from "../test/support/members.js";
-import type {
-  Engine,
-  EngineDescription,
-  ResolvedFusionConfig,
-  StepSample,
-} from "../src/protocol/protocol.js";
+import type { Engine, ResolvedFusionConfig, StepSample } from "../src/protocol/protocol.js";
 import { fusionConfigSchema } from "../src/config/fusion-config.js";
 import { answer, startRealEngine, textRequest } from "../test/support/real-engine.js";
 import { BareModels, openCpuLibrary, promptTokens } from "./bare.js";
 import { familyPath, makeFamily, rowsText, vocabularySize, type MemberName } from "./family.js";
 import type { PartResult } from "./report.js";
 import { median, sum } from "./statistics.js";
-import { decodingOf, type Decoding } from "./threads.js";
+import { decodingOf, settledDecoding, type Decoding } from "./threads.js";
 
 const promptLength = 4;
 const numTokens = 13;
@@ -44,7 +39,7 @@ export async function benchOverhead(id: Case["id"]): Promise<PartResult> {
   const { numSequences, experts } = cases.find((one) => one.id === id)!;
   const names: MemberName[] = ["base", "reference", ...experts];
   const engine = await startRealEngine([familyConfig("fused", experts, numSequences)], { threads: null });
-  const { mode: modes, threadsOf } = decodingOf(engine.description as EngineDescription);
+  const { mode: modes, threadsOf } = decodingOf(await settledDecoding(engine, names.length));
   const kind = numSequences > 1 ? "batch" : "single";
   const mode = modes[kind];
   const library = await openCpuLibrary();

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import path from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { greedy } from "../test/support/fake-models.js";
 import { located } from "../test/support/members.js";
 import { answer, root, startRealEngine, textRequest } from "../test/support/real-engine.js";
@@ -12,7 +11,6 @@ import { settingsSchema } from "../src/config/settings.js";
 import { drawByGumbel } from "../src/llama/gumbel.js";
 import type {
   Engine,
-  EngineDescription,
   GenerationRequest,
   ResolvedFusionConfig,
   StepSample,
@@ -25,7 +23,7 @@ import type { FigureId } from "./figures.js";
 import type { PartResult } from "./report.js";
 import { listen } from "./overhead.js";
 import { median, sum } from "./statistics.js";
-import { type Decoding, decodingOf } from "./threads.js";
+import { type Decoding, decodingOf, settledDecoding } from "./threads.js";
 
 /** The fused stream against the base alone, in one process over the same models, in turns. */
 
@@ -121,7 +119,7 @@ export async function benchSpeculation(wanted: readonly FigureId[]): Promise<Par
     let threadsOf: Decoding["threadsOf"];
     {
       await using engine = await openEngine([config(family)]);
-      ({ threadsOf } = decodingOf(await knownCurves(engine)));
+      ({ threadsOf } = decodingOf(await settledDecoding(engine, 3)));
       for (const id of ofFamily) measured.push([id, ...(await measureCase(engine, id))]);
     }
     const curves = await measureCurves(family, threadsOf);
@@ -133,17 +131,6 @@ export async function benchSpeculation(wanted: readonly FigureId[]): Promise<Par
     }
   }
   return { values, tables };
-}
-
-/** Waits until the engine has timed what batches take, as one does that is asked nothing for a while. */
-async function knownCurves(engine: Engine): Promise<EngineDescription> {
-  const untilMs = performance.now() + 120_000;
-  while (performance.now() < untilMs) {
-    const { description } = engine;
-    if (description && Object.keys(description.decoding.curves).length === 3) return description;
-    await setTimeout(250);
-  }
-  throw new Error("the engine has not timed its batches within two minutes");
 }
 
 /** @returns rounds, and how many texts parted at a tie. */

@@ -1,5 +1,6 @@
 import path from "node:path";
-import type { DecodePlan, DecodeWay, EngineDescription } from "../src/protocol/protocol.js";
+import { setTimeout } from "node:timers/promises";
+import type { DecodePlan, DecodeWay, Engine, EngineDescription } from "../src/protocol/protocol.js";
 
 /** Threads for one token, and for more. */
 export interface Threads {
@@ -21,4 +22,15 @@ export function decodingOf({ decoding }: EngineDescription): Decoding {
     mode: { single: decoding.mode, batch: batch.mode },
     threadsOf: (file) => ({ single: countIn(decoding, file), batch: countIn(batch, file) }),
   };
+}
+
+/** Waits until the engine has timed how it decodes and what batches take, as one does that is asked nothing for a while. */
+export async function settledDecoding(engine: Engine, numModels: number): Promise<EngineDescription> {
+  const untilMs = performance.now() + 120_000;
+  while (performance.now() < untilMs) {
+    const { description } = engine;
+    if (description && Object.keys(description.decoding.curves).length === numModels) return description;
+    await setTimeout(250);
+  }
+  throw new Error("the engine has not timed its batches within two minutes");
 }
