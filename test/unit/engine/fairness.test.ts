@@ -244,7 +244,7 @@ describe("what is to be read", () => {
       return Promise.resolve([1, 2]);
     };
     await run(fakeRequest("short", { party: "b", prompt: { type: "text", text: "y" } }));
-    await vi.waitUntil(() => numRead() >= tokens.length);
+    await expect.poll(numRead).toBeGreaterThanOrEqual(tokens.length);
     expect(numBefore).toBeLessThan(tokens.length / 2);
     await engine.close();
   });
