@@ -88,8 +88,9 @@ function isAllZero(shares: Readonly<Record<string, number>>): boolean {
 }
 
 /**
- * Where nobody has found out what a prompt is about (`engine/election.ts` does): every expert alike. The base by itself has no share, for who attaches an
- * expert wants to hear it. (With a share, the base's habits win: the experts that a prompt is not for agree with it.)
+ * Where nobody has found out what a prompt is about (`engine/election.ts` does): every expert alike. The base by itself
+ * has no share, for who attaches an expert wants to hear it. (With a share, the base's habits win: the experts that a
+ * prompt is not for agree with it.)
  */
 const equalShares = (experts: readonly Expert[]): Record<string, number> =>
   Object.fromEntries(experts.map(({ id }) => [id, 1]));
